@@ -1,0 +1,114 @@
+package wechatqr
+
+import (
+	"strconv"
+	"strings"
+	"time"
+)
+
+// EventType names what happened. WeChat has more types than the ones named
+// here; an Event carries those as WeChat wrote them.
+type EventType string
+
+// The event types that concern parametric QR codes. Compare with [EventType.Is],
+// or with == on an event from events.Parse, which spells these as here
+// whatever the letter case of the push.
+const (
+	EventSubscribe   EventType = "subscribe"   // follows the account now, with or without a code
+	EventUnsubscribe EventType = "unsubscribe" // follows no longer; WeChat asks for the user's data to be deleted
+	EventScan        EventType = "SCAN"        // follows already and scanned a code
+)
+
+// Is reports whether both name the same event, whatever their letter case.
+func (t EventType) Is(other EventType) bool { return strings.EqualFold(string(t), string(other)) }
+
+// Event is one push of WeChat: an event or an ordinary message. Package
+// events makes it from what arrives; an Event by itself proves nothing about
+// who sent it.
+//
+// WeChat's page: https://developers.weixin.qq.com/doc/offiaccount/Message_Management/Receiving_event_pushes.html
+type Event struct {
+	ToUserName   string    // the account's original id, gh_…
+	FromUserName string    // the user's openid
+	CreateTime   time.Time // whole seconds
+	MsgType      string    // "event", or "text", "image", … for a message
+	Event        EventType // empty unless MsgType is "event"
+	EventKey     string    // as WeChat sent it, the qrscene_ mark included: Scan takes it off
+	Ticket       string    // of the code that was scanned, else empty
+	Content      string    // of a text message, else empty
+	MsgID        string    // digits; events of this library's concern have none
+
+	// Raw is the whole message as XML or JSON, decrypted, for the elements that
+	// have no field here. It shares memory with what was parsed: do not change it.
+	Raw []byte
+}
+
+// qrscene is what WeChat puts before the scene on subscribe, and only there.
+const qrscene = "qrscene_"
+
+// Scan is somebody scanning a parametric code, in one shape for new followers
+// and existing ones.
+type Scan struct {
+	Scene       string // what the code carries, Scene.Key of the code's scene
+	OpenID      string // who scanned
+	Ticket      string // of the code
+	NewFollower bool   // the scan made them a follower; false: they were one before
+	Time        time.Time
+}
+
+// Scan returns the scan that the event tells of, and false if it is anything
+// else: a follow without a code, after a payment (last_trade_no_…) or by a
+// product's bar code, a message, a menu click.
+//
+// A number and its decimal text are the same here: WeChat reports SceneID(7)
+// and SceneString("7") alike. A scan of "0" is a code that was made with a
+// malformed request elsewhere; this library cannot make one.
+func (e *Event) Scan() (Scan, bool) {
+	s := Scan{OpenID: e.FromUserName, Ticket: e.Ticket, Time: e.CreateTime}
+	switch {
+	case e.MsgType != "event":
+		return Scan{}, false
+	case e.Event.Is(EventSubscribe):
+		// The mark comes off once: a scene may itself begin with it.
+		scene, ok := strings.CutPrefix(e.EventKey, qrscene)
+		if !ok || scene == "" {
+			return Scan{}, false
+		}
+		s.Scene, s.NewFollower = scene, true
+		return s, true
+	case e.Event.Is(EventScan):
+		if e.EventKey == "" {
+			return Scan{}, false
+		}
+		s.Scene = e.EventKey
+		return s, true
+	}
+	return Scan{}, false
+}
+
+// Matches reports whether the event is a scan of a code with this scene.
+// The zero Scene matches nothing.
+func (e *Event) Matches(scene Scene) bool {
+	scan, ok := e.Scan()
+	return ok && scan.Scene == scene.Key()
+}
+
+// ID returns the same text for every delivery of one push, and different
+// texts for different pushes, so that a push which WeChat delivers up to
+// three times can be handled once. A message is told by its MsgID; an event
+// has none, and WeChat's own rule of user and second takes two codes scanned
+// in one second for one, so the event's type, key and ticket belong to it too.
+//
+// The text is plain, not hashed, and holds the openid and the scene.
+func (e *Event) ID() string {
+	if e.MsgType != "event" && e.MsgID != "" {
+		return e.ToUserName + "|" + e.MsgID
+	}
+	kind := e.MsgType
+	if e.Event != "" {
+		kind = strings.ToLower(string(e.Event))
+	}
+	// The key comes last: it alone may hold the separator.
+	return e.ToUserName + "|" + e.FromUserName + "|" + strconv.FormatInt(e.CreateTime.Unix(), 10) +
+		"|" + kind + "|" + e.MsgID + "|" + e.Ticket + "|" + e.EventKey
+}

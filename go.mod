@@ -1,0 +1,9 @@
+module github.com/wechatqr/wechatqr
+
+go 1.25.0
+
+require (
+	github.com/boombuler/barcode v1.1.0 // indirect
+	github.com/jarcoal/httpmock v1.4.2 // indirect
+	github.com/stretchr/testify v1.12.1 // indirect
+)

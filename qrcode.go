@@ -1,0 +1,282 @@
+package wechatqr
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// WeChat's limits, all checked before a request is made.
+const (
+	MaxTTL         = 30 * 24 * time.Hour // the longest life of a temporary code
+	MinTTL         = time.Second         // the shortest; WeChat documents none
+	MaxPermanentID = 100_000             // the largest number a permanent code can carry
+	MaxSceneBytes  = 64                  // the longest text scene, in bytes of UTF-8
+)
+
+// Scene is what a code carries and what WeChat reports when it is scanned: a
+// number or a short text. The zero Scene is none and makes no code. Scenes
+// compare with ==, and travel through JSON as {"scene_id":7} or {"scene_str":"shop-7"}.
+type Scene struct {
+	id  uint32
+	str string
+}
+
+// SceneID is a number from 1 to 4294967295 on a temporary code, from 1 to
+// [MaxPermanentID] on a permanent one.
+func SceneID(id uint32) Scene { return Scene{id: id} }
+
+// SceneString is a text of 1 to [MaxSceneBytes] bytes of UTF-8 (a Chinese
+// character takes three) without control characters, line or paragraph
+// separators, or "]]>". Keep to letters, digits, _ and - where you can: WeChat
+// does not say which other characters it preserves.
+//
+// A scene can be read by anyone who scans the code, and made by nobody but the
+// account: it needs no signature and must hold no secret.
+func SceneString(s string) Scene { return Scene{str: s} }
+
+// Key is the text by which WeChat reports a scan: the number in decimal, or
+// the text itself. It is what [Scan.Scene] holds.
+func (s Scene) Key() string {
+	if s.id != 0 {
+		return strconv.FormatUint(uint64(s.id), 10)
+	}
+	return s.str
+}
+
+// String is Key.
+func (s Scene) String() string { return s.Key() }
+
+// sceneJSON is a Scene as WeChat's API writes it.
+type sceneJSON struct {
+	ID  uint32 `json:"scene_id,omitempty"`
+	Str string `json:"scene_str,omitempty"`
+}
+
+// MarshalJSON writes {"scene_id":7} or {"scene_str":"shop-7"}, and {} for the zero Scene.
+func (s Scene) MarshalJSON() ([]byte, error) {
+	return json.Marshal(sceneJSON{s.id, s.str})
+}
+
+// UnmarshalJSON reads what MarshalJSON writes. It checks the form, not WeChat's limits.
+func (s *Scene) UnmarshalJSON(b []byte) error {
+	var v sceneJSON
+	if err := json.Unmarshal(b, &v); err != nil {
+		return err
+	}
+	if v.ID != 0 && v.Str != "" {
+		return errors.New("wechatqr: a scene has scene_id or scene_str, not both")
+	}
+	*s = Scene{v.ID, v.Str}
+	return nil
+}
+
+// check says what WeChat would not take, or would take and mangle.
+func (s Scene) check(permanent bool) error {
+	switch {
+	case s == Scene{}:
+		return errors.New("the scene is empty: use SceneID with 1 to 4294967295 or SceneString with 1 to 64 bytes")
+	case s.id > MaxPermanentID && permanent:
+		return fmt.Errorf("scene id %d is too large for a permanent code: use at most %d, a SceneString, or a Temporary code", s.id, MaxPermanentID)
+	case len(s.str) > MaxSceneBytes:
+		return fmt.Errorf("the scene has %d bytes, WeChat takes %d: store the details yourself and carry a key to them", len(s.str), MaxSceneBytes)
+	case !utf8.ValidString(s.str):
+		return errors.New("the scene is not valid UTF-8")
+	case strings.Contains(s.str, "]]>"):
+		return errors.New(`the scene contains "]]>", which would break the XML that reports a scan`)
+	}
+	for _, r := range s.str {
+		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
+			return fmt.Errorf("the scene contains the character %U, which WeChat would not report as it is", r)
+		}
+	}
+	return nil
+}
+
+// TicketRequest says which code to make. [Temporary] and [Permanent] make one.
+type TicketRequest struct {
+	scene     Scene
+	ttl       time.Duration
+	permanent bool
+}
+
+// Temporary is a code for screens: it lives for ttl, [MinTTL] to [MaxTTL] in
+// whole seconds, and there may be any number of them. Do not print it: a code
+// that has expired cannot be extended.
+func Temporary(scene Scene, ttl time.Duration) TicketRequest {
+	return TicketRequest{scene: scene, ttl: ttl}
+}
+
+// Permanent is a code for print. It never expires and cannot be deleted, and
+// an account has 100000 of them in all: keep the Ticket and use it again.
+func Permanent(scene Scene) TicketRequest {
+	return TicketRequest{scene: scene, permanent: true}
+}
+
+func (r TicketRequest) check() error {
+	if err := r.scene.check(r.permanent); err != nil {
+		return err
+	}
+	switch {
+	case r.permanent:
+		return nil
+	case r.ttl < MinTTL || r.ttl > MaxTTL:
+		return fmt.Errorf("a temporary code lives from %v to %v, not %v", MinTTL, MaxTTL, r.ttl)
+	case r.ttl%time.Second != 0:
+		return fmt.Errorf("a temporary code lives for whole seconds, not %v", r.ttl)
+	}
+	return nil
+}
+
+// body is the request as WeChat documents it, to the byte. Text goes out as
+// raw UTF-8: WeChat does not decode \u escapes in scene_str, and encoding/json
+// cannot be kept from writing some.
+func (r TicketRequest) body() []byte {
+	b := make([]byte, 0, 128+2*len(r.scene.str))
+	b = append(b, '{')
+	action := "QR_LIMIT_"
+	if !r.permanent {
+		action = "QR_"
+		b = append(b, `"expire_seconds": `...)
+		b = strconv.AppendInt(b, int64(r.ttl/time.Second), 10)
+		b = append(b, ", "...)
+	}
+	if r.scene.id == 0 {
+		action += "STR_"
+	}
+	b = append(b, `"action_name": "`...)
+	b = append(b, action...)
+	b = append(b, `SCENE", "action_info": {"scene": {`...)
+	if r.scene.id != 0 {
+		b = append(b, `"scene_id": `...)
+		b = strconv.AppendUint(b, uint64(r.scene.id), 10)
+	} else {
+		b = append(b, `"scene_str": "`...)
+		for i := range len(r.scene.str) {
+			c := r.scene.str[i]
+			if c == '"' || c == '\\' {
+				b = append(b, '\\')
+			}
+			b = append(b, c)
+		}
+		b = append(b, '"')
+	}
+	return append(b, "}}}"...)
+}
+
+// Ticket is a code that was made. It survives JSON, so that it can be stored.
+type Ticket struct {
+	Value string `json:"ticket"` // for FetchQRCode and QRCodeURL
+	URL   string `json:"url"`    // what the picture says; draw it yourself, verbatim, if you like
+	Scene Scene  `json:"scene"`
+
+	// ExpiresAt is reckoned from the request and this machine's clock; zero for
+	// a permanent code. WeChat was seen to report scans some time after it.
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+}
+
+// Permanent reports whether the code never expires.
+func (t *Ticket) Permanent() bool { return t.ExpiresAt.IsZero() }
+
+// Expired reports whether the code's life has passed at the time now.
+func (t *Ticket) Expired(now time.Time) bool { return !t.Permanent() && !now.Before(t.ExpiresAt) }
+
+// CreateTicket makes a code.
+//
+// Errors: [ErrInvalidArgument] before any request if the scene or the life is
+// out of range; then every kind of [Error]. [ErrQuota] with code 45029 says
+// that the account's permanent codes are used up.
+//
+// A permanent creation is not repeated when its request may have arrived and
+// no answer came, for it may have taken one of the account's 100000 codes.
+//
+// WeChat's page: https://developers.weixin.qq.com/doc/service/api/qrcode/qrcodes/api_createqrcode
+func (c *Client) CreateTicket(ctx context.Context, req TicketRequest) (*Ticket, error) {
+	const op = "create ticket"
+	if err := req.check(); err != nil {
+		return nil, invalid(op, err)
+	}
+	var ans struct {
+		Ticket string `json:"ticket"`
+		URL    string `json:"url"`
+	}
+	start := time.Now()
+	err := c.call(ctx, &exchange{
+		op: op, method: http.MethodPost, path: "/cgi-bin/qrcode/create", body: req.body(), repeatable: !req.permanent,
+	}, &ans)
+	if err != nil {
+		return nil, err
+	}
+	if ans.Ticket == "" || ans.URL == "" {
+		return nil, unexpected(op, http.StatusOK, "the answer lacks ticket or url")
+	}
+	t := &Ticket{Value: ans.Ticket, URL: ans.URL, Scene: req.scene}
+	if !req.permanent {
+		t.ExpiresAt = start.Add(req.ttl).Round(0)
+	}
+	return t, nil
+}
+
+const showPath = "/cgi-bin/showqrcode"
+
+// QRCodeURL is the address of the code's picture, for <img src>. It needs no
+// token and reveals no secret, but whoever has it can show the code.
+func (c *Client) QRCodeURL(ticket string) string {
+	return c.images.urls[0].String() + showPath + "?ticket=" + url.QueryEscape(ticket)
+}
+
+// QRCode is a picture of a code.
+type QRCode struct {
+	Data        []byte
+	ContentType string // found from Data: image/jpeg, image/png, …
+}
+
+// FetchQRCode gets the picture of a code, at most 4 MiB. It needs no token.
+//
+// Errors: [ErrTicketNotFound] if WeChat does not know the ticket,
+// [ErrUnexpectedAnswer] if what comes is no picture, and [ErrInvalidArgument]
+// before any request if ticket is empty or no ticket at all.
+//
+// WeChat's page: https://developers.weixin.qq.com/doc/service/api/qrcode/qrcodes/api_createqrcode
+func (c *Client) FetchQRCode(ctx context.Context, ticket string) (*QRCode, error) {
+	const op = "fetch QR code"
+	if ticket == "" || strings.ContainsFunc(ticket, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return nil, invalid(op, fmt.Errorf("%q is no ticket: pass Ticket.Value, unescaped", ticket))
+	}
+	x := &exchange{op: op, method: http.MethodGet, path: showPath, rawQuery: "ticket=" + url.QueryEscape(ticket), repeatable: true}
+	var code *QRCode
+	err := c.wire.send(ctx, x, c.images, maxImage, func(status int, answer []byte) (fate, error) {
+		var f fate
+		var err error
+		code, f, err = judgeImage(x, status, answer)
+		return f, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return code, nil
+}
+
+func judgeImage(x *exchange, status int, answer []byte) (*QRCode, fate, error) {
+	kind := http.DetectContentType(answer)
+	switch {
+	case status == http.StatusNotFound:
+		return nil, final, &Error{Op: x.op, StatusCode: status, Message: "WeChat does not know the ticket: was it cut off, or escaped already?", kind: ErrTicketNotFound}
+	case status == http.StatusOK && strings.HasPrefix(kind, "image/"):
+		return &QRCode{Data: answer, ContentType: kind}, final, nil
+	}
+	f, err := judge(x, status, answer, nil)
+	var e *Error
+	if err == nil || errors.As(err, &e) && e.Code == 0 && status == http.StatusOK {
+		err = unexpected(x.op, status, "no picture: "+snippet(x, answer))
+	}
+	return nil, f, err
+}

@@ -1,0 +1,591 @@
+package wechatqr
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Token is an access token. It prints as [redacted]; its JSON is the token
+// itself, for a [TokenStore] to keep.
+type Token struct {
+	Value  string    `json:"value"`
+	Expiry time.Time `json:"expiry,omitzero"` // zero: unknown, good until WeChat refuses it
+}
+
+// Format prints the token without its value, whatever the verb.
+func (t Token) Format(f fmt.State, _ rune) {
+	value := redacted
+	if t.Value == "" {
+		value = "none"
+	}
+	end := "at an unknown time"
+	if !t.Expiry.IsZero() {
+		end = t.Expiry.Format(time.RFC3339)
+	}
+	_, _ = fmt.Fprintf(f, "wechatqr.Token(%s, expires %s)", value, end)
+}
+
+// LogValue is what slog shows of the token: not its value.
+func (t Token) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("value", redacted), slog.Time("expiry", t.Expiry))
+}
+
+// expired reports whether the token is of no more use.
+func (t Token) expired(now time.Time) bool { return !t.Expiry.IsZero() && !now.Before(t.Expiry) }
+
+// TokenSource gives access tokens. It must be safe for concurrent use and
+// return when ctx ends.
+type TokenSource interface {
+	Token(ctx context.Context) (Token, error)
+}
+
+// Invalidator is a TokenSource that keeps tokens and can drop one that WeChat
+// refused. It acts only if rejected is the token it would give next: a caller
+// that comes late must not drop its successor.
+type Invalidator interface {
+	Invalidate(ctx context.Context, rejected string) error
+}
+
+// TokenSourceFunc is a function as a TokenSource.
+type TokenSourceFunc func(ctx context.Context) (Token, error)
+
+// Token calls f.
+func (f TokenSourceFunc) Token(ctx context.Context) (Token, error) { return f(ctx) }
+
+// StaticToken always gives this token: for tests, and for tools that get one
+// by hand. Nothing renews it.
+func StaticToken(value string) TokenSource {
+	return TokenSourceFunc(func(context.Context) (Token, error) { return Token{Value: value}, nil })
+}
+
+// NoToken is for WeChat cloud hosting, whose network adds the token itself:
+// requests carry no access_token. Use it with an [Endpoint] of
+// http://api.weixin.qq.com inside the container.
+//
+// WeChat's page: https://developers.weixin.qq.com/minigame/dev/wxcloudrun/src/guide/weixin/open.html
+func NoToken() TokenSource { return noToken{} }
+
+type noToken struct{}
+
+func (noToken) Token(context.Context) (Token, error) { return Token{}, nil }
+
+// StableToken gives what POST /cgi-bin/stable_token answers, anew at every
+// call: put it behind [ReuseTokenSource]. The endpoint answers with the same
+// token until five minutes before its end, so that several processes do each
+// other no harm. force_refresh is never sent. Of the options those of sending
+// count: WithHTTPClient, WithEndpoint, WithMaxRetries, WithUserAgent,
+// WithLogger, WithObserver; errors here are [ErrInvalidArgument].
+//
+// WeChat's page: https://developers.weixin.qq.com/doc/offiaccount/Basic_Information/getStableAccessToken.html
+func StableToken(creds Credentials, opts ...Option) (TokenSource, error) {
+	w, err := tokenWire(creds, opts)
+	if err != nil {
+		return nil, err
+	}
+	return w.stableToken(creds), nil
+}
+
+func (w *wire) stableToken(creds Credentials) TokenSource {
+	return w.tokenSource(func() *exchange {
+		// AppID and AppSecret are printable ASCII; %q writes them as JSON does.
+		body := fmt.Appendf(nil, `{"grant_type":"client_credential","appid":%q,"secret":%q}`, creds.AppID, creds.AppSecret)
+		return &exchange{method: http.MethodPost, path: "/cgi-bin/stable_token", body: body, secret: creds.AppSecret}
+	})
+}
+
+// ClassicToken gives what GET /cgi-bin/token answers, anew at every call: put
+// it behind [ReuseTokenSource], and behind [StoredTokenSource] if several
+// processes use the account, for every call ends the token before it after
+// about five minutes. An account has 2000 calls a day. Options as for [StableToken].
+//
+// WeChat's page: https://developers.weixin.qq.com/doc/offiaccount/Basic_Information/Get_access_token.html
+func ClassicToken(creds Credentials, opts ...Option) (TokenSource, error) {
+	w, err := tokenWire(creds, opts)
+	if err != nil {
+		return nil, err
+	}
+	return w.classicToken(creds), nil
+}
+
+func (w *wire) classicToken(creds Credentials) TokenSource {
+	return w.tokenSource(func() *exchange {
+		q := "grant_type=client_credential&appid=" + url.QueryEscape(creds.AppID) + "&secret=" + url.QueryEscape(creds.AppSecret)
+		return &exchange{method: http.MethodGet, path: "/cgi-bin/token", rawQuery: q, secret: creds.AppSecret}
+	})
+}
+
+// maxExpiresIn is far above the 7200 s WeChat documents, and far below what
+// would overflow a time.Duration.
+const maxExpiresIn = 30 * 24 * 3600
+
+// tokenWire is the wire of a token source that stands by itself.
+func tokenWire(creds Credentials, opts []Option) (*wire, error) {
+	const op = "new token source"
+	cfg, err := configure(opts)
+	if err == nil && (cfg.tokenSource != nil || cfg.tokenStore != nil || cfg.classic) {
+		err = errors.New("WithTokenSource, WithTokenStore and WithClassicToken are for New")
+	}
+	if err == nil {
+		err = creds.check()
+	}
+	if err != nil {
+		return nil, invalid(op, err)
+	}
+	w, err := newWire(cfg)
+	if err != nil {
+		return nil, invalid(op, err)
+	}
+	return w, nil
+}
+
+// tokenSource asks WeChat by a request whose secret stays within the closure,
+// where fmt does not look.
+func (w *wire) tokenSource(request func() *exchange) TokenSource {
+	return TokenSourceFunc(func(ctx context.Context) (Token, error) {
+		const op = "get token"
+		x := request()
+		x.op, x.repeatable, x.forToken = op, true, true
+		var ans struct {
+			AccessToken string `json:"access_token"`
+			ExpiresIn   int64  `json:"expires_in"`
+		}
+		// Reckoned from before the request, so that of two tokens the one asked
+		// for later ends later, however long an answer lies about.
+		asked := time.Now()
+		if err := w.exchangeJSON(ctx, x, &ans); err != nil {
+			return Token{}, err
+		}
+		if ans.AccessToken == "" {
+			return Token{}, unexpected(op, http.StatusOK, "the answer lacks access_token")
+		}
+		if ans.ExpiresIn <= 0 || ans.ExpiresIn > maxExpiresIn {
+			return Token{}, unexpected(op, http.StatusOK, fmt.Sprintf("expires_in is %d, not 1 to 7200 seconds", ans.ExpiresIn))
+		}
+		return Token{ans.AccessToken, asked.Add(time.Duration(ans.ExpiresIn) * time.Second).Round(0)}, nil
+	})
+}
+
+// The ways of a kept token.
+const (
+	renewalTimeout = 30 * time.Second // for one renewal by a source that does not end by itself
+	maxEarly       = 5 * time.Minute  // how long before its end a token is renewed, at most; a tenth of its life at most
+	firstPause     = time.Second      // after a failed renewal; doubles
+	maxPause       = time.Minute
+)
+
+// ReuseTokenSource keeps what src gives in memory and asks src again when
+// that is about to end, or refused. Its Token costs an atomic load and a look
+// at the clock.
+//
+// One renewal runs at a time, in a goroutine of its own that ends with it; it
+// does not end when the caller that caused it gives up, and a caller that
+// waits returns when its own ctx ends. In the last five minutes of a token's
+// life, or the last tenth if that is shorter, callers get it at once while the
+// renewal runs behind them. After a failed renewal the next is tried 1 s
+// later, then 2 s, up to a minute; until then callers without a token get the
+// last error.
+//
+// Of the options only WithLogger counts; it hears of failures that no caller
+// is told.
+func ReuseTokenSource(src TokenSource, opts ...Option) TokenSource {
+	return newReuse(src, loggerOf(opts))
+}
+
+func newReuse(src TokenSource, log *slog.Logger) *reuseTokenSource {
+	return &reuseTokenSource{src: src, log: log}
+}
+
+func loggerOf(opts []Option) *slog.Logger {
+	cfg, _ := configure(opts)
+	if cfg.logger == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return cfg.logger
+}
+
+type reuseTokenSource struct {
+	src TokenSource
+	log *slog.Logger
+	cur atomic.Pointer[heldToken]
+
+	mu       sync.Mutex // not held during I/O
+	running  *renewal
+	failures int
+	retryAt  time.Time
+	cause    error
+
+	// The token that Invalidate took away. src may still have it (tell), and
+	// may insist that it is good: once that is an error, after a pause it is
+	// believed, for WeChat may have refused a good token.
+	refused  *refusal
+	tell     bool
+	insisted bool
+}
+
+type heldToken struct {
+	Token
+	renewAt time.Time
+}
+
+// refusal is a token that WeChat refused, behind a pointer, where fmt does
+// not look.
+type refusal struct{ value string }
+
+func (r *refusal) is(value string) bool { return r != nil && r.value == value }
+
+type renewal struct {
+	done chan struct{} // closed when tok and err are set
+	tok  Token
+	err  error
+}
+
+func (s *reuseTokenSource) Token(ctx context.Context) (Token, error) {
+	if h := s.cur.Load(); h != nil {
+		if h.Expiry.IsZero() {
+			return h.Token, nil
+		}
+		now := time.Now()
+		if now.Before(h.renewAt) {
+			return h.Token, nil
+		}
+		if now.Before(h.Expiry) {
+			_, _ = s.renewal(ctx)
+			return h.Token, nil
+		}
+	}
+	r, err := s.renewal(ctx)
+	if err != nil {
+		return Token{}, err
+	}
+	select {
+	case <-r.done:
+		return r.tok, r.err
+	case <-ctx.Done():
+		return Token{}, &opError{"get token", ctx.Err()}
+	}
+}
+
+// renewal returns the renewal under way, starts one, or says why not yet.
+func (s *reuseTokenSource) renewal(ctx context.Context) (*renewal, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.running != nil {
+		return s.running, nil
+	}
+	now := time.Now()
+	if h := s.cur.Load(); h != nil && (h.Expiry.IsZero() || now.Before(h.renewAt)) {
+		// It came between the caller's look and the lock.
+		done := make(chan struct{})
+		close(done)
+		return &renewal{done: done, tok: h.Token}, nil
+	}
+	if wait := s.retryAt.Sub(now); wait > 0 {
+		return nil, &opError{"get token", fmt.Errorf("not tried again for %v after: %w", wait.Round(time.Millisecond), s.cause)}
+	}
+	r := &renewal{done: make(chan struct{}), err: errors.New("wechatqr: get token: the token source ended its goroutine")}
+	s.running = r
+	go s.renew(context.WithoutCancel(ctx), r)
+	return r, nil
+}
+
+func (s *reuseTokenSource) renew(ctx context.Context, r *renewal) {
+	ctx, cancel := context.WithTimeout(ctx, renewalTimeout)
+	defer cancel()
+	// Deferred, so that callers are served even if src ends this goroutine.
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.settle(r)
+		s.running = nil
+		close(r.done)
+	}()
+	r.tok, r.err = s.ask(ctx)
+	if r.err == nil && s.mustTell() {
+		// Refused while it was being fetched, or the fetch began before.
+		r.tok, r.err = s.ask(ctx)
+	}
+}
+
+// mustTell reports whether a refusal has come that src does not know of.
+func (s *reuseTokenSource) mustTell() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tell
+}
+
+// ask gets one token from src and checks it.
+func (s *reuseTokenSource) ask(ctx context.Context) (tok Token, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			tok, err = Token{}, fmt.Errorf("wechatqr: get token: the token source panicked: %v", p)
+		}
+	}()
+	s.mu.Lock()
+	refused, tell := s.refused, s.tell
+	s.tell = false
+	s.mu.Unlock()
+	if inv, ok := s.src.(Invalidator); ok && tell {
+		if err := inv.Invalidate(ctx, refused.value); err != nil {
+			s.log.WarnContext(ctx, "wechatqr: the token source could not drop a refused token", "error", err)
+		}
+	}
+	tok, err = s.src.Token(ctx)
+	switch {
+	case err != nil:
+		return Token{}, err
+	case tok.Value == "":
+		return Token{}, unexpected("get token", 0, "the token source gave an empty token")
+	case tok.expired(time.Now()):
+		return Token{}, unexpected("get token", 0, "the token source gave a token that has expired: check the clocks")
+	}
+	return tok, nil
+}
+
+// settle keeps what a renewal brought. s.mu is held.
+func (s *reuseTokenSource) settle(r *renewal) {
+	now := time.Now()
+	if r.err == nil && s.refused.is(r.tok.Value) && !s.insisted {
+		s.insisted = true
+		r.tok, r.err = Token{}, &opError{"get token", fmt.Errorf("%w, and renewing it gave the same one again", ErrTokenRejected)}
+	}
+	if r.err != nil {
+		s.failures++
+		s.cause = r.err
+		s.retryAt = now.Add(pauseAfter(s.failures))
+		if h := s.cur.Load(); h != nil && !h.expired(now) {
+			s.cur.Store(&heldToken{h.Token, s.retryAt})
+			s.log.Warn("wechatqr: the token was not renewed; the present one serves on", "expiry", h.Expiry, "error", r.err)
+		}
+		return
+	}
+	if !s.refused.is(r.tok.Value) {
+		s.failures, s.refused, s.cause = 0, nil, nil
+	}
+	early := min(maxEarly, r.tok.Expiry.Sub(now)/10)
+	s.cur.Store(&heldToken{r.tok, r.tok.Expiry.Add(-early)})
+}
+
+func pauseAfter(failures int) time.Duration {
+	return min(firstPause<<min(failures-1, 10), maxPause)
+}
+
+// Invalidate drops the token if it is still the one in use. It does no I/O:
+// the next renewal tells src.
+func (s *reuseTokenSource) Invalidate(_ context.Context, rejected string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if h := s.cur.Load(); h != nil && h.Value == rejected {
+		s.cur.Store(nil)
+		s.refused, s.tell, s.insisted = &refusal{rejected}, true, false
+	}
+	return nil
+}
+
+// TokenStore keeps one token under each key for several processes. It must be
+// safe for concurrent use and return when ctx ends, which is 200 ms after the
+// call. A store that fails costs sharing, not service. Package redisstore has
+// one; wechatqrtest.TestTokenStore checks one of your own.
+type TokenStore interface {
+	// Load returns the token, or ErrTokenNotFound.
+	Load(ctx context.Context, key string) (Token, error)
+
+	// Save keeps the token until its Expiry. It must not replace a token by
+	// one that ends before it; that is no error.
+	Save(ctx context.Context, key string, tok Token) error
+
+	// Discard removes the token if its value is still rejected.
+	Discard(ctx context.Context, key, rejected string) error
+}
+
+// Leaser is a TokenStore that can have one process renew for all.
+type Leaser interface {
+	// Lease takes the right to renew the token under key, for ttl at most;
+	// ok is false while another holds it. release gives it back.
+	Lease(ctx context.Context, key string, ttl time.Duration) (release func(), ok bool, err error)
+}
+
+const (
+	storeTimeout = 200 * time.Millisecond // for one operation of a TokenStore
+	leaseTTL     = 10 * time.Second       // for one renewal under a lease
+	leasePoll    = 50 * time.Millisecond  // between looks at what the leader has saved
+)
+
+// StoredTokenSource puts a store in front of src. It looks into the store at
+// every call: put it behind [ReuseTokenSource]. With a store that is a
+// [Leaser] only one process asks src at a time, and the others take its token
+// when it comes. If the store fails, src is asked as if there were none.
+//
+// key names the token in the store: another account's must have another. Of
+// the options only WithLogger counts; it hears of a store that fails.
+func StoredTokenSource(store TokenStore, key string, src TokenSource, opts ...Option) TokenSource {
+	return newStored(store, key, src, loggerOf(opts))
+}
+
+func newStored(store TokenStore, key string, src TokenSource, log *slog.Logger) *storedTokenSource {
+	return &storedTokenSource{store: store, key: key, src: src, log: log}
+}
+
+type storedTokenSource struct {
+	store TokenStore
+	key   string
+	src   TokenSource
+	log   *slog.Logger
+
+	mu      sync.Mutex
+	given   *heldToken // what Token returned last
+	refused *refusal   // what the store may still hold
+}
+
+func (s *storedTokenSource) Token(ctx context.Context) (Token, error) {
+	tok, err := s.ask(ctx)
+	if err == nil {
+		s.mu.Lock()
+		s.given = &heldToken{Token: tok}
+		s.mu.Unlock()
+	}
+	return tok, err
+}
+
+func (s *storedTokenSource) ask(ctx context.Context) (Token, error) {
+	tok, fresh, err := s.load(ctx)
+	if fresh {
+		return tok, nil
+	}
+	if err != nil {
+		return s.src.Token(ctx)
+	}
+	leaser, ok := s.store.(Leaser)
+	if !ok {
+		return s.fetch(ctx, tok)
+	}
+	poll := time.NewTicker(leasePoll)
+	defer poll.Stop()
+	for {
+		release, ok, err := s.lease(ctx, leaser)
+		if err != nil {
+			return s.src.Token(ctx)
+		}
+		if ok {
+			return s.lead(ctx, release)
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			return Token{}, &opError{"get token", fmt.Errorf("waiting for the process that renews it: %w", ctx.Err())}
+		}
+		tok, fresh, err = s.load(ctx)
+		if fresh {
+			return tok, nil
+		}
+		if err != nil {
+			return s.src.Token(ctx)
+		}
+	}
+}
+
+// lead renews under the lease, and not beyond it.
+func (s *storedTokenSource) lead(ctx context.Context, release func()) (Token, error) {
+	defer release()
+	ctx, cancel := context.WithTimeout(ctx, leaseTTL)
+	defer cancel()
+	tok, fresh, err := s.load(ctx) // the leader before may have saved one
+	if fresh {
+		return tok, nil
+	}
+	if err != nil {
+		return s.src.Token(ctx)
+	}
+	return s.fetch(ctx, tok)
+}
+
+// fetch asks src and saves what it gives. Where src fails, old serves on if
+// it is one.
+func (s *storedTokenSource) fetch(ctx context.Context, old Token) (Token, error) {
+	tok, err := s.src.Token(ctx)
+	if err != nil {
+		if old.Value != "" && !old.expired(time.Now()) {
+			s.log.WarnContext(ctx, "wechatqr: the token was not renewed; the one in the store serves on", "expiry", old.Expiry, "error", err)
+			return old, nil
+		}
+		return Token{}, err
+	}
+	if s.isRefused(tok.Value) || tok.Value == "" || tok.expired(time.Now()) {
+		return tok, nil
+	}
+	op, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
+	if err := s.store.Save(op, s.key, tok); err != nil {
+		s.warn(ctx, "save", err)
+	}
+	return tok, nil
+}
+
+// load returns the store's token, empty if there is none of use, and whether
+// it is new to the caller or has long to live. err means that the store failed.
+func (s *storedTokenSource) load(ctx context.Context) (tok Token, fresh bool, err error) {
+	op, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	tok, err = s.store.Load(op, s.key)
+	switch {
+	case errors.Is(err, ErrTokenNotFound):
+		return Token{}, false, nil
+	case err != nil:
+		s.warn(ctx, "load", err)
+		return Token{}, false, err
+	}
+	now := time.Now()
+	if tok.Value == "" || tok.expired(now) || s.isRefused(tok.Value) {
+		return Token{}, false, nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fresh = s.given == nil || s.given.Value != tok.Value || tok.Expiry.IsZero() || tok.Expiry.Sub(now) > maxEarly
+	return tok, fresh, nil
+}
+
+func (s *storedTokenSource) lease(ctx context.Context, l Leaser) (func(), bool, error) {
+	op, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	release, ok, err := l.Lease(op, s.key, leaseTTL)
+	if err != nil {
+		s.warn(ctx, "lease", err)
+	}
+	return release, ok, err
+}
+
+func (s *storedTokenSource) isRefused(value string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.refused.is(value)
+}
+
+// Invalidate removes the token from the store, and does not take it from
+// there again even if that fails.
+func (s *storedTokenSource) Invalidate(ctx context.Context, rejected string) error {
+	s.mu.Lock()
+	s.refused = &refusal{rejected}
+	s.mu.Unlock()
+	if inv, ok := s.src.(Invalidator); ok {
+		if err := inv.Invalidate(ctx, rejected); err != nil {
+			return err
+		}
+	}
+	op, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	if err := s.store.Discard(op, s.key, rejected); err != nil {
+		s.warn(ctx, "discard", err)
+		return err
+	}
+	return nil
+}
+
+func (s *storedTokenSource) warn(ctx context.Context, what string, err error) {
+	s.log.WarnContext(ctx, "wechatqr: the token store failed; this process goes on without it", "operation", what, "key", s.key, "error", err)
+}
