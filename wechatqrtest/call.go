@@ -1,0 +1,104 @@
+package wechatqrtest
+
+import (
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Call is one request to the API or the picture host and its answer. AppSecret
+// and access tokens are "[redacted]" in it, wrong ones too.
+type Call struct {
+	ID       int           `json:"id"` // 1, 2, … in the order of the answers
+	Time     time.Time     `json:"time"`
+	Duration time.Duration `json:"duration"`
+	Method   string        `json:"method"`
+	Path     string        `json:"path"`
+	Query    string        `json:"query"`
+	Body     string        `json:"body"`
+	Status   int           `json:"status"` // of HTTP; 0: no answer was sent
+	Code     int           `json:"code"`   // errcode
+	Answer   string        `json:"answer"` // empty for a picture
+	RID      string        `json:"rid"`    // of an error
+	IP       string        `json:"ip"`     // the client's
+}
+
+const keptCalls = 1000
+
+// ring is the latest calls.
+type ring struct {
+	list []Call
+	last int // ID
+}
+
+func (r *ring) add(c Call) {
+	r.last++
+	c.ID = r.last
+	if len(r.list) < keptCalls {
+		r.list = append(r.list, c)
+		return
+	}
+	r.list[(r.last-1)%keptCalls] = c
+}
+
+// ordered is the calls, oldest first.
+func (r *ring) ordered() []Call {
+	if len(r.list) < keptCalls {
+		return slices.Clone(r.list)
+	}
+	at := r.last % keptCalls
+	return append(slices.Clone(r.list[at:]), r.list[:at]...)
+}
+
+// Calls are the latest 1000, oldest first.
+func (s *Server) Calls() []Call {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.calls.ordered()
+}
+
+// Count is how many calls of path there were since the Server started,
+// faulty ones included; of all paths if path is empty.
+func (s *Server) Count(path string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if path == "" {
+		return s.calls.last
+	}
+	return s.counts[path]
+}
+
+var (
+	secretJSON  = regexp.MustCompile(`("(?:secret|appsecret|access_token)"\s*:\s*)"(?:[^"\\]|\\.)*"`)
+	secretQuery = regexp.MustCompile(`(^|&)((?:[a-z_]*access_token|secret|appsecret)=)[^&]*`)
+)
+
+func redactJSON(text string) string {
+	if !strings.Contains(text, "secret") && !strings.Contains(text, "access_token") {
+		return text
+	}
+	return secretJSON.ReplaceAllString(text, `$1"[redacted]"`)
+}
+
+func redactQuery(text string) string { return secretQuery.ReplaceAllString(text, "${1}${2}[redacted]") }
+
+func (s *Server) record(r *http.Request, c *call, began time.Time, a answer) {
+	entry := Call{
+		Time: c.now, Duration: time.Since(began),
+		Method: r.Method, Path: r.URL.Path, Query: redactQuery(r.URL.RawQuery), Body: redactJSON(string(c.body)),
+		Status: a.status, Code: a.code, RID: a.rid, IP: c.ip,
+	}
+	if !strings.HasPrefix(a.header.Get("Content-Type"), "image/") {
+		entry.Answer = redactJSON(string(a.body))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if entry.Time.IsZero() {
+		entry.Time = s.now()
+	}
+	s.calls.add(entry)
+	s.counts[r.URL.Path]++
+	s.notify()
+}

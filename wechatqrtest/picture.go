@@ -1,0 +1,70 @@
+package wechatqrtest
+
+import (
+	"bytes"
+	"image"
+	"image/color"
+	"image/jpeg"
+	"sync"
+
+	"github.com/boombuler/barcode/qr"
+)
+
+const (
+	pictureSize = 430 // pixels, both ways
+	quietZone   = 4   // modules of white that the standard wants on each side
+)
+
+// drawQR draws text as a QR code on white, in whole pixels to a module.
+func drawQR(text string) ([]byte, error) {
+	code, err := qr.Encode(text, qr.M, qr.Auto)
+	if err != nil {
+		return nil, err
+	}
+	modules := code.Bounds().Dx()
+	scale := pictureSize / (modules + 2*quietZone)
+	margin := (pictureSize - modules*scale) / 2
+	img := image.NewGray(image.Rect(0, 0, pictureSize, pictureSize))
+	for i := range img.Pix {
+		img.Pix[i] = 0xff
+	}
+	for y := range modules * scale {
+		row := img.Pix[(y+margin)*img.Stride+margin:]
+		for x := range modules * scale {
+			if code.At(x/scale, y/scale) == color.Black {
+				row[x] = 0
+			}
+		}
+	}
+	var b bytes.Buffer
+	if err := jpeg.Encode(&b, img, &jpeg.Options{Quality: 85}); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+// pictures keeps the latest few, for pages that show them again and again.
+type pictures struct {
+	mu   sync.Mutex
+	data map[string][]byte
+}
+
+func (p *pictures) get(text string) ([]byte, error) {
+	p.mu.Lock()
+	data, ok := p.data[text]
+	p.mu.Unlock()
+	if ok {
+		return data, nil
+	}
+	data, err := drawQR(text)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.data == nil || len(p.data) >= 64 {
+		p.data = map[string][]byte{}
+	}
+	p.data[text] = data
+	return data, nil
+}

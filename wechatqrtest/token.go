@@ -1,0 +1,202 @@
+package wechatqrtest
+
+import (
+	"encoding/json"
+	"time"
+)
+
+const (
+	tokenLife    = 7200 * time.Second
+	tokenOverlap = 5 * time.Minute  // the old token beside the new one
+	forceGap     = 30 * time.Second // between two forced refreshes
+	forceDaily   = 20
+)
+
+type token struct {
+	Value      string    `json:"value"`
+	Expires    time.Time `json:"expires"`
+	Superseded bool      `json:"superseded,omitempty"` // by a newer one: refused as "not latest" once expired
+}
+
+// tokens are those issued. The two endpoints are isolated from each other, as
+// WeChat's are.
+type tokens struct {
+	Classic []*token `json:"classic"` // the current one last, older ones that still count before it
+	Stable  []*token `json:"stable"`
+
+	ForcedAt    time.Time `json:"forced_at,omitzero"`
+	ForcedDay   string    `json:"forced_day,omitempty"`
+	ForcedCount int       `json:"forced_count,omitempty"`
+}
+
+type tokenAnswer struct {
+	AccessToken string `json:"access_token"`
+	ExpiresIn   int64  `json:"expires_in"`
+}
+
+// issue appends a new token to list and forgets those long expired.
+func (s *Server) issue(list *[]*token, now time.Time) *token {
+	kept := (*list)[:0]
+	for _, t := range *list {
+		if now.Before(t.Expires.Add(24 * time.Hour)) {
+			kept = append(kept, t)
+		} else {
+			delete(s.tokens, t.Value)
+		}
+	}
+	t := &token{Value: "97_" + random(133), Expires: now.Add(tokenLife)}
+	*list = append(kept, t)
+	s.tokens[t.Value] = t
+	return t
+}
+
+// supersede gives t the time of the overlap, at most.
+func (t *token) supersede(now time.Time) {
+	t.Superseded = true
+	if end := now.Add(tokenOverlap); end.Before(t.Expires) {
+		t.Expires = end
+	}
+}
+
+func current(list []*token) *token {
+	if len(list) == 0 {
+		return nil
+	}
+	return list[len(list)-1]
+}
+
+func (s *Server) checkSecret(appID, secret string) *refusal {
+	switch {
+	case appID == "":
+		return refuse(41002, "")
+	case appID != s.st.AppID:
+		return refuse(40013, "")
+	case secret == "":
+		return refuse(41004, "")
+	case secret != s.st.AppSecret:
+		return refuse(40125, "")
+	}
+	return nil
+}
+
+// classicToken is GET /cgi-bin/token: each call issues a new token.
+func (s *Server) classicToken(c *call) (any, *refusal) {
+	if c.query.Get("grant_type") != "client_credential" {
+		return nil, refuse(40002, "")
+	}
+	if r := s.checkSecret(c.query.Get("appid"), c.query.Get("secret")); r != nil {
+		return nil, r
+	}
+	for _, t := range s.st.Tokens.Classic {
+		if !t.Superseded {
+			t.supersede(c.now)
+		}
+	}
+	return tokenAnswer{s.issue(&s.st.Tokens.Classic, c.now).Value, int64(tokenLife / time.Second)}, nil
+}
+
+// stableToken is POST /cgi-bin/stable_token: the same token until its last
+// five minutes.
+func (s *Server) stableToken(c *call) (any, *refusal) {
+	var in struct {
+		GrantType    string `json:"grant_type"`
+		AppID        string `json:"appid"`
+		Secret       string `json:"secret"`
+		ForceRefresh bool   `json:"force_refresh"`
+	}
+	if r := c.decode(&in); r != nil {
+		return nil, r
+	}
+	if in.GrantType != "client_credential" {
+		return nil, refuse(40002, "")
+	}
+	if r := s.checkSecret(in.AppID, in.Secret); r != nil {
+		return nil, r
+	}
+	list := &s.st.Tokens.Stable
+	t := current(*list)
+	switch {
+	case t == nil || t.Superseded || t.Expires.Sub(c.now) < tokenOverlap:
+		t = s.issue(list, c.now) // the old one lives its last minutes
+	case in.ForceRefresh && s.mayForce(c.now):
+		// Only the token before lingers: two forced refreshes end a leaked one.
+		for _, old := range *list {
+			if old.Superseded {
+				old.Expires = earlier(old.Expires, c.now)
+			} else {
+				old.supersede(c.now)
+			}
+		}
+		t = s.issue(list, c.now)
+	}
+	return tokenAnswer{t.Value, int64(t.Expires.Sub(c.now).Round(time.Second) / time.Second)}, nil
+}
+
+// mayForce counts a forced refresh, if one is allowed now. WeChat answers the
+// current token otherwise.
+func (s *Server) mayForce(now time.Time) bool {
+	ts := &s.st.Tokens
+	if day := chinaDay(now); ts.ForcedDay != day {
+		ts.ForcedDay, ts.ForcedCount = day, 0
+	}
+	if ts.ForcedCount >= forceDaily || now.Sub(ts.ForcedAt) < forceGap {
+		return false
+	}
+	ts.ForcedAt = now
+	ts.ForcedCount++
+	return true
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// RevokeTokens makes every token issued so far invalid, as a forced refresh by
+// another program or a reset of the AppSecret does: calls with them answer
+// 40001, and the token endpoints issue new ones.
+func (s *Server) RevokeTokens() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	for _, t := range s.tokens {
+		t.Superseded = true
+		t.Expires = earlier(t.Expires, now)
+	}
+	s.notify()
+}
+
+// checkToken judges the access_token of a call.
+func (s *Server) checkToken(value string, sent bool, now time.Time) *refusal {
+	if value == "" {
+		if s.cloudHosting && !sent {
+			return nil
+		}
+		return refuse(41001, "")
+	}
+	t, ok := s.tokens[value]
+	switch {
+	case !ok && len(value) < 64:
+		return refuse(40014, "")
+	case !ok:
+		return refuse(40001, "")
+	case now.Before(t.Expires):
+		return nil
+	case t.Superseded:
+		return refuse(40001, "")
+	}
+	return refuse(42001, "")
+}
+
+// decode reads the body as a JSON object.
+func (c *call) decode(into any) *refusal {
+	if len(c.body) == 0 {
+		return refuse(44002, "")
+	}
+	if err := json.Unmarshal(c.body, into); err != nil {
+		return refuse(47001, err.Error())
+	}
+	return nil
+}
