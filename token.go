@@ -360,7 +360,11 @@ func (s *reuseTokenSource) settle(r *renewal) {
 		s.cause = r.err
 		s.retryAt = now.Add(pauseAfter(s.failures))
 		if h := s.cur.Load(); h != nil && !h.expired(now) {
-			s.cur.Store(&heldToken{h.Token, s.retryAt})
+			next := s.retryAt
+			if h.Expiry.Before(next) {
+				next = h.Expiry
+			}
+			s.cur.Store(&heldToken{h.Token, next})
 			s.log.Warn("wechatqr: the token was not renewed; the present one serves on", "expiry", h.Expiry, "error", r.err)
 		}
 		return
