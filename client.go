@@ -404,6 +404,9 @@ func (w *wire) roundTrip(ctx context.Context, x *exchange, base *url.URL, limit 
 		return resp.StatusCode, nil, errTooLarge
 	}
 	answer, err = readAll(resp.Body, resp.ContentLength, limit)
+	if err != nil {
+		err = fmt.Errorf("reading the answer: %w", err)
+	}
 	return resp.StatusCode, answer, err
 }
 

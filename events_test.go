@@ -1,0 +1,96 @@
+package wechatqr_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/wechatqr/wechatqr"
+)
+
+func TestScan(t *testing.T) {
+	t.Parallel()
+	at := time.Unix(1509862100, 0)
+	for _, tt := range []struct {
+		name, msgType, event, key string
+		scene                     string // empty: no scan
+		newFollower               bool
+	}{
+		{"subscribe by number", "event", "subscribe", "qrscene_123123", "123123", true},
+		{"subscribe by text", "event", "subscribe", "qrscene_sharefrom_9", "sharefrom_9", true},
+		{"the mark comes off once", "event", "subscribe", "qrscene_qrscene_1", "qrscene_1", true},
+		{"scan by number", "event", "SCAN", "123123", "123123", false},
+		{"scan by text", "event", "SCAN", "ecb41635bfc3fe57e6e352b7992873f2", "ecb41635bfc3fe57e6e352b7992873f2", false},
+		{"a scene that begins with the mark", "event", "SCAN", "qrscene_1", "qrscene_1", false},
+		{"any letter case", "event", "scan", "a", "a", false},
+		{"any letter case", "event", "Subscribe", "qrscene_a", "a", true},
+		{"the mark's letter case counts", "event", "subscribe", "QRSCENE_a", "", false},
+		{"plain follow", "event", "subscribe", "", "", false},
+		{"a mark without a scene", "event", "subscribe", "qrscene_", "", false},
+		{"after a payment", "event", "subscribe", "last_trade_no_4008072001201701105817415015", "", false},
+		{"product code", "event", "subscribe", "scanbarcode|keystandard|keystr", "", false},
+		{"product picture", "event", "subscribe", "scanimage|keystandard|keystr", "", false},
+		{"unfollow", "event", "unsubscribe", "", "", false},
+		{"unfollow with a key", "event", "unsubscribe", "qrscene_1", "", false},
+		{"scan of nothing", "event", "SCAN", "", "", false},
+		{"menu", "event", "CLICK", "qrscene_1", "", false},
+		{"menu scan", "event", "scancode_push", "7", "", false},
+		{"a message", "text", "", "qrscene_1", "", false},
+		{"a message that looks like an event", "text", "SCAN", "1", "", false},
+		{"a malformed request made elsewhere", "event", "subscribe", "qrscene_0", "0", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			ev := &wechatqr.Event{
+				ToUserName: "gh_1", FromUserName: "o1", CreateTime: at, MsgType: tt.msgType,
+				Event: wechatqr.EventType(tt.event), EventKey: tt.key, Ticket: "TICKET",
+			}
+			scan, ok := ev.Scan()
+			assert.Equal(t, tt.scene != "", ok)
+			if !ok {
+				assert.Zero(t, scan)
+				assert.False(t, ev.Matches(wechatqr.SceneString(tt.key)))
+				assert.False(t, ev.Matches(wechatqr.Scene{}))
+				return
+			}
+			assert.Equal(t, wechatqr.Scan{Scene: tt.scene, OpenID: "o1", Ticket: "TICKET", NewFollower: tt.newFollower, Time: at}, scan)
+			assert.True(t, ev.Matches(wechatqr.SceneString(tt.scene)))
+			assert.False(t, ev.Matches(wechatqr.SceneString(tt.scene+"x")))
+			assert.False(t, ev.Matches(wechatqr.Scene{}))
+		})
+	}
+	ev := &wechatqr.Event{MsgType: "event", Event: wechatqr.EventScan, EventKey: "4294967295"}
+	assert.True(t, ev.Matches(wechatqr.SceneID(4294967295)), "numbers and their text are alike in a push")
+	assert.False(t, ev.Matches(wechatqr.SceneID(429496729)))
+}
+
+func TestEventID(t *testing.T) {
+	t.Parallel()
+	base := wechatqr.Event{ToUserName: "gh_1", FromUserName: "o1", CreateTime: time.Unix(1, 0), MsgType: "event", Event: "SCAN", EventKey: "a", Ticket: "T"}
+	seen := map[string]string{base.ID(): "base"}
+	for name, change := range map[string]func(*wechatqr.Event){
+		"account": func(e *wechatqr.Event) { e.ToUserName = "gh_2" },
+		"user":    func(e *wechatqr.Event) { e.FromUserName = "o2" },
+		"time":    func(e *wechatqr.Event) { e.CreateTime = time.Unix(2, 0) },
+		"event":   func(e *wechatqr.Event) { e.Event = "subscribe" },
+		"key":     func(e *wechatqr.Event) { e.EventKey = "b" },
+		"ticket":  func(e *wechatqr.Event) { e.Ticket = "U" },
+		"id":      func(e *wechatqr.Event) { e.MsgID = "1" },
+		"message": func(e *wechatqr.Event) { e.MsgType, e.Event = "text", "" },
+	} {
+		e := base
+		change(&e)
+		assert.NotContains(t, seen, e.ID(), name)
+		seen[e.ID()] = name
+	}
+	again := base
+	again.Event, again.Raw = "scan", []byte("<xml/>")
+	again.CreateTime = again.CreateTime.UTC()
+	assert.Equal(t, base.ID(), again.ID(), "letter case, zone and bytes are not the push")
+
+	msg := wechatqr.Event{ToUserName: "gh_1", FromUserName: "o1", CreateTime: time.Unix(1, 0), MsgType: "text", MsgID: "12345678901234567890"}
+	id := msg.ID()
+	msg.CreateTime = time.Unix(2, 0)
+	assert.Equal(t, id, msg.ID(), "a message is told by its MsgID")
+}
