@@ -1,0 +1,522 @@
+package events
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/wechatqr/wechatqr"
+)
+
+const (
+	answerWithin = 4500 * time.Millisecond // WeChat waits 5 s
+	waitWithin   = 4700 * time.Millisecond // a waiting delivery sees what the first decided at answerWithin
+	lease        = 5 * time.Second         // a claim of a process that died; longer than answerWithin
+	handledFor   = 10 * time.Minute        // WeChat's last delivery comes within half a minute, a replay within MaxAge
+	pollEvery    = 100 * time.Millisecond
+	claimWithin  = time.Second            // then the Deduper counts as failed
+	commitWithin = 250 * time.Millisecond // so that the answer leaves before WeChat's 5 s are over
+)
+
+// HandlerFunc handles one event. The reply is sent to the user at once; nil is
+// none. After an error or a panic WeChat is told so, and its next delivery of
+// the same event runs the function again: up to three times in all, within
+// about 15 s.
+//
+// WeChat waits 5 s. A function that is not done after 4.5 s goes on, but its
+// reply can no longer be sent and its error no longer changes anything. ctx
+// has the request's values; the end of the request does not cancel it.
+type HandlerFunc func(ctx context.Context, ev *wechatqr.Event) (Reply, error)
+
+// Problem is something that went otherwise than the function meant: a refused
+// request, an error, a panic, a reply that could not be sent.
+type Problem struct {
+	Err    error           // matches an Err value of this package, or is the function's own
+	Status int             // of the answer; 0 if it did not change the answer
+	Hint   string          // what to do about it, in one line of English
+	HintZH string          // the same in Chinese
+	Event  *wechatqr.Event // nil if the request was refused before it was known
+	Stack  []byte          // of a panic
+}
+
+// HandlerOption changes a default of [NewHandler].
+type HandlerOption func(*Handler) error
+
+// WithHook calls fn for every [Problem]. The default writes each to
+// slog.Default: refused requests as warnings, the others as errors. fn must be
+// quick and safe for concurrent use; its panic is dropped.
+func WithHook(fn func(context.Context, Problem)) HandlerOption {
+	return func(h *Handler) error {
+		if fn == nil {
+			return errors.New("WithHook(nil): leave the option out for the default")
+		}
+		h.hook = fn
+		return nil
+	}
+}
+
+// WithDeduper remembers in d which events were handled; nil remembers nothing,
+// so that every delivery runs the function. The default is a
+// [NewMemoryDeduper] for 65536 events: enough for one process, while several
+// behind one URL should share one.
+func WithDeduper(d Deduper) HandlerOption {
+	return func(h *Handler) error {
+		h.deduper = d
+		return nil
+	}
+}
+
+// WithMaxRunning limits how many functions run at once, those that went on
+// after their answer included. Beyond n, 1000 by default, the answer is HTTP
+// 503, and WeChat's next delivery is handled.
+func WithMaxRunning(n int) HandlerOption {
+	return func(h *Handler) error {
+		if n < 1 {
+			return fmt.Errorf("WithMaxRunning(%d): use 1 at the least", n)
+		}
+		h.maxRunning = n
+		return nil
+	}
+}
+
+// Handler serves the callback URL: it answers the console's check of the URL,
+// and verifies, decrypts, parses and answers pushes. It is an http.Handler;
+// Handle is the same for servers of another kind.
+//
+// An event that is delivered several times runs the function once. A delivery
+// that finds the event in somebody's hands waits for the outcome: once the
+// function has succeeded the answer is "success" without a reply; if it failed,
+// or its process died, this delivery runs it again; if neither is known after
+// 4.7 s the answer is HTTP 503, so that WeChat's next delivery is handled.
+//
+// The answer to a refused request is the Err value's text and a status of 4xx.
+type Handler struct {
+	verifier   *Verifier
+	fn         HandlerFunc
+	hook       func(context.Context, Problem)
+	deduper    Deduper
+	maxRunning int
+
+	calls sync.Pool // of *call
+
+	mu      sync.Mutex
+	running int
+	closed  bool
+	idle    chan struct{} // closed when nothing runs, once closed is set
+}
+
+// NewHandler returns a Handler that gives each event to fn, for instance to the
+// Serve method of a [Mux]. Its error matches wechatqr.ErrInvalidArgument.
+func NewHandler(cfg Config, fn HandlerFunc, opts ...HandlerOption) (*Handler, error) {
+	v, err := NewVerifier(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if fn == nil {
+		return nil, invalid(errors.New("the HandlerFunc is nil"))
+	}
+	h := &Handler{
+		verifier: v, fn: fn, hook: logProblem,
+		deduper: NewMemoryDeduper(1 << 16), maxRunning: 1000, idle: make(chan struct{}),
+	}
+	for _, opt := range opts {
+		if err := opt(h); err != nil {
+			return nil, invalid(err)
+		}
+	}
+	return h, nil
+}
+
+// Shutdown has the Handler refuse pushes with 503 from now on, and waits for
+// the functions that run, until ctx ends. Call it after the HTTP server's own
+// Shutdown: functions may go on after their request.
+func (h *Handler) Shutdown(ctx context.Context) error {
+	h.mu.Lock()
+	if !h.closed {
+		h.closed = true
+		if h.running == 0 {
+			close(h.idle)
+		}
+	}
+	h.mu.Unlock()
+	select {
+	case <-h.idle:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (h *Handler) enter() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.closed:
+		return refuse(ErrOverloaded, "the handler was shut down")
+	case h.running >= h.maxRunning:
+		return refuse(ErrOverloaded, "%d, the limit", h.running)
+	}
+	h.running++
+	return nil
+}
+
+func (h *Handler) leave() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.running--
+	if h.closed && h.running == 0 {
+		close(h.idle)
+	}
+}
+
+// Request is a callback request, from whatever server.
+type Request struct {
+	Method   string
+	RawQuery string // after the question mark, as it came
+	Body     []byte // is copied where it must outlive Handle
+}
+
+// Response is what to answer it with.
+type Response struct {
+	Status      int
+	ContentType string
+	Body        []byte
+}
+
+// Handle is the Handler without net/http. The function sees ctx's values also
+// after Handle has returned: do not pass a context that is used again, such as
+// fasthttp's, but context.Background.
+func (h *Handler) Handle(ctx context.Context, r Request) Response {
+	start := time.Now()
+	q, err := check(r.Method, r.RawQuery)
+	if err == nil && len(r.Body) > MaxBodyBytes {
+		err = tooLarge()
+	}
+	if err != nil {
+		return h.refuse(ctx, err)
+	}
+	if r.Method == http.MethodGet {
+		return h.echo(ctx, &q)
+	}
+	message, keys, err := h.verifier.open(&q, r.Body)
+	if err == nil && keys == nil {
+		message = bytes.Clone(message)
+	}
+	return h.push(ctx, start, &q, message, keys, err)
+}
+
+// ServeHTTP implements http.Handler.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	start := time.Now()
+	a := h.serve(start, r)
+	header := w.Header()
+	header["Content-Type"] = []string{a.ContentType}
+	header["Content-Length"] = []string{strconv.Itoa(len(a.Body))}
+	if a.Status != http.StatusOK || r.Method == http.MethodGet {
+		header.Set("X-Content-Type-Options", "nosniff")
+	}
+	if a.Status == http.StatusMethodNotAllowed {
+		header.Set("Allow", "GET, POST")
+	}
+	w.WriteHeader(a.Status)
+	_, _ = w.Write(a.Body) // the client is gone if this fails
+}
+
+func (h *Handler) serve(start time.Time, r *http.Request) Response {
+	q, err := check(r.Method, r.URL.RawQuery)
+	if err != nil {
+		return h.refuse(r.Context(), err)
+	}
+	if r.Method == http.MethodGet {
+		return h.echo(r.Context(), &q)
+	}
+	var message []byte
+	var keys *pair
+	body, err := readBody(r)
+	if err == nil {
+		message, keys, err = h.verifier.open(&q, body)
+	}
+	return h.push(r.Context(), start, &q, message, keys, err)
+}
+
+func check(method, rawQuery string) (query, error) {
+	if method != http.MethodGet && method != http.MethodPost {
+		return query{}, refuse(ErrMethod, "it is %.16q", method)
+	}
+	return scanQuery(rawQuery)
+}
+
+func plainAnswer(status int, text string) Response {
+	return Response{status, "text/plain; charset=utf-8", []byte(text)}
+}
+
+func success() Response { return plainAnswer(http.StatusOK, "success") }
+
+func (h *Handler) echo(ctx context.Context, q *query) Response {
+	text, err := h.verifier.echo(q)
+	if err != nil {
+		return h.refuse(ctx, err)
+	}
+	return plainAnswer(http.StatusOK, text)
+}
+
+// push handles one delivery, or refuses it if it could not be opened.
+func (h *Handler) push(ctx context.Context, start time.Time, q *query, message []byte, keys *pair, err error) Response {
+	var ev *wechatqr.Event
+	if err == nil {
+		ev, err = h.verifier.parse(message)
+	}
+	if err != nil {
+		return h.refuse(ctx, err)
+	}
+	if err := h.enter(); err != nil {
+		return h.fail(ctx, ev, explain(err), err, nil)
+	}
+	c := h.newCall()
+	c.ctx, c.ev = context.WithoutCancel(ctx), ev
+	if h.deduper != nil {
+		c.id = ev.ID()
+		mine, err := h.claim(ctx, start, c)
+		if err != nil || !mine {
+			h.leave()
+			if err != nil {
+				return h.fail(ctx, ev, explain(err), err, nil)
+			}
+			return success()
+		}
+	}
+	c.timer.Reset(answerWithin - time.Since(start))
+	go c.run(h)
+	select {
+	case <-c.done:
+		c.timer.Stop()
+	case <-c.timer.C:
+		if c.state.CompareAndSwap(undecided, decidedLate) {
+			h.settle(c.ctx, c.ev, c.id, h.commit)
+			return success()
+		}
+		<-c.done
+	}
+	reply, err, stack := c.reply, c.err, c.stack
+	h.recycle(c)
+	switch {
+	case stack != nil:
+		return h.fail(ctx, ev, explain(err), err, stack)
+	case err != nil:
+		return h.fail(ctx, ev, functionFailed, err, nil)
+	case reply == nil:
+		return success()
+	}
+	a, err := h.answer(q, ev, keys, reply)
+	if err != nil {
+		h.note(ctx, ev, explain(err), err, nil)
+		return success()
+	}
+	return a
+}
+
+// claim waits for its turn: false says that the event was handled.
+func (h *Handler) claim(ctx context.Context, start time.Time, c *call) (mine bool, err error) {
+	for {
+		err = guard(func() (err error) {
+			ctx, cancel := context.WithTimeout(c.ctx, claimWithin)
+			defer cancel()
+			mine, err = h.deduper.Claim(ctx, c.id, lease)
+			return err
+		})
+		switch {
+		case err == nil:
+			return mine, nil
+		case !errors.Is(err, ErrInProgress):
+			err = refuse(ErrDeduper, "claim: %w", err)
+			h.note(ctx, c.ev, explain(err), err, nil)
+			return true, nil // twice is better than not at all
+		}
+		left := waitWithin - time.Since(start)
+		if left <= 0 {
+			return false, refuse(ErrInProgress, "it is not done yet")
+		}
+		select {
+		case <-time.After(min(pollEvery, left)):
+		case <-ctx.Done():
+			return false, refuse(ErrInProgress, "the caller has gone")
+		}
+	}
+}
+
+func (h *Handler) commit(ctx context.Context, id string) error {
+	return h.deduper.Commit(ctx, id, handledFor)
+}
+
+func (h *Handler) release(ctx context.Context, id string) error {
+	return h.deduper.Release(ctx, id)
+}
+
+// settle ends a claim, within the time that is left for it.
+func (h *Handler) settle(ctx context.Context, ev *wechatqr.Event, id string, end func(context.Context, string) error) {
+	if h.deduper == nil {
+		return
+	}
+	err := guard(func() error {
+		ctx, cancel := context.WithTimeout(ctx, commitWithin)
+		defer cancel()
+		return end(ctx, id)
+	})
+	if err != nil {
+		err = refuse(ErrDeduper, "end of claim: %w", err)
+		h.note(ctx, ev, explain(err), err, nil)
+	}
+}
+
+// guard makes a panic of the user's Deduper or Reply an error.
+func guard(fn func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	return fn()
+}
+
+// call is one run of the function. The goroutine that runs it and the one that
+// answers agree by state on who tells the outcome.
+type call struct {
+	ctx context.Context
+	ev  *wechatqr.Event
+	id  string
+
+	state atomic.Int32
+	done  chan struct{}
+	timer *time.Timer
+
+	reply Reply
+	err   error
+	stack []byte
+}
+
+const (
+	undecided   = iota
+	decidedDone // the function was done in time
+	decidedLate // the answer went out without it
+)
+
+func (h *Handler) newCall() *call {
+	if c, ok := h.calls.Get().(*call); ok {
+		return c
+	}
+	c := &call{done: make(chan struct{}, 1), timer: time.NewTimer(time.Hour)}
+	c.timer.Stop()
+	return c
+}
+
+func (h *Handler) recycle(c *call) {
+	done, timer := c.done, c.timer
+	*c = call{done: done, timer: timer}
+	h.calls.Put(c)
+}
+
+func (c *call) run(h *Handler) {
+	defer h.leave()
+	returned := false
+	defer func() {
+		if !returned { // it panicked, or called runtime.Goexit
+			p := recover()
+			c.stack = debug.Stack()
+			c.err = refuse(ErrPanic, "%v", p)
+			if e, ok := p.(error); ok {
+				c.err = refuse(ErrPanic, "%w", e)
+			}
+		}
+		c.finish(h)
+	}()
+	c.reply, c.err = h.fn(c.ctx, c.ev)
+	returned = true
+}
+
+func (c *call) finish(h *Handler) {
+	if c.state.CompareAndSwap(undecided, decidedDone) {
+		end := h.commit
+		if c.err != nil {
+			end = h.release
+		}
+		h.settle(c.ctx, c.ev, c.id, end)
+		c.done <- struct{}{} // c is the other's from here on
+		return
+	}
+	switch {
+	case c.stack != nil:
+		h.note(c.ctx, c.ev, explain(c.err), c.err, c.stack)
+	case c.err != nil:
+		h.note(c.ctx, c.ev, functionFailed, c.err, nil)
+	case c.reply != nil:
+		err := refuse(ErrLate, "the function took more than %v", answerWithin)
+		h.note(c.ctx, c.ev, explain(err), err, nil)
+	}
+}
+
+// answer makes the reply, sealed with the keys of the message if it had any.
+func (h *Handler) answer(q *query, ev *wechatqr.Event, keys *pair, reply Reply) (a Response, err error) {
+	now := time.Now()
+	var body []byte
+	err = guard(func() (err error) {
+		body, err = reply.AppendReply(make([]byte, 0, 512), ev, now)
+		return err
+	})
+	switch {
+	case err != nil:
+		return a, refuse(ErrReply, "%w", err)
+	case len(body) == 0:
+		return success(), nil
+	}
+	if keys != nil {
+		if body, err = h.verifier.seal(q, keys, ev, body, now); err != nil {
+			return a, refuse(ErrReply, "%w", err)
+		}
+	}
+	contentType := "text/xml; charset=utf-8"
+	if isJSON(body) {
+		contentType = "application/json; charset=utf-8"
+	}
+	return Response{http.StatusOK, contentType, body}, nil
+}
+
+// refuse answers with what is wrong, in general terms only.
+func (h *Handler) refuse(ctx context.Context, err error) Response {
+	return h.fail(ctx, nil, explain(err), err, nil)
+}
+
+func (h *Handler) fail(ctx context.Context, ev *wechatqr.Event, c cause, err error, stack []byte) Response {
+	h.report(ctx, Problem{err, c.status, c.en, c.zh, ev, stack})
+	return plainAnswer(c.status, c.err.Error())
+}
+
+// note tells of a problem that does not change the answer.
+func (h *Handler) note(ctx context.Context, ev *wechatqr.Event, c cause, err error, stack []byte) {
+	h.report(ctx, Problem{err, 0, c.en, c.zh, ev, stack})
+}
+
+func (h *Handler) report(ctx context.Context, p Problem) {
+	_ = guard(func() error { h.hook(ctx, p); return nil })
+}
+
+func logProblem(ctx context.Context, p Problem) {
+	level := slog.LevelError
+	args := []any{slog.Any("err", p.Err), slog.Int("status", p.Status), slog.String("hint", p.Hint), slog.String("hint_zh", p.HintZH)}
+	if p.Event == nil {
+		level = slog.LevelWarn
+	} else {
+		args = append(args, slog.String("event", p.Event.ID()))
+	}
+	if p.Stack != nil {
+		args = append(args, slog.String("stack", string(p.Stack)))
+	}
+	slog.Log(ctx, level, "wechatqr: callback", args...)
+}

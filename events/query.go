@@ -1,0 +1,98 @@
+package events
+
+import (
+	"net/url"
+	"strings"
+)
+
+// param is a query parameter that WeChat signs, or that says what is signed.
+// The openid beside them is neither.
+type param int
+
+const (
+	signature    param = iota // over the URL alone
+	msgSignature              // over Encrypt too
+	timestamp
+	nonce
+	echostr
+	encryptType
+	paramCount
+)
+
+var paramNames = [paramCount]string{"signature", "msg_signature", "timestamp", "nonce", "echostr", "encrypt_type"}
+
+// query is what a callback URL says. An empty value is none.
+type query [paramCount]string
+
+// set refuses a second value: two readers of one request must not take
+// different ones.
+func (q *query) set(p param, value string, seen *[paramCount]bool) error {
+	if seen[p] {
+		return refuse(ErrMalformed, "the query has more than one %s", paramNames[p])
+	}
+	seen[p] = true
+	q[p] = value
+	return nil
+}
+
+// scanQuery reads a raw query by the rules of url.ParseQuery, without its map.
+func scanQuery(raw string) (q query, err error) {
+	var seen [paramCount]bool
+	for raw != "" {
+		var part string
+		part, raw, _ = strings.Cut(raw, "&")
+		key, value, _ := strings.Cut(part, "=")
+		if escaped(key) {
+			if key, err = url.QueryUnescape(key); err != nil {
+				return q, refuse(ErrMalformed, "the query has a broken %% escape")
+			}
+		}
+		p, known := paramOf(key)
+		if !known {
+			continue
+		}
+		if escaped(value) {
+			if value, err = url.QueryUnescape(value); err != nil {
+				return q, refuse(ErrMalformed, "the query has a broken %% escape")
+			}
+		}
+		if err = q.set(p, value, &seen); err != nil {
+			return q, err
+		}
+	}
+	return q, nil
+}
+
+func queryOf(values url.Values) (q query, err error) {
+	var seen [paramCount]bool
+	for p, name := range paramNames {
+		for _, value := range values[name] {
+			if err = q.set(param(p), value, &seen); err != nil {
+				return q, err
+			}
+		}
+	}
+	return q, nil
+}
+
+func escaped(s string) bool {
+	return strings.IndexByte(s, '%') >= 0 || strings.IndexByte(s, '+') >= 0
+}
+
+func paramOf(key string) (param, bool) {
+	switch key {
+	case "signature":
+		return signature, true
+	case "msg_signature":
+		return msgSignature, true
+	case "timestamp":
+		return timestamp, true
+	case "nonce":
+		return nonce, true
+	case "echostr":
+		return echostr, true
+	case "encrypt_type":
+		return encryptType, true
+	}
+	return 0, false
+}
