@@ -221,11 +221,11 @@ type reuseTokenSource struct {
 	retryAt  time.Time
 	cause    error
 
-	// The token that Invalidate took away. src may still have it (tell), and
-	// may insist that it is good: once that is an error, after a pause it is
+	// The token that Invalidate took away. src may still have it, and may
+	// insist that it is good: once that is an error, after a pause it is
 	// believed, for WeChat may have refused a good token.
 	refused  *refusal
-	tell     bool
+	told     bool // src knows of refused
 	insisted bool
 }
 
@@ -307,17 +307,17 @@ func (s *reuseTokenSource) renew(ctx context.Context, r *renewal) {
 		close(r.done)
 	}()
 	r.tok, r.err = s.ask(ctx)
-	if r.err == nil && s.mustTell() {
+	if r.err == nil && s.mustTell(r.tok) {
 		// Refused while it was being fetched, or the fetch began before.
 		r.tok, r.err = s.ask(ctx)
 	}
 }
 
-// mustTell reports whether a refusal has come that src does not know of.
-func (s *reuseTokenSource) mustTell() bool {
+// mustTell reports whether tok has been refused and src does not know of it.
+func (s *reuseTokenSource) mustTell(tok Token) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.tell
+	return s.refused.is(tok.Value) && !s.told
 }
 
 // ask gets one token from src and checks it.
@@ -328,10 +328,10 @@ func (s *reuseTokenSource) ask(ctx context.Context) (tok Token, err error) {
 		}
 	}()
 	s.mu.Lock()
-	refused, tell := s.refused, s.tell
-	s.tell = false
+	refused, told := s.refused, s.told
+	s.told = true
 	s.mu.Unlock()
-	if inv, ok := s.src.(Invalidator); ok && tell {
+	if inv, ok := s.src.(Invalidator); ok && refused != nil && !told {
 		if err := inv.Invalidate(ctx, refused.value); err != nil {
 			s.log.WarnContext(ctx, "wechatqr: the token source could not drop a refused token", "error", err)
 		}
@@ -387,7 +387,7 @@ func (s *reuseTokenSource) Invalidate(_ context.Context, rejected string) error 
 	defer s.mu.Unlock()
 	if h := s.cur.Load(); h != nil && h.Value == rejected {
 		s.cur.Store(nil)
-		s.refused, s.tell, s.insisted = &refusal{rejected}, true, false
+		s.refused, s.told, s.insisted = &refusal{rejected}, false, false
 	}
 	return nil
 }

@@ -284,6 +284,27 @@ func TestReuseRefusedWhileRenewing(t *testing.T) {
 	})
 }
 
+// A renewal that brings the refused token's successor has answered the refusal:
+// another one would end that successor on the classic endpoint.
+func TestReuseRefusedWhileItsSuccessorComes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		up := &upstream{life: 2 * time.Hour}
+		src := newReuse(up, slog.New(slog.DiscardHandler))
+		_, err := src.Token(t.Context())
+		require.NoError(t, err)
+		time.Sleep(2*time.Hour - 5*time.Minute)
+		up.takes = time.Second
+		_, err = src.Token(t.Context()) // starts the early renewal
+		require.NoError(t, err)
+		time.Sleep(500 * time.Millisecond)
+		require.NoError(t, src.Invalidate(t.Context(), "T1"))
+		tok, err := src.Token(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, "T2", tok.Value)
+		assert.EqualValues(t, 2, up.calls.Load())
+	})
+}
+
 func TestReuseRefusedTokenComesAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up := &upstream{life: 2 * time.Hour, value: "same"}
