@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -224,7 +225,7 @@ type reuseTokenSource struct {
 	// The token that Invalidate took away. src may still have it, and may
 	// insist that it is good: once that is an error, after a pause it is
 	// believed, for WeChat may have refused a good token.
-	refused  *refusal
+	refused  hidden
 	told     bool // src knows of refused
 	insisted bool
 }
@@ -234,11 +235,18 @@ type heldToken struct {
 	renewAt time.Time
 }
 
-// refusal is a token that WeChat refused, behind a pointer, where fmt does
-// not look.
-type refusal struct{ value string }
+// hidden is a token's value where fmt does not look: pointers it follows, for
+// some verbs. nil is none.
+type hidden func() string
 
-func (r *refusal) is(value string) bool { return r != nil && r.value == value }
+func hide(value string) hidden { return func() string { return value } }
+
+func (h hidden) is(value string) bool { return h != nil && h() == value }
+
+// Format prints the type alone, whatever the verb.
+func (s *reuseTokenSource) Format(f fmt.State, _ rune) {
+	_, _ = io.WriteString(f, "wechatqr.ReuseTokenSource")
+}
 
 type renewal struct {
 	done chan struct{} // closed when tok and err are set
@@ -332,7 +340,7 @@ func (s *reuseTokenSource) ask(ctx context.Context) (tok Token, err error) {
 	s.told = true
 	s.mu.Unlock()
 	if inv, ok := s.src.(Invalidator); ok && refused != nil && !told {
-		if err := inv.Invalidate(ctx, refused.value); err != nil {
+		if err := inv.Invalidate(ctx, refused()); err != nil {
 			s.log.WarnContext(ctx, "wechatqr: the token source could not drop a refused token", "error", err)
 		}
 	}
@@ -387,7 +395,7 @@ func (s *reuseTokenSource) Invalidate(_ context.Context, rejected string) error 
 	defer s.mu.Unlock()
 	if h := s.cur.Load(); h != nil && h.Value == rejected {
 		s.cur.Store(nil)
-		s.refused, s.told, s.insisted = &refusal{rejected}, false, false
+		s.refused, s.told, s.insisted = hide(rejected), false, false
 	}
 	return nil
 }
@@ -443,15 +451,20 @@ type storedTokenSource struct {
 	log   *slog.Logger
 
 	mu      sync.Mutex
-	given   *heldToken // what Token returned last
-	refused *refusal   // what the store may still hold
+	given   hidden // what Token returned last
+	refused hidden // what the store may still hold
+}
+
+// Format prints the type and the key, whatever the verb.
+func (s *storedTokenSource) Format(f fmt.State, _ rune) {
+	_, _ = io.WriteString(f, "wechatqr.StoredTokenSource("+s.key+")")
 }
 
 func (s *storedTokenSource) Token(ctx context.Context) (Token, error) {
 	tok, err := s.ask(ctx)
 	if err == nil {
 		s.mu.Lock()
-		s.given = &heldToken{Token: tok}
+		s.given = hide(tok.Value)
 		s.mu.Unlock()
 	}
 	return tok, err
@@ -467,7 +480,7 @@ func (s *storedTokenSource) ask(ctx context.Context) (Token, error) {
 	}
 	leaser, ok := s.store.(Leaser)
 	if !ok {
-		return s.fetch(ctx, tok)
+		return s.fetch(ctx)
 	}
 	poll := time.NewTicker(leasePoll)
 	defer poll.Stop()
@@ -506,18 +519,13 @@ func (s *storedTokenSource) lead(ctx context.Context, release func()) (Token, er
 	if err != nil {
 		return s.src.Token(ctx)
 	}
-	return s.fetch(ctx, tok)
+	return s.fetch(ctx)
 }
 
-// fetch asks src and saves what it gives. Where src fails, old serves on if
-// it is one.
-func (s *storedTokenSource) fetch(ctx context.Context, old Token) (Token, error) {
+// fetch asks src and saves what it gives.
+func (s *storedTokenSource) fetch(ctx context.Context) (Token, error) {
 	tok, err := s.src.Token(ctx)
 	if err != nil {
-		if old.Value != "" && !old.expired(time.Now()) {
-			s.log.WarnContext(ctx, "wechatqr: the token was not renewed; the one in the store serves on", "expiry", old.Expiry, "error", err)
-			return old, nil
-		}
 		return Token{}, err
 	}
 	if s.isRefused(tok.Value) || tok.Value == "" || tok.expired(time.Now()) {
@@ -550,7 +558,7 @@ func (s *storedTokenSource) load(ctx context.Context) (tok Token, fresh bool, er
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	fresh = s.given == nil || s.given.Value != tok.Value || tok.Expiry.IsZero() || tok.Expiry.Sub(now) > maxEarly
+	fresh = !s.given.is(tok.Value) || tok.Expiry.IsZero() || tok.Expiry.Sub(now) > maxEarly
 	return tok, fresh, nil
 }
 
@@ -574,7 +582,7 @@ func (s *storedTokenSource) isRefused(value string) bool {
 // there again even if that fails.
 func (s *storedTokenSource) Invalidate(ctx context.Context, rejected string) error {
 	s.mu.Lock()
-	s.refused = &refusal{rejected}
+	s.refused = hide(rejected)
 	s.mu.Unlock()
 	if inv, ok := s.src.(Invalidator); ok {
 		if err := inv.Invalidate(ctx, rejected); err != nil {

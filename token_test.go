@@ -647,21 +647,25 @@ func TestStoredRefusedTokenIsNotTakenAgain(t *testing.T) {
 	}
 }
 
-func TestStoredKeepsATokenThatStillWorks(t *testing.T) {
+func TestStoredFailedRenewalKeepsWhatWorks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := newMemoryStore()
-		store.tokens["wx0"] = Token{"old", time.Now().Add(4 * time.Minute)}
-		up := &upstream{err: errors.New("down")}
-		src := StoredTokenSource(store, "wx0", up)
-		for range 2 {
+		up := &upstream{life: 2 * time.Hour}
+		src := ReuseTokenSource(StoredTokenSource(leasingStore{newMemoryStore()}, "wx0", up))
+		get := func() string {
 			tok, err := src.Token(t.Context())
 			require.NoError(t, err)
-			assert.Equal(t, "old", tok.Value)
+			synctest.Wait()
+			return tok.Value
 		}
-		assert.EqualValues(t, 1, up.calls.Load(), "the second time it was due")
-		time.Sleep(4 * time.Minute)
-		_, err := src.Token(t.Context())
-		assert.ErrorContains(t, err, "down")
+		get()
+		time.Sleep(2*time.Hour - maxEarly)
+		up.set("", errors.New("down"))
+		require.Equal(t, "T1", get())
+		require.EqualValues(t, 2, up.calls.Load())
+		time.Sleep(firstPause)
+		up.set("", nil)
+		require.Equal(t, "T1", get(), "and the renewal is tried again, long before the end")
+		require.Equal(t, "T3", get())
 	})
 }
 
