@@ -26,12 +26,30 @@ type route struct {
 }
 
 func apiRoutes() map[string]route {
+	get, post := http.MethodGet, http.MethodPost
 	return map[string]route{
-		"/cgi-bin/token":         {method: http.MethodGet, run: (*Server).classicToken},
-		"/cgi-bin/stable_token":  {method: http.MethodPost, run: (*Server).stableToken},
-		"/cgi-bin/qrcode/create": {method: http.MethodPost, token: true, verified: true, run: (*Server).createCode},
+		"/cgi-bin/token":               {method: get, run: (*Server).classicToken},
+		"/cgi-bin/stable_token":        {method: post, run: (*Server).stableToken},
+		"/cgi-bin/qrcode/create":       {method: post, token: true, verified: true, run: (*Server).createCode},
+		"/cgi-bin/user/info":           {method: get, token: true, verified: true, run: (*Server).userInfo},
+		"/cgi-bin/user/info/batchget":  {method: post, token: true, verified: true, run: (*Server).userInfoBatch},
+		"/cgi-bin/user/get":            {method: get, token: true, verified: true, run: (*Server).userGet},
+		"/cgi-bin/message/custom/send": {method: post, token: true, verified: true, run: (*Server).sendMessage},
+		"/cgi-bin/clear_quota":         {method: post, token: true, run: (*Server).clearQuota},
+		"/cgi-bin/clear_quota/v2":      {method: post, run: (*Server).clearQuotaBySecret},
+		"/cgi-bin/openapi/quota/get":   {method: post, token: true, run: (*Server).getQuota},
+		"/cgi-bin/openapi/rid/get":     {method: post, token: true, run: (*Server).getRID},
+		"/cgi-bin/getcallbackip":       {method: get, token: true, run: (*Server).addresses},
+		"/cgi-bin/get_api_domain_ip":   {method: get, token: true, run: (*Server).addresses},
 	}
 }
+
+type ipList struct {
+	IPList []string `json:"ip_list"`
+}
+
+// addresses is GET /cgi-bin/getcallbackip and get_api_domain_ip.
+func (s *Server) addresses(*call) (any, *refusal) { return ipList{[]string{"127.0.0.1"}}, nil }
 
 const showPath = "/cgi-bin/showqrcode"
 
@@ -94,7 +112,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.ip = host
 	}
 	f := s.fault(r)
-	if !f.wait(r, s.done) {
+	if !f.wait(r, s.life.Done()) {
 		s.record(r, c, began, answer{})
 		drop(w)
 		return
@@ -205,6 +223,8 @@ func errmsg(code int) string {
 		return "invalid grant_type"
 	case 40003:
 		return "invalid openid"
+	case 40008:
+		return "invalid message type"
 	case 40013:
 		return "invalid appid"
 	case 40014:
@@ -239,6 +259,8 @@ func errmsg(code int) string {
 		return "require https"
 	case 44002:
 		return "empty post data"
+	case 44004:
+		return "empty content"
 	case 45009:
 		return "reach max api daily quota limit"
 	case 45011:

@@ -102,3 +102,46 @@ func (s *Server) record(r *http.Request, c *call, began time.Time, a answer) {
 	s.counts[r.URL.Path]++
 	s.notify()
 }
+
+var ridForm = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{8}){2}$`)
+
+type ridAnswer struct {
+	errorAnswer
+	Request ridRequest `json:"request"`
+}
+
+type ridRequest struct {
+	InvokeTime   int64  `json:"invoke_time"`
+	CostInMS     int64  `json:"cost_in_ms"`
+	RequestURL   string `json:"request_url"`
+	RequestBody  string `json:"request_body"`
+	ResponseBody string `json:"response_body"`
+	ClientIP     string `json:"client_ip"`
+}
+
+const ridLife = 7 * 24 * time.Hour
+
+// getRID is POST /cgi-bin/openapi/rid/get.
+func (s *Server) getRID(c *call) (any, *refusal) {
+	var in struct {
+		RID string `json:"rid"`
+	}
+	if r := c.decode(&in); r != nil {
+		return nil, r
+	}
+	if !ridForm.MatchString(in.RID) {
+		return nil, refuse(76002, "")
+	}
+	i := slices.IndexFunc(s.calls.list, func(e Call) bool { return e.RID == in.RID })
+	switch {
+	case i < 0:
+		return nil, refuse(76001, "")
+	case c.now.Sub(s.calls.list[i].Time) > ridLife:
+		return nil, refuse(76004, "")
+	}
+	e := s.calls.list[i]
+	return ridAnswer{errorAnswer{0, "ok"}, ridRequest{
+		InvokeTime: e.Time.Unix(), CostInMS: e.Duration.Milliseconds(),
+		RequestURL: s.origin + e.Path + "?" + e.Query, RequestBody: e.Body, ResponseBody: e.Answer, ClientIP: e.IP,
+	}}, nil
+}

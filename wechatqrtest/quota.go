@@ -2,6 +2,7 @@ package wechatqrtest
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -11,63 +12,72 @@ type Quota struct {
 	Daily     int    `json:"daily"`      // calls a day, by China's clock; 0: any number
 	PerMinute int    `json:"per_minute"` // calls a minute; 0: any number
 	Used      int    `json:"used"`       // calls counted today
-
-	day         string
-	minute      int64
-	minuteCount int
 }
 
-type quotas []*Quota
+// meter is a Quota at work.
+type meter struct {
+	Quota
+	Day string `json:"day"` // that Used is of
 
-// newQuotas are the limits of a service account as WeChat documents them.
-func newQuotas() quotas {
-	return quotas{
+	minute     int64 // since 1970
+	usedMinute int
+}
+
+type meters []*meter
+
+// newMeters have the limits of a service account, as WeChat documents them.
+func newMeters() meters {
+	var ms meters
+	for _, q := range [...]Quota{
 		{Path: "/cgi-bin/token", Daily: 2000},
 		{Path: "/cgi-bin/stable_token", Daily: 500_000, PerMinute: 10_000},
 		{Path: "/cgi-bin/qrcode/create", Daily: 100_000},
+		{Path: "/cgi-bin/user/info", Daily: 5_000_000},
+		{Path: "/cgi-bin/user/get", Daily: 500},
+		{Path: "/cgi-bin/message/custom/send", Daily: 500_000},
+	} {
+		ms = append(ms, &meter{Quota: q})
 	}
+	return ms
 }
 
-func (qs quotas) find(path string) *Quota {
-	for _, q := range qs {
-		if q.Path == path {
-			return q
+func (ms meters) find(path string) *meter {
+	for _, m := range ms {
+		if m.Path == path {
+			return m
 		}
 	}
 	return nil
 }
 
 // roll starts a new day or minute.
-func (q *Quota) roll(now time.Time) {
-	if day := chinaDay(now); q.day != day {
-		if q.day != "" {
-			q.Used = 0
-		}
-		q.day = day
+func (m *meter) roll(now time.Time) {
+	if day := chinaDay(now); m.Day != day {
+		m.Day, m.Used = day, 0
 	}
-	if m := now.Unix() / 60; q.minute != m {
-		q.minute, q.minuteCount = m, 0
+	if minute := now.Unix() / 60; m.minute != minute {
+		m.minute, m.usedMinute = minute, 0
 	}
 }
 
 // count takes one call from the quota of path.
 func (s *Server) count(path string, now time.Time) *refusal {
-	q := s.st.Quotas.find(path)
-	if q == nil {
+	m := s.st.Quotas.find(path)
+	if m == nil {
 		return nil
 	}
-	q.roll(now)
+	m.roll(now)
 	switch {
-	case q.Daily > 0 && q.Used >= q.Daily:
+	case m.Daily > 0 && m.Used >= m.Daily:
 		if path == "/cgi-bin/token" {
 			return refuse(45009, "could get access_token by getStableAccessToken, more details at https://mmbizurl.cn/s/JtxxFh33r")
 		}
 		return refuse(45009, "")
-	case q.PerMinute > 0 && q.minuteCount >= q.PerMinute:
+	case m.PerMinute > 0 && m.usedMinute >= m.PerMinute:
 		return refuse(45011, "")
 	}
-	q.Used++
-	q.minuteCount++
+	m.Used++
+	m.usedMinute++
 	return nil
 }
 
@@ -77,29 +87,121 @@ func (s *Server) Quotas() []Quota {
 	defer s.mu.Unlock()
 	now := s.now()
 	out := make([]Quota, len(s.st.Quotas))
-	for i, q := range s.st.Quotas {
-		q.roll(now)
-		out[i] = *q
+	for i, m := range s.st.Quotas {
+		m.roll(now)
+		out[i] = m.Quota
 	}
 	return out
 }
 
-// SetQuota replaces the limit of q.Path. Used == Daily exhausts it for today,
-// so that the next call answers 45009.
+// SetQuota replaces the limit of q.Path. With Used equal to Daily it is used
+// up for today: the next call answers 45009.
 func (s *Server) SetQuota(q Quota) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	q = Quota{Path: q.Path, Daily: q.Daily, PerMinute: q.PerMinute, Used: q.Used, day: chinaDay(s.now())}
-	i := slices.IndexFunc(s.st.Quotas, func(old *Quota) bool { return old.Path == q.Path })
-	if i < 0 {
-		s.st.Quotas = append(s.st.Quotas, &q)
+	m := &meter{Quota: q, Day: chinaDay(s.now())}
+	if i := slices.IndexFunc(s.st.Quotas, func(old *meter) bool { return old.Path == q.Path }); i >= 0 {
+		s.st.Quotas[i] = m
 	} else {
-		s.st.Quotas[i] = &q
+		s.st.Quotas = append(s.st.Quotas, m)
 	}
 	s.notify()
 }
 
 // chinaDay is the date in China, where WeChat's day ends.
-func chinaDay(t time.Time) string {
-	return t.In(time.FixedZone("CST", 8*60*60)).Format(time.DateOnly)
+func chinaDay(t time.Time) string { return inChina(t).Format(time.DateOnly) }
+
+func inChina(t time.Time) time.Time { return t.In(time.FixedZone("CST", 8*60*60)) }
+
+const clearsPerMonth = 10
+
+// clearQuota is POST /cgi-bin/clear_quota.
+func (s *Server) clearQuota(c *call) (any, *refusal) {
+	var in struct {
+		AppID string `json:"appid"`
+	}
+	if r := c.decode(&in); r != nil {
+		return nil, r
+	}
+	if in.AppID == "" {
+		return nil, refuse(41002, "")
+	}
+	if in.AppID != s.st.AppID {
+		return nil, refuse(40013, "")
+	}
+	return s.clear(c.now)
+}
+
+// clearQuotaBySecret is POST /cgi-bin/clear_quota/v2, which wants no token.
+func (s *Server) clearQuotaBySecret(c *call) (any, *refusal) {
+	var in struct {
+		AppID     string `json:"appid"`
+		AppSecret string `json:"appsecret"`
+	}
+	if len(c.body) > 0 {
+		if r := c.decode(&in); r != nil {
+			return nil, r
+		}
+	} else { // WeChat's example puts them there
+		in.AppID, in.AppSecret = c.query.Get("appid"), c.query.Get("appsecret")
+	}
+	if r := s.checkSecret(in.AppID, in.AppSecret); r != nil {
+		return nil, r
+	}
+	return s.clear(c.now)
+}
+
+func (s *Server) clear(now time.Time) (any, *refusal) {
+	if month := inChina(now).Format("2006-01"); s.st.ClearMonth != month {
+		s.st.ClearMonth, s.st.Clears = month, 0
+	}
+	if s.st.Clears >= clearsPerMonth {
+		return nil, refuse(48006, "")
+	}
+	s.st.Clears++
+	for _, m := range s.st.Quotas {
+		if !strings.HasSuffix(m.Path, "token") { // those have a reset of their own
+			m.Used, m.usedMinute = 0, 0
+		}
+	}
+	return errorAnswer{0, "ok"}, nil
+}
+
+type quotaAnswer struct {
+	errorAnswer
+	Quota struct {
+		DailyLimit int `json:"daily_limit"`
+		Used       int `json:"used"`
+		Remain     int `json:"remain"`
+	} `json:"quota"`
+	RateLimit *rateLimit `json:"rate_limit,omitempty"`
+}
+
+type rateLimit struct {
+	CallCount     int `json:"call_count"`
+	RefreshSecond int `json:"refresh_second"`
+}
+
+// getQuota is POST /cgi-bin/openapi/quota/get.
+func (s *Server) getQuota(c *call) (any, *refusal) {
+	var in struct {
+		Path string `json:"cgi_path"`
+	}
+	if r := c.decode(&in); r != nil {
+		return nil, r
+	}
+	if _, ok := s.routes[in.Path]; !ok {
+		return nil, refuse(76021, "")
+	}
+	out := quotaAnswer{errorAnswer: errorAnswer{0, "ok"}}
+	m := s.st.Quotas.find(in.Path)
+	if m == nil {
+		return out, nil
+	}
+	m.roll(c.now)
+	out.Quota.DailyLimit, out.Quota.Used, out.Quota.Remain = m.Daily, m.Used, max(m.Daily-m.Used, 0)
+	if m.PerMinute > 0 {
+		out.RateLimit = &rateLimit{m.PerMinute, 60}
+	}
+	return out, nil
 }

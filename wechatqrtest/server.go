@@ -1,6 +1,7 @@
 package wechatqrtest
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
@@ -34,7 +35,7 @@ type Server struct {
 	pictures pictures
 
 	origin       string
-	client       *http.Client
+	client       *http.Client // for pushes
 	lenient      bool
 	unverified   bool
 	cloudHosting bool
@@ -42,8 +43,8 @@ type Server struct {
 	deadline     time.Duration
 	gap          time.Duration
 
-	done    chan struct{} // closed by Close
-	closed  bool
+	life    context.Context // ends with Close
+	end     context.CancelFunc
 	servers []*http.Server
 	running int        // requests and Serve loops
 	idle    *sync.Cond // running fell to zero; of mu
@@ -88,10 +89,13 @@ func NewServer(opts ...Option) *Server {
 		users:        map[string]*User{},
 		tokens:       map[string]*token{},
 		counts:       map[string]int{},
-		client:       &http.Client{},
 		maxPermanent: 100_000,
 		deadline:     5 * time.Second,
-		done:         make(chan struct{}),
+	}
+	s.life, s.end = context.WithCancel(context.Background())
+	s.client = &http.Client{
+		Transport:     &http.Transport{DisableKeepAlives: true, DisableCompression: true}, // nor a proxy
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	s.idle = sync.NewCond(&s.mu)
 	s.st = newState()
@@ -123,6 +127,9 @@ func (s *Server) listen(h http.Handler) string {
 	s.mu.Lock()
 	s.servers = append(s.servers, srv)
 	s.running++
+	if s.life.Err() != nil {
+		_ = srv.Close() // Close did not know of it
+	}
 	s.mu.Unlock()
 	go func() {
 		defer s.leave()
@@ -136,12 +143,9 @@ func (s *Server) listen(h http.Handler) string {
 func (s *Server) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.closed {
-		s.closed = true
-		close(s.done)
-		for _, srv := range s.servers {
-			_ = srv.Close()
-		}
+	s.end()
+	for _, srv := range s.servers {
+		_ = srv.Close()
 	}
 	for s.running > 0 {
 		s.idle.Wait()
@@ -152,7 +156,7 @@ func (s *Server) Close() {
 func (s *Server) enter() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
+	if s.life.Err() != nil {
 		return false
 	}
 	s.running++

@@ -2,6 +2,9 @@ package wechatqrtest
 
 import (
 	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"time"
 )
 
@@ -12,12 +15,17 @@ type state struct {
 	Account   string        `json:"account"`
 	Ahead     time.Duration `json:"ahead"` // of this machine's clock, in nanoseconds
 
-	Tokens tokens  `json:"tokens"`
-	Codes  []*Code `json:"codes"`
-	Users  []*User `json:"users"`
-	Quotas quotas  `json:"quotas"`
-
-	Permanent int `json:"permanent"` // codes made
+	Tokens     tokens    `json:"tokens"`
+	Codes      []*Code   `json:"codes"`
+	Permanent  int       `json:"permanent"` // codes made
+	Users      []*User   `json:"users"`
+	Callback   Callback  `json:"callback"`
+	Pushes     []*Push   `json:"pushes"`
+	LastPush   int       `json:"last_push"` // ID
+	Messages   []Message `json:"messages"`
+	Quotas     meters    `json:"quotas"`
+	ClearMonth string    `json:"clear_month"` // that Clears is of
+	Clears     int       `json:"clears"`      // calls of clear_quota
 }
 
 func newState() state {
@@ -25,6 +33,78 @@ func newState() state {
 		AppID:     "wx" + hex.EncodeToString([]byte(random(8))),
 		AppSecret: hex.EncodeToString([]byte(random(16))),
 		Account:   "gh_" + hex.EncodeToString([]byte(random(6))),
-		Quotas:    newQuotas(),
+		Callback:  newCallback(),
+		Quotas:    newMeters(),
 	}
+}
+
+// Snapshot is what the Server knows, as JSON: the account, its callback, codes,
+// users, tokens, quotas, messages, pushes and the clock, but neither calls nor
+// faults. It holds AppSecret, tokens and keys. Its form may change with the
+// version of this package.
+func (s *Server) Snapshot() ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return json.Marshal(s.st)
+}
+
+// Restore replaces what the Server knows by a Snapshot. An error changes nothing.
+func (s *Server) Restore(snapshot []byte) error {
+	st := newState() // what an older version did not write is as in a new Server
+	if err := json.Unmarshal(snapshot, &st); err != nil {
+		return fmt.Errorf("wechatqrtest: restore: %w", err)
+	}
+	codes, users, tokens, err := st.index()
+	if err != nil {
+		return fmt.Errorf("wechatqrtest: restore: %w", err)
+	}
+	for _, p := range st.Pushes {
+		p.Done = true // by nobody, if it was under way
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.st, s.codes, s.users, s.tokens = st, codes, users, tokens
+	s.notify()
+	return nil
+}
+
+func (st *state) index() (map[string]*Code, map[string]*User, map[string]*token, error) {
+	if st.AppID == "" || st.AppSecret == "" || st.Account == "" {
+		return nil, nil, nil, errors.New("appid, appsecret or account is empty")
+	}
+	if err := st.Callback.check(); err != nil {
+		return nil, nil, nil, err
+	}
+	codes, users, tokens := map[string]*Code{}, map[string]*User{}, map[string]*token{}
+	for _, c := range st.Codes {
+		if c == nil {
+			return nil, nil, nil, errors.New("a code is null")
+		}
+		codes[c.Ticket] = c
+	}
+	for _, u := range st.Users {
+		if u == nil {
+			return nil, nil, nil, errors.New("a user is null")
+		}
+		users[u.OpenID] = u
+	}
+	for _, list := range [][]*token{st.Tokens.Classic, st.Tokens.Stable} {
+		for _, t := range list {
+			if t == nil {
+				return nil, nil, nil, errors.New("a token is null")
+			}
+			tokens[t.Value] = t
+		}
+	}
+	for _, p := range st.Pushes {
+		if p == nil {
+			return nil, nil, nil, errors.New("a push is null")
+		}
+	}
+	for _, m := range st.Quotas {
+		if m == nil {
+			return nil, nil, nil, errors.New("a quota is null")
+		}
+	}
+	return codes, users, tokens, nil
 }

@@ -1,10 +1,279 @@
 package wechatqrtest
 
-import "time"
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
 
-// User is somebody with WeChat.
+	"github.com/wechatqr/wechatqr"
+)
+
+// User is somebody with WeChat, as the account knows them.
 type User struct {
-	OpenID     string    `json:"openid"`
-	Follows    bool      `json:"follows"`
-	FollowedAt time.Time `json:"followed_at,omitzero"`
+	OpenID  string `json:"openid"`
+	Follows bool   `json:"follows"`
+
+	// Of the last follow; user/info tells them.
+	FollowedAt     time.Time `json:"followed_at,omitzero"`
+	SubscribeScene string    `json:"subscribe_scene,omitempty"` // ADD_SCENE_QR_CODE, …
+	SceneID        uint32    `json:"scene_id,omitempty"`
+	SceneStr       string    `json:"scene_str,omitempty"`
+
+	ActiveAt time.Time `json:"active_at,omitzero"` // of the last scan, message or follow
+}
+
+// What a person cannot do.
+var (
+	ErrNoCode       = errors.New("wechatqrtest: no code has this ticket")
+	ErrExpired      = errors.New("wechatqrtest: the code has expired")
+	ErrNotFollowing = errors.New("wechatqrtest: the user does not follow the account")
+)
+
+// Users are all whom the Server knows, in the order of their coming.
+func (s *Server) Users() []User {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make([]User, len(s.st.Users))
+	for i, u := range s.st.Users {
+		out[i] = *u
+	}
+	return out
+}
+
+// User finds a user by openid.
+func (s *Server) User(openID string) (User, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u, ok := s.users[openID]
+	if !ok {
+		return User{}, false
+	}
+	return *u, true
+}
+
+// PutUser makes u known, or changes who has the openid, and pushes nothing.
+// A blank OpenID becomes a random one, a blank FollowedAt of a follower the
+// present. It returns u with them.
+func (s *Server) PutUser(u User) User {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	known := s.user(u.OpenID)
+	u.OpenID = known.OpenID
+	if u.Follows && u.FollowedAt.IsZero() {
+		u.FollowedAt = s.now().Truncate(time.Second)
+	}
+	*known = u
+	s.notify()
+	return u
+}
+
+// user finds or makes a user. The caller holds the lock.
+func (s *Server) user(openID string) *User {
+	if openID == "" {
+		openID = "o6_bm" + random(23)
+	}
+	u, ok := s.users[openID]
+	if !ok {
+		u = &User{OpenID: openID}
+		s.users[openID] = u
+		s.st.Users = append(s.st.Users, u)
+	}
+	return u
+}
+
+// follow makes u a follower by the code, or without one.
+func (u *User) follow(c *Code, now time.Time) {
+	*u = User{OpenID: u.OpenID, Follows: true, FollowedAt: now.Truncate(time.Second), SubscribeScene: "ADD_SCENE_SEARCH"}
+	if c != nil {
+		u.SubscribeScene, u.SceneID, u.SceneStr = "ADD_SCENE_QR_CODE", c.SceneID, c.SceneStr
+	}
+}
+
+// Scan has the user scan the code and confirm to follow, if they do not yet,
+// and pushes that: subscribe with the qrscene_ mark for a new follower, SCAN
+// for an existing one. An unknown openid is a stranger, a blank one a new
+// stranger with a random openid. The errors are those of Push, ErrNoCode, and,
+// unless the Server is lenient, ErrExpired.
+func (s *Server) Scan(ctx context.Context, ticket, openID string) (Push, error) {
+	ev, err := s.ScanEvent(ticket, openID)
+	if err != nil {
+		return Push{}, err
+	}
+	return s.Push(ctx, ev)
+}
+
+// ScanEvent is Scan without the push. Give the event to Push: later, more than
+// once, or in another order than the scans.
+func (s *Server) ScanEvent(ticket, openID string) (wechatqr.Event, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	c, ok := s.codes[ticket]
+	if !ok {
+		return wechatqr.Event{}, ErrNoCode
+	}
+	if c.expired(now) && !s.lenient {
+		return wechatqr.Event{}, ErrExpired
+	}
+	u := s.user(openID)
+	ev := wechatqr.Event{Event: wechatqr.EventScan, EventKey: c.Scene(), Ticket: c.Ticket}
+	if !u.Follows {
+		u.follow(c, now)
+		ev.Event, ev.EventKey = wechatqr.EventSubscribe, "qrscene_"+c.Scene()
+	}
+	c.Scans++
+	return s.does(u, ev, now), nil
+}
+
+// does completes an event of u.
+func (s *Server) does(u *User, ev wechatqr.Event, now time.Time) wechatqr.Event {
+	u.ActiveAt = now
+	ev.FromUserName = u.OpenID
+	complete(&ev, s.st.Account, now)
+	s.notify()
+	return ev
+}
+
+// Follow has the user follow without a code, by searching, and pushes that. An
+// openid is treated as by Scan. One who follows already follows anew.
+func (s *Server) Follow(ctx context.Context, openID string) (Push, error) {
+	s.mu.Lock()
+	now := s.now()
+	u := s.user(openID)
+	u.follow(nil, now)
+	ev := s.does(u, wechatqr.Event{Event: wechatqr.EventSubscribe}, now)
+	s.mu.Unlock()
+	return s.Push(ctx, ev)
+}
+
+// Unsubscribe has the user leave and pushes that. The errors are those of Push
+// and ErrNotFollowing.
+func (s *Server) Unsubscribe(ctx context.Context, openID string) (Push, error) {
+	s.mu.Lock()
+	u, ok := s.users[openID]
+	if !ok || !u.Follows {
+		s.mu.Unlock()
+		return Push{}, ErrNotFollowing
+	}
+	now := s.now()
+	*u = User{OpenID: openID}
+	ev := s.does(u, wechatqr.Event{Event: wechatqr.EventUnsubscribe}, now)
+	s.mu.Unlock()
+	return s.Push(ctx, ev)
+}
+
+// SendText has the user write to the account and pushes that. The errors are
+// those of Push and ErrNotFollowing.
+func (s *Server) SendText(ctx context.Context, openID, text string) (Push, error) {
+	s.mu.Lock()
+	u, ok := s.users[openID]
+	if !ok || !u.Follows {
+		s.mu.Unlock()
+		return Push{}, ErrNotFollowing
+	}
+	ev := s.does(u, wechatqr.Event{MsgType: "text", Content: text, MsgID: digits(17)}, s.now())
+	s.mu.Unlock()
+	return s.Push(ctx, ev)
+}
+
+type userInfo struct {
+	Subscribe      int    `json:"subscribe"`
+	OpenID         string `json:"openid"`
+	Language       string `json:"language"`
+	SubscribeTime  int64  `json:"subscribe_time"`
+	Remark         string `json:"remark"`
+	GroupID        int    `json:"groupid"`
+	TagIDs         []int  `json:"tagid_list"`
+	SubscribeScene string `json:"subscribe_scene"`
+	QRScene        uint32 `json:"qr_scene"`
+	QRSceneStr     string `json:"qr_scene_str"`
+}
+
+// stranger is all that user/info tells of one who does not follow.
+type stranger struct {
+	Subscribe int    `json:"subscribe"`
+	OpenID    string `json:"openid"`
+}
+
+func (s *Server) infoOf(openID string) (any, *refusal) {
+	u, ok := s.users[openID]
+	switch {
+	case !ok:
+		return nil, refuse(40003, "")
+	case !u.Follows:
+		return stranger{0, openID}, nil
+	}
+	return userInfo{
+		Subscribe: 1, OpenID: openID, SubscribeTime: u.FollowedAt.Unix(), TagIDs: []int{},
+		SubscribeScene: u.SubscribeScene, QRScene: u.SceneID, QRSceneStr: u.SceneStr,
+	}, nil
+}
+
+// userInfo is GET /cgi-bin/user/info.
+func (s *Server) userInfo(c *call) (any, *refusal) { return s.infoOf(c.query.Get("openid")) }
+
+const maxBatch = 100
+
+// userInfoBatch is POST /cgi-bin/user/info/batchget.
+func (s *Server) userInfoBatch(c *call) (any, *refusal) {
+	var in struct {
+		UserList []struct {
+			OpenID string `json:"openid"`
+		} `json:"user_list"`
+	}
+	if r := c.decode(&in); r != nil {
+		return nil, r
+	}
+	if len(in.UserList) == 0 || len(in.UserList) > maxBatch {
+		return nil, refuse(40032, "")
+	}
+	list := make([]any, 0, len(in.UserList))
+	for _, u := range in.UserList {
+		info, r := s.infoOf(u.OpenID)
+		if r != nil {
+			return nil, r
+		}
+		list = append(list, info)
+	}
+	return map[string]any{"user_info_list": list}, nil
+}
+
+const userPage = 10_000
+
+type userList struct {
+	Total int `json:"total"`
+	Count int `json:"count"`
+	Data  *struct {
+		OpenIDs []string `json:"openid"`
+	} `json:"data,omitempty"`
+	NextOpenID string `json:"next_openid"`
+}
+
+// userGet is GET /cgi-bin/user/get.
+func (s *Server) userGet(c *call) (any, *refusal) {
+	var all []string
+	for _, u := range s.st.Users {
+		if u.Follows {
+			all = append(all, u.OpenID)
+		}
+	}
+	out := userList{Total: len(all)}
+	if after := c.query.Get("next_openid"); after != "" {
+		i := slices.Index(all, after)
+		if i < 0 {
+			return nil, refuse(40003, "")
+		}
+		all = all[i+1:]
+	}
+	if len(all) > userPage {
+		all = all[:userPage]
+		out.NextOpenID = all[userPage-1]
+	}
+	if out.Count = len(all); out.Count > 0 {
+		out.Data = &struct {
+			OpenIDs []string `json:"openid"`
+		}{all}
+	}
+	return out, nil
 }

@@ -1,0 +1,181 @@
+package wechatqrtest
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/wechatqr/wechatqr"
+)
+
+// attempts is how often WeChat delivers a push that is not answered.
+const attempts = 3
+
+// ServiceFault is what WeChat shows the user when a push is not answered as
+// it should be.
+const ServiceFault = "该公众号提供的服务出现故障，请稍后再试"
+
+// Push is one push and what came of it.
+type Push struct {
+	ID       int            `json:"id"` // 1, 2, … in the order of the first delivery
+	Event    wechatqr.Event `json:"event"`
+	Attempts []Attempt      `json:"attempts"`
+	Reply    Reply          `json:"reply"`
+	Done     bool           `json:"done"` // no further attempt is made
+}
+
+// Attempt is one delivery of a push: a POST with the headers of [NewRequest].
+type Attempt struct {
+	Time     time.Time      `json:"time"`
+	Duration time.Duration  `json:"duration"`
+	URL      string         `json:"url"`    // with the signed query
+	Body     string         `json:"body"`   // as sent
+	Status   int            `json:"status"` // 0: there was no answer
+	Answer   string         `json:"answer"` // as it came, the first 64 KiB
+	Err      *CallbackError `json:"err,omitempty"`
+}
+
+// Err is why the push was not answered as it should be: the problem of the
+// last attempt, or nil.
+func (p Push) Err() error {
+	if n := len(p.Attempts); n > 0 && p.Attempts[n-1].Err != nil {
+		return fmt.Errorf("wechatqrtest: push %d: delivered %d times: %w", p.ID, n, p.Attempts[n-1].Err)
+	}
+	return nil
+}
+
+// Shown is what the user sees in the chat: the reply's text, ServiceFault, or
+// nothing.
+func (p Push) Shown() string {
+	switch {
+	case !p.Done || p.Event.Event.Is(wechatqr.EventUnsubscribe):
+		return "" // one who left sees no chat
+	case p.Err() != nil:
+		return ServiceFault
+	}
+	return p.Reply.Text()
+}
+
+// WithDeadline sets how long an answer to a push may take; the default is 5 s,
+// as on WeChat.
+func WithDeadline(d time.Duration) Option { return func(s *Server) { s.deadline = d } }
+
+// WithGap sets the time between a delivery that failed and the next one. By
+// default there is none; WeChat's is not documented.
+func WithGap(d time.Duration) Option { return func(s *Server) { s.gap = d } }
+
+const keptPushes = 200
+
+// Pushes are the latest 200, oldest first.
+func (s *Server) Pushes() []Push {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make([]Push, len(s.st.Pushes))
+	for i, p := range s.st.Pushes {
+		out[i] = p.clone()
+	}
+	return out
+}
+
+func (p *Push) clone() Push {
+	c := *p
+	c.Attempts = slices.Clone(p.Attempts)
+	return c
+}
+
+// Push delivers ev, any event or message, to the callback: up to three times,
+// until it is answered in time with status 200. It waits for the answer and
+// returns it, decoded. The blanks of ev are filled in as NewRequest does it;
+// CreateTime is by the Server's clock, the signed timestamp by this machine's.
+// Pushing an event again is delivering it again, for its ID is the same.
+//
+// If the callback fails, the error is that of [Push.Err] and holds a
+// *[CallbackError]. Other errors are ErrNoCallback, that of ctx, and
+// http.ErrServerClosed. The Push is good with any error.
+func (s *Server) Push(ctx context.Context, ev wechatqr.Event) (Push, error) {
+	s.mu.Lock()
+	complete(&ev, s.st.Account, s.now())
+	base := s.st.Callback.URL
+	l, err := s.line()
+	if err == nil && base == "" {
+		err = ErrNoCallback
+	}
+	if err != nil {
+		s.mu.Unlock()
+		return Push{Event: ev}, err
+	}
+	s.st.LastPush++
+	p := &Push{ID: s.st.LastPush, Event: ev}
+	if len(s.st.Pushes) >= keptPushes {
+		s.st.Pushes = slices.Delete(s.st.Pushes, 0, len(s.st.Pushes)-keptPushes+1)
+	}
+	s.st.Pushes = append(s.st.Pushes, p)
+	s.notify()
+	s.mu.Unlock()
+
+	err = s.deliver(ctx, l, base, p)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.Done = true
+	s.notify()
+	out := p.clone()
+	if err == nil {
+		err = out.Err()
+	}
+	return out, err
+}
+
+func (s *Server) deliver(ctx context.Context, l line, base string, p *Push) error {
+	for n := 1; ; n++ {
+		address, body := l.push(base, p.Event, time.Now())
+		a, err := s.exchange(ctx, http.MethodPost, address, body)
+		var reply Reply
+		answered := err == nil && a.Err == nil
+		if answered {
+			reply, a.Err = l.reply([]byte(a.Answer))
+			if a.Err == nil && reply.MsgType != "" {
+				a.Err = misaddressed(reply, p.Event)
+			}
+			if a.Err != nil {
+				reply = Reply{}
+			}
+		}
+		s.mu.Lock()
+		p.Attempts = append(p.Attempts, a)
+		p.Reply = reply
+		s.notify()
+		s.mu.Unlock()
+		if err != nil || answered || n == attempts {
+			return err
+		}
+		if err := s.pause(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// pause waits for the time between two deliveries.
+func (s *Server) pause(ctx context.Context) error {
+	t := time.NewTimer(s.gap)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.life.Done():
+		return http.ErrServerClosed
+	}
+}
+
+func misaddressed(r Reply, ev wechatqr.Event) *CallbackError {
+	switch {
+	case r.ToUserName != ev.FromUserName:
+		return &CallbackError{WrongReply, fmt.Sprintf("ToUserName is %q: a reply goes to FromUserName of the push, %q", r.ToUserName, ev.FromUserName)}
+	case r.FromUserName != ev.ToUserName:
+		return &CallbackError{WrongReply, fmt.Sprintf("FromUserName is %q: a reply comes from ToUserName of the push, %q", r.FromUserName, ev.ToUserName)}
+	}
+	return nil
+}
