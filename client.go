@@ -132,6 +132,9 @@ func (c *Client) Do(ctx context.Context, method, path string, query url.Values, 
 	if !strings.HasPrefix(path, "/") || strings.ContainsAny(path, "?#") {
 		return invalid(op, fmt.Errorf("the path is %q: begin with / and put parameters into query", cutQuery(path)))
 	}
+	if method == "" || strings.ContainsFunc(method, func(r rune) bool { return r < 'A' || r > 'Z' }) {
+		return invalid(op, errors.New("the method is none: use http.MethodGet or http.MethodPost"))
+	}
 	if query.Has("access_token") {
 		return invalid(op, errors.New("the query has access_token: leave it out, the client adds its own"))
 	}

@@ -268,15 +268,17 @@ func (e *opError) Unwrap() error { return e.err }
 
 const redacted = "[redacted]"
 
-// redact takes the secrets out of a text, as they are and as a query or a
-// quoted string would hold them.
+// redact takes the secrets out of a text: as they are, as a query holds them,
+// and quoted, as in JSON, or in an error that quotes JSON.
 func redact(text string, secrets ...string) string {
 	for _, s := range secrets {
 		if s == "" {
 			continue
 		}
-		quoted := strconv.Quote(s)
-		for _, form := range [...]string{s, url.QueryEscape(s), url.PathEscape(s), quoted[1 : len(quoted)-1]} {
+		once := strconv.Quote(s)
+		once = once[1 : len(once)-1]
+		twice := strconv.Quote(once)
+		for _, form := range [...]string{twice[1 : len(twice)-1], once, s, url.QueryEscape(s), url.PathEscape(s)} {
 			text = strings.ReplaceAll(text, form, redacted)
 		}
 	}

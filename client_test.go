@@ -1,0 +1,601 @@
+package wechatqr_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/jarcoal/httpmock"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatqr/wechatqr"
+	"github.com/wechatqr/wechatqr/wechatqrtest"
+)
+
+func TestNewRefuses(t *testing.T) {
+	t.Parallel()
+	good := wechatqr.Credentials{AppID: "wx0", AppSecret: "s"}
+	src := wechatqr.StaticToken("T")
+	for _, tt := range []struct {
+		name  string
+		creds wechatqr.Credentials
+		opts  []wechatqr.Option
+		want  string // empty: accepted
+	}{
+		{"good", good, nil, ""},
+		{"no AppID", wechatqr.Credentials{AppSecret: "s"}, nil, "AppID is empty"},
+		{"no AppSecret", wechatqr.Credentials{AppID: "wx0"}, nil, "AppSecret is empty"},
+		{"line end in the AppSecret", wechatqr.Credentials{AppID: "wx0", AppSecret: "s\n"}, nil, "line end"},
+		{"space in the AppID", wechatqr.Credentials{AppID: " wx0", AppSecret: "s"}, nil, "white space"},
+		{"no credentials but a source", wechatqr.Credentials{}, []wechatqr.Option{wechatqr.WithTokenSource(src)}, ""},
+		{"source and store", good, []wechatqr.Option{wechatqr.WithTokenSource(src), wechatqr.WithTokenStore(noStore{})}, "StoredTokenSource"},
+		{"source and classic", good, []wechatqr.Option{wechatqr.WithTokenSource(src), wechatqr.WithClassicToken()}, "ClassicToken"},
+		{"classic with a store", good, []wechatqr.Option{wechatqr.WithTokenStore(noStore{}), wechatqr.WithClassicToken()}, ""},
+		{"nil option", good, []wechatqr.Option{nil}, "nil Option"},
+		{"nil http.Client", good, []wechatqr.Option{wechatqr.WithHTTPClient(nil)}, "WithHTTPClient(nil)"},
+		{"nil source", good, []wechatqr.Option{wechatqr.WithTokenSource(nil)}, "WithTokenSource(nil)"},
+		{"nil store", good, []wechatqr.Option{wechatqr.WithTokenStore(nil)}, "WithTokenStore(nil)"},
+		{"nil logger", good, []wechatqr.Option{wechatqr.WithLogger(nil)}, "WithLogger(nil)"},
+		{"nil observer", good, []wechatqr.Option{wechatqr.WithObserver(nil)}, "WithObserver(nil)"},
+		{"retries -1", good, []wechatqr.Option{wechatqr.WithMaxRetries(-1)}, "0 to 10"},
+		{"retries 0", good, []wechatqr.Option{wechatqr.WithMaxRetries(0)}, ""},
+		{"retries 10", good, []wechatqr.Option{wechatqr.WithMaxRetries(10)}, ""},
+		{"retries 11", good, []wechatqr.Option{wechatqr.WithMaxRetries(11)}, "0 to 10"},
+		{"user agent", good, []wechatqr.Option{wechatqr.WithUserAgent("shop/1")}, ""},
+		{"user agent of two lines", good, []wechatqr.Option{wechatqr.WithUserAgent("a\r\nX: y")}, "one non-empty line"},
+		{"no user agent", good, []wechatqr.Option{wechatqr.WithUserAgent("")}, "one non-empty line"},
+		{"endpoint without scheme", good, endpoint("api.weixin.qq.com", ""), "https://api.weixin.qq.com"},
+		{"endpoint with another scheme", good, endpoint("ftp://x", ""), "use an address like"},
+		{"endpoint with user", good, endpoint("https://u:pw@x", ""), "leave user"},
+		{"endpoint with query", good, endpoint("https://x?secret=pw", ""), "leave user"},
+		{"endpoint that is no URL", good, endpoint("https://x\x7f", ""), "Endpoint"},
+		{"endpoint with port and path", good, endpoint("http://127.0.0.1:8080/wechat/", ""), ""},
+		{"image endpoint without scheme", good, endpoint("", "mp.weixin.qq.com"), "use an address like"},
+		{"empty endpoint", good, []wechatqr.Option{wechatqr.WithEndpoint(wechatqr.Endpoint{})}, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			c, err := wechatqr.New(tt.creds, tt.opts...)
+			if tt.want == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorIs(t, err, wechatqr.ErrInvalidArgument)
+			assert.ErrorContains(t, err, "wechatqr: new client: ")
+			assert.ErrorContains(t, err, tt.want)
+			assert.NotContains(t, err.Error(), "pw")
+			assert.Nil(t, c)
+		})
+	}
+	for name, source := range map[string]func(wechatqr.Credentials, ...wechatqr.Option) (wechatqr.TokenSource, error){
+		"stable": wechatqr.StableToken, "classic": wechatqr.ClassicToken,
+	} {
+		for _, opt := range []wechatqr.Option{nil, wechatqr.WithClassicToken(), wechatqr.WithTokenSource(src), wechatqr.WithTokenStore(noStore{}), endpoint("x", "")[0]} {
+			_, err := source(good, opt)
+			require.ErrorIs(t, err, wechatqr.ErrInvalidArgument, name)
+		}
+		_, err := source(wechatqr.Credentials{})
+		require.ErrorIs(t, err, wechatqr.ErrInvalidArgument, name)
+	}
+}
+
+type noStore struct{}
+
+func (noStore) Load(context.Context, string) (wechatqr.Token, error) {
+	return wechatqr.Token{}, wechatqr.ErrTokenNotFound
+}
+func (noStore) Save(context.Context, string, wechatqr.Token) error { return nil }
+func (noStore) Discard(context.Context, string, string) error      { return nil }
+
+func endpoint(api, image string) []wechatqr.Option {
+	e := wechatqr.Endpoint{Image: image}
+	if api != "" {
+		e.API = []string{api}
+	}
+	return []wechatqr.Option{wechatqr.WithEndpoint(e)}
+}
+
+func TestBasePathAndUserAgent(t *testing.T) {
+	t.Parallel()
+	var seen []string
+	c := withToken(t, func(r *http.Request) (*http.Response, error) {
+		seen = append(seen, r.Header.Get("User-Agent")+" "+r.URL.String())
+		if strings.Contains(r.URL.Path, "showqrcode") {
+			return answer(200, string(jpeg)), nil
+		}
+		return answer(200, created), nil
+	}, wechatqr.WithUserAgent("shop/1"), wechatqr.WithEndpoint(wechatqr.Endpoint{API: []string{"http://127.0.0.1:1/wechat/"}, Image: "http://127.0.0.1:2/mp"}))
+	_, err := c.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(1)))
+	require.NoError(t, err)
+	_, err = c.FetchQRCode(t.Context(), "a+b")
+	require.NoError(t, err)
+	assert.Equal(t, []string{
+		"shop/1 http://127.0.0.1:1/wechat/cgi-bin/qrcode/create?access_token=TOKEN",
+		"shop/1 http://127.0.0.1:2/mp/cgi-bin/showqrcode?ticket=a%2Bb",
+	}, seen)
+	assert.Equal(t, "http://127.0.0.1:2/mp/cgi-bin/showqrcode?ticket=a%2Bb", c.QRCodeURL("a+b"))
+}
+
+func TestCloudHosting(t *testing.T) {
+	t.Parallel()
+	c := withToken(t, func(r *http.Request) (*http.Response, error) {
+		assert.Equal(t, "http://api.weixin.qq.com/cgi-bin/qrcode/create", r.URL.String())
+		return answer(200, created), nil
+	}, wechatqr.WithTokenSource(wechatqr.NoToken()), endpoint("http://api.weixin.qq.com", "")[0])
+	_, err := c.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(1)))
+	require.NoError(t, err)
+}
+
+// The http.Client that a user passes belongs to the user.
+func TestHTTPClientIsCopied(t *testing.T) {
+	t.Parallel()
+	mine := &http.Client{Timeout: 50 * time.Millisecond}
+	before := *mine
+	block := make(chan struct{})
+	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-block:
+		case <-r.Context().Done():
+		}
+	}))
+	defer srv.Close()
+	defer close(block)
+	c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithTokenSource(wechatqr.NoToken()), wechatqr.WithHTTPClient(mine),
+		endpoint(srv.URL, "")[0], wechatqr.WithMaxRetries(0))
+	require.NoError(t, err)
+	err = c.Do(t.Context(), "GET", "/x", nil, nil, nil)
+	require.ErrorIs(t, err, context.DeadlineExceeded, "its Timeout counts")
+	var ne net.Error
+	require.ErrorAs(t, err, &ne)
+	assert.True(t, ne.Timeout())
+	assert.Equal(t, before, *mine)
+}
+
+func TestDo(t *testing.T) {
+	t.Parallel()
+	wx := wechatqrtest.Start(t)
+	c := wx.Client()
+	var quota struct {
+		Quota struct {
+			DailyLimit int `json:"daily_limit"`
+			Remain     int `json:"remain"`
+		} `json:"quota"`
+	}
+	err := c.Do(t.Context(), http.MethodPost, "/cgi-bin/openapi/quota/get", nil, map[string]string{"cgi_path": "/cgi-bin/qrcode/create"}, &quota)
+	require.NoError(t, err)
+	assert.Equal(t, 100_000, quota.Quota.DailyLimit)
+
+	// A lost subscribe push is reconciled by asking WeChat how the user came.
+	type userInfo struct {
+		Subscribe      int    `json:"subscribe"`
+		SubscribeScene string `json:"subscribe_scene"`
+		QRScene        uint32 `json:"qr_scene"`
+		QRSceneStr     string `json:"qr_scene_str"`
+	}
+	for _, tt := range []struct {
+		openID string
+		scene  wechatqr.Scene
+		want   userInfo
+	}{
+		{"o-by-number", wechatqr.SceneID(4294967295), userInfo{1, "ADD_SCENE_QR_CODE", 4294967295, ""}},
+		{"o-by-text", wechatqr.SceneString("渠道=北京&a<b"), userInfo{1, "ADD_SCENE_QR_CODE", 0, "渠道=北京&a<b"}},
+	} {
+		ticket, err := c.CreateTicket(t.Context(), wechatqr.Temporary(tt.scene, time.Hour))
+		require.NoError(t, err)
+		wx.ServeCallback(http.NotFoundHandler())
+		_, err = wx.Scan(t.Context(), ticket.Value, tt.openID)
+		require.Error(t, err, "the push is lost")
+		var got userInfo
+		err = c.Do(t.Context(), http.MethodGet, "/cgi-bin/user/info", url.Values{"openid": {tt.openID}, "lang": {"zh_CN"}}, nil, &got)
+		require.NoError(t, err)
+		assert.Equal(t, tt.want, got)
+	}
+
+	err = c.Do(t.Context(), http.MethodGet, "/cgi-bin/user/info", url.Values{"openid": {"o-nobody"}}, nil, nil)
+	require.ErrorIs(t, err, wechatqr.ErrInvalidArgument)
+	assert.ErrorContains(t, err, "wechatqr: GET /cgi-bin/user/info: errcode 40003")
+}
+
+func TestDoOnTheWire(t *testing.T) {
+	t.Parallel()
+	var body, address string
+	c := withToken(t, func(r *http.Request) (*http.Response, error) {
+		body, address = "", r.Method+" "+r.URL.RequestURI()
+		if r.Body != nil {
+			b, _ := io.ReadAll(r.Body)
+			body = string(b)
+		}
+		return answer(200, `{"errcode":0,"errmsg":"ok","n":7,"errcodes":"x"}`), nil
+	})
+	var out struct{ N int }
+	require.NoError(t, c.Do(t.Context(), "POST", "/a", url.Values{"k": {"ü&="}}, map[string]any{
+		"s": "<a&b>\u2028\u2029\\u2028 \\\u2028", "n": 1 << 53,
+	}, &out))
+	assert.Equal(t, 7, out.N)
+	assert.Equal(t, "POST /a?access_token=TOKEN&k=%C3%BC%26%3D", address)
+	assert.Equal(t, `{"n":9007199254740992,"s":"<a&b>`+"\u2028\u2029"+`\\u2028 \\`+"\u2028"+`"}`, body)
+
+	var raw json.RawMessage
+	require.NoError(t, c.Do(t.Context(), "GET", "/a", nil, nil, &raw))
+	assert.Equal(t, "GET /a?access_token=TOKEN", address)
+	assert.Contains(t, string(raw), `"errcodes"`)
+	require.NoError(t, c.Do(t.Context(), "GET", "/a", nil, nil, nil))
+
+	for name, err := range map[string]error{
+		"odd method":    c.Do(t.Context(), "GE T", "/a", nil, nil, nil),
+		"no method":     c.Do(t.Context(), "", "/a", nil, nil, nil),
+		"no slash":      c.Do(t.Context(), "GET", "a", nil, nil, nil),
+		"empty path":    c.Do(t.Context(), "GET", "", nil, nil, nil),
+		"another host":  c.Do(t.Context(), "GET", "https://evil.example/a", nil, nil, nil),
+		"query in path": c.Do(t.Context(), "GET", "/a?access_token=SECRET", nil, nil, nil),
+		"own token":     c.Do(t.Context(), "GET", "/a", url.Values{"access_token": {"SECRET"}}, nil, nil),
+		"no JSON":       c.Do(t.Context(), "POST", "/a", nil, make(chan int), nil),
+	} {
+		require.ErrorIs(t, err, wechatqr.ErrInvalidArgument, name)
+		assert.NotContains(t, err.Error(), "SECRET", name)
+	}
+}
+
+func TestDoRepeatsOnlyWhatItMay(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name      string
+		f         doer
+		get, post int64
+	}{
+		{"broken", func(*http.Request) (*http.Response, error) { return nil, io.ErrUnexpectedEOF }, 3, 1},
+		{"503", func(*http.Request) (*http.Response, error) { return answer(503, ""), nil }, 3, 1},
+		{"busy", func(*http.Request) (*http.Response, error) { return answer(200, `{"errcode":-1}`), nil }, 3, 3},
+		{"busy too", func(*http.Request) (*http.Response, error) { return answer(200, `{"errcode":268487002}`), nil }, 3, 3},
+		{"not sent", func(*http.Request) (*http.Response, error) {
+			return nil, &net.OpError{Op: "dial", Err: errors.New("connection refused")}
+		}, 3, 3},
+		{"not found", func(*http.Request) (*http.Response, error) { return nil, &net.DNSError{Err: "no such host"} }, 3, 3},
+		{"no permission", func(*http.Request) (*http.Response, error) { return answer(200, `{"errcode":48001}`), nil }, 1, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				for method, want := range map[string]int64{"GET": tt.get, "POST": tt.post} {
+					var calls atomic.Int64
+					c := withToken(t, func(r *http.Request) (*http.Response, error) {
+						calls.Add(1)
+						return tt.f(r)
+					})
+					require.Error(t, c.Do(t.Context(), method, "/a", nil, nil, nil))
+					assert.Equal(t, want, calls.Load(), method)
+				}
+			})
+		})
+	}
+}
+
+func TestRetryStaysInsideTheContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		c := withToken(t, func(*http.Request) (*http.Response, error) {
+			calls.Add(1)
+			return answer(200, `{"errcode":-1,"errmsg":"system error"}`), nil
+		}, wechatqr.WithMaxRetries(10))
+		start := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := c.CreateTicket(ctx, wechatqr.Permanent(wechatqr.SceneID(1)))
+		require.ErrorIs(t, err, wechatqr.ErrBusy, "the answer is worth more than 'deadline exceeded'")
+		assert.Less(t, time.Since(start), time.Second, "a pause that would outlast the context is not begun")
+		assert.Greater(t, calls.Load(), int64(1))
+
+		calls.Store(0)
+		start = time.Now()
+		ctx, cancel = context.WithCancel(t.Context())
+		time.AfterFunc(50*time.Millisecond, cancel)
+		_, err = c.CreateTicket(ctx, wechatqr.Permanent(wechatqr.SceneID(1)))
+		require.ErrorIs(t, err, wechatqr.ErrBusy)
+		assert.Equal(t, 50*time.Millisecond, time.Since(start))
+		assert.EqualValues(t, 1, calls.Load())
+	})
+}
+
+func TestNextHost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		down := map[string]bool{}
+		var seen []string
+		c := withToken(t, func(r *http.Request) (*http.Response, error) {
+			seen = append(seen, r.URL.Host)
+			if down[r.URL.Host] {
+				return nil, &net.OpError{Op: "dial", Err: errors.New("no route to host")}
+			}
+			return answer(200, created), nil
+		})
+		create := func() ([]string, error) {
+			seen = nil
+			_, err := c.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(1)))
+			return seen, err
+		}
+		const a, b = "api.weixin.qq.com", "api2.weixin.qq.com"
+		step := func(want ...string) {
+			t.Helper()
+			got, err := create()
+			require.NoError(t, err)
+			require.Equal(t, want, got)
+		}
+		step(a)
+		down[a] = true
+		start := time.Now()
+		step(a, b)
+		assert.Zero(t, time.Since(start), "the next host is tried at once")
+		step(b)
+		down[a] = false
+		time.Sleep(time.Minute)
+		step(b)
+		time.Sleep(1)
+		step(a)
+		down[a], down[b] = true, true
+		got, err := create()
+		require.ErrorContains(t, err, "no route to host")
+		assert.Equal(t, []string{a, b, a}, got)
+	})
+}
+
+// Each refusal of a token costs one renewal and one repetition with the same
+// body, over HTTP/1 and HTTP/2.
+func TestRefusedToken(t *testing.T) {
+	t.Parallel()
+	for _, proto := range []string{"HTTP/1.1", "HTTP/2.0"} {
+		for _, code := range []int{40001, 40014, 42001} {
+			t.Run(fmt.Sprint(proto, " ", code), func(t *testing.T) {
+				t.Parallel()
+				wx := wechatqrtest.NewServer(wechatqrtest.WithOrigin("https://fake"))
+				defer wx.Close()
+				var bodies []string
+				srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					assert.Equal(t, proto, r.Proto)
+					if strings.HasSuffix(r.URL.Path, "/create") {
+						b, _ := io.ReadAll(r.Body)
+						bodies = append(bodies, string(b))
+						r.Body = io.NopCloser(strings.NewReader(string(b)))
+					}
+					wx.ServeHTTP(w, r)
+				}))
+				srv.EnableHTTP2 = proto == "HTTP/2.0"
+				srv.StartTLS()
+				defer srv.Close()
+				c, err := wechatqr.New(wx.Credentials(), wechatqr.WithHTTPClient(srv.Client()), endpoint(srv.URL, "")[0])
+				require.NoError(t, err)
+				create := func() error {
+					_, err := c.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneString("同")))
+					return err
+				}
+				require.NoError(t, create())
+				wx.RevokeTokens()
+				wx.Inject(wechatqrtest.Fault{Path: "/cgi-bin/qrcode/create", Code: code, Times: 1})
+				require.NoError(t, create())
+				assert.Equal(t, 2, wx.Count("/cgi-bin/stable_token"))
+				require.Len(t, bodies, 3)
+				assert.Equal(t, bodies[1], bodies[2])
+				assert.Equal(t, `{"action_name": "QR_LIMIT_STR_SCENE", "action_info": {"scene": {"scene_str": "同"}}}`, bodies[2])
+			})
+		}
+	}
+}
+
+func TestRefusedTokenEnds(t *testing.T) {
+	t.Parallel()
+	t.Run("the new one is refused too", func(t *testing.T) {
+		t.Parallel()
+		wx := wechatqrtest.Start(t)
+		wx.Inject(wechatqrtest.Fault{Path: "/cgi-bin/qrcode/create", Code: 40001})
+		c := wx.Client(wechatqr.WithClassicToken())
+		_, err := c.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(1)))
+		require.ErrorIs(t, err, wechatqr.ErrTokenRejected)
+		assert.Equal(t, 2, wx.Count("/cgi-bin/qrcode/create"))
+		assert.Equal(t, 2, wx.Count("/cgi-bin/token"))
+	})
+	t.Run("renewal gives the refused one again", func(t *testing.T) {
+		t.Parallel()
+		wx := wechatqrtest.Start(t)
+		wx.Inject(wechatqrtest.Fault{Path: "/cgi-bin/qrcode/create", Code: 40001})
+		c := wx.Client() // the stable endpoint answers with the same token
+		for range 10 {
+			_, err := c.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(1)))
+			require.ErrorIs(t, err, wechatqr.ErrTokenRejected)
+		}
+		assert.Equal(t, 1, wx.Count("/cgi-bin/qrcode/create"))
+		assert.Equal(t, 2, wx.Count("/cgi-bin/stable_token"))
+	})
+	t.Run("renewal fails", func(t *testing.T) {
+		t.Parallel()
+		wx := wechatqrtest.Start(t)
+		c := wx.Client()
+		_, err := c.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(1)))
+		require.NoError(t, err)
+		wx.RevokeTokens()
+		wx.Inject(wechatqrtest.Fault{Path: "/cgi-bin/stable_token", Code: 40164})
+		_, err = c.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(1)))
+		require.ErrorIs(t, err, wechatqr.ErrIPNotAllowed)
+		require.ErrorIs(t, err, wechatqr.ErrTokenRejected, "both halves are told")
+	})
+	for _, code := range []int{48001, 40164} {
+		t.Run(fmt.Sprintf("%d is no matter of the token", code), func(t *testing.T) {
+			t.Parallel()
+			wx := wechatqrtest.Start(t)
+			wx.Inject(wechatqrtest.Fault{Path: "/cgi-bin/qrcode/create", Code: code})
+			_, err := wx.Client().CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(1)))
+			require.Error(t, err)
+			assert.Equal(t, 1, wx.Count("/cgi-bin/qrcode/create"))
+			assert.Equal(t, 1, wx.Count("/cgi-bin/stable_token"))
+		})
+	}
+}
+
+// The tokens are revoked while 1,000 goroutines make codes.
+func TestRevokedUnderLoad(t *testing.T) {
+	t.Parallel()
+	for name, opts := range map[string][]wechatqr.Option{"stable": nil, "classic": {wechatqr.WithClassicToken()}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			wx := wechatqrtest.Start(t)
+			c := wx.Client(opts...)
+			var wg sync.WaitGroup
+			var made atomic.Int64
+			for i := range 1000 {
+				wg.Go(func() {
+					for range 3 {
+						_, err := c.CreateTicket(t.Context(), wechatqr.Temporary(wechatqr.SceneID(uint32(i+1)), time.Hour))
+						assert.NoError(t, err)
+						if made.Add(1) == 1000 {
+							wx.RevokeTokens()
+						}
+					}
+				})
+			}
+			wg.Wait()
+			assert.Equal(t, 2, wx.Count("/cgi-bin/stable_token")+wx.Count("/cgi-bin/token"), "one token, one renewal")
+			assert.Len(t, wx.Codes(), 3000)
+		})
+	}
+}
+
+func TestColdHerdOverHTTP(t *testing.T) {
+	t.Parallel()
+	wx := wechatqrtest.Start(t)
+	wx.Inject(wechatqrtest.Fault{Path: "/cgi-bin/stable_token", Delay: 100 * time.Millisecond})
+	c := wx.Client()
+	var wg sync.WaitGroup
+	for i := range 1000 {
+		wg.Go(func() {
+			_, err := c.CreateTicket(t.Context(), wechatqr.Temporary(wechatqr.SceneID(uint32(i+1)), time.Hour))
+			assert.NoError(t, err)
+		})
+	}
+	wg.Wait()
+	assert.Equal(t, 1, wx.Count("/cgi-bin/stable_token"))
+}
+
+func TestConnectionsAreKept(t *testing.T) {
+	t.Parallel()
+	var opened atomic.Int64
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		time.Sleep(2 * time.Millisecond)
+		_, _ = io.WriteString(w, created)
+	}))
+	srv.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			opened.Add(1)
+		}
+	}
+	srv.Start()
+	defer srv.Close()
+	c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithTokenSource(wechatqr.StaticToken("T")), endpoint(srv.URL, "")[0])
+	require.NoError(t, err)
+	var wg sync.WaitGroup
+	for range 64 {
+		wg.Go(func() {
+			for range 50 {
+				_, err := c.CreateTicket(t.Context(), wechatqr.Temporary(wechatqr.SceneID(1), time.Hour))
+				assert.NoError(t, err)
+			}
+		})
+	}
+	wg.Wait()
+	assert.LessOrEqual(t, opened.Load(), int64(70))
+}
+
+func TestObserverAndLogger(t *testing.T) {
+	t.Parallel()
+	wx := wechatqrtest.Start(t)
+	var mu sync.Mutex
+	var calls []wechatqr.Call
+	var log strings.Builder
+	c := wx.Client(wechatqr.WithObserver(func(ctx context.Context, call wechatqr.Call) {
+		mu.Lock()
+		defer mu.Unlock()
+		assert.NotNil(t, ctx)
+		calls = append(calls, call)
+	}), wechatqr.WithLogger(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))))
+	wx.Inject(wechatqrtest.Fault{Path: "/cgi-bin/qrcode/create", Code: -1, Times: 1})
+	_, err := c.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(1)))
+	require.NoError(t, err)
+	require.Len(t, calls, 3)
+	assert.Equal(t, "get token", calls[0].Op)
+	assert.Equal(t, wx.URL()+"/cgi-bin/stable_token", calls[0].URL)
+	assert.Equal(t, wechatqr.Code(-1), calls[1].Code)
+	assert.NotEmpty(t, calls[1].RequestID)
+	assert.ErrorIs(t, calls[1].Err, wechatqr.ErrBusy)
+	assert.Equal(t, 2, calls[2].Attempt)
+	assert.Equal(t, 200, calls[2].StatusCode)
+	assert.NoError(t, calls[2].Err)
+	assert.Positive(t, calls[2].Duration)
+	assert.Equal(t, 3, strings.Count(log.String(), "wechatqr: exchange"))
+}
+
+// A user who replaced http.DefaultTransport by a mock meets the mock.
+func TestDefaultTransportMocked(t *testing.T) {
+	httpmock.Activate(t)
+	httpmock.RegisterResponder("POST", "https://api.weixin.qq.com/cgi-bin/qrcode/create", httpmock.NewStringResponder(200, created))
+	c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithTokenSource(wechatqr.StaticToken("T")))
+	require.NoError(t, err)
+	_, err = c.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(1)))
+	require.NoError(t, err)
+}
+
+func TestTokenSourceOfTheUser(t *testing.T) {
+	t.Parallel()
+	cause := errors.New("token server: 503")
+	fail := wechatqr.TokenSourceFunc(func(context.Context) (wechatqr.Token, error) { return wechatqr.Token{}, cause })
+	c := withToken(t, nil, wechatqr.WithTokenSource(fail))
+	_, err := c.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(1)))
+	require.ErrorIs(t, err, cause)
+	assert.EqualError(t, err, "wechatqr: create ticket: token server: 503")
+
+	own := &ownSource{value: "A"}
+	var tokens []string
+	c = withToken(t, func(r *http.Request) (*http.Response, error) {
+		tok := r.URL.Query().Get("access_token")
+		tokens = append(tokens, tok)
+		if tok == "A" {
+			return answer(200, `{"errcode":42001,"errmsg":"access_token expired"}`), nil
+		}
+		return answer(200, created), nil
+	}, wechatqr.WithTokenSource(own))
+	_, err = c.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(1)))
+	require.NoError(t, err)
+	assert.Equal(t, []string{"A", "B"}, tokens)
+	assert.Equal(t, 2, own.asked, "an Invalidator keeps its tokens itself")
+
+	own.value = ""
+	_, err = c.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(1)))
+	require.ErrorIs(t, err, wechatqr.ErrUnexpectedAnswer)
+	assert.ErrorContains(t, err, "NoToken")
+}
+
+// ownSource keeps a token by itself.
+type ownSource struct {
+	value string
+	asked int
+}
+
+func (s *ownSource) Token(context.Context) (wechatqr.Token, error) {
+	s.asked++
+	return wechatqr.Token{Value: s.value}, nil
+}
+
+func (s *ownSource) Invalidate(_ context.Context, rejected string) error {
+	if rejected == s.value {
+		s.value = "B"
+	}
+	return nil
+}
