@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -427,6 +428,7 @@ const (
 	storeTimeout = 200 * time.Millisecond // for one operation of a TokenStore
 	leaseTTL     = 10 * time.Second       // for one renewal under a lease
 	leasePoll    = 50 * time.Millisecond  // between looks at what the leader has saved
+	maxRefused   = 16                     // refused tokens that are remembered, for a store that cannot drop them
 )
 
 // StoredTokenSource puts a store in front of src. It looks into the store at
@@ -451,8 +453,8 @@ type storedTokenSource struct {
 	log   *slog.Logger
 
 	mu      sync.Mutex
-	given   hidden // what Token returned last
-	refused hidden // what the store may still hold
+	given   hidden   // what Token returned last
+	refused []hidden // what the store may still hold, the latest last
 }
 
 // Format prints the type and the key, whatever the verb.
@@ -575,14 +577,14 @@ func (s *storedTokenSource) lease(ctx context.Context, l Leaser) (func(), bool, 
 func (s *storedTokenSource) isRefused(value string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.refused.is(value)
+	return slices.ContainsFunc(s.refused, func(h hidden) bool { return h.is(value) })
 }
 
 // Invalidate removes the token from the store, and does not take it from
 // there again even if that fails.
 func (s *storedTokenSource) Invalidate(ctx context.Context, rejected string) error {
 	s.mu.Lock()
-	s.refused = hide(rejected)
+	s.refused = append(s.refused[max(0, len(s.refused)-maxRefused+1):], hide(rejected))
 	s.mu.Unlock()
 	if inv, ok := s.src.(Invalidator); ok {
 		if err := inv.Invalidate(ctx, rejected); err != nil {

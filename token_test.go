@@ -647,6 +647,29 @@ func TestStoredRefusedTokenIsNotTakenAgain(t *testing.T) {
 	}
 }
 
+// readOnlyStore keeps what it has, refused or not.
+type readOnlyStore struct{ *memoryStore }
+
+func (readOnlyStore) Save(context.Context, string, Token) error { return errors.New("READONLY") }
+func (readOnlyStore) Discard(context.Context, string, string) error {
+	return errors.New("READONLY")
+}
+
+func TestStoredRefusedTokenThatStays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := readOnlyStore{newMemoryStore()}
+		store.tokens["wx0"] = Token{"revoked", time.Now().Add(2 * time.Hour)}
+		up := &upstream{life: time.Hour}
+		src := newReuse(newStored(store, "wx0", up, slog.New(slog.DiscardHandler)), slog.New(slog.DiscardHandler))
+		for _, want := range []string{"revoked", "T1", "T2", "T3"} {
+			tok, err := src.Token(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, want, tok.Value)
+			require.NoError(t, src.Invalidate(t.Context(), tok.Value))
+		}
+	})
+}
+
 func TestStoredFailedRenewalKeepsWhatWorks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up := &upstream{life: 2 * time.Hour}
