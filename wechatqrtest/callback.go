@@ -95,9 +95,15 @@ func (s *Server) SetCallback(c Callback) error {
 }
 
 // ServeCallback serves h on a port of its own until Close, has the Server push
-// there, and returns the URL. Like NewServer it panics if there is no port.
+// there, and returns the URL. Close waits for h to return. Like NewServer it
+// panics if there is no port.
 func (s *Server) ServeCallback(h http.Handler) string {
-	address := s.listen(h)
+	address := s.listen(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.enter() { // so that Close waits for h
+			defer s.leave()
+			h.ServeHTTP(w, r)
+		}
+	}))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.st.Callback.URL = address + "/"

@@ -147,17 +147,19 @@ func TestPushJudgesAnswers(t *testing.T) {
 		want   wechatqrtest.Problem
 		detail string
 	}{
-		"success":              {wechatqrtest.Safe, func(*wechatqrtest.Server) string { return "success" }, "", ""},
-		"success and newline":  {wechatqrtest.Safe, func(*wechatqrtest.Server) string { return "success\n" }, "", ""},
-		"nothing":              {wechatqrtest.Safe, func(*wechatqrtest.Server) string { return "" }, "", ""},
-		"quoted success":       {wechatqrtest.Plain, func(*wechatqrtest.Server) string { return `"success"` }, wechatqrtest.Quoted, "as text"},
-		"JSON":                 {wechatqrtest.Plain, func(*wechatqrtest.Server) string { return `{"code":0}` }, wechatqrtest.NotXML, "JSON"},
-		"HTML":                 {wechatqrtest.Plain, func(*wechatqrtest.Server) string { return "<!DOCTYPE html><html><br></html>" }, wechatqrtest.NotXML, "HTML"},
-		"other text":           {wechatqrtest.Plain, func(*wechatqrtest.Server) string { return "ok" }, wechatqrtest.NotXML, "neither"},
-		"plain in plain":       {wechatqrtest.Plain, reply, "", ""},
-		"plain in compatible":  {wechatqrtest.Compatible, reply, "", ""},
-		"plain in safe":        {wechatqrtest.Safe, reply, wechatqrtest.NotEncrypted, "clear"},
-		"milliseconds":         {wechatqrtest.Plain, func(s *wechatqrtest.Server) string { return strings.Replace(reply(s), "1700000000", "1700000000000", 1) }, "", ""},
+		"success":             {wechatqrtest.Safe, func(*wechatqrtest.Server) string { return "success" }, "", ""},
+		"success and newline": {wechatqrtest.Safe, func(*wechatqrtest.Server) string { return "success\n" }, "", ""},
+		"nothing":             {wechatqrtest.Safe, func(*wechatqrtest.Server) string { return "" }, "", ""},
+		"quoted success":      {wechatqrtest.Plain, func(*wechatqrtest.Server) string { return `"success"` }, wechatqrtest.Quoted, "as text"},
+		"JSON":                {wechatqrtest.Plain, func(*wechatqrtest.Server) string { return `{"code":0}` }, wechatqrtest.NotXML, "JSON"},
+		"HTML":                {wechatqrtest.Plain, func(*wechatqrtest.Server) string { return "<!DOCTYPE html><html><br></html>" }, wechatqrtest.NotXML, "HTML"},
+		"other text":          {wechatqrtest.Plain, func(*wechatqrtest.Server) string { return "ok" }, wechatqrtest.NotXML, "neither"},
+		"plain in plain":      {wechatqrtest.Plain, reply, "", ""},
+		"plain in compatible": {wechatqrtest.Compatible, reply, "", ""},
+		"plain in safe":       {wechatqrtest.Safe, reply, wechatqrtest.NotEncrypted, "clear"},
+		"milliseconds": {wechatqrtest.Plain, func(s *wechatqrtest.Server) string {
+			return strings.Replace(reply(s), "1700000000", "1700000000000", 1)
+		}, "", ""},
 		"a date":               {wechatqrtest.Plain, func(s *wechatqrtest.Server) string { return strings.Replace(reply(s), "1700000000", "2026-11-23", 1) }, wechatqrtest.WrongReply, "CreateTime"},
 		"to another":           {wechatqrtest.Plain, func(s *wechatqrtest.Server) string { return strings.Replace(reply(s), "o6_user", "o6_other", 1) }, wechatqrtest.WrongReply, "ToUserName"},
 		"from another":         {wechatqrtest.Plain, func(s *wechatqrtest.Server) string { return strings.Replace(reply(s), s.Account(), "gh_other", 1) }, wechatqrtest.WrongReply, "FromUserName"},

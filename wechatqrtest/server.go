@@ -5,9 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
-	"io"
-	"log"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -35,6 +32,7 @@ type Server struct {
 	pictures pictures
 
 	origin       string
+	pipes        *pipes       // nil: the machine's network
 	client       *http.Client // for pushes
 	lenient      bool
 	unverified   bool
@@ -93,16 +91,13 @@ func NewServer(opts ...Option) *Server {
 		deadline:     5 * time.Second,
 	}
 	s.life, s.end = context.WithCancel(context.Background())
-	s.client = &http.Client{
-		Transport:     &http.Transport{DisableKeepAlives: true, DisableCompression: true}, // nor a proxy
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
 	s.idle = sync.NewCond(&s.mu)
 	s.st = newState()
 	s.routes = apiRoutes()
 	for _, o := range opts {
 		o(s)
 	}
+	s.client = s.newPusher()
 	if s.origin == "" {
 		s.origin = s.listen(s)
 	}
@@ -115,27 +110,6 @@ func Start(tb testing.TB, opts ...Option) *Server {
 	s := NewServer(opts...)
 	tb.Cleanup(s.Close)
 	return s
-}
-
-// listen serves h on a free port until Close and returns its address.
-func (s *Server) listen(h http.Handler) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		panic("wechatqrtest: no port to listen on: " + err.Error())
-	}
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0)}
-	s.mu.Lock()
-	s.servers = append(s.servers, srv)
-	s.running++
-	if s.life.Err() != nil {
-		_ = srv.Close() // Close did not know of it
-	}
-	s.mu.Unlock()
-	go func() {
-		defer s.leave()
-		_ = srv.Serve(l) // ends with Close
-	}()
-	return "http://" + l.Addr().String()
 }
 
 // Close ends the listeners, cuts off calls and pushes that are under way and
@@ -196,7 +170,11 @@ func (s *Server) Account() string {
 // Client returns a client of the account that calls the Server; opts come
 // after the endpoint. It panics if wechatqr.New refuses the options.
 func (s *Server) Client(opts ...wechatqr.Option) *wechatqr.Client {
-	c, err := wechatqr.New(s.Credentials(), append([]wechatqr.Option{wechatqr.WithEndpoint(s.Endpoint())}, opts...)...)
+	own := []wechatqr.Option{wechatqr.WithEndpoint(s.Endpoint())}
+	if s.pipes != nil {
+		own = append(own, wechatqr.WithHTTPClient(s.HTTPClient()))
+	}
+	c, err := wechatqr.New(s.Credentials(), append(own, opts...)...)
 	if err != nil {
 		panic(fmt.Sprintf("wechatqrtest: client: %v", err))
 	}

@@ -1,0 +1,54 @@
+package wechatqrtest_test
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatqr/wechatqr/wechatqrtest"
+)
+
+func TestCalls(t *testing.T) {
+	t.Parallel()
+	srv := wechatqrtest.Start(t)
+	tok := token(t, srv)
+	post(t, srv.URL()+create+"?access_token="+tok+"&x=1", `{"action_name":"QR_SCENE","action_info":{"scene":{"scene_id":5}}}`)
+	ticket := srv.Codes()[0].Ticket
+	get(t, srv.URL()+"/cgi-bin/showqrcode?ticket="+ticket)
+
+	calls := srv.Calls()
+	require.Len(t, calls, 3)
+	assert.Equal(t, `{"access_token":"[redacted]","expires_in":7200}`, calls[0].Answer)
+	assert.Contains(t, calls[0].Body, `"secret":"[redacted]"`)
+	assert.Equal(t, "access_token=[redacted]&x=1", calls[1].Query)
+	assert.Equal(t, http.MethodPost, calls[1].Method)
+	assert.Equal(t, create, calls[1].Path)
+	assert.Contains(t, calls[1].Body, `"scene_id":5`)
+	assert.Contains(t, calls[1].Answer, ticket)
+	assert.Equal(t, 200, calls[1].Status)
+	assert.Equal(t, 2, calls[1].ID)
+	assert.Equal(t, "127.0.0.1", calls[1].IP)
+	assert.Empty(t, calls[2].Answer, "a picture is not kept")
+	assert.Positive(t, calls[2].Duration)
+}
+
+func TestCallsAreBounded(t *testing.T) {
+	t.Parallel()
+	srv := wechatqrtest.Start(t, wechatqrtest.WithoutNetwork())
+	c := srv.HTTPClient()
+	for range 1003 {
+		resp, err := c.Get(srv.URL() + "/cgi-bin/getcallbackip") //nolint:noctx // in memory
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+	}
+	calls := srv.Calls()
+	require.Len(t, calls, 1000)
+	for i, c := range calls {
+		require.Equal(t, 4+i, c.ID, "oldest first")
+	}
+	assert.Equal(t, 1003, srv.Count(""))
+	assert.Equal(t, 1003, srv.Count("/cgi-bin/getcallbackip"))
+	assert.Zero(t, srv.Count("/cgi-bin/token"))
+}

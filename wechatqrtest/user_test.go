@@ -1,0 +1,216 @@
+package wechatqrtest_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatqr/wechatqr"
+	"github.com/wechatqr/wechatqr/wechatqrtest"
+)
+
+type info struct {
+	Subscribe      int    `json:"subscribe"`
+	SubscribeTime  int64  `json:"subscribe_time"`
+	SubscribeScene string `json:"subscribe_scene"`
+	QRScene        uint32 `json:"qr_scene"`
+	QRSceneStr     string `json:"qr_scene_str"`
+}
+
+func userInfo(t *testing.T, srv *wechatqrtest.Server, openID string) (got info, err error) {
+	t.Helper()
+	err = srv.Client().Do(t.Context(), http.MethodGet, "/cgi-bin/user/info", url.Values{"openid": {openID}}, nil, &got)
+	return got, err
+}
+
+// From stranger to follower to stranger to follower.
+func TestScans(t *testing.T) {
+	t.Parallel()
+	srv := wechatqrtest.Start(t)
+	srv.ServeCallback(answering("success"))
+	text := temporary(t, srv)
+	numbered, err := srv.Client().CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(42)))
+	require.NoError(t, err)
+
+	push, err := srv.Scan(t.Context(), text, "o6_user")
+	require.NoError(t, err)
+	assert.Equal(t, wechatqr.EventSubscribe, push.Event.Event)
+	assert.Equal(t, "qrscene_shop-7", push.Event.EventKey)
+	assert.Equal(t, text, push.Event.Ticket)
+	got, err := userInfo(t, srv, "o6_user")
+	require.NoError(t, err)
+	assert.Equal(t, info{1, push.Event.CreateTime.Unix(), "ADD_SCENE_QR_CODE", 0, "shop-7"}, got)
+
+	push, err = srv.Scan(t.Context(), numbered.Value, "o6_user")
+	require.NoError(t, err)
+	assert.Equal(t, wechatqr.EventScan, push.Event.Event)
+	assert.Equal(t, "42", push.Event.EventKey)
+	after, err := userInfo(t, srv, "o6_user")
+	require.NoError(t, err)
+	assert.Equal(t, got, after, "user/info tells of the follow, not of later scans")
+
+	push, err = srv.Unsubscribe(t.Context(), "o6_user")
+	require.NoError(t, err)
+	assert.Equal(t, wechatqr.EventUnsubscribe, push.Event.Event)
+	assert.Empty(t, push.Event.EventKey)
+	got, err = userInfo(t, srv, "o6_user")
+	require.NoError(t, err)
+	assert.Equal(t, info{}, got)
+	_, err = srv.Unsubscribe(t.Context(), "o6_user")
+	require.ErrorIs(t, err, wechatqrtest.ErrNotFollowing)
+	_, err = srv.SendText(t.Context(), "o6_user", "hi")
+	require.ErrorIs(t, err, wechatqrtest.ErrNotFollowing)
+
+	push, err = srv.Scan(t.Context(), numbered.Value, "o6_user")
+	require.NoError(t, err)
+	assert.Equal(t, "qrscene_42", push.Event.EventKey)
+	got, err = userInfo(t, srv, "o6_user")
+	require.NoError(t, err)
+	assert.EqualValues(t, 42, got.QRScene)
+	assert.Empty(t, got.QRSceneStr)
+
+	push, err = srv.Scan(t.Context(), text, "")
+	require.NoError(t, err)
+	assert.Regexp(t, `^o[A-Za-z0-9_-]{27}$`, push.Event.FromUserName)
+	assert.Equal(t, wechatqr.EventSubscribe, push.Event.Event)
+
+	push, err = srv.Follow(t.Context(), "o6_other")
+	require.NoError(t, err)
+	assert.Empty(t, push.Event.EventKey)
+	assert.Empty(t, push.Event.Ticket)
+	got, err = userInfo(t, srv, "o6_other")
+	require.NoError(t, err)
+	assert.Equal(t, "ADD_SCENE_SEARCH", got.SubscribeScene)
+
+	_, err = userInfo(t, srv, "o6_nobody")
+	require.ErrorIs(t, err, wechatqr.ErrInvalidArgument)
+	assert.Len(t, srv.Users(), 3)
+	code, _ := srv.Code(text)
+	assert.Equal(t, 2, code.Scans)
+}
+
+func TestScanOfNoCode(t *testing.T) {
+	t.Parallel()
+	for _, lenient := range []bool{false, true} {
+		var opts []wechatqrtest.Option
+		if lenient {
+			opts = append(opts, wechatqrtest.WithLenient())
+		}
+		srv := wechatqrtest.Start(t, opts...)
+		srv.ServeCallback(answering("success"))
+		_, err := srv.Scan(t.Context(), "gQ", "o6_user")
+		require.ErrorIs(t, err, wechatqrtest.ErrNoCode)
+		assert.Empty(t, srv.Users())
+
+		ticket := temporary(t, srv)
+		srv.Advance(59 * time.Minute)
+		_, err = srv.Scan(t.Context(), ticket, "o6_user")
+		require.NoError(t, err)
+		srv.Advance(time.Minute)
+		push, err := srv.Scan(t.Context(), ticket, "o6_user")
+		if lenient {
+			require.NoError(t, err, "late scans were seen to be reported")
+			assert.WithinDuration(t, srv.Now(), push.Event.CreateTime, time.Minute)
+			continue
+		}
+		require.ErrorIs(t, err, wechatqrtest.ErrExpired)
+	}
+}
+
+func TestUserGet(t *testing.T) {
+	t.Parallel()
+	srv := wechatqrtest.Start(t)
+	c := srv.Client()
+	page := func(next string) (out struct {
+		Total, Count int
+		Data         struct{ OpenID []string }
+		NextOpenID   string `json:"next_openid"`
+	}) {
+		require.NoError(t, c.Do(t.Context(), http.MethodGet, "/cgi-bin/user/get", url.Values{"next_openid": {next}}, nil, &out))
+		return out
+	}
+	assert.Zero(t, page(""))
+	srv.PutUser(wechatqrtest.User{OpenID: "o6_stranger"})
+	for i := range 10_000 {
+		srv.PutUser(wechatqrtest.User{OpenID: fmt.Sprintf("o6_%05d", i), Follows: true})
+	}
+	p := page("")
+	assert.Equal(t, []any{10_000, 10_000, ""}, []any{p.Total, p.Count, p.NextOpenID})
+	last := srv.PutUser(wechatqrtest.User{Follows: true})
+	p = page("")
+	assert.Equal(t, []any{10_001, 10_000, "o6_09999"}, []any{p.Total, p.Count, p.NextOpenID})
+	p = page(p.NextOpenID)
+	assert.Equal(t, []any{10_001, 1, "", []string{last.OpenID}}, []any{p.Total, p.Count, p.NextOpenID, p.Data.OpenID})
+	err := c.Do(t.Context(), http.MethodGet, "/cgi-bin/user/get", url.Values{"next_openid": {"o6_x"}}, nil, nil)
+	require.ErrorIs(t, err, wechatqr.ErrInvalidArgument)
+}
+
+func TestUserInfoBatch(t *testing.T) {
+	t.Parallel()
+	srv := wechatqrtest.Start(t)
+	address := srv.URL() + "/cgi-bin/user/info/batchget?access_token=" + token(t, srv)
+	srv.PutUser(wechatqrtest.User{OpenID: "o6_1", Follows: true, SceneID: 9})
+	srv.PutUser(wechatqrtest.User{OpenID: "o6_2"})
+	_, body := post(t, address, `{"user_list":[{"openid":"o6_1","lang":"zh_CN"},{"openid":"o6_2"}]}`)
+	var out struct {
+		List []info `json:"user_info_list"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(body), &out), body)
+	require.Len(t, out.List, 2)
+	assert.EqualValues(t, 9, out.List[0].QRScene)
+	assert.Zero(t, out.List[1])
+
+	one := `{"openid":"o6_1"}`
+	_, body = post(t, address, `{"user_list":[`+strings.Repeat(one+",", 99)+one+`]}`)
+	assert.Equal(t, 0, code(t, body))
+	_, body = post(t, address, `{"user_list":[`+strings.Repeat(one+",", 100)+one+`]}`)
+	assert.Equal(t, 40032, code(t, body))
+	_, body = post(t, address, `{"user_list":[]}`)
+	assert.Equal(t, 40032, code(t, body))
+	_, body = post(t, address, `{"user_list":[{"openid":"o6_3"}]}`)
+	assert.Equal(t, 40003, code(t, body))
+}
+
+func TestMessages(t *testing.T) {
+	t.Parallel()
+	srv := wechatqrtest.Start(t)
+	srv.ServeCallback(answering("success"))
+	send := func(body string) int {
+		_, answer := post(t, srv.URL()+"/cgi-bin/message/custom/send?access_token="+token(t, srv), body)
+		return code(t, answer)
+	}
+	const hello = `{"touser":"o6_user","msgtype":"text","text":{"content":"你好"}}`
+	assert.Equal(t, 40003, send(hello))
+	srv.PutUser(wechatqrtest.User{OpenID: "o6_user"})
+	assert.Equal(t, 45015, send(hello), "a stranger")
+	_, err := srv.Follow(t.Context(), "o6_user")
+	require.NoError(t, err)
+	assert.Equal(t, 0, send(hello))
+	assert.Equal(t, 0, send(`{"touser":"o6_user","msgtype":"image","image":{"media_id":"m1"}}`))
+	assert.Equal(t, 40008, send(`{"touser":"o6_user","msgtype":"text"}`))
+	assert.Equal(t, 44004, send(`{"touser":"o6_user","msgtype":"text","text":{}}`))
+	assert.Equal(t, 47001, send(`[`))
+	srv.Advance(47 * time.Hour)
+	assert.Equal(t, 0, send(hello))
+	srv.Advance(time.Hour)
+	assert.Equal(t, 45015, send(hello), "48 hours after what the user last did")
+
+	messages := srv.Messages()
+	require.Len(t, messages, 3)
+	assert.Equal(t, "你好", messages[0].Content)
+	assert.Equal(t, "image", messages[1].MsgType)
+	assert.Contains(t, messages[1].Body, "m1")
+	for range 200 {
+		_, err := srv.SendText(t.Context(), "o6_user", "hi")
+		require.NoError(t, err)
+		require.Equal(t, 0, send(hello))
+	}
+	assert.Len(t, srv.Messages(), 200)
+}
