@@ -29,11 +29,6 @@ func (c Credentials) Format(f fmt.State, _ rune) {
 	_, _ = fmt.Fprintf(f, "wechatqr.Credentials(%s, %s)", c.AppID, redacted)
 }
 
-// LogValue is what slog shows: not the secret.
-func (c Credentials) LogValue() slog.Value {
-	return slog.GroupValue(slog.String("app_id", c.AppID), slog.String("app_secret", redacted))
-}
-
 // MarshalJSON writes [redacted] for the secret: a configuration that is dumped
 // or logged must not give it away.
 func (c Credentials) MarshalJSON() ([]byte, error) {
@@ -201,7 +196,8 @@ type exchange struct {
 
 // wire sends exchanges. The client and its token source share one.
 type wire struct {
-	http       *http.Client
+	transport  http.RoundTripper
+	timeout    time.Duration // of one exchange
 	api        *hosts
 	maxRetries int
 	userAgent  string
@@ -222,23 +218,20 @@ func newWire(cfg *config) (*wire, error) {
 	if err != nil {
 		return nil, err
 	}
-	hc := http.Client{}
-	if cfg.httpClient != nil {
-		hc = *cfg.httpClient
-	}
-	if hc.Timeout == 0 {
-		hc.Timeout = exchangeTimeout
-	}
-	if hc.Transport == nil {
-		hc.Transport = newTransport()
-	}
-	// Followed, a redirect would carry the query, secrets included, to the next
-	// host as Referer.
-	hc.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &wire{
-		http: &hc, api: api, maxRetries: cfg.maxRetries, userAgent: cfg.userAgent,
+	w := &wire{
+		timeout: exchangeTimeout, api: api, maxRetries: cfg.maxRetries, userAgent: cfg.userAgent,
 		logger: cfg.logger, observe: cfg.observe,
-	}, nil
+	}
+	if hc := cfg.httpClient; hc != nil {
+		w.transport = hc.Transport
+		if hc.Timeout > 0 {
+			w.timeout = hc.Timeout
+		}
+	}
+	if w.transport == nil {
+		w.transport = newTransport()
+	}
+	return w, nil
 }
 
 // newTransport is net/http's default with room for many callers.
@@ -366,41 +359,60 @@ var errTooLarge = errors.New("too large")
 
 // cannotHaveArrived is true only of what happens before a request is written.
 func cannotHaveArrived(err error) bool {
-	var op *net.OpError
-	var dns *net.DNSError
-	return errors.As(err, &dns) || errors.As(err, &op) && op.Op == "dial"
+	for ; err != nil; err = errors.Unwrap(err) {
+		switch e := err.(type) { //nolint:errorlint // each layer is looked at
+		case *net.DNSError:
+			return true
+		case *net.OpError:
+			return e.Op == "dial"
+		}
+	}
+	return false
 }
 
-// requestBody is a reader of bytes that can be closed, in one allocation.
+// requestBody is a reader of bytes that can be closed.
 type requestBody struct{ bytes.Reader }
 
 func (*requestBody) Close() error { return nil }
 
-func newRequestBody(b []byte) *requestBody {
-	r := &requestBody{}
-	r.Reset(b)
-	return r
-}
-
+// roundTrip uses the transport itself: what http.Client would add is
+// redirects, which would carry the query, secrets included, to another host as
+// Referer.
 func (w *wire) roundTrip(ctx context.Context, x *exchange, base *url.URL, limit int64) (status int, answer []byte, err error) {
-	u := *base
+	if end, ok := ctx.Deadline(); !ok || time.Until(end) > w.timeout {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, w.timeout, timeoutError(w.timeout))
+		defer cancel()
+	}
+	// The parts of a request that live as long as it, in one allocation.
+	parts := &struct {
+		url    url.URL
+		body   requestBody
+		values [2]string
+	}{url: *base, values: [...]string{w.userAgent, "application/json"}}
+	u := &parts.url
 	u.Path += x.path
 	u.RawQuery = x.rawQuery
-	headers := [...]string{w.userAgent, "application/json"}
 	r := http.Request{
-		Method: x.method, URL: &u, Host: u.Host,
+		Method: x.method, URL: u, Host: u.Host,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: http.Header{"User-Agent": headers[:1:1]},
+		Header: http.Header{"User-Agent": parts.values[:1:1]},
 	}
 	if x.body != nil {
-		r.Header["Content-Type"] = headers[1:]
-		r.Body = newRequestBody(x.body)
+		r.Header["Content-Type"] = parts.values[1:]
+		parts.body.Reset(x.body)
+		r.Body = &parts.body
 		r.ContentLength = int64(len(x.body))
-		r.GetBody = func() (io.ReadCloser, error) { return newRequestBody(x.body), nil }
+		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(x.body)), nil }
 	}
-	resp, err := w.http.Do(r.WithContext(ctx))
-	if err != nil {
-		return 0, nil, err
+	resp, err := w.transport.RoundTrip(r.WithContext(ctx))
+	switch {
+	case err != nil:
+		return 0, nil, fmt.Errorf("%s %s://%s%s: %w", x.method, u.Scheme, u.Host, u.Path, err)
+	case resp == nil:
+		return 0, nil, fmt.Errorf("the http.RoundTripper %T gave neither an answer nor an error", w.transport)
+	case resp.Body == nil:
+		return resp.StatusCode, nil, nil
 	}
 	defer resp.Body.Close()
 	if resp.ContentLength > limit {
@@ -412,6 +424,15 @@ func (w *wire) roundTrip(ctx context.Context, x *exchange, base *url.URL, limit 
 	}
 	return resp.StatusCode, answer, err
 }
+
+// timeoutError says that an exchange took longer than it may by itself, as
+// opposed to the caller's context.
+type timeoutError time.Duration
+
+func (e timeoutError) Error() string        { return "no answer within " + time.Duration(e).String() }
+func (e timeoutError) Timeout() bool        { return true }
+func (e timeoutError) Temporary() bool      { return true }
+func (e timeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
 
 // readAll reads to the end, of which size is a guess, and refuses more than limit.
 func readAll(r io.Reader, size, limit int64) ([]byte, error) {
@@ -441,8 +462,7 @@ func (w *wire) report(ctx context.Context, x *exchange, base *url.URL, n, status
 		Op: x.op, Method: x.method, URL: base.String() + x.path,
 		Attempt: n, StatusCode: status, Duration: took, Err: err,
 	}
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := err.(*Error); ok { //nolint:errorlint // straight from judge
 		call.Code, call.RequestID = e.Code, e.RequestID
 	}
 	if debug {
@@ -481,15 +501,14 @@ func judge(x *exchange, status int, answer []byte, out any) (fate, error) {
 		}
 		return final, nil
 	}
-	err := json.Unmarshal(answer, out)
-	var syntax *json.SyntaxError
-	switch {
-	case err == nil:
+	switch err := json.Unmarshal(answer, out).(type) { //nolint:errorlint // Unmarshal does not wrap
+	case nil:
 		return final, nil
-	case errors.As(err, &syntax):
+	case *json.SyntaxError:
 		return final, notJSON(x, status, answer)
+	default:
+		return final, unexpected(x.op, status, redact(err.Error(), x.secret))
 	}
-	return final, unexpected(x.op, status, redact(err.Error(), x.secret))
 }
 
 // faultIn returns the *Error that an answer stands for, nil if it is none.
@@ -527,7 +546,7 @@ func snippet(x *exchange, answer []byte) string {
 	if len(text) > most {
 		text = text[:most] + "…"
 	}
-	return strconv.Quote(strings.ToValidUTF8(text, ""))
+	return strconv.Quote(text)
 }
 
 // marshal is JSON as WeChat reads it: raw UTF-8, no \u escape for what can

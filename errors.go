@@ -3,7 +3,6 @@ package wechatqr
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -73,14 +72,9 @@ func (e *Error) Error() string {
 }
 
 // Is reports whether the error is of the kind target, one of the Err values.
-func (e *Error) Is(target error) bool { return target == e.row().kind }
-
-// LogValue gives slog the fields one by one.
-func (e *Error) LogValue() slog.Value {
-	return slog.GroupValue(
-		slog.String("op", e.Op), slog.Int("errcode", int(e.Code)), slog.String("message", e.Message),
-		slog.String("rid", e.RequestID), slog.Int("status", e.StatusCode), slog.String("hint", e.Hint()),
-	)
+func (e *Error) Is(target error) bool {
+	kind := e.row().kind
+	return kind != nil && target == *kind
 }
 
 // Hint says what to do about the error, in English and Chinese; for 40164 it
@@ -91,7 +85,7 @@ func (e *Error) Hint() string {
 		return ""
 	}
 	h := r.en + " / " + r.zh
-	if r.kind == ErrIPNotAllowed {
+	if r.kind == &ErrIPNotAllowed {
 		ip := e.ip()
 		if ip == "" {
 			ip = "this machine's public IP"
@@ -113,14 +107,14 @@ func (e *Error) ip() string {
 
 type codeRow struct {
 	code   Code
-	kind   error
+	kind   *error // a pointer, so that the table needs no code to fill it
 	en, zh string
 }
 
 // row finds what is known of the error.
 func (e *Error) row() codeRow {
 	if e.kind != nil {
-		r := codeRow{kind: e.kind}
+		r := codeRow{kind: &e.kind}
 		if e.kind == ErrInvalidCredential && e.Code == 40001 {
 			r.en, r.zh = "the AppSecret is not this AppID's, or was reset: compare it with the console", "AppSecret 与 AppID 不匹配或已被重置，请在后台核对"
 		}
@@ -135,11 +129,11 @@ func (e *Error) row() codeRow {
 	case e.Code != 0:
 		return codeRow{}
 	case e.StatusCode >= 500:
-		return codeRow{kind: ErrBusy}
+		return codeRow{kind: &ErrBusy}
 	case e.StatusCode == http.StatusTooManyRequests:
-		return codeRow{kind: ErrQuota}
+		return codeRow{kind: &ErrQuota}
 	}
-	return codeRow{kind: ErrUnexpectedAnswer}
+	return codeRow{kind: &ErrUnexpectedAnswer}
 }
 
 const (
@@ -154,69 +148,67 @@ const (
 // codeTable is every code of the API that this library knows. The README's
 // table is the same.
 var codeTable = [...]codeRow{
-	{-1, ErrBusy, tryLater, tryLaterZ},
-	{40001, ErrTokenRejected, "another program renews this account's token without sharing it, or the token is another account's: let all share one TokenStore", "可能有其他程序在单独刷新该账号的 token，请共用同一个 TokenStore"},
-	{40002, ErrInvalidCredential, "grant_type must be client_credential", "grant_type 须为 client_credential"},
-	{40003, ErrInvalidArgument, "the openid is not a follower of this account", "openid 不属于该账号的关注者"},
-	{40013, ErrInvalidCredential, "no such AppID: compare it with the console", "AppID 无效，请在后台核对"},
-	{40014, ErrTokenRejected, "the token is not this account's or was cut off in storage", "access_token 无效，可能属于其他账号或存储时被截断"},
-	{40032, ErrInvalidArgument, "the list is empty or has more than 100 entries", "列表为空或超过 100 条"},
-	{40033, ErrInvalidArgument, `send raw UTF-8, not \u escapes, and no control characters`, `请发送原始 UTF-8，不要用 \u 转义或控制字符`},
-	{40052, ErrInvalidArgument, checkArgs, checkArgsZ},
-	{40053, ErrInvalidArgument, "the scene is out of range: text of 1 to 64 bytes, permanent numbers up to 100000", "场景值超出范围：字符串 1–64 字节，永久整数不超过 100000"},
-	{40097, ErrInvalidArgument, checkArgs, checkArgsZ},
-	{40125, ErrInvalidCredential, "the AppSecret is wrong or was reset: " + checkSecret, "AppSecret 错误或已被重置，" + checkSecretZ},
-	{40164, ErrIPNotAllowed, "add {ip} to the IP whitelist in the account's console", "请在后台将 {ip} 加入 IP 白名单"},
-	{40201, ErrInvalidArgument, "set the callback URL in the console first", "请先在后台配置回调 URL"},
-	{40202, ErrInvalidArgument, checkArgs, checkArgsZ},
-	{40203, ErrInvalidArgument, checkArgs, checkArgsZ},
-	{40243, ErrInvalidCredential, "the AppSecret is frozen: unfreeze it in the console, it acts after 10 minutes", "AppSecret 已冻结，请在后台解冻，约 10 分钟后生效"},
-	{41001, ErrInvalidCredential, "no token was sent: NoToken is for cloud hosting only", "缺少 access_token：NoToken 仅用于云托管"},
-	{41002, ErrInvalidCredential, "the AppID is missing", "缺少 AppID"},
-	{41004, ErrInvalidCredential, "the AppSecret is missing", "缺少 AppSecret"},
-	{42001, ErrTokenRejected, "the token expired: check this machine's clock", "access_token 已过期，请检查本机时钟"},
-	{43001, ErrInvalidArgument, "this API wants GET", "该接口须用 GET"},
-	{43002, ErrInvalidArgument, "this API wants POST", "该接口须用 POST"},
-	{43003, ErrInvalidArgument, "this API wants https", "该接口须用 https"},
-	{44002, ErrInvalidArgument, "the request had no body", "请求体为空"},
-	{45009, ErrQuota, "the quota of the day is used up: wait for tomorrow or call clear_quota; for tokens use the stable endpoint", "当日调用次数已用完，请等次日或调用 clear_quota；获取 token 请改用 stable_token"},
-	{45011, ErrQuota, "too many calls in this minute: wait a minute", "调用过于频繁，请等一分钟"},
-	{45029, ErrQuota, "the account's 100000 permanent codes are used up: use Temporary codes", "永久二维码数量已达上限，请改用临时二维码"},
-	{47001, ErrInvalidArgument, "the body is no JSON that WeChat can read", "请求体不是可解析的 JSON"},
-	{47003, ErrInvalidArgument, checkArgs, checkArgsZ},
-	{48001, ErrNotPermitted, "the account may not use this API: parametric codes need a verified service account (or the test account)", "账号无此接口权限：带参数二维码须为已认证的服务号（或测试号）"},
-	{48004, ErrNotPermitted, "the API is banned for this account: see the console's notices", "接口被封禁，请查看后台通知"},
-	{48006, ErrQuota, "this month's clear_quota calls are used up", "本月 clear_quota 次数已用完"},
-	{50001, ErrNotPermitted, "the user has not authorised this", "用户未授权该接口"},
-	{50002, ErrNotPermitted, "the account is limited: see the console's notices", "账号受限，请查看后台通知"},
-	{50004, ErrNotPermitted, "the account may not fetch tokens: see the console", "账号被禁止获取 token，请查看后台"},
-	{50007, ErrNotPermitted, "the account is frozen: see the console", "账号已冻结，请查看后台"},
-	{61004, ErrIPNotAllowed, "add {ip} to the IP whitelist of the third-party platform or the account", "请将 {ip} 加入第三方平台或账号的 IP 白名单"},
-	{61007, ErrNotPermitted, "the account has not granted this permission set to the platform: have it authorise again", "账号未将该权限集授权给第三方平台，请重新授权"},
-	{61016, ErrInvalidArgument, checkArgs, checkArgsZ},
-	{76001, ErrInvalidArgument, checkArgs, checkArgsZ},
-	{76002, ErrInvalidArgument, checkArgs, checkArgsZ},
-	{76003, ErrInvalidArgument, checkArgs, checkArgsZ},
-	{76004, ErrInvalidArgument, checkArgs, checkArgsZ},
-	{76021, ErrInvalidArgument, "cgi_path is unknown: begin with / and leave the host out", "cgi_path 不存在：须以 / 开头且不含域名"},
-	{76022, ErrInvalidArgument, "cgi_path wants another kind of token", "cgi_path 与 token 类型不符"},
-	{89503, ErrIPNotAllowed, "the administrator must confirm {ip} in the message WeChat sent; then call again", "请管理员在微信消息中确认 {ip} 后再调用"},
-	{89506, ErrIPNotAllowed, "the administrator refused {ip}: it stays blocked for 24 hours", "管理员已拒绝 {ip}，24 小时内不可调用"},
-	{89507, ErrIPNotAllowed, "the administrator refused {ip}: it stays blocked for an hour", "管理员已拒绝 {ip}，1 小时内不可调用"},
-	{9410010, ErrInvalidArgument, "long_data has more than 4 KB", "long_data 超过 4 KB"},
-	{9410011, ErrInvalidArgument, "expire_seconds is above 30 days", "expire_seconds 超过 30 天"},
-	{9410012, ErrInvalidArgument, "the short key is unknown, expired or another account's", "short_key 不存在、已过期或不属于该账号"},
-	{268487001, ErrBusy, tryLater, tryLaterZ},
-	{268487002, ErrBusy, tryLater, tryLaterZ},
+	{-1, &ErrBusy, tryLater, tryLaterZ},
+	{40001, &ErrTokenRejected, "another program renews this account's token without sharing it, or the token is another account's: let all share one TokenStore", "可能有其他程序在单独刷新该账号的 token，请共用同一个 TokenStore"},
+	{40002, &ErrInvalidCredential, "grant_type must be client_credential", "grant_type 须为 client_credential"},
+	{40003, &ErrInvalidArgument, "the openid is not a follower of this account", "openid 不属于该账号的关注者"},
+	{40013, &ErrInvalidCredential, "no such AppID: compare it with the console", "AppID 无效，请在后台核对"},
+	{40014, &ErrTokenRejected, "the token is not this account's or was cut off in storage", "access_token 无效，可能属于其他账号或存储时被截断"},
+	{40032, &ErrInvalidArgument, "the list is empty or has more than 100 entries", "列表为空或超过 100 条"},
+	{40033, &ErrInvalidArgument, `send raw UTF-8, not \u escapes, and no control characters`, `请发送原始 UTF-8，不要用 \u 转义或控制字符`},
+	{40052, &ErrInvalidArgument, checkArgs, checkArgsZ},
+	{40053, &ErrInvalidArgument, "the scene is out of range: text of 1 to 64 bytes, permanent numbers up to 100000", "场景值超出范围：字符串 1–64 字节，永久整数不超过 100000"},
+	{40097, &ErrInvalidArgument, checkArgs, checkArgsZ},
+	{40125, &ErrInvalidCredential, "the AppSecret is wrong or was reset: " + checkSecret, "AppSecret 错误或已被重置，" + checkSecretZ},
+	{40164, &ErrIPNotAllowed, "add {ip} to the IP whitelist in the account's console", "请在后台将 {ip} 加入 IP 白名单"},
+	{40201, &ErrInvalidArgument, "set the callback URL in the console first", "请先在后台配置回调 URL"},
+	{40202, &ErrInvalidArgument, checkArgs, checkArgsZ},
+	{40203, &ErrInvalidArgument, checkArgs, checkArgsZ},
+	{40243, &ErrInvalidCredential, "the AppSecret is frozen: unfreeze it in the console, it acts after 10 minutes", "AppSecret 已冻结，请在后台解冻，约 10 分钟后生效"},
+	{41001, &ErrInvalidCredential, "no token was sent: NoToken is for cloud hosting only", "缺少 access_token：NoToken 仅用于云托管"},
+	{41002, &ErrInvalidCredential, "the AppID is missing", "缺少 AppID"},
+	{41004, &ErrInvalidCredential, "the AppSecret is missing", "缺少 AppSecret"},
+	{42001, &ErrTokenRejected, "the token expired: check this machine's clock", "access_token 已过期，请检查本机时钟"},
+	{43001, &ErrInvalidArgument, "this API wants GET", "该接口须用 GET"},
+	{43002, &ErrInvalidArgument, "this API wants POST", "该接口须用 POST"},
+	{43003, &ErrInvalidArgument, "this API wants https", "该接口须用 https"},
+	{44002, &ErrInvalidArgument, "the request had no body", "请求体为空"},
+	{45009, &ErrQuota, "the quota of the day is used up: wait for tomorrow or call clear_quota; for tokens use the stable endpoint", "当日调用次数已用完，请等次日或调用 clear_quota；获取 token 请改用 stable_token"},
+	{45011, &ErrQuota, "too many calls in this minute: wait a minute", "调用过于频繁，请等一分钟"},
+	{45029, &ErrQuota, "the account's 100000 permanent codes are used up: use Temporary codes", "永久二维码数量已达上限，请改用临时二维码"},
+	{47001, &ErrInvalidArgument, "the body is no JSON that WeChat can read", "请求体不是可解析的 JSON"},
+	{47003, &ErrInvalidArgument, checkArgs, checkArgsZ},
+	{48001, &ErrNotPermitted, "the account may not use this API: parametric codes need a verified service account (or the test account)", "账号无此接口权限：带参数二维码须为已认证的服务号（或测试号）"},
+	{48004, &ErrNotPermitted, "the API is banned for this account: see the console's notices", "接口被封禁，请查看后台通知"},
+	{48006, &ErrQuota, "this month's clear_quota calls are used up", "本月 clear_quota 次数已用完"},
+	{50001, &ErrNotPermitted, "the user has not authorised this", "用户未授权该接口"},
+	{50002, &ErrNotPermitted, "the account is limited: see the console's notices", "账号受限，请查看后台通知"},
+	{50004, &ErrNotPermitted, "the account may not fetch tokens: see the console", "账号被禁止获取 token，请查看后台"},
+	{50007, &ErrNotPermitted, "the account is frozen: see the console", "账号已冻结，请查看后台"},
+	{61004, &ErrIPNotAllowed, "add {ip} to the IP whitelist of the third-party platform or the account", "请将 {ip} 加入第三方平台或账号的 IP 白名单"},
+	{61007, &ErrNotPermitted, "the account has not granted this permission set to the platform: have it authorise again", "账号未将该权限集授权给第三方平台，请重新授权"},
+	{61016, &ErrInvalidArgument, checkArgs, checkArgsZ},
+	{76001, &ErrInvalidArgument, checkArgs, checkArgsZ},
+	{76002, &ErrInvalidArgument, checkArgs, checkArgsZ},
+	{76003, &ErrInvalidArgument, checkArgs, checkArgsZ},
+	{76004, &ErrInvalidArgument, checkArgs, checkArgsZ},
+	{76021, &ErrInvalidArgument, "cgi_path is unknown: begin with / and leave the host out", "cgi_path 不存在：须以 / 开头且不含域名"},
+	{76022, &ErrInvalidArgument, "cgi_path wants another kind of token", "cgi_path 与 token 类型不符"},
+	{89503, &ErrIPNotAllowed, "the administrator must confirm {ip} in the message WeChat sent; then call again", "请管理员在微信消息中确认 {ip} 后再调用"},
+	{89506, &ErrIPNotAllowed, "the administrator refused {ip}: it stays blocked for 24 hours", "管理员已拒绝 {ip}，24 小时内不可调用"},
+	{89507, &ErrIPNotAllowed, "the administrator refused {ip}: it stays blocked for an hour", "管理员已拒绝 {ip}，1 小时内不可调用"},
+	{9410010, &ErrInvalidArgument, "long_data has more than 4 KB", "long_data 超过 4 KB"},
+	{9410011, &ErrInvalidArgument, "expire_seconds is above 30 days", "expire_seconds 超过 30 天"},
+	{9410012, &ErrInvalidArgument, "the short key is unknown, expired or another account's", "short_key 不存在、已过期或不属于该账号"},
+	{268487001, &ErrBusy, tryLater, tryLaterZ},
+	{268487002, &ErrBusy, tryLater, tryLaterZ},
 }
 
 // refused reports whether WeChat refused the token, so that a new one may help.
 func refused(err error) bool {
-	var e *Error
-	if !errors.As(err, &e) || e.kind != nil {
-		return false
-	}
-	return e.Code == 40001 || e.Code == 40014 || e.Code == 42001
+	e, ok := err.(*Error) //nolint:errorlint // straight from judge
+	return ok && e.kind == nil &&
+		(e.Code == 40001 || e.Code == 40014 || e.Code == 42001)
 }
 
 // fault makes the *Error that an errcode stands for.
@@ -229,19 +221,18 @@ func fault(op string, status int, code Code, errmsg string) *Error {
 // splitRID takes the request id off the end of an errmsg.
 func splitRID(errmsg string) (message, rid string) {
 	const mark, length = "rid: ", 26 // three groups of eight hex digits
-	message = strings.ToValidUTF8(errmsg, "\uFFFD")
-	i := strings.LastIndex(message, mark)
-	if i < 0 || len(message) < i+len(mark)+length {
-		return message, ""
+	i := strings.LastIndex(errmsg, mark)
+	if i < 0 || len(errmsg) < i+len(mark)+length {
+		return errmsg, ""
 	}
-	rid = message[i+len(mark):][:length]
+	rid = errmsg[i+len(mark):][:length]
 	for j := range length {
 		c := rid[j]
 		if dash := j == 8 || j == 17; dash != (c == '-') || !dash && !strings.ContainsRune("0123456789abcdef", rune(c)) {
-			return message, ""
+			return errmsg, ""
 		}
 	}
-	return strings.TrimRight(message[:i]+message[i+len(mark)+length:], " ,"), rid
+	return strings.TrimRight(errmsg[:i]+errmsg[i+len(mark)+length:], " ,"), rid
 }
 
 // unexpected is an answer that is not what WeChat documents.
@@ -293,9 +284,10 @@ func clean(err error, secrets ...string) error {
 		return &url.Error{Op: ue.Op, URL: redact(cutQuery(ue.URL), secrets...), Err: clean(ue.Err, secrets...)}
 	}
 	text := err.Error()
-	var ue *url.Error
-	if errors.As(err, &ue) {
-		text = strings.ReplaceAll(text, ue.URL, cutQuery(ue.URL))
+	for e := err; e != nil; e = errors.Unwrap(e) {
+		if ue, ok := e.(*url.Error); ok { //nolint:errorlint // each layer is looked at
+			text = strings.ReplaceAll(text, ue.URL, cutQuery(ue.URL))
+		}
 	}
 	if text = redact(text, secrets...); text != err.Error() {
 		return &scrubbed{text, err}
@@ -319,6 +311,10 @@ type scrubbed struct {
 func (e *scrubbed) Error() string        { return e.text }
 func (e *scrubbed) Is(target error) bool { return errors.Is(e.err, target) }
 func (e *scrubbed) Timeout() bool {
-	var t interface{ Timeout() bool }
-	return errors.As(e.err, &t) && t.Timeout()
+	for err := e.err; err != nil; err = errors.Unwrap(err) {
+		if t, ok := err.(interface{ Timeout() bool }); ok {
+			return t.Timeout()
+		}
+	}
+	return false
 }

@@ -32,10 +32,10 @@ func (c *config) refuse(format string, args ...any) {
 	c.wrong = append(c.wrong, fmt.Errorf(format, args...))
 }
 
-// WithHTTPClient sends with a copy of hc: its Transport, Jar and Timeout. The
-// default Timeout of one exchange is 10 s, redirects are never followed, and a
-// nil Transport is this library's, which keeps up to 128 idle connections a
-// host. hc itself is not changed.
+// WithHTTPClient sends by hc's Transport, within hc's Timeout for one
+// exchange; the default is 10 s, and where Transport is nil one that keeps up
+// to 128 idle connections a host. Redirects are never followed and cookies not
+// kept, so CheckRedirect and Jar do not count. hc itself is not changed.
 //
 // To mock WeChat over HTTP pass a client whose Transport is the mock.
 func WithHTTPClient(hc *http.Client) Option {

@@ -204,21 +204,18 @@ func (c *Client) CreateTicket(ctx context.Context, req TicketRequest) (*Ticket, 
 	if err := req.check(); err != nil {
 		return nil, invalid(op, err)
 	}
-	var ans struct {
-		Ticket string `json:"ticket"`
-		URL    string `json:"url"`
-	}
 	start := time.Now()
+	t := &Ticket{} // its JSON holds the fields of WeChat's answer
 	err := c.call(ctx, &exchange{
 		op: op, method: http.MethodPost, path: "/cgi-bin/qrcode/create", body: req.body(), repeatable: !req.permanent,
-	}, &ans)
+	}, t)
 	if err != nil {
 		return nil, err
 	}
-	if ans.Ticket == "" || ans.URL == "" {
+	if t.Value == "" || t.URL == "" {
 		return nil, unexpected(op, http.StatusOK, "the answer lacks ticket or url")
 	}
-	t := &Ticket{Value: ans.Ticket, URL: ans.URL, Scene: req.scene}
+	t.Scene, t.ExpiresAt = req.scene, time.Time{}
 	if !req.permanent {
 		t.ExpiresAt = start.Add(req.ttl).Round(0)
 	}
@@ -274,8 +271,7 @@ func judgeImage(x *exchange, status int, answer []byte) (*QRCode, fate, error) {
 		return &QRCode{Data: answer, ContentType: kind}, final, nil
 	}
 	f, err := judge(x, status, answer, nil)
-	var e *Error
-	if err == nil || errors.As(err, &e) && e.Code == 0 && status == http.StatusOK {
+	if e, ok := err.(*Error); err == nil || ok && e.Code == 0 && status == http.StatusOK { //nolint:errorlint // straight from judge
 		err = unexpected(x.op, status, "no picture: "+snippet(x, answer))
 	}
 	return nil, f, err

@@ -35,9 +35,7 @@ func (t Token) Format(f fmt.State, _ rune) {
 }
 
 // LogValue is what slog shows of the token: not its value.
-func (t Token) LogValue() slog.Value {
-	return slog.GroupValue(slog.String("value", redacted), slog.Time("expiry", t.Expiry))
-}
+func (t Token) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(t)) }
 
 // expired reports whether the token is of no more use.
 func (t Token) expired(now time.Time) bool { return !t.Expiry.IsZero() && !now.Before(t.Expiry) }
