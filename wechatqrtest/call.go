@@ -9,7 +9,8 @@ import (
 )
 
 // Call is one request to the API or the picture host and its answer. AppSecret
-// and access tokens are "[redacted]" in it, wrong ones too.
+// and access tokens are "[redacted]" in it, wrong ones too, and of bodies it has
+// the first 16 KiB.
 type Call struct {
 	ID       int           `json:"id"` // 1, 2, … in the order of the answers
 	Time     time.Time     `json:"time"`
@@ -25,7 +26,10 @@ type Call struct {
 	IP       string        `json:"ip"`     // the client's
 }
 
-const keptCalls = 1000
+const (
+	keptCalls = 1000
+	keptBody  = 16 << 10
+)
 
 // ring is the latest calls.
 type ring struct {
@@ -71,15 +75,17 @@ func (s *Server) Count(path string) int {
 }
 
 var (
-	secretJSON  = regexp.MustCompile(`("(?:secret|appsecret|access_token)"\s*:\s*)"(?:[^"\\]|\\.)*"`)
+	secretJSON  = regexp.MustCompile(`(["'](?:secret|appsecret|access_token)["']\s*:\s*)(?:"(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s,}]+)`)
 	secretQuery = regexp.MustCompile(`(^|&)((?:[a-z_]*access_token|secret|appsecret)=)[^&]*`)
 )
 
-func redactJSON(text string) string {
-	if !strings.Contains(text, "secret") && !strings.Contains(text, "access_token") {
-		return text
+// redactBody takes the secrets out of a body, be it JSON, nearly JSON or a form.
+func redactBody(b []byte) string {
+	text := string(b)
+	if strings.Contains(text, "secret") || strings.Contains(text, "access_token") {
+		text = redactQuery(secretJSON.ReplaceAllString(text, `$1"[redacted]"`))
 	}
-	return secretJSON.ReplaceAllString(text, `$1"[redacted]"`)
+	return text[:min(len(text), keptBody)]
 }
 
 func redactQuery(text string) string { return secretQuery.ReplaceAllString(text, "${1}${2}[redacted]") }
@@ -87,11 +93,11 @@ func redactQuery(text string) string { return secretQuery.ReplaceAllString(text,
 func (s *Server) record(r *http.Request, c *call, began time.Time, a answer) {
 	entry := Call{
 		Time: c.now, Duration: time.Since(began),
-		Method: r.Method, Path: r.URL.Path, Query: redactQuery(r.URL.RawQuery), Body: redactJSON(string(c.body)),
+		Method: r.Method, Path: r.URL.Path, Query: redactQuery(r.URL.RawQuery), Body: redactBody(c.body),
 		Status: a.status, Code: a.code, RID: a.rid, IP: c.ip,
 	}
 	if !strings.HasPrefix(a.header.Get("Content-Type"), "image/") {
-		entry.Answer = redactJSON(string(a.body))
+		entry.Answer = redactBody(a.body)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,7 +1,9 @@
 package wechatqrtest_test
 
 import (
+	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -32,6 +34,25 @@ func TestCalls(t *testing.T) {
 	assert.Equal(t, "127.0.0.1", calls[1].IP)
 	assert.Empty(t, calls[2].Answer, "a picture is not kept")
 	assert.Positive(t, calls[2].Duration)
+}
+
+func TestCallsHoldNoSecret(t *testing.T) {
+	t.Parallel()
+	srv := wechatqrtest.Start(t)
+	for _, body := range []string{
+		`{"secret":"hunter2"}`, `{"secret" : "a\"hunter2"}`, `{'secret': 'hunter2'}`, `{"secret":"hunter2`, `{"secret":hunter2}`,
+		`grant_type=x&secret=hunter2&appid=y`, `secret=hunter2`, `{"appsecret":"hunter2"}`, `{"access_token":"hunter2"}`,
+	} {
+		for _, path := range []string{"/cgi-bin/stable_token", "/cgi-bin/clear_quota/v2", create + "?access_token=hunter2", "/x?component_access_token=hunter2&secret=hunter2"} {
+			post(t, srv.URL()+path, body)
+		}
+	}
+	for _, c := range srv.Calls() {
+		assert.NotContains(t, fmt.Sprintf("%+v", c), "hunter2")
+	}
+	post(t, srv.URL()+"/x", strings.Repeat("x", 20_000))
+	calls := srv.Calls()
+	assert.Len(t, calls[len(calls)-1].Body, 16<<10)
 }
 
 func TestCallsAreBounded(t *testing.T) {

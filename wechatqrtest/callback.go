@@ -1,6 +1,7 @@
 package wechatqrtest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -77,15 +78,9 @@ func (s *Server) SetCallback(c Callback) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	old := s.st.Callback
-	if c.Token == "" {
-		c.Token = old.Token
-	}
-	if c.EncodingAESKey == "" {
-		c.EncodingAESKey = old.EncodingAESKey
-	}
-	if c.Mode == "" {
-		c.Mode = old.Mode
-	}
+	c.Token = cmp.Or(c.Token, old.Token)
+	c.EncodingAESKey = cmp.Or(c.EncodingAESKey, old.EncodingAESKey)
+	c.Mode = cmp.Or(c.Mode, old.Mode)
 	if err := c.check(); err != nil {
 		return err
 	}

@@ -141,16 +141,15 @@ func (s *Server) readCreate(body []byte) (code *Code, ttl int64, ref *refusal) {
 		}
 		return nil, 0, refuse(40053, "action_info.scene is missing")
 	}
-	switch {
-	case text:
+	other := scene.ID
+	if text {
 		code.SceneStr, ref = s.readSceneStr(scene.Str, ttl == 0)
-	default:
+	} else {
 		code.SceneID, ref = s.readSceneID(scene.ID, ttl == 0)
+		other = scene.Str
 	}
-	if ref == nil && !s.lenient {
-		if other := map[bool]json.RawMessage{true: scene.ID, false: scene.Str}[text]; !blank(other) {
-			ref = refuse(40053, "scene_id and scene_str were both sent")
-		}
+	if ref == nil && !s.lenient && !blank(other) {
+		ref = refuse(40053, "scene_id and scene_str were both sent")
 	}
 	return code, ttl, ref
 }
@@ -212,14 +211,9 @@ func (s *Server) readSceneID(v json.RawMessage, permanent bool) (uint32, *refusa
 }
 
 func (s *Server) readSceneStr(v json.RawMessage, permanent bool) (string, *refusal) {
-	raw := string(v)
-	escaped := hasUnicodeEscape(raw)
-	if escaped && !s.lenient {
+	raw := keepEscapes(string(v))
+	if raw != string(v) && !s.lenient {
 		return "", refuse(40033, "")
-	}
-	if escaped {
-		// WeChat does not decode them: the scan reports them as they were sent.
-		raw = strings.ReplaceAll(raw, `\u`, `\\u`)
 	}
 	var str string
 	if err := json.Unmarshal([]byte(raw), &str); err != nil && len(v) > 0 && !s.lenient {
@@ -238,17 +232,22 @@ func (s *Server) readSceneStr(v json.RawMessage, permanent bool) (string, *refus
 	return str, nil
 }
 
-// hasUnicodeEscape looks for \u, but not for an escaped backslash before a u.
-func hasUnicodeEscape(raw string) bool {
-	for i := 0; i+1 < len(raw); i++ {
-		if raw[i] == '\\' {
-			if raw[i+1] == 'u' {
-				return true
-			}
-			i++
+// keepEscapes has \u escapes survive the decoding of a JSON string, for WeChat
+// does not decode them: a scan reports them as they were sent.
+func keepEscapes(raw string) string {
+	var b strings.Builder
+	for i := 0; i < len(raw); i++ {
+		b.WriteByte(raw[i])
+		if raw[i] != '\\' || i+1 == len(raw) {
+			continue
 		}
+		i++
+		if raw[i] == 'u' {
+			b.WriteByte('\\')
+		}
+		b.WriteByte(raw[i])
 	}
-	return false
+	return b.String()
 }
 
 // newTicket lays a ticket out as WeChat's are: 72 bytes, of which two vary,

@@ -1,16 +1,15 @@
 package wechatqrtest_test
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -19,38 +18,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatqr/wechatqr"
+	"github.com/wechatqr/wechatqr/events"
 	"github.com/wechatqr/wechatqr/wechatqrtest"
 )
-
-// zbarimg is the path of a scanner that was not written here.
-func zbarimg(t *testing.T) string {
-	t.Helper()
-	path, err := exec.LookPath("zbarimg")
-	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("zbarimg is not installed: apt-get install zbar-tools")
-		}
-		t.Skip("zbarimg is not installed: apt-get install zbar-tools to check that scanners read the pictures")
-	}
-	return path
-}
-
-func TestPictureReadsAsURL(t *testing.T) {
-	t.Parallel()
-	scanner := zbarimg(t)
-	srv := wechatqrtest.Start(t)
-	c := srv.Client()
-	ticket, err := c.CreateTicket(t.Context(), wechatqr.Temporary(wechatqr.SceneID(7), time.Hour))
-	require.NoError(t, err)
-	picture, err := c.FetchQRCode(t.Context(), ticket.Value)
-	require.NoError(t, err)
-	assert.Equal(t, "image/jpeg", picture.ContentType)
-	file := filepath.Join(t.TempDir(), "code.jpg")
-	require.NoError(t, os.WriteFile(file, picture.Data, 0o600))
-	out, err := exec.Command(scanner, "--quiet", "--raw", file).Output()
-	require.NoError(t, err)
-	assert.Equal(t, ticket.URL, strings.TrimSuffix(string(out), "\n"))
-}
 
 // token gets one over plain HTTP.
 func token(t *testing.T, srv *wechatqrtest.Server) string {
@@ -177,6 +147,7 @@ func TestCreateRefuses(t *testing.T) {
 		{"no text", `{"action_name":"QR_STR_SCENE","action_info":{"scene":{"scene_str":""}}}`, 40053, "0", 60},
 		{"text is a number", `{"action_name":"QR_STR_SCENE","action_info":{"scene":{"scene_str":5}}}`, 40053, "0", 60},
 		{"escaped text", `{"action_name":"QR_STR_SCENE","action_info":{"scene":{"scene_str":"\u6d4b\u8bd5"}}}`, 40033, `\u6d4b\u8bd5`, 60},
+		{"escaped text after a backslash", `{"action_name":"QR_STR_SCENE","action_info":{"scene":{"scene_str":"\\u\u6d4b\/"}}}`, 40033, `\u\u6d4b/`, 60},
 		{"control character", `{"action_name":"QR_STR_SCENE","action_info":{"scene":{"scene_str":"a\nb"}}}`, 40053, "a\nb", 60},
 		{"end of CDATA", `{"action_name":"QR_STR_SCENE","action_info":{"scene":{"scene_str":"a]]>b"}}}`, 40053, "a]]>b", 60},
 		{"both scenes", `{"action_name":"QR_STR_SCENE","action_info":{"scene":{"scene_str":"a","scene_id":1}}}`, 40053, "a", 60},
@@ -253,4 +224,39 @@ func TestShowCode(t *testing.T) {
 	assert.Equal(t, http.StatusNotFound, show(srv, ticket).StatusCode, "expired")
 	lenient.Advance(2 * time.Hour)
 	assert.Equal(t, http.StatusOK, show(lenient, late).StatusCode)
+}
+
+func FuzzCreate(f *testing.F) {
+	for _, body := range []string{
+		`{"expire_seconds": 604800, "action_name": "QR_SCENE", "action_info": {"scene": {"scene_id": 123}}}`,
+		`{"action_name": "QR_LIMIT_STR_SCENE", "action_info": {"scene": {"scene_str": "\\\\u\u6d4b"}}}`,
+		`{"action_name": "QR_STR_SCENE", "expire_seconds": null, "action_info": {"scene": {"scene_str": "测试"}}}`,
+		`{'action_name': 'QR_SCENE'}`, `{"action_name": "QR_SCENE", "action_info": {"scene": null}}`, ``, `[]`,
+	} {
+		f.Add([]byte(body))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		for _, opts := range [][]wechatqrtest.Option{nil, {wechatqrtest.WithLenient()}} {
+			srv := wechatqrtest.Start(t, append(opts, wechatqrtest.WithCloudHosting(), wechatqrtest.WithOrigin("http://fuzz.invalid"))...)
+			rec := httptest.NewRecorder()
+			srv.ServeHTTP(rec, httptest.NewRequest(http.MethodPost, create, bytes.NewReader(body)))
+			var ans struct {
+				ErrCode int
+				Ticket  string
+			}
+			require.NoError(t, json.Unmarshal(rec.Body.Bytes(), &ans), "%s", rec.Body)
+			require.NotEqual(t, ans.ErrCode == 0, ans.Ticket == "", "%s", rec.Body)
+			if ans.Ticket == "" {
+				continue
+			}
+			srv.PutUser(wechatqrtest.User{OpenID: "o6_user", Follows: true})
+			sent, err := srv.ScanEvent(ans.Ticket, "o6_user")
+			require.NoError(t, err)
+			if len(opts) == 0 { // what the strict Server takes, a push can carry
+				got, err := events.Parse(sent.Raw)
+				require.NoError(t, err)
+				require.Equal(t, srv.Codes()[0].Scene(), got.EventKey)
+			}
+		}
+	})
 }

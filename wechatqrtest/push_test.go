@@ -305,7 +305,7 @@ func TestPushAgainHasTheSameID(t *testing.T) {
 	h, err := events.NewHandler(srv.CallbackConfig(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
 		handled.Add(1)
 		return nil, nil
-	}, events.WithDeduper(events.NewMemoryDeduper(0)))
+	})
 	require.NoError(t, err)
 	srv.ServeCallback(h)
 	push, err := srv.Scan(t.Context(), temporary(t, srv), "o6_user")
@@ -347,7 +347,7 @@ func TestPushRaw(t *testing.T) {
 	t.Parallel()
 	srv := wechatqrtest.Start(t)
 	require.NoError(t, srv.SetCallback(wechatqrtest.Callback{Mode: wechatqrtest.Plain}))
-	raw := "<xml><MsgType>event</MsgType><Event>LOCATION</Event></xml>"
+	raw := "<xml><ToUserName>gh_7</ToUserName><FromUserName>o6_7</FromUserName><MsgType>event</MsgType><Event>LOCATION</Event></xml>"
 	bodies := make(chan string, 1)
 	srv.ServeCallback(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		b, _ := io.ReadAll(r.Body)
@@ -356,8 +356,10 @@ func TestPushRaw(t *testing.T) {
 		assert.Equal(t, "no-cache", r.Header.Get("Pragma"))
 		bodies <- string(b)
 	}))
-	_, err := srv.Push(t.Context(), wechatqr.Event{Raw: []byte(raw)})
+	push, err := srv.Push(t.Context(), wechatqr.Event{Raw: []byte(raw)})
 	require.NoError(t, err)
+	assert.Equal(t, "gh_7", push.Event.ToUserName)
+	assert.Equal(t, "o6_7", push.Event.FromUserName)
 	assert.Equal(t, raw, <-bodies)
 }
 

@@ -1,7 +1,9 @@
 package wechatqrtest
 
 import (
+	"cmp"
 	"crypto/rand"
+	"encoding/xml"
 	"fmt"
 	"io"
 	"math/big"
@@ -24,7 +26,8 @@ import (
 // The blanks of ev are filled in: ToUserName with cfg.Account or a fixed one,
 // FromUserName with a fixed one, CreateTime with the present, MsgType with
 // "event", or "text" for an ev with Content. CreateTime is also the signed
-// timestamp. If ev.Raw is set it is the message as it stands.
+// timestamp. If ev.Raw is set it is the message as it stands, and blanks are
+// filled in from it first.
 //
 // Like httptest.NewRequest it panics if it cannot do it: if the EncodingAESKey
 // is none.
@@ -88,15 +91,16 @@ const (
 
 // complete fills in what is blank.
 func complete(ev *wechatqr.Event, account string, now time.Time) {
-	if ev.ToUserName == "" {
-		ev.ToUserName = account
+	var raw struct {
+		ToUserName   string `xml:"ToUserName"`
+		FromUserName string `xml:"FromUserName"`
 	}
-	if ev.ToUserName == "" {
-		ev.ToUserName = someAccount
+	if len(ev.Raw) > 0 && xml.Unmarshal(ev.Raw, &raw) == nil {
+		ev.ToUserName = cmp.Or(ev.ToUserName, raw.ToUserName)
+		ev.FromUserName = cmp.Or(ev.FromUserName, raw.FromUserName)
 	}
-	if ev.FromUserName == "" {
-		ev.FromUserName = someOpenID
-	}
+	ev.ToUserName = cmp.Or(ev.ToUserName, account, someAccount)
+	ev.FromUserName = cmp.Or(ev.FromUserName, someOpenID)
 	if ev.CreateTime.IsZero() {
 		ev.CreateTime = now
 	}

@@ -1,0 +1,57 @@
+package wechatqrtest_test
+
+import (
+	"bytes"
+	"image/jpeg"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatqr/wechatqr"
+	"github.com/wechatqr/wechatqr/wechatqrtest"
+)
+
+// zbarimg is the path of a scanner that was not written here.
+func zbarimg(t *testing.T) string {
+	t.Helper()
+	path, err := exec.LookPath("zbarimg")
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal("zbarimg is not installed: apt-get install zbar-tools")
+		}
+		t.Skip("zbarimg is not installed: apt-get install zbar-tools to check that scanners read the pictures")
+	}
+	return path
+}
+
+func TestPictureReadsAsURL(t *testing.T) {
+	t.Parallel()
+	scanner := zbarimg(t)
+	srv := wechatqrtest.Start(t)
+	c := srv.Client()
+	dir := t.TempDir()
+	args, want := []string{"--quiet", "--raw"}, ""
+	for i := range 20 {
+		ticket, err := c.CreateTicket(t.Context(), wechatqr.Temporary(wechatqr.SceneID(7), time.Hour))
+		require.NoError(t, err)
+		picture, err := c.FetchQRCode(t.Context(), ticket.Value)
+		require.NoError(t, err)
+		size, err := jpeg.DecodeConfig(bytes.NewReader(picture.Data))
+		require.NoError(t, err)
+		assert.Equal(t, []int{430, 430}, []int{size.Width, size.Height})
+		file := filepath.Join(dir, strconv.Itoa(i)+".jpg")
+		require.NoError(t, os.WriteFile(file, picture.Data, 0o600))
+		args = append(args, file)
+		want += ticket.URL + "\n"
+	}
+	out, err := exec.CommandContext(t.Context(), scanner, args...).Output()
+	require.NoError(t, err)
+	assert.Equal(t, strings.Split(want, "\n"), strings.Split(string(out), "\n"))
+}
