@@ -226,7 +226,7 @@ func (s *Server) readSceneStr(v json.RawMessage, permanent bool) (string, *refus
 		return str, nil
 	case str == "":
 		return "", refuse(40053, "scene_str is missing or empty")
-	case !utf8.ValidString(raw) || strings.ContainsFunc(str, unicode.IsControl) || strings.Contains(str, "]]>"):
+	case !utf8.ValidString(raw) || strings.ContainsFunc(str, unicode.IsControl) || strings.ContainsAny(str, "\uFFFE\uFFFF") || strings.Contains(str, "]]>"):
 		return "", refuse(40053, "scene_str has characters that a push cannot carry")
 	}
 	return str, nil

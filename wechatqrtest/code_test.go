@@ -149,6 +149,7 @@ func TestCreateRefuses(t *testing.T) {
 		{"escaped text", `{"action_name":"QR_STR_SCENE","action_info":{"scene":{"scene_str":"\u6d4b\u8bd5"}}}`, 40033, `\u6d4b\u8bd5`, 60},
 		{"escaped text after a backslash", `{"action_name":"QR_STR_SCENE","action_info":{"scene":{"scene_str":"\\u\u6d4b\/"}}}`, 40033, `\u\u6d4b/`, 60},
 		{"control character", `{"action_name":"QR_STR_SCENE","action_info":{"scene":{"scene_str":"a\nb"}}}`, 40053, "a\nb", 60},
+		{"no character of XML", "{\"action_name\":\"QR_STR_SCENE\",\"action_info\":{\"scene\":{\"scene_str\":\"a\uFFFE\"}}}", 40053, "a\uFFFE", 60},
 		{"end of CDATA", `{"action_name":"QR_STR_SCENE","action_info":{"scene":{"scene_str":"a]]>b"}}}`, 40053, "a]]>b", 60},
 		{"both scenes", `{"action_name":"QR_STR_SCENE","action_info":{"scene":{"scene_str":"a","scene_id":1}}}`, 40053, "a", 60},
 		{"other scene is zero", `{"action_name":"QR_STR_SCENE","action_info":{"scene":{"scene_str":"a","scene_id":0}}}`, 0, "a", 60},
