@@ -282,7 +282,7 @@ func (h *hosts) begin() int {
 func (h *hosts) after(i int) int {
 	next := (i + 1) % len(h.urls)
 	h.until.Store(time.Now().Add(awayFor).UnixNano())
-	h.first.CompareAndSwap(int32(i), int32(next)) //nolint:gosec // a handful of hosts
+	h.first.CompareAndSwap(int32(i), int32(next))
 	return next
 }
 
@@ -320,7 +320,7 @@ func (w *wire) send(ctx context.Context, x *exchange, at *hosts, limit int64, ju
 // pause waits before the next attempt; false if ctx would end first.
 func pause(ctx context.Context, attempt int) bool {
 	d := firstBackoff << (attempt - 1)
-	d = d/2 + rand.N(d) //nolint:gosec // jitter
+	d = d/2 + rand.N(d)
 	if end, ok := ctx.Deadline(); ok && time.Until(end) < d {
 		return false
 	}
@@ -360,7 +360,7 @@ var errTooLarge = errors.New("too large")
 // cannotHaveArrived is true only of what happens before a request is written.
 func cannotHaveArrived(err error) bool {
 	for ; err != nil; err = errors.Unwrap(err) {
-		switch e := err.(type) { //nolint:errorlint // each layer is looked at
+		switch e := err.(type) {
 		case *net.DNSError:
 			return true
 		case *net.OpError:
@@ -462,7 +462,7 @@ func (w *wire) report(ctx context.Context, x *exchange, base *url.URL, n, status
 		Op: x.op, Method: x.method, URL: base.String() + x.path,
 		Attempt: n, StatusCode: status, Duration: took, Err: err,
 	}
-	if e, ok := err.(*Error); ok { //nolint:errorlint // straight from judge
+	if e, ok := err.(*Error); ok {
 		call.Code, call.RequestID = e.Code, e.RequestID
 	}
 	if debug {
@@ -501,7 +501,7 @@ func judge(x *exchange, status int, answer []byte, out any) (fate, error) {
 		}
 		return final, nil
 	}
-	switch err := json.Unmarshal(answer, out).(type) { //nolint:errorlint // Unmarshal does not wrap
+	switch err := json.Unmarshal(answer, out).(type) {
 	case nil:
 		return final, nil
 	case *json.SyntaxError:

@@ -206,7 +206,7 @@ var codeTable = [...]codeRow{
 
 // refused reports whether WeChat refused the token, so that a new one may help.
 func refused(err error) bool {
-	e, ok := err.(*Error) //nolint:errorlint // straight from judge
+	e, ok := err.(*Error)
 	return ok && e.kind == nil &&
 		(e.Code == 40001 || e.Code == 40014 || e.Code == 42001)
 }
@@ -280,12 +280,12 @@ func redact(text string, secrets ...string) string {
 // gives, holds the whole query: a copy of it without the query keeps
 // errors.Is, errors.As and Timeout as they were.
 func clean(err error, secrets ...string) error {
-	if ue, ok := err.(*url.Error); ok { //nolint:errorlint // a wrapped one is hidden below
+	if ue, ok := err.(*url.Error); ok {
 		return &url.Error{Op: ue.Op, URL: redact(cutQuery(ue.URL), secrets...), Err: clean(ue.Err, secrets...)}
 	}
 	text := err.Error()
 	for e := err; e != nil; e = errors.Unwrap(e) {
-		if ue, ok := e.(*url.Error); ok { //nolint:errorlint // each layer is looked at
+		if ue, ok := e.(*url.Error); ok {
 			text = strings.ReplaceAll(text, ue.URL, cutQuery(ue.URL))
 		}
 	}

@@ -271,7 +271,7 @@ func judgeImage(x *exchange, status int, answer []byte) (*QRCode, fate, error) {
 		return &QRCode{Data: answer, ContentType: kind}, final, nil
 	}
 	f, err := judge(x, status, answer, nil)
-	if e, ok := err.(*Error); err == nil || ok && e.Code == 0 && status == http.StatusOK { //nolint:errorlint // straight from judge
+	if e, ok := err.(*Error); err == nil || ok && e.Code == 0 && status == http.StatusOK {
 		err = unexpected(x.op, status, "no picture: "+snippet(x, answer))
 	}
 	return nil, f, err

@@ -136,7 +136,7 @@ func TestReuseRenewsEarly(t *testing.T) {
 				assert.Equal(t, "T1", get())
 				synctest.Wait()
 				assert.EqualValues(t, 1, up.calls.Load(), "1 ns before the window")
-				time.Sleep(1)
+				time.Sleep(time.Nanosecond)
 				for range 100 {
 					assert.Equal(t, "T1", get())
 				}
@@ -169,7 +169,7 @@ func TestReuseFailedRenewalKeepsWhatWorks(t *testing.T) {
 		// Attempts at 0, 1, 3, 7, 15 and 31 s of that minute.
 		assert.EqualValues(t, 1+6, up.calls.Load())
 		assert.Contains(t, log.String(), "the line is down")
-		time.Sleep(60)
+		time.Sleep(60 * time.Nanosecond)
 		_, err = src.Token(t.Context())
 		assert.ErrorContains(t, err, "the line is down", "at its very end the token is given no more")
 		up.set("", nil)
@@ -194,7 +194,7 @@ func TestReuseBacksOff(t *testing.T) {
 			require.ErrorIs(t, err, cause, "the last cause is told meanwhile")
 			require.ErrorContains(t, err, "not tried again for")
 			require.EqualValues(t, i+1, up.calls.Load(), "1 ns before the pause ends")
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 		}
 		up.set("good", nil)
 		up.life = time.Hour
