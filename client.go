@@ -278,12 +278,11 @@ func (h *hosts) begin() int {
 	return i
 }
 
-// after is the host to try when host i could not be reached.
-func (h *hosts) after(i int) int {
-	next := (i + 1) % len(h.urls)
+// leave has the next calls begin with another host than i, which could not be
+// reached.
+func (h *hosts) leave(i int) {
 	h.until.Store(time.Now().Add(awayFor).UnixNano())
-	h.first.CompareAndSwap(int32(i), int32(next))
-	return next
+	h.first.CompareAndSwap(int32(i), int32((i+1)%len(h.urls)))
 }
 
 // fate is what became of one attempt, and so whether another may follow.
@@ -302,16 +301,19 @@ func (w *wire) send(ctx context.Context, x *exchange, at *hosts, limit int64, ju
 	host := at.begin()
 	for attempt := 1; ; attempt++ {
 		f, err := w.attempt(ctx, x, at.urls[host], attempt, limit, judge)
-		elsewhere := false
-		if f == broken || f == notSent {
-			next := at.after(host)
-			elsewhere = next > host
-			host = next
+		unreachable := f == notSent || f == broken && errors.Is(err, context.DeadlineExceeded)
+		if unreachable && !errors.Is(ctx.Err(), context.Canceled) {
+			at.leave(host)
 		}
 		if f == final || !x.repeatable && (f == failed || f == broken) || attempt > w.maxRetries || ctx.Err() != nil {
 			return err
 		}
-		if !elsewhere && !pause(ctx, attempt) {
+		if f == notSent || f == broken {
+			if host = (host + 1) % len(at.urls); host != 0 {
+				continue // at once, for nothing has been asked of that host yet
+			}
+		}
+		if !pause(ctx, attempt) {
 			return err
 		}
 	}

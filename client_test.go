@@ -315,6 +315,9 @@ func TestNextHost(t *testing.T) {
 		var seen []string
 		c := withToken(t, func(r *http.Request) (*http.Response, error) {
 			seen = append(seen, r.URL.Host)
+			if err := r.Context().Err(); err != nil {
+				return nil, err
+			}
 			if down[r.URL.Host] {
 				return nil, &net.OpError{Op: "dial", Err: errors.New("no route to host")}
 			}
@@ -343,6 +346,28 @@ func TestNextHost(t *testing.T) {
 		step(b)
 		time.Sleep(time.Nanosecond)
 		step(a)
+		// A caller that goes away says nothing about the host; one whose time is
+		// up does.
+		for _, tt := range []struct {
+			end  func(context.Context) (context.Context, context.CancelFunc)
+			next string
+		}{
+			{func(ctx context.Context) (context.Context, context.CancelFunc) {
+				ctx, cancel := context.WithCancel(ctx)
+				cancel()
+				return ctx, cancel
+			}, a},
+			{func(ctx context.Context) (context.Context, context.CancelFunc) {
+				return context.WithDeadline(ctx, time.Now())
+			}, b},
+		} {
+			ctx, cancel := tt.end(t.Context())
+			_, err := c.CreateTicket(ctx, wechatqr.Permanent(wechatqr.SceneID(1)))
+			cancel()
+			require.ErrorIs(t, err, ctx.Err())
+			step(tt.next)
+		}
+		time.Sleep(time.Minute + time.Nanosecond)
 		down[a], down[b] = true, true
 		got, err := create()
 		require.ErrorContains(t, err, "no route to host")

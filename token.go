@@ -294,7 +294,7 @@ func (s *reuseTokenSource) renewal(ctx context.Context) (*renewal, error) {
 		return &renewal{done: done, tok: h.Token}, nil
 	}
 	if wait := s.retryAt.Sub(now); wait > 0 {
-		return nil, &opError{"get token", fmt.Errorf("not tried again for %v after: %w", wait.Round(time.Millisecond), s.cause)}
+		return nil, fmt.Errorf("%w; not tried again for %v", s.cause, wait.Round(time.Millisecond))
 	}
 	r := &renewal{done: make(chan struct{}), err: errors.New("wechatqr: get token: the token source ended its goroutine")}
 	s.running = r
@@ -307,11 +307,9 @@ func (s *reuseTokenSource) renew(ctx context.Context, r *renewal) {
 	defer cancel()
 	// Deferred, so that callers are served even if src ends this goroutine.
 	defer func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.settle(r)
-		s.running = nil
-		close(r.done)
+		if left := s.settle(r); left != nil {
+			s.log.WarnContext(ctx, "wechatqr: the token was not renewed; the present one serves on", "expiry", left.Expiry, "error", r.err)
+		}
 	}()
 	r.tok, r.err = s.ask(ctx)
 	if r.err == nil && s.mustTell(r.tok) {
@@ -355,32 +353,40 @@ func (s *reuseTokenSource) ask(ctx context.Context) (tok Token, err error) {
 	return tok, nil
 }
 
-// settle keeps what a renewal brought. s.mu is held.
-func (s *reuseTokenSource) settle(r *renewal) {
+// settle ends the renewal and keeps what it brought. It returns the token that
+// serves on although the renewal failed, if there is one.
+func (s *reuseTokenSource) settle(r *renewal) (left *heldToken) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer close(r.done)
+	s.running = nil
 	now := time.Now()
 	if r.err == nil && s.refused.is(r.tok.Value) && !s.insisted {
 		s.insisted = true
 		r.tok, r.err = Token{}, &opError{"get token", fmt.Errorf("%w, and renewing it gave the same one again", ErrTokenRejected)}
 	}
-	if r.err != nil {
-		s.failures++
-		s.cause = r.err
-		s.retryAt = now.Add(pauseAfter(s.failures))
-		if h := s.cur.Load(); h != nil && !h.expired(now) {
-			next := s.retryAt
-			if h.Expiry.Before(next) {
-				next = h.Expiry
-			}
-			s.cur.Store(&heldToken{h.Token, next})
-			s.log.Warn("wechatqr: the token was not renewed; the present one serves on", "expiry", h.Expiry, "error", r.err)
+	if r.err == nil {
+		if !s.refused.is(r.tok.Value) {
+			s.failures, s.refused, s.cause = 0, nil, nil
 		}
-		return
+		early := min(maxEarly, r.tok.Expiry.Sub(now)/10)
+		s.cur.Store(&heldToken{r.tok, r.tok.Expiry.Add(-early)})
+		return nil
 	}
-	if !s.refused.is(r.tok.Value) {
-		s.failures, s.refused, s.cause = 0, nil, nil
+	s.failures++
+	s.cause = r.err
+	s.retryAt = now.Add(pauseAfter(s.failures))
+	h := s.cur.Load()
+	if h == nil || h.expired(now) {
+		return nil
 	}
-	early := min(maxEarly, r.tok.Expiry.Sub(now)/10)
-	s.cur.Store(&heldToken{r.tok, r.tok.Expiry.Add(-early)})
+	next := s.retryAt
+	if h.Expiry.Before(next) {
+		next = h.Expiry
+	}
+	left = &heldToken{h.Token, next}
+	s.cur.Store(left)
+	return left
 }
 
 func pauseAfter(failures int) time.Duration {
