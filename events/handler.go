@@ -128,6 +128,9 @@ func NewHandler(cfg Config, fn HandlerFunc, opts ...HandlerOption) (*Handler, er
 		deduper: NewMemoryDeduper(1 << 16), maxRunning: 1000, idle: make(chan struct{}),
 	}
 	for _, opt := range opts {
+		if opt == nil {
+			return nil, invalid(errors.New("a nil HandlerOption"))
+		}
 		if err := opt(h); err != nil {
 			return nil, invalid(err)
 		}
@@ -201,12 +204,12 @@ func (h *Handler) Handle(ctx context.Context, r Request) Response {
 		err = tooLarge()
 	}
 	if err != nil {
-		return h.refuse(ctx, err)
+		return h.fail(ctx, nil, explain(err), err, nil)
 	}
 	if r.Method == http.MethodGet {
-		return h.echo(ctx, &q)
+		return h.echo(ctx, start, &q)
 	}
-	message, keys, err := h.verifier.open(&q, r.Body)
+	message, keys, err := h.verifier.open(&q, r.Body, start)
 	if err == nil && keys == nil {
 		message = bytes.Clone(message)
 	}
@@ -218,8 +221,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	a := h.serve(start, r)
 	header := w.Header()
-	header["Content-Type"] = []string{a.ContentType}
-	header["Content-Length"] = []string{strconv.Itoa(len(a.Body))}
+	values := []string{a.ContentType, strconv.Itoa(len(a.Body))}
+	header["Content-Type"], header["Content-Length"] = values[:1:1], values[1:]
 	if a.Status != http.StatusOK || r.Method == http.MethodGet {
 		header.Set("X-Content-Type-Options", "nosniff")
 	}
@@ -233,16 +236,16 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (h *Handler) serve(start time.Time, r *http.Request) Response {
 	q, err := check(r.Method, r.URL.RawQuery)
 	if err != nil {
-		return h.refuse(r.Context(), err)
+		return h.fail(r.Context(), nil, explain(err), err, nil)
 	}
 	if r.Method == http.MethodGet {
-		return h.echo(r.Context(), &q)
+		return h.echo(r.Context(), start, &q)
 	}
 	var message []byte
 	var keys *pair
 	body, err := readBody(r)
 	if err == nil {
-		message, keys, err = h.verifier.open(&q, body)
+		message, keys, err = h.verifier.open(&q, body, start)
 	}
 	return h.push(r.Context(), start, &q, message, keys, err)
 }
@@ -260,10 +263,10 @@ func plainAnswer(status int, text string) Response {
 
 func success() Response { return plainAnswer(http.StatusOK, "success") }
 
-func (h *Handler) echo(ctx context.Context, q *query) Response {
-	text, err := h.verifier.echo(q)
+func (h *Handler) echo(ctx context.Context, now time.Time, q *query) Response {
+	text, err := h.verifier.echo(q, now)
 	if err != nil {
-		return h.refuse(ctx, err)
+		return h.fail(ctx, nil, explain(err), err, nil)
 	}
 	return plainAnswer(http.StatusOK, text)
 }
@@ -275,7 +278,7 @@ func (h *Handler) push(ctx context.Context, start time.Time, q *query, message [
 		ev, err = h.verifier.parse(message)
 	}
 	if err != nil {
-		return h.refuse(ctx, err)
+		return h.fail(ctx, nil, explain(err), err, nil)
 	}
 	if err := h.enter(); err != nil {
 		return h.fail(ctx, ev, explain(err), err, nil)
@@ -287,26 +290,24 @@ func (h *Handler) push(ctx context.Context, start time.Time, q *query, message [
 		mine, err := h.claim(ctx, start, c)
 		if err != nil || !mine {
 			h.leave()
+			h.recycle(c)
 			if err != nil {
 				return h.fail(ctx, ev, explain(err), err, nil)
 			}
 			return success()
 		}
 	}
-	c.timer.Reset(answerWithin - time.Since(start))
-	go c.run(h)
-	select {
-	case <-c.done:
-		c.timer.Stop()
-	case <-c.timer.C:
-		if c.state.CompareAndSwap(undecided, decidedLate) {
-			h.settle(c.ctx, c.ev, c.id, h.commit)
-			return success()
-		}
-		<-c.done
+	c.clock.Reset(answerWithin - time.Since(start))
+	go c.run()
+	<-c.decided
+	if c.state.Load() == decidedLate {
+		h.settle(c, true)
+		return success()
 	}
 	reply, err, stack := c.reply, c.err, c.stack
-	h.recycle(c)
+	if c.clock.Stop() {
+		h.recycle(c)
+	}
 	switch {
 	case stack != nil:
 		return h.fail(ctx, ev, explain(err), err, stack)
@@ -352,27 +353,22 @@ func (h *Handler) claim(ctx context.Context, start time.Time, c *call) (mine boo
 	}
 }
 
-func (h *Handler) commit(ctx context.Context, id string) error {
-	return h.deduper.Commit(ctx, id, handledFor)
-}
-
-func (h *Handler) release(ctx context.Context, id string) error {
-	return h.deduper.Release(ctx, id)
-}
-
 // settle ends a claim, within the time that is left for it.
-func (h *Handler) settle(ctx context.Context, ev *wechatqr.Event, id string, end func(context.Context, string) error) {
+func (h *Handler) settle(c *call, handled bool) {
 	if h.deduper == nil {
 		return
 	}
 	err := guard(func() error {
-		ctx, cancel := context.WithTimeout(ctx, commitWithin)
+		ctx, cancel := context.WithTimeout(c.ctx, commitWithin)
 		defer cancel()
-		return end(ctx, id)
+		if handled {
+			return h.deduper.Commit(ctx, c.id, handledFor)
+		}
+		return h.deduper.Release(ctx, c.id)
 	})
 	if err != nil {
 		err = refuse(ErrDeduper, "end of claim: %w", err)
-		h.note(ctx, ev, explain(err), err, nil)
+		h.note(c.ctx, c.ev, explain(err), err, nil)
 	}
 }
 
@@ -386,16 +382,17 @@ func guard(fn func() error) (err error) {
 	return fn()
 }
 
-// call is one run of the function. The goroutine that runs it and the one that
-// answers agree by state on who tells the outcome.
+// call is one run of the function. The goroutine that runs it and the clock
+// agree by state on which of them tells the outcome to the one that answers.
 type call struct {
 	ctx context.Context
 	ev  *wechatqr.Event
 	id  string
 
-	state atomic.Int32
-	done  chan struct{}
-	timer *time.Timer
+	state   atomic.Int32
+	decided chan struct{} // has room for the one that decides
+	clock   *time.Timer
+	run     func() // kept, so that a goroutine costs no closure
 
 	reply Reply
 	err   error
@@ -405,25 +402,31 @@ type call struct {
 const (
 	undecided   = iota
 	decidedDone // the function was done in time
-	decidedLate // the answer went out without it
+	decidedLate // the answer goes out without it
 )
 
 func (h *Handler) newCall() *call {
 	if c, ok := h.calls.Get().(*call); ok {
 		return c
 	}
-	c := &call{done: make(chan struct{}, 1), timer: time.NewTimer(time.Hour)}
-	c.timer.Stop()
+	c := &call{decided: make(chan struct{}, 1)}
+	c.run = func() { h.run(c) }
+	c.clock = time.AfterFunc(time.Hour, func() {
+		if c.state.CompareAndSwap(undecided, decidedLate) {
+			c.decided <- struct{}{}
+		}
+	})
+	c.clock.Stop()
 	return c
 }
 
+// recycle takes a call that nobody else knows any more.
 func (h *Handler) recycle(c *call) {
-	done, timer := c.done, c.timer
-	*c = call{done: done, timer: timer}
+	*c = call{decided: c.decided, clock: c.clock, run: c.run}
 	h.calls.Put(c)
 }
 
-func (c *call) run(h *Handler) {
+func (h *Handler) run(c *call) {
 	defer h.leave()
 	returned := false
 	defer func() {
@@ -435,20 +438,16 @@ func (c *call) run(h *Handler) {
 				c.err = refuse(ErrPanic, "%w", e)
 			}
 		}
-		c.finish(h)
+		h.finish(c)
 	}()
 	c.reply, c.err = h.fn(c.ctx, c.ev)
 	returned = true
 }
 
-func (c *call) finish(h *Handler) {
+func (h *Handler) finish(c *call) {
 	if c.state.CompareAndSwap(undecided, decidedDone) {
-		end := h.commit
-		if c.err != nil {
-			end = h.release
-		}
-		h.settle(c.ctx, c.ev, c.id, end)
-		c.done <- struct{}{} // c is the other's from here on
+		h.settle(c, c.err == nil)
+		c.decided <- struct{}{} // c is the other's from here on
 		return
 	}
 	switch {
@@ -488,11 +487,7 @@ func (h *Handler) answer(q *query, ev *wechatqr.Event, keys *pair, reply Reply) 
 	return Response{http.StatusOK, contentType, body}, nil
 }
 
-// refuse answers with what is wrong, in general terms only.
-func (h *Handler) refuse(ctx context.Context, err error) Response {
-	return h.fail(ctx, nil, explain(err), err, nil)
-}
-
+// fail answers with what is wrong, in general terms only.
 func (h *Handler) fail(ctx context.Context, ev *wechatqr.Event, c cause, err error, stack []byte) Response {
 	h.report(ctx, Problem{err, c.status, c.en, c.zh, ev, stack})
 	return plainAnswer(c.status, c.err.Error())

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/rand"
 	"crypto/sha1" //nolint:gosec // WeChat's choice
 	"crypto/subtle"
 	"encoding/base64"
@@ -16,6 +15,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"sync"
 )
 
 // Keys are what the console calls 令牌(Token) and 消息加解密密钥(EncodingAESKey).
@@ -45,37 +45,42 @@ func (k Keys) redacted() Keys {
 	return k
 }
 
-// pair is Keys made ready. It is kept behind a pointer, so that no fmt verb
-// reaches the secrets through the types that hold it.
+// pair is Keys made ready.
 type pair struct {
 	token string
 	block cipher.Block // nil without an EncodingAESKey
 	iv    [aes.BlockSize]byte
+
+	// decrypters are cipher.BlockModes in whatever state the message before has
+	// left them. In CBC that garbles the first block alone, and the first block
+	// is 16 random bytes that nobody reads.
+	decrypters sync.Pool
 }
 
 func newPair(k Keys) (*pair, error) {
 	switch {
 	case k.Token == "":
-		return nil, errors.New("Token is empty: copy it from the console")
+		return nil, errors.New("Token is empty: copy it from the console / Token 为空，请从后台复制")
 	case strings.ContainsFunc(k.Token, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return nil, errors.New("Token has a space, a line break or a character that is no ASCII: copy it from the console")
+		return nil, errors.New("Token has a space, a line break or a character that is no ASCII: copy it from the console / Token 含空格、换行或非 ASCII 字符，请从后台复制")
 	}
 	p := &pair{token: k.Token}
 	if k.EncodingAESKey == "" {
 		return p, nil
 	}
 	if len(k.EncodingAESKey) != 43 {
-		return nil, fmt.Errorf("EncodingAESKey has %d characters, WeChat's have 43: copy it whole from the console, without = or line breaks", len(k.EncodingAESKey))
+		return nil, fmt.Errorf("EncodingAESKey has %d characters, WeChat's have 43: copy it whole from the console, without = or line breaks / EncodingAESKey 应为 43 个字符，请从后台完整复制", len(k.EncodingAESKey))
 	}
 	// Not strict: WeChat's random keys have stray bits at the end.
 	key, err := base64.StdEncoding.DecodeString(k.EncodingAESKey + "=")
 	if err != nil || len(key) != 32 {
-		return nil, errors.New("EncodingAESKey has a character that is neither letter nor digit: copy it from the console")
+		return nil, errors.New("EncodingAESKey has a character that is neither letter nor digit: copy it from the console / EncodingAESKey 含有非字母数字的字符，请从后台复制")
 	}
 	if p.block, err = aes.NewCipher(key); err != nil {
 		return nil, err
 	}
 	copy(p.iv[:], key)
+	p.decrypters.New = func() any { return cipher.NewCBCDecrypter(p.block, p.iv[:]) }
 	return p, nil
 }
 
@@ -134,7 +139,9 @@ func (p *pair) open(sealed []byte, appID string) ([]byte, error) {
 		return nil, refuse(ErrDecrypt, "Encrypt holds %d bytes, which is no possible length", n)
 	}
 	b = b[:n]
-	cipher.NewCBCDecrypter(p.block, p.iv[:]).CryptBlocks(b, b)
+	cbc := p.decrypters.Get().(cipher.BlockMode)
+	cbc.CryptBlocks(b, b)
+	p.decrypters.Put(cbc)
 	pad := int(b[n-1])
 	if pad < 1 || pad > padding || pad > n-header {
 		return nil, refuse(ErrDecrypt, "its padding is wrong, as it is with another EncodingAESKey")
@@ -158,12 +165,12 @@ func (p *pair) open(sealed []byte, appID string) ([]byte, error) {
 }
 
 // seal encrypts a message for open, in base64.
-func (p *pair) seal(message []byte, appID string) []byte {
+func (p *pair) seal(random [16]byte, message []byte, appID string) []byte {
 	n := header + len(message) + len(appID)
 	pad := padding - n%padding
-	b := make([]byte, header, n+pad)
-	_, _ = rand.Read(b[:header-4]) // never fails
-	binary.BigEndian.PutUint32(b[header-4:], uint32(len(message)))
+	b := make([]byte, 0, n+pad)
+	b = append(b, random[:]...)
+	b = binary.BigEndian.AppendUint32(b, uint32(len(message)))
 	b = append(append(b, message...), appID...)
 	b = append(b, bytes.Repeat([]byte{byte(pad)}, pad)...)
 	cipher.NewCBCEncrypter(p.block, p.iv[:]).CryptBlocks(b, b)

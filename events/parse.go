@@ -2,10 +2,12 @@ package events
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"io"
+	"math/bits"
 	"strconv"
 	"strings"
 	"time"
@@ -25,8 +27,8 @@ import (
 //
 // The error matches [ErrMalformed] and gives the reason.
 func Parse(message []byte) (*wechatqr.Event, error) {
-	f, err := scan(message)
-	if err != nil {
+	var f fields
+	if err := f.scan(message); err != nil {
 		return nil, err
 	}
 	return f.event(message)
@@ -137,25 +139,18 @@ func (f *fields) event(message []byte) (*wechatqr.Event, error) {
 	var all strings.Builder
 	all.Grow(n)
 	for _, v := range f.value[:createTime] {
-		all.Write(v)
+		if len(v) > 0 {
+			all.Write(v)
+		}
 	}
 	rest := all.String()
-	next := func(e element) (s string) {
-		s, rest = rest[:len(f.value[e])], rest[len(f.value[e]):]
-		return s
+	for e, to := range [createTime]*string{
+		&ev.ToUserName, &ev.FromUserName, &ev.MsgType, (*string)(&ev.Event), &ev.EventKey, &ev.Ticket, &ev.Content, &ev.MsgID,
+	} {
+		if n := len(f.value[e]); n > 0 {
+			*to, rest = rest[:n], rest[n:]
+		}
 	}
-	ev.ToUserName = next(toUserName)
-	ev.FromUserName = next(fromUserName)
-	if s := next(msgType); s != "" {
-		ev.MsgType = s
-	}
-	if s := next(event); s != "" {
-		ev.Event = wechatqr.EventType(s)
-	}
-	ev.EventKey = next(eventKey)
-	ev.Ticket = next(ticket)
-	ev.Content = next(content)
-	ev.MsgID = next(msgID)
 	return ev, nil
 }
 
@@ -186,84 +181,90 @@ const (
 )
 
 // scan finds the elements, by the quickest way that is sure.
-func scan(message []byte) (fields, error) {
-	var f fields
-	if scanFast(message, &f) {
-		return f, nil
+func (f *fields) scan(message []byte) error {
+	if scanFast(message, f) {
+		return nil
 	}
+	*f = fields{}
 	text := bytes.TrimPrefix(message, []byte(bom))
 	first := bytes.TrimLeft(text, whiteSpace)
 	switch {
 	case len(first) == 0:
-		return f, refuse(ErrMalformed, "the body is empty")
+		return refuse(ErrMalformed, "the body is empty")
 	case !utf8.Valid(text):
-		return f, refuse(ErrMalformed, "it is not UTF-8")
+		return refuse(ErrMalformed, "it is not UTF-8")
 	case first[0] == '{':
-		return scanJSON(text)
+		return f.scanJSON(text)
 	case first[0] == '<':
-		return scanXML(text)
+		return f.scanXML(text)
 	}
-	return f, refuse(ErrMalformed, "it is neither XML nor JSON")
+	return refuse(ErrMalformed, "it is neither XML nor JSON")
 }
 
 // scanFast reads what WeChat sends: a flat list of elements without
 // attributes, each with one CDATA section or a plain word. It returns false
 // for everything else, valid or not; what it reads it reads as scanXML does.
-func scanFast(message []byte, f *fields) bool {
-	const open, closing, cdata, cdataEnd = "<xml>", "</xml>", "<![CDATA[", "]]>"
-	rest, ok := cutPrefix(message, open)
-	if !ok {
+func scanFast(m []byte, f *fields) bool {
+	const open, closing, cdata = "<xml>", "</xml>", "<![CDATA["
+	if !hasPrefix(m, open) {
 		return false
 	}
+	i := len(open)
 	for {
-		rest = skipSpace(rest)
-		if after, ok := cutPrefix(rest, closing); ok {
-			return len(skipSpace(after)) == 0
+		i = skipSpace(m, i)
+		if hasPrefix(m[i:], closing) {
+			return skipSpace(m, i+len(closing)) == len(m)
 		}
-		end := bytes.IndexByte(rest, '>')
-		if end < 2 || rest[0] != '<' || !plainName(rest[1:end]) {
+		if i == len(m) || m[i] != '<' {
 			return false
 		}
-		name := rest[1:end]
-		rest = rest[end+1:]
+		start := i + 1
+		end := start + bytes.IndexByte(m[start:], '>')
+		if end < start {
+			return false
+		}
+		name := m[start:end]
+		e, known := elementOf(name)
+		if !known && !plainName(name) {
+			return false
+		}
+		i = end + 1
 		var value []byte
-		if after, ok := cutPrefix(rest, cdata); ok {
-			end = bytes.Index(after, []byte(cdataEnd))
-			if end < 0 || !plainText(after[:end]) {
+		if hasPrefix(m[i:], cdata) {
+			i += len(cdata)
+			end = cdataEnd(m, i)
+			if end < 0 {
 				return false
 			}
-			value, rest = after[:end], after[end+len(cdataEnd):]
+			value, i = m[i:end], end+len("]]>")
 		} else {
-			end = bytes.IndexByte(rest, '<')
-			if end < 0 || !plainWord(rest[:end]) {
-				return false
-			}
-			value, rest = rest[:end], rest[end:]
+			end = wordEnd(m, i)
+			value, i = m[i:end], end
 		}
-		if len(rest) < len(name)+3 || rest[0] != '<' || rest[1] != '/' || rest[len(name)+2] != '>' ||
-			!bytes.Equal(rest[2:len(name)+2], name) {
+		if !hasPrefix(m[i:], "</") {
 			return false
 		}
-		rest = rest[len(name)+3:]
-		if e, known := elementOf(name); known && !f.set(e, value) {
-			*f = fields{}
+		i += len("</")
+		end = i + len(name)
+		if end >= len(m) || m[end] != '>' || string(m[i:end]) != string(name) {
+			return false
+		}
+		i = end + 1
+		if known && !f.set(e, value) {
 			return false
 		}
 	}
 }
 
-func cutPrefix(b []byte, prefix string) ([]byte, bool) {
-	if len(b) < len(prefix) || string(b[:len(prefix)]) != prefix {
-		return b, false
-	}
-	return b[len(prefix):], true
+func hasPrefix(b []byte, prefix string) bool {
+	return len(b) >= len(prefix) && string(b[:len(prefix)]) == prefix
 }
 
-func skipSpace(b []byte) []byte {
-	for len(b) > 0 && (b[0] == '\n' || b[0] == ' ' || b[0] == '\r' || b[0] == '\t') {
-		b = b[1:]
+func skipSpace(m []byte, i int) int {
+	for i < len(m) && (m[i] == '\n' || m[i] == ' ' || m[i] == '\r' || m[i] == '\t') {
+		i++
 	}
-	return b
+	return i
 }
 
 func plainName(b []byte) bool {
@@ -272,37 +273,72 @@ func plainName(b []byte) bool {
 			return false
 		}
 	}
-	return true
+	return len(b) > 0
 }
 
-// plainWord is text that needs no unescaping and has no white space to trim.
-func plainWord(b []byte) bool {
-	for _, c := range b {
-		if c <= ' ' || c > '~' || c == '&' || c == ']' {
-			return false
-		}
+// wordEnd is the end of text that needs no unescaping and has no white space
+// to trim.
+func wordEnd(m []byte, i int) int {
+	for i < len(m) && m[i] > ' ' && m[i] <= '~' && m[i] != '<' && m[i] != '&' && m[i] != ']' {
+		i++
 	}
-	return true
+	return i
 }
 
-// plainText is text that encoding/xml takes and leaves as it is.
-func plainText(b []byte) bool {
+// cdataEnd finds the ]]> that ends the section, or returns -1 if there is none
+// or the text before it is not such as encoding/xml takes and leaves as it is.
+func cdataEnd(m []byte, start int) int {
 	ascii := true
-	for _, c := range b {
-		if c < ' ' && c != '\n' && c != '\t' {
-			return false
+	i := start
+	for {
+		for i+32 <= len(m) {
+			w := m[i : i+32]
+			if (odd(w[0:8])|odd(w[8:16])|odd(w[16:24])|odd(w[24:32]))&high != 0 {
+				break
+			}
+			i += 32
 		}
-		ascii = ascii && c < utf8.RuneSelf
+		if i+8 <= len(m) {
+			n := bits.TrailingZeros64(odd(m[i:i+8])&high) / 8
+			i += n
+			if n == 8 {
+				continue
+			}
+		}
+		if i == len(m) {
+			return -1
+		}
+		switch c := m[i]; {
+		case c >= utf8.RuneSelf:
+			ascii = false
+		case c == ']' && hasPrefix(m[i:], "]]>"):
+			if b := m[start:i]; ascii || utf8.Valid(b) && !bytes.Contains(b, []byte("\uFFFE")) && !bytes.Contains(b, []byte("\uFFFF")) {
+				return i
+			}
+			return -1
+		case c < ' ' && c != '\n' && c != '\t':
+			return -1
+		}
+		i++
 	}
-	return ascii || utf8.Valid(b) && !bytes.Contains(b, []byte("\uFFFE")) && !bytes.Contains(b, []byte("\uFFFF"))
+}
+
+const high = 0x8080808080808080
+
+// odd looks at eight bytes at a time. The lowest of the high bits that is set
+// tells of the first byte that is below the space, above ASCII or a bracket.
+func odd(b []byte) uint64 {
+	const each = high >> 7
+	x := binary.LittleEndian.Uint64(b)
+	bracket := x ^ ']'*each
+	return x - ' '*each | x | (bracket-each)&^bracket
 }
 
 // maxDepth is twice what WeChat's deepest messages have.
 const maxDepth = 16
 
-func scanXML(text []byte) (fields, error) {
+func (f *fields) scanXML(text []byte) error {
 	var (
-		f     fields
 		depth int
 		root  bool
 		known bool // whether the text of the element at depth 2 is wanted
@@ -319,20 +355,20 @@ func scanXML(text []byte) (fields, error) {
 			break
 		}
 		if err != nil {
-			return f, refuse(ErrMalformed, "%w", err)
+			return refuse(ErrMalformed, "%w", err)
 		}
 		switch t := token.(type) {
 		case xml.Directive:
-			return f, refuse(ErrMalformed, "it has a DOCTYPE or another declaration, which WeChat never sends")
+			return refuse(ErrMalformed, "it has a DOCTYPE or another declaration, which WeChat never sends")
 		case xml.StartElement:
 			depth++
 			switch {
 			case depth == 1 && root:
-				return f, refuse(ErrMalformed, "it goes on after </xml>")
+				return refuse(ErrMalformed, "it goes on after </xml>")
 			case depth == 1 && t.Name != xml.Name{Local: "xml"}:
-				return f, refuse(ErrMalformed, "the root is <%.32s>, not <xml>", t.Name.Local)
+				return refuse(ErrMalformed, "the root is <%.32s>, not <xml>", t.Name.Local)
 			case depth > maxDepth:
-				return f, refuse(ErrMalformed, "its elements are nested more than %d deep", maxDepth)
+				return refuse(ErrMalformed, "its elements are nested more than %d deep", maxDepth)
 			case depth == 1:
 				root = true
 			case depth == 2:
@@ -351,13 +387,13 @@ func scanXML(text []byte) (fields, error) {
 				value = value[:fixed]
 			}
 			if !f.set(which, value) {
-				return f, twice(which)
+				return twice(which)
 			}
 		case xml.CharData:
 			section := bytes.HasPrefix(text[start:], []byte("<![CDATA["))
 			switch {
 			case depth == 0 && (section || len(bytes.TrimLeft(t, whiteSpace)) > 0):
-				return f, refuse(ErrMalformed, "there is text outside of <xml>")
+				return refuse(ErrMalformed, "there is text outside of <xml>")
 			case depth != 2 || !known:
 			case section:
 				value = append(value, t...)
@@ -372,25 +408,24 @@ func scanXML(text []byte) (fields, error) {
 		}
 	}
 	if !root {
-		return f, refuse(ErrMalformed, "it has no <xml>")
+		return refuse(ErrMalformed, "it has no <xml>")
 	}
-	return f, nil
+	return nil
 }
 
-func scanJSON(text []byte) (fields, error) {
-	var f fields
+func (f *fields) scanJSON(text []byte) error {
 	dec := json.NewDecoder(bytes.NewReader(text))
 	if _, err := dec.Token(); err != nil { // the brace
-		return f, refuse(ErrMalformed, "%w", err)
+		return refuse(ErrMalformed, "%w", err)
 	}
 	for dec.More() {
 		key, err := dec.Token()
 		if err != nil {
-			return f, refuse(ErrMalformed, "%w", err)
+			return refuse(ErrMalformed, "%w", err)
 		}
 		var raw json.RawMessage
 		if err := dec.Decode(&raw); err != nil {
-			return f, refuse(ErrMalformed, "%w", err)
+			return refuse(ErrMalformed, "%w", err)
 		}
 		name, _ := key.(string)
 		e, known := elementOf([]byte(name))
@@ -399,19 +434,19 @@ func scanJSON(text []byte) (fields, error) {
 		}
 		value, ok := jsonText(raw)
 		if !ok {
-			return f, refuse(ErrMalformed, "%s is neither text nor a number", elementNames[e])
+			return refuse(ErrMalformed, "%s is neither text nor a number", elementNames[e])
 		}
 		if !f.set(e, value) {
-			return f, twice(e)
+			return twice(e)
 		}
 	}
 	if _, err := dec.Token(); err != nil { // the other brace
-		return f, refuse(ErrMalformed, "%w", err)
+		return refuse(ErrMalformed, "%w", err)
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return f, refuse(ErrMalformed, "it goes on after the closing brace")
+		return refuse(ErrMalformed, "it goes on after the closing brace")
 	}
-	return f, nil
+	return nil
 }
 
 // jsonText is the text of a string, the digits of a number, nothing of null.

@@ -38,23 +38,22 @@ func (q *query) set(p param, value string, seen *[paramCount]bool) error {
 // scanQuery reads a raw query by the rules of url.ParseQuery, without its map.
 func scanQuery(raw string) (q query, err error) {
 	var seen [paramCount]bool
+	escapes := strings.IndexByte(raw, '%') >= 0 || strings.IndexByte(raw, '+') >= 0
 	for raw != "" {
 		var part string
 		part, raw, _ = strings.Cut(raw, "&")
 		key, value, _ := strings.Cut(part, "=")
-		if escaped(key) {
-			if key, err = url.QueryUnescape(key); err != nil {
+		if escapes {
+			if key, err = url.QueryUnescape(key); err == nil {
+				value, err = url.QueryUnescape(value)
+			}
+			if err != nil {
 				return q, refuse(ErrMalformed, "the query has a broken %% escape")
 			}
 		}
 		p, known := paramOf(key)
 		if !known {
 			continue
-		}
-		if escaped(value) {
-			if value, err = url.QueryUnescape(value); err != nil {
-				return q, refuse(ErrMalformed, "the query has a broken %% escape")
-			}
 		}
 		if err = q.set(p, value, &seen); err != nil {
 			return q, err
@@ -73,10 +72,6 @@ func queryOf(values url.Values) (q query, err error) {
 		}
 	}
 	return q, nil
-}
-
-func escaped(s string) bool {
-	return strings.IndexByte(s, '%') >= 0 || strings.IndexByte(s, '+') >= 0
 }
 
 func paramOf(key string) (param, bool) {

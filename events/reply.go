@@ -155,7 +155,7 @@ func answer(b []byte, ev *wechatqr.Event, now time.Time, msgType string) *writer
 }
 
 func isJSON(message []byte) bool {
-	message = skipSpace(bytes.TrimPrefix(message, []byte(bom)))
+	message = bytes.TrimLeft(bytes.TrimPrefix(message, []byte(bom)), whiteSpace)
 	return len(message) > 0 && message[0] == '{'
 }
 

@@ -1,6 +1,7 @@
 package events
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -74,9 +75,12 @@ func (c Config) MarshalJSON() ([]byte, error) {
 // concurrent use.
 type Verifier struct {
 	appID, account string
-	pairs          []*pair // the current one first
-	maxAge         int64   // seconds
-	plain, sealed  bool    // which messages are accepted
+	maxAge         int64 // seconds
+	plain, sealed  bool  // which messages are accepted
+
+	// keys returns the pairs, the current one first. In a func no fmt verb finds
+	// them: %s of a *pair would print what it points to.
+	keys func() []*pair
 }
 
 // NewVerifier checks the configuration. Its error matches wechatqr.ErrInvalidArgument.
@@ -90,6 +94,7 @@ func NewVerifier(cfg Config) (*Verifier, error) {
 		return nil, invalid(fmt.Errorf("MaxAge is %v: use a second at the least", cfg.MaxAge))
 	}
 	v.maxAge = int64(maxAge / time.Second)
+	var pairs []*pair
 	for i, k := range append([]Keys{{cfg.Token, cfg.EncodingAESKey}}, cfg.Previous...) {
 		if i > 0 && k.Token == "" {
 			k.Token = cfg.Token
@@ -105,10 +110,11 @@ func NewVerifier(cfg Config) (*Verifier, error) {
 			return nil, invalid(err)
 		}
 		v.sealed = v.sealed || p.block != nil
-		v.pairs = append(v.pairs, p)
+		pairs = append(pairs, p)
 	}
+	v.keys = func() []*pair { return pairs }
 	if v.sealed && v.appID == "" {
-		return nil, invalid(errors.New("AppID is empty: an EncodingAESKey goes with the AppID that messages are sealed for"))
+		return nil, invalid(errors.New("AppID is empty: an EncodingAESKey goes with the AppID that messages are sealed for / 设置了 EncodingAESKey 时须同时设置 AppID"))
 	}
 	return v, nil
 }
@@ -124,11 +130,11 @@ func (v *Verifier) Echo(values url.Values) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return v.echo(&q)
+	return v.echo(&q, time.Now())
 }
 
-func (v *Verifier) echo(q *query) (string, error) {
-	if _, err := v.verify(q, signature, nil); err != nil {
+func (v *Verifier) echo(q *query, now time.Time) (string, error) {
+	if _, err := v.verify(q, signature, nil, now); err != nil {
 		return "", err
 	}
 	if q[echostr] == "" {
@@ -148,12 +154,12 @@ func (v *Verifier) Open(values url.Values, body []byte) ([]byte, error) {
 	if len(body) > MaxBodyBytes {
 		return nil, tooLarge()
 	}
-	message, _, err := v.open(&q, body)
+	message, _, err := v.open(&q, body, time.Now())
 	return message, err
 }
 
 // open returns also the keys with which the message came, nil if in the clear.
-func (v *Verifier) open(q *query, body []byte) ([]byte, *pair, error) {
+func (v *Verifier) open(q *query, body []byte, now time.Time) ([]byte, *pair, error) {
 	if q[echostr] != "" {
 		return nil, nil, refuse(ErrMalformed, "a push has no echostr")
 	}
@@ -161,44 +167,52 @@ func (v *Verifier) open(q *query, body []byte) ([]byte, *pair, error) {
 		if q[encryptType] != "" && q[encryptType] != "raw" {
 			return nil, nil, refuse(ErrNoAESKey, "encrypt_type is %.16q", q[encryptType])
 		}
-		_, err := v.verify(q, signature, nil)
-		return body, nil, err
+		return v.clear(q, body, now)
 	}
-	f, err := scan(body)
-	switch {
-	case err != nil:
+	var f fields
+	if err := f.scan(body); err != nil {
 		return nil, nil, err
+	}
+	switch {
 	case f.has(encrypt):
-		return v.unseal(q, f.value[encrypt])
+		return v.unseal(q, f.value[encrypt], now)
 	case !v.plain:
 		return nil, nil, refuse(ErrPlaintext, "the body has no Encrypt")
 	}
-	_, err = v.verify(q, signature, nil)
-	return body, nil, err
+	return v.clear(q, body, now)
+}
+
+// clear accepts a message that is not encrypted.
+func (v *Verifier) clear(q *query, body []byte, now time.Time) ([]byte, *pair, error) {
+	if _, err := v.verify(q, signature, nil, now); err != nil {
+		return nil, nil, err
+	}
+	return body, nil, nil
 }
 
 // verify finds the keys from which on the signature in the given parameter is
 // right: those before it are not the ones.
-func (v *Verifier) verify(q *query, by param, sealed []byte) ([]*pair, error) {
+func (v *Verifier) verify(q *query, by param, sealed []byte, now time.Time) ([]*pair, error) {
 	for _, p := range [...]param{by, timestamp, nonce} {
 		if q[p] == "" {
 			return nil, refuse(ErrNoSignature, "the query has no %s", paramNames[p])
 		}
 	}
-	for i, p := range v.pairs {
+	pairs := v.keys()
+	for i, p := range pairs {
 		if p.signed(q[by], q[timestamp], q[nonce], sealed) {
-			return v.pairs[i:], v.fresh(q[timestamp])
+			return pairs[i:], v.fresh(q[timestamp], now)
 		}
 	}
 	return nil, refuse(ErrBadSignature, "%s is not of this message and Token", paramNames[by])
 }
 
-func (v *Verifier) fresh(stamp string) error {
+func (v *Verifier) fresh(stamp string, now time.Time) error {
 	t, err := strconv.ParseInt(stamp, 10, 64)
 	if err != nil || t < 0 {
 		return refuse(ErrMalformed, "timestamp %.32q is no Unix time", stamp)
 	}
-	switch age := time.Now().Unix() - t; {
+	switch age := now.Unix() - t; {
 	case age > v.maxAge:
 		return refuse(ErrStale, "it is %d s old, and %d s are allowed", age, v.maxAge)
 	case -age > v.maxAge:
@@ -207,8 +221,8 @@ func (v *Verifier) fresh(stamp string) error {
 	return nil
 }
 
-func (v *Verifier) unseal(q *query, sealed []byte) ([]byte, *pair, error) {
-	pairs, err := v.verify(q, msgSignature, sealed)
+func (v *Verifier) unseal(q *query, sealed []byte, now time.Time) ([]byte, *pair, error) {
+	pairs, err := v.verify(q, msgSignature, sealed, now)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -244,7 +258,7 @@ func (v *Verifier) ParseRequest(r *http.Request) (*wechatqr.Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	message, _, err := v.open(&q, body)
+	message, _, err := v.open(&q, body, time.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -264,7 +278,9 @@ func (v *Verifier) parse(message []byte) (*wechatqr.Event, error) {
 
 // seal encrypts a reply in the envelope that belongs to it.
 func (v *Verifier) seal(q *query, keys *pair, ev *wechatqr.Event, reply []byte, now time.Time) ([]byte, error) {
-	sealed := keys.seal(reply, v.appID)
+	var random [16]byte
+	_, _ = rand.Read(random[:]) // never fails
+	sealed := keys.seal(random, reply, v.appID)
 	stamp := now.Unix()
 	sign := keys.signature(strconv.FormatInt(stamp, 10), q[nonce], sealed)
 	w := &writer{b: make([]byte, 0, len(sealed)+256), json: isJSON(ev.Raw)}

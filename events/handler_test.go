@@ -1,0 +1,880 @@
+package events_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatqr/wechatqr"
+	"github.com/wechatqr/wechatqr/events"
+)
+
+func replyWith(reply events.Reply) events.HandlerFunc {
+	return func(context.Context, *wechatqr.Event) (events.Reply, error) { return reply, nil }
+}
+
+// handler collects what the hook hears, if problems is not nil; a problem that
+// was not expected fails the test.
+func handler(t testing.TB, cfg events.Config, fn events.HandlerFunc, problems *[]events.Problem, opts ...events.HandlerOption) *events.Handler {
+	t.Helper()
+	if fn == nil {
+		fn = replyWith(nil)
+	}
+	var mu sync.Mutex
+	h, err := events.NewHandler(cfg, fn, append(opts, events.WithHook(func(_ context.Context, p events.Problem) {
+		mu.Lock()
+		defer mu.Unlock()
+		if problems != nil {
+			*problems = append(*problems, p)
+		}
+	}))...)
+	require.NoError(t, err)
+	return h
+}
+
+// openReply checks the envelope of a sealed reply and opens it, with code that
+// is not the package's.
+func openReply(t testing.TB, s sender, body []byte) string {
+	t.Helper()
+	var v struct {
+		XMLName      xml.Name `xml:"xml"`
+		Encrypt      string
+		MsgSignature string
+		TimeStamp    string
+		Nonce        string
+	}
+	require.NoError(t, xml.Unmarshal(body, &v), "%s", body)
+	assert.Equal(t, sign(s.token, v.TimeStamp, v.Nonce, v.Encrypt), v.MsgSignature)
+	assert.Equal(t, testNonce, v.Nonce, "the URL's")
+	message, appID := s.open(t, v.Encrypt)
+	assert.Equal(t, s.appID, appID)
+	return message
+}
+
+func TestHandlerAnswers(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("database is away")
+	nilReply := func() events.Reply { var r *brokenReply; return r }()
+	for _, c := range []struct {
+		name   string
+		fn     events.HandlerFunc
+		status int
+		body   string // "" for a text reply of hi
+		err    error
+		again  bool // whether the next delivery runs the function
+	}{
+		{"nothing", replyWith(nil), 200, "success", nil, false},
+		{"an empty text", replyWith(events.Text("")), 200, "success", nil, false},
+		{"a text", replyWith(events.Text("hi")), 200, "", nil, false},
+		{"an error", func(context.Context, *wechatqr.Event) (events.Reply, error) { return nil, broken }, 500, "the function failed", broken, true},
+		{"a reply and an error", func(context.Context, *wechatqr.Event) (events.Reply, error) { return events.Text("hi"), broken }, 500, "the function failed", broken, true},
+		{"an error of this package", func(context.Context, *wechatqr.Event) (events.Reply, error) { return nil, events.ErrStale }, 500, "the function failed", events.ErrStale, true},
+		{"an error of Parse", func(context.Context, *wechatqr.Event) (events.Reply, error) {
+			_, err := events.Parse(nil)
+			return nil, err
+		}, 500, "the function failed", events.ErrMalformed, true},
+		{"a panic", func(context.Context, *wechatqr.Event) (events.Reply, error) { panic("boom") }, 500, events.ErrPanic.Error(), events.ErrPanic, true},
+		{"a panic with an error", func(context.Context, *wechatqr.Event) (events.Reply, error) { panic(broken) }, 500, events.ErrPanic.Error(), broken, true},
+		{"a panic with an error of this package", func(context.Context, *wechatqr.Event) (events.Reply, error) { panic(events.ErrStale) }, 500, events.ErrPanic.Error(), events.ErrPanic, true},
+		{"a panic with nil", func(context.Context, *wechatqr.Event) (events.Reply, error) { panic(nil) }, 500, events.ErrPanic.Error(), events.ErrPanic, true}, //nolint:govet // the point
+		{"Goexit", func(context.Context, *wechatqr.Event) (events.Reply, error) { runtime.Goexit(); return nil, nil }, 500, events.ErrPanic.Error(), events.ErrPanic, true},
+		{"an image without id", replyWith(events.Image("")), 200, "success", events.ErrReply, false},
+		{"a text that XML cannot carry", replyWith(events.Text("a\x00")), 200, "success", events.ErrReply, false},
+		{"a reply that fails", replyWith(&brokenReply{}), 200, "success", events.ErrReply, false},
+		{"a nil pointer for a reply", replyWith(nilReply), 200, "success", events.ErrReply, false},
+	} {
+		for mode, cfg := range map[string]events.Config{"plain": plainMode(), "sealed": safeMode()} {
+			t.Run(c.name+", "+mode, func(t *testing.T) {
+				t.Parallel()
+				ran := 0
+				var problems []events.Problem
+				h := handler(t, cfg, func(ctx context.Context, ev *wechatqr.Event) (events.Reply, error) {
+					ran++
+					assert.Equal(t, "shop-7", ev.EventKey)
+					return c.fn(ctx, ev)
+				}, &problems)
+				message := scanPush("shop-7")
+				p := wechat().clear(message)
+				if mode == "sealed" {
+					p = wechat().sealed(t, message)
+				}
+				w := p.to(h)
+				require.NoError(t, h.Shutdown(t.Context())) // all has been said
+				assert.Equal(t, c.status, w.Code)
+				switch {
+				case c.body != "":
+					assert.Equal(t, c.body, w.Body.String())
+					assert.Equal(t, "text/plain; charset=utf-8", w.Header().Get("Content-Type"))
+				case mode == "sealed":
+					assert.Contains(t, openReply(t, wechat(), w.Body.Bytes()), "<Content><![CDATA[hi]]></Content>")
+				default:
+					assert.Contains(t, w.Body.String(), "<Content><![CDATA[hi]]></Content>")
+					assert.Equal(t, "text/xml; charset=utf-8", w.Header().Get("Content-Type"))
+				}
+				assert.Equal(t, fmt.Sprint(w.Body.Len()), w.Header().Get("Content-Length"))
+				assert.Equal(t, 1, ran)
+				if c.err == nil {
+					assert.Empty(t, problems)
+					return
+				}
+				require.Len(t, problems, 1)
+				prob := problems[0]
+				require.ErrorIs(t, prob.Err, c.err)
+				assert.Equal(t, "shop-7", prob.Event.EventKey)
+				assert.NotEmpty(t, prob.Hint)
+				assert.NotEmpty(t, prob.HintZH)
+				if c.status == 200 {
+					assert.Zero(t, prob.Status)
+				} else {
+					assert.Equal(t, c.status, prob.Status)
+				}
+				if errors.Is(prob.Err, events.ErrPanic) {
+					assert.Contains(t, string(prob.Stack), "handler_test.go")
+				} else {
+					assert.Nil(t, prob.Stack)
+				}
+			})
+		}
+		t.Run(c.name+", again", func(t *testing.T) {
+			t.Parallel()
+			ran := 0
+			h := handler(t, plainMode(), func(ctx context.Context, ev *wechatqr.Event) (events.Reply, error) {
+				ran++
+				return c.fn(ctx, ev)
+			}, nil)
+			message := scanPush("shop-7")
+			for range 3 {
+				wechat().clear(message).to(h)
+			}
+			if c.again {
+				assert.Equal(t, 3, ran)
+			} else {
+				assert.Equal(t, 1, ran)
+			}
+		})
+	}
+}
+
+type brokenReply struct{ n *int }
+
+func (r *brokenReply) AppendReply(b []byte, _ *wechatqr.Event, _ time.Time) ([]byte, error) {
+	_ = r.n // panics for a nil pointer
+	return b, errors.New("broken")
+}
+
+// A failed function's next delivery runs it, and then no more.
+func TestFailedFunctionRunsAgain(t *testing.T) {
+	t.Parallel()
+	ran := 0
+	h := handler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
+		ran++
+		if ran == 1 {
+			return nil, errors.New("not yet")
+		}
+		return events.Text("welcome"), nil
+	}, nil)
+	message := scanPush("shop-7")
+	var got []string
+	for range 3 {
+		w := wechat().clear(message).to(h)
+		body := w.Body.String()
+		if strings.Contains(body, "welcome") {
+			body = "welcome"
+		}
+		got = append(got, fmt.Sprint(w.Code, " ", body))
+	}
+	assert.Equal(t, []string{"500 the function failed", "200 welcome", "200 success"}, got)
+	assert.Equal(t, 2, ran)
+}
+
+// at runs do in a bubble of its own, where time passes as it is told to.
+func at(t *testing.T, do func(t *testing.T)) {
+	t.Helper()
+	t.Parallel()
+	synctest.Test(t, do)
+}
+
+// sleeper is a function that takes so long, and notes when it began and ended.
+type sleeper struct {
+	takes time.Duration
+	err   error
+	reply events.Reply
+
+	mu         sync.Mutex
+	start      time.Time
+	began, end []time.Duration
+}
+
+func (s *sleeper) fn(ctx context.Context, _ *wechatqr.Event) (events.Reply, error) {
+	s.mu.Lock()
+	s.began = append(s.began, time.Since(s.start))
+	s.mu.Unlock()
+	select {
+	case <-time.After(s.takes):
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.end = append(s.end, time.Since(s.start))
+	return s.reply, s.err
+}
+
+func (s *sleeper) runs() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.began)
+}
+
+func TestSlowFunction(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name     string
+		takes    time.Duration
+		reply    events.Reply
+		err      error
+		answered time.Duration
+		body     string
+		problem  error
+	}{
+		{"just in time", 4500*time.Millisecond - 1, events.Text("hi"), nil, 4500*time.Millisecond - 1, "hi", nil},
+		{"too late", 4500*time.Millisecond + 1, events.Text("hi"), nil, 4500 * time.Millisecond, "success", events.ErrLate},
+		{"much too late", time.Hour, events.Text("hi"), nil, 4500 * time.Millisecond, "success", events.ErrLate},
+		{"too late without a reply", 5 * time.Second, nil, nil, 4500 * time.Millisecond, "success", nil},
+		{"too late with an error", 5 * time.Second, nil, io.ErrNoProgress, 4500 * time.Millisecond, "success", io.ErrNoProgress},
+		{"an error in time", 4 * time.Second, nil, io.ErrNoProgress, 4 * time.Second, "the function failed", io.ErrNoProgress},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			at(t, func(t *testing.T) {
+				s := &sleeper{takes: c.takes, reply: c.reply, err: c.err, start: time.Now()}
+				var problems []events.Problem
+				h := handler(t, plainMode(), s.fn, &problems)
+				ctx, cancel := context.WithCancel(t.Context())
+				message := scanPush("shop-7")
+				r := wechat().clear(message).request().WithContext(ctx)
+				w := httptest.NewRecorder()
+				h.ServeHTTP(w, r)
+				cancel() // as net/http does when the answer is out
+				assert.Equal(t, c.answered, time.Since(s.start))
+				assert.Contains(t, w.Body.String(), c.body)
+
+				// It is handled as far as WeChat is concerned.
+				again := wechat().clear(message).to(h)
+				if c.err == nil || c.body == "success" {
+					assert.Equal(t, "200 success", fmt.Sprint(again.Code, " ", again.Body))
+				}
+				require.NoError(t, h.Shutdown(t.Context()))
+				assert.Equal(t, c.takes, s.end[0], "the end of the request did not end it")
+				if c.problem == nil {
+					assert.Empty(t, problems)
+					return
+				}
+				require.NotEmpty(t, problems)
+				require.ErrorIs(t, problems[0].Err, c.problem)
+				if c.body == "success" {
+					assert.Zero(t, problems[0].Status)
+				}
+			})
+		})
+	}
+}
+
+func TestLatePanicIsReported(t *testing.T) {
+	at(t, func(t *testing.T) {
+		var problems []events.Problem
+		h := handler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
+			time.Sleep(time.Minute)
+			panic("late boom")
+		}, &problems)
+		assert.Equal(t, 200, wechat().clear(sampleScan).to(h).Code)
+		require.NoError(t, h.Shutdown(t.Context()))
+		require.Len(t, problems, 1)
+		require.ErrorIs(t, problems[0].Err, events.ErrPanic)
+		require.ErrorContains(t, problems[0].Err, "late boom")
+		assert.Contains(t, string(problems[0].Stack), "handler_test.go")
+	})
+}
+
+// Three deliveries of one push, at once or some time apart, run the function
+// once, whatever it takes.
+func TestDeliveriesRunOnce(t *testing.T) {
+	t.Parallel()
+	for _, takes := range []time.Duration{0, time.Second, 4400 * time.Millisecond, 4600 * time.Millisecond, 20 * time.Second} {
+		for _, apart := range []time.Duration{0, time.Millisecond, 300 * time.Millisecond, 5 * time.Second} {
+			t.Run(fmt.Sprint(takes, " ", apart), func(t *testing.T) {
+				at(t, func(t *testing.T) {
+					s := &sleeper{takes: takes, reply: events.Text("hi"), start: time.Now()}
+					h := handler(t, plainMode(), s.fn, nil)
+					message := scanPush("shop-7")
+					var deliveries sync.WaitGroup
+					answers := make([]string, 3)
+					for i := range answers {
+						deliveries.Go(func() {
+							sent := time.Now()
+							w := wechat().clear(message).to(h)
+							answers[i] = fmt.Sprint(w.Code, " ", w.Body)
+							assert.Less(t, time.Since(sent), 5*time.Second, "WeChat hangs up after that")
+						})
+						time.Sleep(apart)
+					}
+					deliveries.Wait()
+					require.NoError(t, h.Shutdown(t.Context()))
+					assert.Equal(t, 1, s.runs())
+					replies := 0
+					for _, a := range answers {
+						switch {
+						case strings.Contains(a, "<![CDATA[hi]]>"):
+							replies++
+						default:
+							assert.Equal(t, "200 success", a)
+						}
+					}
+					if takes < 4500*time.Millisecond {
+						assert.Equal(t, 1, replies)
+					} else {
+						assert.Zero(t, replies)
+					}
+				})
+			})
+		}
+	}
+}
+
+// A delivery that waits for the first runs the function as soon as that failed.
+func TestWaitingDeliveryTakesOver(t *testing.T) {
+	at(t, func(t *testing.T) {
+		start := time.Now()
+		var runs []time.Duration
+		h := handler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
+			runs = append(runs, time.Since(start))
+			time.Sleep(2 * time.Second)
+			if len(runs) == 1 {
+				return nil, errors.New("not this time")
+			}
+			return events.Text("hi"), nil
+		}, nil)
+		message := scanPush("shop-7")
+		var first, second *httptest.ResponseRecorder
+		var both sync.WaitGroup
+		both.Go(func() { first = wechat().clear(message).to(h) })
+		time.Sleep(time.Millisecond)
+		both.Go(func() { second = wechat().clear(message).to(h) })
+		both.Wait()
+		assert.Equal(t, 500, first.Code)
+		assert.Contains(t, second.Body.String(), "<![CDATA[hi]]>")
+		require.Len(t, runs, 2)
+		assert.Less(t, runs[1], 2200*time.Millisecond)
+	})
+}
+
+// A claim whose process died is a lease: deliveries within it wait or are
+// refused with 503, and the first one that may runs the function.
+func TestLeaseOfDeadProcess(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name     string
+		arrives  time.Duration // after the claim of the process that died
+		status   int
+		answered time.Duration
+	}{
+		{"at once", 0, 503, 4700 * time.Millisecond},
+		{"soon", 200 * time.Millisecond, 503, 4900 * time.Millisecond},
+		{"a little later", time.Second, 200, 5 * time.Second},
+		{"after WeChat's patience", 5 * time.Second, 200, 5 * time.Second},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			at(t, func(t *testing.T) {
+				message := scanPush("shop-7")
+				ev, err := events.Parse([]byte(message))
+				require.NoError(t, err)
+				d := events.NewMemoryDeduper(0)
+				claimed, err := d.Claim(t.Context(), ev.ID(), 5*time.Second)
+				require.NoError(t, err)
+				require.True(t, claimed)
+
+				start := time.Now()
+				var ran []time.Duration
+				var problems []events.Problem
+				h := handler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
+					ran = append(ran, time.Since(start))
+					return nil, nil
+				}, &problems, events.WithDeduper(d))
+				time.Sleep(c.arrives)
+				w := wechat().clear(message).to(h)
+				assert.Equal(t, c.status, w.Code)
+				assert.InDelta(t, c.answered, time.Since(start), float64(100*time.Millisecond))
+				if c.status == 503 {
+					assert.Empty(t, ran)
+					require.Len(t, problems, 1)
+					require.ErrorIs(t, problems[0].Err, events.ErrInProgress)
+					assert.Equal(t, 503, problems[0].Status)
+					time.Sleep(time.Second)
+					assert.Equal(t, 200, wechat().clear(message).to(h).Code, "the next delivery")
+				}
+				assert.Len(t, ran, 1)
+			})
+		})
+	}
+}
+
+// A delivery whose caller hangs up does not wait on.
+func TestWaitingDeliveryThatIsGivenUp(t *testing.T) {
+	at(t, func(t *testing.T) {
+		s := &sleeper{takes: 3 * time.Second, start: time.Now()}
+		h := handler(t, plainMode(), s.fn, nil)
+		message := scanPush("shop-7")
+		var first sync.WaitGroup
+		first.Go(func() { wechat().clear(message).to(h) })
+		time.Sleep(time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, wechat().clear(message).request().WithContext(ctx))
+		assert.Equal(t, 503, w.Code)
+		assert.Less(t, time.Since(s.start), 1100*time.Millisecond)
+		first.Wait()
+	})
+}
+
+// Two events of one user in one second are two.
+func TestDifferentEventsOfOneSecond(t *testing.T) {
+	t.Parallel()
+	var seen []string
+	h := handler(t, safeMode(), func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
+		seen = append(seen, string(ev.Event)+" "+ev.EventKey)
+		return nil, nil
+	}, nil)
+	now := time.Now().Unix()
+	for range 2 {
+		for _, message := range []string{
+			scanPushAt(now, "shop-7"), scanPushAt(now, "shop-8"), strings.Replace(scanPushAt(now, "shop-7"), "SCAN", "VIEW", 1),
+			strings.Replace(scanPushAt(now, "shop-7"), "gQH47", "gQH48", 1),
+		} {
+			assert.Equal(t, "success", wechat().sealed(t, message).to(h).Body.String())
+		}
+	}
+	assert.Equal(t, []string{"SCAN shop-7", "SCAN shop-8", "VIEW shop-7", "SCAN shop-7"}, seen)
+}
+
+// faulty fails or hangs in one of its methods.
+type faulty struct {
+	events.Deduper
+	claim, commit, release func(ctx context.Context) error
+}
+
+func (f faulty) Claim(ctx context.Context, id string, lease time.Duration) (bool, error) {
+	if f.claim != nil {
+		return false, f.claim(ctx)
+	}
+	return f.Deduper.Claim(ctx, id, lease)
+}
+
+func (f faulty) Commit(ctx context.Context, id string, ttl time.Duration) error {
+	if f.commit != nil {
+		return f.commit(ctx)
+	}
+	return f.Deduper.Commit(ctx, id, ttl)
+}
+
+func (f faulty) Release(ctx context.Context, id string) error {
+	if f.release != nil {
+		return f.release(ctx)
+	}
+	return f.Deduper.Release(ctx, id)
+}
+
+// A Deduper that fails, hangs or panics delivers rather than drops, in time.
+func TestFaultyDeduper(t *testing.T) {
+	t.Parallel()
+	away := errors.New("store is away")
+	fail := func(context.Context) error { return away }
+	hang := func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) }
+	burst := func(context.Context) error { panic("store bug") }
+	for _, c := range []struct {
+		name     string
+		d        faulty
+		takes    time.Duration
+		fnErr    error
+		body     string
+		within   time.Duration
+		problems int
+	}{
+		{"claim fails", faulty{claim: fail}, 0, nil, "hi", 0, 1},
+		{"claim hangs", faulty{claim: hang}, 0, nil, "hi", time.Second, 1},
+		{"claim panics", faulty{claim: burst}, 0, nil, "hi", 0, 1},
+		{"claim hangs and the function is slow", faulty{claim: hang}, 10 * time.Second, nil, "success", 4500 * time.Millisecond, 2},
+		{"commit fails", faulty{commit: fail}, 0, nil, "hi", 0, 1},
+		{"commit hangs", faulty{commit: hang}, 0, nil, "hi", 250 * time.Millisecond, 1},
+		{"commit panics", faulty{commit: burst}, 0, nil, "hi", 0, 1},
+		{"commit hangs at the last moment", faulty{commit: hang}, 4499 * time.Millisecond, nil, "hi", 4749 * time.Millisecond, 1},
+		{"commit hangs and the function is slow", faulty{commit: hang}, 10 * time.Second, nil, "success", 4750 * time.Millisecond, 2},
+		{"release fails", faulty{release: fail}, 0, away, "the function failed", 0, 2},
+		{"release hangs", faulty{release: hang}, 0, away, "the function failed", 250 * time.Millisecond, 2},
+		{"release panics", faulty{release: burst}, 0, away, "the function failed", 0, 2},
+		{"all hang", faulty{claim: hang, commit: hang, release: hang}, 10 * time.Second, nil, "success", 4750 * time.Millisecond, 3},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			at(t, func(t *testing.T) {
+				c.d.Deduper = events.NewMemoryDeduper(0)
+				s := &sleeper{takes: c.takes, reply: events.Text("hi"), err: c.fnErr, start: time.Now()}
+				var problems []events.Problem
+				h := handler(t, plainMode(), s.fn, &problems, events.WithDeduper(c.d))
+				w := wechat().clear(scanPush("shop-7")).to(h)
+				assert.Equal(t, c.within, time.Since(s.start))
+				assert.Contains(t, w.Body.String(), c.body)
+				require.NoError(t, h.Shutdown(t.Context()))
+				assert.Equal(t, 1, s.runs())
+				require.Len(t, problems, c.problems)
+				require.True(t, slices.ContainsFunc(problems, func(p events.Problem) bool {
+					return errors.Is(p.Err, events.ErrDeduper) && p.Status == 0
+				}))
+			})
+		})
+	}
+}
+
+func TestWithoutDeduper(t *testing.T) {
+	t.Parallel()
+	ran := 0
+	h := handler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
+		ran++
+		return nil, nil
+	}, nil, events.WithDeduper(nil))
+	p := wechat().clear(sampleScan)
+	for range 3 {
+		assert.Equal(t, 200, p.to(h).Code)
+	}
+	assert.Equal(t, 3, ran)
+}
+
+func TestMaxRunning(t *testing.T) {
+	at(t, func(t *testing.T) {
+		s := &sleeper{takes: time.Minute, start: time.Now()}
+		var problems []events.Problem
+		h := handler(t, plainMode(), s.fn, &problems, events.WithMaxRunning(2))
+		now := time.Now().Unix()
+		post := func(scene string) int { return wechat().clear(scanPushAt(now, scene)).to(h).Code }
+		assert.Equal(t, 200, post("a"))
+		assert.Equal(t, 200, post("b"))
+		assert.Equal(t, 503, post("c"), "a and b go on")
+		require.Len(t, problems, 1)
+		require.ErrorIs(t, problems[0].Err, events.ErrOverloaded)
+		assert.Equal(t, 503, problems[0].Status)
+		assert.Equal(t, 2, s.runs())
+
+		time.Sleep(time.Minute)
+		assert.Equal(t, 200, wechat().clear(scanPushAt(now, "c")).to(h).Code, "the next delivery")
+		require.NoError(t, h.Shutdown(t.Context()))
+		assert.Equal(t, 3, s.runs())
+	})
+}
+
+func TestShutdown(t *testing.T) {
+	at(t, func(t *testing.T) {
+		s := &sleeper{takes: time.Minute, start: time.Now()}
+		var problems []events.Problem
+		h := handler(t, plainMode(), s.fn, &problems)
+		wechat().clear(scanPush("a")).to(h)
+
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		require.ErrorIs(t, h.Shutdown(ctx), context.DeadlineExceeded)
+		assert.Equal(t, 14500*time.Millisecond, time.Since(s.start))
+
+		w := wechat().clear(scanPush("b")).to(h)
+		assert.Equal(t, 503, w.Code, "another instance can have it")
+		require.Len(t, problems, 1)
+		require.ErrorIs(t, problems[0].Err, events.ErrOverloaded)
+		assert.ErrorContains(t, problems[0].Err, "shut down")
+
+		require.NoError(t, h.Shutdown(t.Context()))
+		assert.Equal(t, time.Minute, time.Since(s.start))
+		assert.Len(t, s.end, 1)
+		require.NoError(t, h.Shutdown(t.Context()), "once more")
+	})
+}
+
+func TestShutdownOfIdleHandler(t *testing.T) {
+	t.Parallel()
+	h := handler(t, plainMode(), nil, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	wechat().clear(sampleScan).to(h)
+	require.NoError(t, h.Shutdown(t.Context()))
+	_ = ctx
+}
+
+type contextKey struct{}
+
+// The function's context has the request's values, and outlives the request.
+func TestFunctionContext(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(context.WithValue(t.Context(), contextKey{}, "value"))
+	cancel()
+	h := handler(t, plainMode(), func(ctx context.Context, _ *wechatqr.Event) (events.Reply, error) {
+		assert.Equal(t, "value", ctx.Value(contextKey{}))
+		assert.NoError(t, ctx.Err())
+		_, deadline := ctx.Deadline()
+		assert.False(t, deadline)
+		return nil, nil
+	}, nil)
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, wechat().clear(sampleScan).request().WithContext(ctx))
+	assert.Equal(t, "success", w.Body.String())
+}
+
+// Handle answers as ServeHTTP does, and lets go of the caller's buffer.
+func TestHandle(t *testing.T) {
+	t.Parallel()
+	message := scanPush("shop-7")
+	broken := wechat().clear(message)
+	broken.query.Set("nonce", "1")
+	for name, c := range map[string]struct {
+		cfg    events.Config
+		push   push
+		status int
+	}{
+		"plain":   {plainMode(), wechat().clear(message), 200},
+		"sealed":  {safeMode(), wechat().sealed(t, message), 200},
+		"refused": {plainMode(), broken, 403},
+		"large":   {plainMode(), wechat().clear(strings.Repeat("x", events.MaxBodyBytes+1)), 413},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var kept *wechatqr.Event
+			fn := func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
+				kept = ev
+				return events.Text("hi"), nil
+			}
+			body := []byte(c.push.body)
+			a := handler(t, c.cfg, fn, nil).Handle(t.Context(), events.Request{Method: http.MethodPost, RawQuery: c.push.query.Encode(), Body: body})
+			w := c.push.to(handler(t, c.cfg, replyWith(events.Text("hi")), nil))
+			assert.Equal(t, c.status, a.Status)
+			assert.Equal(t, w.Code, a.Status)
+			assert.Equal(t, w.Header().Get("Content-Type"), a.ContentType)
+			switch name {
+			case "sealed":
+				assert.Contains(t, openReply(t, wechat(), a.Body), "<![CDATA[hi]]>")
+			case "plain":
+				assert.Contains(t, string(a.Body), "<![CDATA[hi]]>")
+			default:
+				assert.Equal(t, w.Body.String(), string(a.Body))
+				assert.Nil(t, kept)
+				return
+			}
+			for i := range body {
+				body[i] = 0 // as a server does that uses its buffers again
+			}
+			assert.Equal(t, message, string(kept.Raw))
+			assert.Equal(t, "shop-7", kept.EventKey)
+		})
+	}
+	t.Run("another method", func(t *testing.T) {
+		t.Parallel()
+		a := handler(t, plainMode(), nil, nil).Handle(t.Context(), events.Request{Method: "PUT"})
+		assert.Equal(t, 405, a.Status)
+	})
+}
+
+func TestHandlerOptions(t *testing.T) {
+	t.Parallel()
+	for name, opt := range map[string]events.HandlerOption{
+		"WithHook(nil)":      events.WithHook(nil),
+		"WithMaxRunning(0)":  events.WithMaxRunning(0),
+		"WithMaxRunning(-1)": events.WithMaxRunning(-1),
+		"nil option":         nil,
+	} {
+		_, err := events.NewHandler(plainMode(), replyWith(nil), opt)
+		require.ErrorIs(t, err, wechatqr.ErrInvalidArgument, name)
+	}
+	_, err := events.NewHandler(plainMode(), nil)
+	require.ErrorIs(t, err, wechatqr.ErrInvalidArgument)
+	require.ErrorContains(t, err, "HandlerFunc is nil")
+}
+
+// A hook that panics harms nobody.
+func TestHookThatPanics(t *testing.T) {
+	t.Parallel()
+	h, err := events.NewHandler(plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
+		return nil, io.EOF
+	}, events.WithHook(func(context.Context, events.Problem) { panic("hook") }))
+	require.NoError(t, err)
+	assert.Equal(t, 500, wechat().clear(sampleScan).to(h).Code)
+	assert.Equal(t, 403, push{body: "x"}.to(h).Code)
+}
+
+// Without a hook problems go to the standard logger. The test replaces it, so
+// it runs alone.
+func TestDefaultHookLogs(t *testing.T) {
+	before := slog.Default()
+	defer slog.SetDefault(before)
+	var out bytes.Buffer
+	slog.SetDefault(slog.New(slog.NewTextHandler(&out, nil)))
+	h, err := events.NewHandler(plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) { panic("boom") })
+	require.NoError(t, err)
+	push{body: "x"}.to(h)
+	assert.Contains(t, out.String(), "level=WARN")
+	assert.Contains(t, out.String(), "status=403")
+	assert.Contains(t, out.String(), "the request is not signed")
+	assert.Contains(t, out.String(), "请求未签名")
+	out.Reset()
+	wechat().clear(sampleScan).to(h)
+	require.NoError(t, h.Shutdown(t.Context()))
+	assert.Contains(t, out.String(), "level=ERROR")
+	assert.Contains(t, out.String(), "boom")
+	assert.Contains(t, out.String(), "handler_test.go")
+	assert.Contains(t, out.String(), "SCENE_VALUE")
+	assert.NotContains(t, out.String(), testToken)
+}
+
+// 10,000 posts, 2,000 at a time (the race detector allows no more than some
+// 8,000 goroutines), three deliveries of each event.
+func TestConcurrentPosts(t *testing.T) {
+	const posts, senders = 10_000, 2_000
+	var ran sync.Map
+	var runs atomic.Int32
+	var problems []events.Problem
+	h := handler(t, safeMode(), func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
+		runs.Add(1)
+		n, _ := ran.LoadOrStore(ev.EventKey, new(atomic.Int32))
+		n.(*atomic.Int32).Add(1)
+		return events.Text(ev.EventKey), nil
+	}, &problems, events.WithMaxRunning(senders))
+	now := time.Now().Unix()
+	bodies := make([]push, posts)
+	for i := range bodies {
+		bodies[i] = wechat().sealed(t, scanPushAt(now, fmt.Sprint("shop-", i/3)))
+	}
+	var replies, successes atomic.Int32
+	var all sync.WaitGroup
+	next := make(chan push)
+	for range senders {
+		all.Go(func() {
+			for p := range next {
+				w := p.to(h)
+				switch {
+				case w.Code != http.StatusOK:
+					t.Error(w.Code, w.Body)
+				case w.Body.String() == "success":
+					successes.Add(1)
+				default:
+					replies.Add(1)
+				}
+			}
+		})
+	}
+	for _, p := range bodies {
+		next <- p
+	}
+	close(next)
+	all.Wait()
+	require.NoError(t, h.Shutdown(t.Context()))
+	want := int32((posts + 2) / 3)
+	assert.Equal(t, want, runs.Load())
+	assert.Equal(t, want, replies.Load())
+	assert.Equal(t, int32(posts)-want, successes.Load())
+	ran.Range(func(scene, n any) bool {
+		assert.Equal(t, int32(1), n.(*atomic.Int32).Load(), scene)
+		return true
+	})
+	assert.Empty(t, problems)
+}
+
+// TestSoak leaves nothing behind: no goroutine, no memory. WECHATQR_SOAK sets
+// how long it goes on, 2s by default.
+func TestSoak(t *testing.T) {
+	length := 2 * time.Second
+	if s := os.Getenv("WECHATQR_SOAK"); s != "" {
+		var err error
+		length, err = time.ParseDuration(s)
+		require.NoError(t, err)
+	}
+	before := runtime.NumGoroutine()
+	var runs, late atomic.Int64
+	h := handler(t, safeMode(), func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
+		switch n := runs.Add(1); {
+		case length > 10*time.Second && n%5000 == 1:
+			time.Sleep(4600 * time.Millisecond)
+			late.Add(1)
+		case n%11 == 0:
+			return nil, io.ErrNoProgress
+		case n%13 == 0:
+			panic("boom")
+		case n%3 == 0:
+			return nil, nil
+		}
+		return events.Text(ev.EventKey), nil
+	}, nil, events.WithDeduper(events.NewMemoryDeduper(4096)), events.WithMaxRunning(100))
+	server := httptest.NewServer(h)
+	client := server.Client()
+	client.Timeout = 10 * time.Second
+
+	heap := func() uint64 {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	var posts atomic.Int64
+	stop := make(chan struct{})
+	var senders sync.WaitGroup
+	for worker := range 4 {
+		senders.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				p := wechat().sealed(t, scanPush(fmt.Sprint("shop-", worker, "-", i/2)))
+				if i%7 == 0 {
+					p.query.Set("nonce", "wrong")
+				}
+				r, err := client.Post(server.URL+"/?"+p.query.Encode(), "text/xml", strings.NewReader(p.body))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_, _ = io.Copy(io.Discard, r.Body)
+				_ = r.Body.Close()
+				posts.Add(1)
+			}
+		})
+	}
+	time.Sleep(length / 4) // the deduper is full by then, or as full as it gets
+	warm := heap()
+	time.Sleep(length - length/4)
+	end := heap()
+	close(stop)
+	senders.Wait()
+	server.Close()
+	client.CloseIdleConnections()
+	require.NoError(t, h.Shutdown(t.Context()))
+	t.Logf("%d posts, %d runs, %d of them late; heap %d KiB after a quarter, %d KiB at the end", posts.Load(), runs.Load(), late.Load(), warm>>10, end>>10)
+	assert.Less(t, end, warm+8<<20)
+	for range 500 { // goroutines end a little after what they tell
+		if runtime.NumGoroutine() <= before {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	assert.LessOrEqual(t, runtime.NumGoroutine(), before)
+}
