@@ -35,8 +35,8 @@ type Scene struct {
 func SceneID(id uint32) Scene { return Scene{id: id} }
 
 // SceneString is a text of 1 to [MaxSceneBytes] bytes of UTF-8 (a Chinese
-// character takes three) without control characters, line or paragraph
-// separators, or "]]>". Keep to letters, digits, _ and - where you can: WeChat
+// character takes three) without control characters, U+2028, U+2029, U+FFFE,
+// U+FFFF or "]]>", which no push could report. Keep to letters, digits, _ and - where you can: WeChat
 // does not say which other characters it preserves.
 //
 // A scene can be read by anyone who scans the code, and made by nobody but the
@@ -94,7 +94,7 @@ func (s Scene) check(permanent bool) error {
 		return errors.New(`the scene contains "]]>", which would break the XML that reports a scan`)
 	}
 	for _, r := range s.str {
-		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
+		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || r == '\uFFFE' || r == '\uFFFF' {
 			return fmt.Errorf("the scene contains the character %U, which WeChat would not report as it is", r)
 		}
 	}

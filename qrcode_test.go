@@ -111,6 +111,8 @@ func TestCreateTicketLimits(t *testing.T) {
 		{"U+2028", wechatqr.Permanent(wechatqr.SceneString("\u2028")), "U+2028"},
 		{"U+2029", wechatqr.Permanent(wechatqr.SceneString("\u2029")), "U+2029"},
 		{"U+202A", wechatqr.Permanent(wechatqr.SceneString("\u202A")), ""},
+		{"U+FFFE", wechatqr.Permanent(wechatqr.SceneString("\uFFFE")), "U+FFFE"},
+		{"U+FFFF", wechatqr.Permanent(wechatqr.SceneString("\uFFFF")), "U+FFFF"},
 		{"end of CDATA", wechatqr.Permanent(wechatqr.SceneString("a]]>b")), "]]>"},
 		{"not quite the end of CDATA", wechatqr.Permanent(wechatqr.SceneString("a]]b>")), ""},
 		{"ttl 0", wechatqr.Temporary(ok, 0), "not 0s"},
