@@ -1,0 +1,115 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/wechatqr/wechatqr/wechatqrtest"
+)
+
+// config is what the flags and the environment say.
+type config struct {
+	addr      string
+	origin    string // as given; see settle
+	appID     string
+	appSecret string
+	callback  wechatqrtest.Callback
+	state     string
+	deadline  time.Duration
+	lenient   bool
+	denied    bool // the account is an unverified one
+}
+
+const envPrefix = "WECHAT_SANDBOX_"
+
+// envName is the variable that stands for a flag.
+func envName(flagName string) string { return envPrefix + strings.ToUpper(flagName) }
+
+// parseConfig reads the flags, and the environment for those that are not
+// there. The error is flag.ErrHelp after -h.
+func parseConfig(args []string, getenv func(string) string, stderr io.Writer) (config, error) {
+	var c config
+	var mode string
+	fs := flag.NewFlagSet("sandbox", flag.ContinueOnError)
+	fs.SetOutput(stderr)
+	fs.StringVar(&c.addr, "addr", "127.0.0.1:8900", "`host:port` to listen on; port 0 takes a free one")
+	fs.StringVar(&c.origin, "origin", "", "`URL` by which browsers and backends reach the sandbox, if it is not http://addr")
+	fs.StringVar(&c.appID, "appid", "", "the account's `AppID`; default: random")
+	fs.StringVar(&c.appSecret, "secret", "", "the account's `AppSecret`; default: random")
+	fs.StringVar(&c.callback.URL, "callback", "", "`URL` of your backend that pushes go to; default: none, set it on the page")
+	fs.StringVar(&c.callback.Token, "token", "", "the callback's `Token`, 3 to 32 letters and digits; default: random")
+	fs.StringVar(&c.callback.EncodingAESKey, "aeskey", "", "the callback's `EncodingAESKey`, 43 letters and digits; default: random")
+	fs.StringVar(&mode, "mode", "", "how pushes travel: `plain, compatible or safe`; default: safe")
+	fs.DurationVar(&c.deadline, "deadline", 5*time.Second, "how `long` the backend may take for an answer, as 5s; more, to step through it in a debugger")
+	fs.StringVar(&c.state, "state", "", "`file` that keeps codes, people, keys and pushes over restarts; it holds the secrets")
+	fs.BoolVar(&c.lenient, "lenient", false, "take scenes out of range, as WeChat was seen to do, instead of refusing them")
+	fs.BoolVar(&c.denied, "unverified", false, "be an account that is not verified: making codes answers 48001")
+	fs.Usage = func() {
+		_, _ = fmt.Fprint(stderr, "sandbox is a WeChat account to develop against: the API, the picture host and the pushes,\nwith a page to scan codes by hand. Nothing reaches Tencent.\n\nusage: sandbox [flags]\n\n")
+		fs.PrintDefaults()
+		_, _ = fmt.Fprintf(stderr, "\nEach flag is also an environment variable, %s for -addr and so on; a flag comes first.\n", envName("addr"))
+	}
+	if err := fs.Parse(args); err != nil {
+		return config{}, err
+	}
+	if fs.NArg() > 0 {
+		return config{}, fmt.Errorf("sandbox: %q is no flag: see -h", fs.Arg(0))
+	}
+	given := map[string]bool{}
+	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	var wrong []error
+	fs.VisitAll(func(f *flag.Flag) {
+		if v := getenv(envName(f.Name)); v != "" && !given[f.Name] {
+			if err := f.Value.Set(v); err != nil {
+				wrong = append(wrong, fmt.Errorf("sandbox: %s=%q: %w", envName(f.Name), v, err))
+			}
+		}
+	})
+	if len(wrong) > 0 {
+		return config{}, errors.Join(wrong...)
+	}
+	c.callback.Mode = wechatqrtest.Mode(mode)
+	return c, c.check()
+}
+
+func (c *config) check() error {
+	switch c.callback.Mode {
+	case "", wechatqrtest.Plain, wechatqrtest.Compatible, wechatqrtest.Safe:
+	default:
+		return fmt.Errorf("sandbox: -mode %q: use plain, compatible or safe", c.callback.Mode)
+	}
+	if c.deadline <= 0 {
+		return fmt.Errorf("sandbox: -deadline %v: use more than 0, as 5s", c.deadline)
+	}
+	if _, _, err := net.SplitHostPort(c.addr); err != nil {
+		return fmt.Errorf("sandbox: -addr %q: use host:port, as 127.0.0.1:8900", c.addr)
+	}
+	if c.origin == "" {
+		return nil
+	}
+	u, err := url.Parse(c.origin)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		return fmt.Errorf("sandbox: -origin %q: use scheme, host and port alone, as http://wechat.test:8900", c.origin)
+	}
+	c.origin = u.Scheme + "://" + u.Host
+	return nil
+}
+
+// originOf is the address for people and backends of a listener that was given
+// no -origin.
+func originOf(l net.Addr) string {
+	host, port, err := net.SplitHostPort(l.String())
+	if err != nil {
+		return "http://" + l.String()
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}

@@ -1,0 +1,184 @@
+"use strict";
+// The server draws the page. This keeps it up to date without a reload, and
+// posts its forms without leaving it.
+(() => {
+  const html = document.documentElement;
+  const byId = (id) => document.getElementById(id);
+  const seen = new Set();
+  let offset = 0; // of the sandbox's clock, in milliseconds
+
+  // morph makes the node old like the node fresh, and touches nothing that is
+  // the same, so that focus, selection and what was typed stay.
+  function morph(old, fresh) {
+    if (old.nodeType === Node.TEXT_NODE) {
+      if (old.data !== fresh.data) old.data = fresh.data;
+      return;
+    }
+    if (old.nodeType !== Node.ELEMENT_NODE) return;
+    for (const { name } of [...old.attributes]) {
+      if (!fresh.hasAttribute(name) && !keeps(old, name)) old.removeAttribute(name);
+    }
+    for (const { name, value } of fresh.attributes) {
+      if (old.getAttribute(name) !== value && !keeps(old, name)) old.setAttribute(name, value);
+    }
+    const byKey = new Map();
+    for (const child of old.children) if (child.id) byKey.set(child.id, child);
+    let at = old.firstChild;
+    for (const want of [...fresh.childNodes]) {
+      let match = null;
+      if (want.id && byKey.has(want.id)) {
+        match = byKey.get(want.id);
+      } else if (!want.id && at && !at.id && at.nodeType === want.nodeType && at.nodeName === want.nodeName) {
+        match = at;
+      }
+      if (!match) {
+        old.insertBefore(document.importNode(want, true), at);
+        continue;
+      }
+      if (match === at) at = at.nextSibling;
+      else old.insertBefore(match, at);
+      morph(match, want);
+    }
+    while (at) {
+      const next = at.nextSibling;
+      at.remove();
+      at = next;
+    }
+  }
+
+  // What the reader changes is the reader's.
+  function keeps(element, name) {
+    return name === "open" || name === "aria-busy" || name === "hidden" && element.hasAttribute("data-copy");
+  }
+
+  function draw(text, withNotice) {
+    const doc = new DOMParser().parseFromString(text, "text/html");
+    const main = doc.getElementById("main");
+    if (!main) return;
+    morph(byId("main"), main);
+    if (withNotice) byId("notice").replaceChildren(...doc.getElementById("notice").childNodes);
+    dress();
+  }
+
+  // dress does what the server cannot.
+  function dress() {
+    offset = Number(byId("main").dataset.now) - Date.now();
+    for (const button of document.querySelectorAll("[data-copy]")) button.hidden = false;
+    announce();
+    tick();
+  }
+
+  function announce() {
+    const first = seen.size === 0;
+    const news = [];
+    for (const turn of document.querySelectorAll("[data-say]")) {
+      const key = turn.id + turn.dataset.state;
+      if (seen.has(key)) continue;
+      seen.add(key);
+      if (turn.dataset.state !== "running") news.unshift(turn.dataset.say);
+    }
+    seen.add("");
+    if (first) return;
+    const log = byId("log");
+    for (const text of news) {
+      const p = document.createElement("p");
+      p.textContent = text;
+      log.append(p);
+    }
+    while (log.childElementCount > 20) log.firstElementChild.remove();
+  }
+
+  const two = (n) => String(n).padStart(2, "0");
+  let due = false;
+
+  function tick() {
+    const now = Date.now() + offset;
+    let expired = false;
+    for (const life of document.querySelectorAll("[data-expires]")) {
+      let s = Math.floor((Number(life.dataset.expires) - now) / 1000);
+      if (s < 0) {
+        expired = true;
+        s = 0;
+      }
+      const days = Math.floor(s / 86400);
+      s %= 86400;
+      const text = (days ? days + html.dataset.day : "") + two(Math.floor(s / 3600)) + ":" + two(Math.floor(s / 60) % 60) + ":" + two(s % 60);
+      if (life.textContent !== text) life.textContent = text;
+    }
+    if (expired && !due) {
+      due = true;
+      setTimeout(() => { due = false; refresh(); }, 1000);
+    }
+  }
+
+  let running = false, again = false;
+
+  async function refresh() {
+    if (running) {
+      again = true;
+      return;
+    }
+    running = true;
+    try {
+      do {
+        again = false;
+        const answer = await fetch("/", { cache: "no-store" });
+        if (answer.ok) draw(await answer.text(), false);
+      } while (again);
+    } catch {
+      // The stream tells when the sandbox is back.
+    } finally {
+      running = false;
+    }
+  }
+
+  function live(on) {
+    const mark = byId("live");
+    mark.hidden = false;
+    mark.classList.toggle("on", on);
+    mark.textContent = on ? mark.dataset.up : mark.dataset.down;
+  }
+
+  document.addEventListener("submit", async (event) => {
+    const form = event.target;
+    if (form.method !== "post") return;
+    event.preventDefault();
+    const button = event.submitter;
+    if (button?.getAttribute("aria-busy") === "true") return;
+    button?.setAttribute("aria-busy", "true");
+    try {
+      const answer = await fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form, button)) });
+      const text = await answer.text();
+      if (!answer.ok) throw new Error(text);
+      draw(text, true);
+      if (form.hasAttribute("data-clear") && !document.querySelector("#notice .bad")) form.reset();
+    } catch (err) {
+      const p = document.createElement("p");
+      p.className = "notice bad";
+      p.textContent = err.message || byId("live").dataset.down;
+      byId("notice").replaceChildren(p);
+    } finally {
+      button?.removeAttribute("aria-busy");
+    }
+  });
+
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("[data-copy]");
+    if (!button) return;
+    const label = button.textContent;
+    try {
+      await navigator.clipboard.writeText(button.dataset.copy);
+      button.textContent = button.dataset.copied;
+      setTimeout(() => { button.textContent = label; }, 1500);
+    } catch { // not allowed, or not a secure origin: select it instead
+      getSelection().selectAllChildren(button.parentElement.querySelector("pre, code"));
+    }
+  });
+
+  dress();
+  setInterval(tick, 1000);
+  const events = new EventSource("/_sandbox/events");
+  events.addEventListener("change", refresh);
+  events.onopen = () => live(true);
+  events.onerror = () => live(false);
+})();

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// sentences are those that the page and the actions say, read from the source.
+func sentences(t *testing.T) map[string]bool {
+	t.Helper()
+	const quoted = `("(?:[^"\\]|\\.)*")`
+	out := map[string]bool{}
+	collect := func(file, pattern string) {
+		source, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for _, m := range regexp.MustCompile(`(?m)`+pattern).FindAllStringSubmatch(string(source), -1) {
+			text, err := strconv.Unquote(m[1])
+			require.NoError(t, err)
+			out[text] = true
+		}
+	}
+	collect("page/page.html", `\{\{[^{}]*?\bt `+quoted)
+	collect("page/page.html", `else\}\}\{\{t `+quoted)
+	for _, file := range []string{"app.go", "view.go", "advice.go"} {
+		collect(file, `\bsay\(`+quoted)
+		collect(file, `translate\(lang, `+quoted)
+		collect(file, `(?:done|failed)\("[a-z]+", `+quoted)
+	}
+	for _, k := range faultKinds {
+		out[k.label] = true
+	}
+	for _, name := range callNames {
+		out[name] = true
+	}
+	return out
+}
+
+// untranslated are the same in both languages.
+var untranslated = map[string]bool{"%s": true, "%s %d": true}
+
+func TestEverySentenceIsInChinese(t *testing.T) {
+	t.Parallel()
+	all := sentences(t)
+	require.Greater(t, len(all), 150, "the pattern finds them")
+	verbs := regexp.MustCompile(`%[a-z]`)
+	for text := range all {
+		if untranslated[text] {
+			continue
+		}
+		zh, ok := toChinese[text]
+		assert.True(t, ok, "not in Chinese: %q", text)
+		assert.Equal(t, verbs.FindAllString(text, -1), verbs.FindAllString(zh, -1), "the verbs of %q", text)
+	}
+}
+
+func TestAccepted(t *testing.T) {
+	t.Parallel()
+	for header, want := range map[string]string{
+		"":                               english,
+		"en-US,en;q=0.9":                 english,
+		"zh-CN,zh;q=0.9,en;q=0.8":        chinese,
+		"zh":                             chinese,
+		"zh-TW":                          chinese,
+		"ZH-hans-CN;q=0.9, en;q=0.8":     chinese,
+		"en;q=0.5, zh;q=0.6":             chinese,
+		"en;q=0.6, zh;q=0.5":             english,
+		"en, zh":                         english,
+		"de-DE, fr;q=0.9":                english,
+		"de, zh;q=0.1":                   chinese,
+		"zh;q=0, en;q=0.1":               english,
+		"zh;q=nonsense":                  english,
+		";;,,q=1":                        english,
+		strings.Repeat("zh;q=0.1,", 999): chinese,
+	} {
+		assert.Equal(t, want, accepted(header), header)
+	}
+}
+
+func TestTranslate(t *testing.T) {
+	t.Parallel()
+	p := say("%s scanned %s.", say("Lin"), "shop-42 100%")
+	assert.Equal(t, "Lin scanned shop-42 100%.", p.in(english))
+	assert.Equal(t, "林林 扫描了 shop-42 100%。", p.in(chinese))
+	assert.Equal(t, "Lin 2", say("%s %d", say("Lin"), 2).in(english))
+	assert.Equal(t, "林林 2", say("%s %d", say("Lin"), 2).in(chinese))
+}

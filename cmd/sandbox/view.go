@@ -1,0 +1,507 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/wechatqr/wechatqr"
+	"github.com/wechatqr/wechatqr/wechatqrtest"
+)
+
+//go:embed page
+var files embed.FS
+
+// serveFile serves what page.html links to.
+func serveFile(w http.ResponseWriter, r *http.Request) {
+	name := r.PathValue("file")
+	if strings.HasSuffix(name, ".html") {
+		http.NotFound(w, r)
+		return
+	}
+	sub, err := fs.Sub(files, "page")
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Cache-Control", "no-cache")
+	http.ServeFileFS(w, r, sub, name)
+}
+
+// pages are the template in each language.
+type pages map[string]*template.Template
+
+func newPages() (pages, error) {
+	ps := pages{}
+	for _, lang := range [...]string{english, chinese} {
+		tmpl, err := template.New("page.html").Funcs(template.FuncMap{
+			"t":     func(text string, args ...any) string { return translate(lang, text, args...) },
+			"say":   func(p phrase) string { return p.in(lang) },
+			"clock": clockText,
+			"stamp": func(t time.Time) string { return t.Format(time.RFC3339) },
+			"took":  tookText,
+			"left":  func(d time.Duration) string { return leftText(lang, d) },
+			"long":  func(d time.Duration) string { return longText(lang, d) },
+		}).ParseFS(files, "page/page.html")
+		if err != nil {
+			return nil, err
+		}
+		ps[lang] = tmpl
+	}
+	return ps, nil
+}
+
+func clockText(t time.Time) string { return t.Local().Format("15:04:05") }
+
+// tookText is a latency.
+func tookText(d time.Duration) string {
+	switch {
+	case d < time.Millisecond:
+		return "<1 ms"
+	case d < time.Second:
+		return strconv.FormatInt(d.Milliseconds(), 10) + " ms"
+	}
+	return strconv.FormatFloat(d.Seconds(), 'f', 1, 64) + " s"
+}
+
+// leftText is what is left of a life, as the page's script goes on to write it.
+func leftText(lang string, d time.Duration) string {
+	d = max(d, 0)
+	days := int(d / (24 * time.Hour))
+	d -= time.Duration(days) * 24 * time.Hour
+	text := fmt.Sprintf("%02d:%02d:%02d", int(d.Hours()), int(d.Minutes())%60, int(d.Seconds())%60)
+	if days > 0 {
+		text = strconv.Itoa(days) + translate(lang, "d ") + text
+	}
+	return text
+}
+
+// longText is how far the clock was moved.
+func longText(lang string, d time.Duration) string {
+	sign := "+"
+	if d < 0 {
+		sign, d = "−", -d
+	}
+	return sign + leftText(lang, d)
+}
+
+// view is what the page shows.
+type view struct {
+	Lang, Other, OtherName string
+	Origin                 string
+	Host                   string // of Origin
+	Creds                  wechatqr.Credentials
+	Account                string
+	Now                    time.Time
+	Ahead                  time.Duration
+	Notice                 *noticeView
+	Callback               wechatqrtest.Callback
+	Check                  *checkView
+	Modes                  []modeView
+	Codes                  []codeView
+	OlderCodes             int
+	People                 []personView
+	Feed                   []feedItem
+	OlderPushes            int
+	Calls                  []callView
+	OlderCalls             int
+	FaultKinds             []labelView
+	FaultPaths             []string
+	Faults                 []faultView
+	Quotas                 []quotaView
+	Hints                  []hint
+}
+
+type noticeView struct {
+	ID   int
+	Text phrase
+	Bad  bool
+}
+
+type checkView struct {
+	At     time.Time
+	Stale  bool // the URL is another one now
+	OK     bool
+	Advice advice
+	Detail string
+}
+
+type modeView struct {
+	Value    wechatqrtest.Mode
+	Label    string
+	Selected bool
+}
+
+type labelView struct{ Key, Label string }
+
+type person struct {
+	name  phrase
+	color int
+}
+
+type personView struct {
+	wechatqrtest.User
+	Name, Letter string
+	Color        int
+	Scene        string // of the code they followed by
+}
+
+type codeView struct {
+	wechatqrtest.Code
+	ID      string // in the page
+	Number  bool
+	Expired bool
+	Left    time.Duration
+}
+
+// feedItem is a push or a customer service message.
+type feedItem struct {
+	ID           string // in the page
+	At           time.Time
+	Who          string
+	Letter       string
+	Color        int
+	OpenID       string
+	Event        *phrase // what happened, if it was no message
+	Kind         string  // as WeChat names it
+	Text         string  // what the user wrote
+	Service      bool    // a customer service message
+	State        string  // "running", "ok" or "failed"
+	Took         time.Duration
+	Tries        int
+	Reply        *replyView
+	Fault        string // what the user sees in place of a reply
+	Silent       bool   // there was no reply
+	Advice       *advice
+	Detail       string
+	Push         int // id
+	Attempts     []attemptView
+	Message      string // decrypted
+	Announcement phrase
+}
+
+type replyView struct {
+	Kind     string
+	Text     string
+	Articles []articleView
+}
+
+type articleView struct{ Title, Description, URL string }
+
+type attemptView struct {
+	N      int
+	Status int
+	Took   time.Duration
+	Answer string
+	Advice *advice
+	Detail string
+	Curl   string
+	OK     bool
+}
+
+type callView struct {
+	wechatqrtest.Call
+	ID     string // in the page
+	Bad    bool
+	Pretty string
+	Sent   string
+}
+
+type faultView struct {
+	Label string
+	Path  string
+	Times int
+}
+
+type quotaView struct {
+	wechatqrtest.Quota
+	Out bool
+}
+
+// What the page shows of a long list; the newest count.
+const (
+	shownCodes = 24
+	shownFeed  = 40
+	shownCalls = 60
+)
+
+// show is the page.
+func (a *app) show(w http.ResponseWriter, r *http.Request) {
+	if lang := r.URL.Query().Get("lang"); lang == english || lang == chinese {
+		http.SetCookie(w, &http.Cookie{Name: langCookie, Value: lang, Path: "/", MaxAge: 365 * 24 * 3600, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+		http.Redirect(w, r, "/", http.StatusSeeOther)
+		return
+	}
+	lang := languageOf(r)
+	v := a.view(lang)
+	a.mu.Lock()
+	if r.URL.Query().Get("n") == strconv.Itoa(a.last.id) && a.last.id > 0 {
+		v.Notice = &noticeView{a.last.id, a.last.text, a.last.bad}
+	}
+	a.mu.Unlock()
+	var b bytes.Buffer
+	if err := a.pages[lang].Execute(&b, v); err != nil {
+		http.Error(w, "sandbox: "+err.Error(), http.StatusInternalServerError)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Language", lang)
+	h.Set("Cache-Control", "no-store")
+	h.Set("Vary", "Accept-Language, Cookie")
+	_, _ = w.Write(b.Bytes()) // a browser that is gone is no concern
+}
+
+func (a *app) view(lang string) *view {
+	users := a.wx.Users()
+	names := a.names(users)
+	v := &view{
+		Lang: lang, Other: chinese, OtherName: "中文",
+		Origin: a.origin, Host: a.origin[strings.Index(a.origin, "//")+2:],
+		Creds: a.wx.Credentials(), Account: a.wx.Account(),
+		Now: a.wx.Now(), Ahead: a.ahead(), Callback: a.wx.Callback(),
+		FaultPaths: faultPaths, Hints: hintsFor(a.origin),
+	}
+	if lang == chinese {
+		v.Other, v.OtherName = english, "English"
+	}
+	for _, m := range [...]modeView{
+		{wechatqrtest.Plain, "Plain: in the clear", false},
+		{wechatqrtest.Compatible, "Compatible: both in one body", false},
+		{wechatqrtest.Safe, "Safe: encrypted", false},
+	} {
+		m.Selected = m.Value == v.Callback.Mode
+		v.Modes = append(v.Modes, m)
+	}
+	v.Check = a.checkView(v.Callback.URL)
+	v.codes(a.wx.Codes())
+	for i := len(users) - 1; i >= 0; i-- {
+		u := users[i]
+		p := personView{User: u, Name: names[u.OpenID].name.in(lang), Color: names[u.OpenID].color, Scene: u.SceneStr}
+		p.Letter = firstRune(p.Name)
+		if p.Scene == "" && u.SceneID != 0 {
+			p.Scene = strconv.FormatUint(uint64(u.SceneID), 10)
+		}
+		v.People = append(v.People, p)
+	}
+	v.feed(a.wx.Pushes(), a.wx.Messages(), names, lang)
+	v.calls(a.wx.Calls())
+	for _, k := range faultKinds {
+		v.FaultKinds = append(v.FaultKinds, labelView{k.Key, k.label})
+	}
+	for _, f := range a.wx.Faults() {
+		v.Faults = append(v.Faults, faultView{labelOf(f), f.Path, f.Times})
+	}
+	for _, q := range a.wx.Quotas() {
+		v.Quotas = append(v.Quotas, quotaView{q, q.Daily > 0 && q.Used >= q.Daily})
+	}
+	return v
+}
+
+func (a *app) checkView(address string) *checkView {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	c := a.checked
+	if c == nil {
+		return nil
+	}
+	out := &checkView{At: c.at, Stale: c.url != address, OK: c.err == nil}
+	var wrong *wechatqrtest.CallbackError
+	switch {
+	case errors.As(c.err, &wrong):
+		out.Advice, out.Detail = adviceOn(wrong.Problem), wrong.Detail
+	case c.err != nil:
+		out.Advice = advice{What: say("%s", plain(c.err))}
+	}
+	return out
+}
+
+func (v *view) codes(codes []wechatqrtest.Code) {
+	slices.Reverse(codes)
+	if n := len(codes) - shownCodes; n > 0 {
+		v.OlderCodes, codes = n, codes[:shownCodes]
+	}
+	for _, c := range codes {
+		v.Codes = append(v.Codes, codeView{
+			Code: c, ID: "code-" + c.Ticket[max(0, len(c.Ticket)-40):], Number: c.Action == "QR_SCENE" || c.Action == "QR_LIMIT_SCENE",
+			Expired: !c.Permanent() && !v.Now.Before(c.ExpiresAt), Left: c.ExpiresAt.Sub(v.Now),
+		})
+	}
+}
+
+func (v *view) feed(pushes []wechatqrtest.Push, messages []wechatqrtest.Message, names map[string]person, lang string) {
+	for _, p := range pushes {
+		v.Feed = append(v.Feed, pushItem(p, names, lang))
+	}
+	for i, m := range messages {
+		who := names[m.OpenID]
+		item := feedItem{
+			ID: fmt.Sprintf("message-%d-%d", m.Time.UnixNano(), i), At: m.Time, Who: who.name.in(lang), Color: who.color, OpenID: m.OpenID,
+			Service: true, State: "ok", Reply: &replyView{Kind: m.MsgType, Text: m.Content}, Message: indented(m.Body),
+		}
+		item.Letter = firstRune(item.Who)
+		if item.Reply.Text == "" {
+			item.Reply.Text = "[" + m.MsgType + "]"
+		}
+		item.Announcement = say("The account wrote to %s: %s", item.Who, item.Reply.Text)
+		v.Feed = append(v.Feed, item)
+	}
+	slices.SortStableFunc(v.Feed, func(a, b feedItem) int { return cmp.Or(b.At.Compare(a.At), cmp.Compare(b.Push, a.Push)) })
+	if n := len(v.Feed) - shownFeed; n > 0 {
+		v.OlderPushes, v.Feed = n, v.Feed[:shownFeed]
+	}
+}
+
+func pushItem(p wechatqrtest.Push, names map[string]person, lang string) feedItem {
+	who := names[p.Event.FromUserName]
+	item := feedItem{
+		ID: "push-" + strconv.Itoa(p.ID), Push: p.ID, At: p.Event.CreateTime, Who: who.name.in(lang), Color: who.color,
+		OpenID: p.Event.FromUserName, Kind: string(p.Event.Event), Tries: len(p.Attempts), Message: string(p.Event.Raw), State: "running",
+	}
+	item.Letter = firstRune(item.Who)
+	happened := whatHappened(&p.Event, item.Who)
+	if p.Event.MsgType == "text" {
+		item.Kind, item.Text = "text", p.Event.Content
+	} else {
+		item.Event = &happened
+	}
+	for i, at := range p.Attempts {
+		av := attemptView{N: i + 1, Status: at.Status, Took: at.Duration, Answer: at.Answer, Curl: curl(at), OK: at.Err == nil}
+		if at.Err != nil {
+			adv := adviceOn(at.Err.Problem)
+			av.Advice, av.Detail = &adv, at.Err.Detail
+		}
+		item.Attempts = append(item.Attempts, av)
+		item.Took, item.Advice, item.Detail = av.Took, av.Advice, av.Detail
+	}
+	if len(p.Attempts) > 0 {
+		item.At = p.Attempts[0].Time
+	}
+	if !p.Done {
+		item.Announcement = happened
+		return item
+	}
+	gone := p.Event.Event.Is(wechatqr.EventUnsubscribe)
+	item.Announcement = happened
+	switch {
+	case p.Err() != nil:
+		item.State = "failed"
+		if !gone {
+			item.Fault = wechatqrtest.ServiceFault
+		}
+		item.Announcement = say("%s The backend failed: %s", happened, adviceOn(p.Attempts[len(p.Attempts)-1].Err.Problem).What)
+	case len(p.Attempts) == 0 || p.Attempts[len(p.Attempts)-1].Duration == 0 && p.Attempts[len(p.Attempts)-1].Status == 0:
+		item.State = "failed" // broken off
+	default:
+		item.State = "ok"
+		item.Reply = replyOf(p.Reply)
+		item.Silent = item.Reply == nil && !gone
+		if item.Reply != nil {
+			item.Announcement = say("%s The user reads: %s", happened, p.Reply.Text())
+		}
+	}
+	return item
+}
+
+func replyOf(r wechatqrtest.Reply) *replyView {
+	switch r.MsgType {
+	case "":
+		return nil
+	case "news":
+		out := &replyView{Kind: r.MsgType}
+		for _, art := range r.Articles {
+			out.Articles = append(out.Articles, articleView{art.Title, art.Description, art.URL})
+		}
+		return out
+	}
+	return &replyView{Kind: r.MsgType, Text: r.Text()}
+}
+
+// whatHappened is the event in words.
+func whatHappened(ev *wechatqr.Event, who string) phrase {
+	scan, scanned := ev.Scan()
+	switch {
+	case scanned && scan.NewFollower:
+		return say("%s scanned %s and follows now.", who, scan.Scene)
+	case scanned:
+		return say("%s scanned %s.", who, scan.Scene)
+	case ev.Event.Is(wechatqr.EventSubscribe):
+		return say("%s follows now.", who)
+	case ev.Event.Is(wechatqr.EventUnsubscribe):
+		return say("%s follows no longer.", who)
+	case ev.MsgType == "text":
+		return say("%s wrote: %s", who, ev.Content)
+	}
+	return say("%s: %s", who, string(ev.Event)+" "+ev.EventKey)
+}
+
+func (v *view) calls(calls []wechatqrtest.Call) {
+	slices.Reverse(calls)
+	if n := len(calls) - shownCalls; n > 0 {
+		v.OlderCalls, calls = n, calls[:shownCalls]
+	}
+	for _, c := range calls {
+		v.Calls = append(v.Calls, callView{
+			Call: c, ID: "call-" + strconv.Itoa(c.ID), Bad: c.Code != 0 || c.Status != http.StatusOK,
+			Pretty: indented(c.Answer), Sent: indented(c.Body),
+		})
+	}
+}
+
+const longestShown = 4 << 10 // bytes of a body
+
+func indented(text string) string {
+	var b bytes.Buffer
+	if json.Indent(&b, []byte(text), "", "  ") == nil {
+		text = b.String()
+	}
+	if len(text) > longestShown {
+		text = strings.ToValidUTF8(text[:longestShown], "") + "…"
+	}
+	return text
+}
+
+// curl is the delivery as a command for a shell. Backends that check the
+// timestamp take it for five minutes.
+func curl(at wechatqrtest.Attempt) string {
+	return "curl -i " + quoted(at.URL) + " \\\n  -H 'Content-Type: text/xml' -A Mozilla/4.0 \\\n  --data-binary " + quoted(at.Body)
+}
+
+func quoted(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+
+func firstRune(s string) string {
+	r, n := utf8.DecodeRuneInString(s)
+	if n == 0 {
+		return "?"
+	}
+	return string(r)
+}
+
+// callNames are what the page calls people, who have openids alone.
+var callNames = [...]string{"Lin", "Mei", "Bo", "Yun", "Tao", "Xia", "Jun", "Hua", "Qing", "Peng", "Rui", "Shan"}
+
+const colors = 6 // of avatars
+
+// names gives each person a name of their own that stays.
+func (a *app) names(users []wechatqrtest.User) map[string]person {
+	out := make(map[string]person, len(users))
+	for i, u := range users {
+		name := say(callNames[i%len(callNames)])
+		if n := i / len(callNames); n > 0 {
+			name = say("%s %d", name, n+1)
+		}
+		out[u.OpenID] = person{name, i % colors}
+	}
+	return out
+}
