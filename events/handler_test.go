@@ -614,11 +614,8 @@ func TestShutdown(t *testing.T) {
 func TestShutdownOfIdleHandler(t *testing.T) {
 	t.Parallel()
 	h := handler(t, plainMode(), nil, nil)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	wechat().clear(sampleScan).to(h)
+	wechat().clear(scanPush("shop-7")).to(h)
 	require.NoError(t, h.Shutdown(t.Context()))
-	_ = ctx
 }
 
 type contextKey struct{}

@@ -1,0 +1,161 @@
+package events_test
+
+import (
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatqr/wechatqr/events"
+)
+
+func TestMemoryDeduper(t *testing.T) {
+	t.Parallel()
+	const lease, ttl = 5 * time.Second, 10 * time.Minute
+	type dd = events.Deduper
+	for name, do := range map[string]func(t *testing.T, d dd, claim func() string){
+		"a claim is taken once": func(t *testing.T, _ dd, claim func() string) {
+			assert.Equal(t, []string{"mine", "in progress", "in progress"}, []string{claim(), claim(), claim()})
+		},
+		"a claim ends with its lease": func(t *testing.T, _ dd, claim func() string) {
+			assert.Equal(t, "mine", claim())
+			time.Sleep(lease - 1)
+			assert.Equal(t, "in progress", claim())
+			time.Sleep(1)
+			assert.Equal(t, "mine", claim())
+			assert.Equal(t, "in progress", claim())
+		},
+		"what was committed stays": func(t *testing.T, d dd, claim func() string) {
+			assert.Equal(t, "mine", claim())
+			require.NoError(t, d.Commit(t.Context(), "id", ttl))
+			assert.Equal(t, "handled", claim())
+			time.Sleep(ttl - 1)
+			assert.Equal(t, "handled", claim())
+			time.Sleep(1)
+			assert.Equal(t, "mine", claim())
+		},
+		"what was released can be claimed": func(t *testing.T, d dd, claim func() string) {
+			assert.Equal(t, "mine", claim())
+			require.NoError(t, d.Release(t.Context(), "id"))
+			assert.Equal(t, "mine", claim())
+		},
+		"a release undoes no commit": func(t *testing.T, d dd, claim func() string) {
+			require.NoError(t, d.Commit(t.Context(), "id", ttl))
+			require.NoError(t, d.Release(t.Context(), "id"))
+			assert.Equal(t, "handled", claim())
+		},
+		"a commit needs no claim": func(t *testing.T, d dd, claim func() string) {
+			require.NoError(t, d.Commit(t.Context(), "id", ttl))
+			assert.Equal(t, "handled", claim())
+		},
+		"a late commit counts": func(t *testing.T, d dd, claim func() string) {
+			assert.Equal(t, "mine", claim())
+			time.Sleep(2 * lease)
+			require.NoError(t, d.Commit(t.Context(), "id", ttl))
+			assert.Equal(t, "handled", claim())
+		},
+		"others are others": func(t *testing.T, d dd, claim func() string) {
+			assert.Equal(t, "mine", claim())
+			for _, id := range []string{"", "i", "idd", "ID"} {
+				require.NoError(t, d.Release(t.Context(), id))
+				ok, err := d.Claim(t.Context(), id, lease)
+				require.NoError(t, err)
+				assert.True(t, ok)
+			}
+			assert.Equal(t, "in progress", claim())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			at(t, func(t *testing.T) {
+				d := events.NewMemoryDeduper(0)
+				do(t, d, func() string {
+					ok, err := d.Claim(t.Context(), "id", lease)
+					switch {
+					case ok:
+						require.NoError(t, err)
+						return "mine"
+					case err == nil:
+						return "handled"
+					}
+					require.ErrorIs(t, err, events.ErrInProgress)
+					return "in progress"
+				})
+			})
+		})
+	}
+}
+
+// The number of events is bounded, and the youngest half is always known.
+func TestMemoryDeduperIsBounded(t *testing.T) {
+	const limit, n = 10_000, 300_000
+	d := events.NewMemoryDeduper(limit)
+	used := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := used()
+	id := func(i int) string { return fmt.Sprintf("%0100d", i) }
+	for i := range n {
+		ok, err := d.Claim(t.Context(), id(i), 5*time.Second)
+		require.NoError(t, err)
+		require.True(t, ok)
+		require.NoError(t, d.Commit(t.Context(), id(i), 10*time.Minute))
+	}
+	after := used()
+	assert.Less(t, after, before+limit*400, "bytes")
+	for i := n - limit/2; i < n; i++ {
+		ok, err := d.Claim(t.Context(), id(i), time.Second)
+		require.NoError(t, err)
+		require.False(t, ok, i)
+	}
+	ok, err := d.Claim(t.Context(), id(0), time.Second)
+	require.NoError(t, err)
+	assert.True(t, ok, "forgotten long ago")
+	runtime.KeepAlive(d)
+}
+
+// After a burst the memory is given back as events expire.
+func TestMemoryDeduperForgets(t *testing.T) {
+	at(t, func(t *testing.T) {
+		d := events.NewMemoryDeduper(1 << 20)
+		for i := range 1000 {
+			require.NoError(t, d.Commit(t.Context(), fmt.Sprint(i), time.Minute))
+		}
+		time.Sleep(time.Hour)
+		require.NoError(t, d.Commit(t.Context(), "a", time.Minute))
+		require.NoError(t, d.Commit(t.Context(), "b", time.Minute))
+		ok, err := d.Claim(t.Context(), "a", time.Second)
+		require.NoError(t, err)
+		assert.False(t, ok, "what is young is kept")
+		time.Sleep(time.Hour)
+		require.NoError(t, d.Commit(t.Context(), "c", time.Minute))
+		assert.NotContains(t, fmt.Sprintf("%+v", d), "999:")
+	})
+}
+
+func TestMemoryDeduperRaces(t *testing.T) {
+	t.Parallel()
+	d := events.NewMemoryDeduper(0)
+	var won atomic.Int32
+	var all sync.WaitGroup
+	for range 64 {
+		all.Go(func() {
+			for i := range 100 {
+				id := fmt.Sprint(i)
+				if ok, err := d.Claim(t.Context(), id, time.Hour); ok && err == nil {
+					won.Add(1)
+					assert.NoError(t, d.Commit(t.Context(), id, time.Hour))
+				}
+			}
+		})
+	}
+	all.Wait()
+	assert.Equal(t, int32(100), won.Load())
+}

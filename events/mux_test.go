@@ -1,0 +1,99 @@
+package events_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatqr/wechatqr"
+	"github.com/wechatqr/wechatqr/events"
+)
+
+func TestMux(t *testing.T) {
+	t.Parallel()
+	var mux events.Mux
+	mux.HandleScene("shop-", replyWith(events.Text("a shop")))
+	mux.HandleScene("shop-7", replyWith(events.Text("shop 7")))
+	mux.HandleScene("展会/", replyWith(events.Text("fair")))
+	mux.HandleScene("42", replyWith(events.Text("forty-two")))
+	mux.HandleEvent(wechatqr.EventSubscribe, replyWith(events.Text("welcome")))
+	mux.HandleEvent("click", replyWith(events.Text("clicked")))
+	mux.HandleEvent("SCAN", replyWith(events.Text("another code")))
+	mux.HandleDefault(replyWith(events.Text("default")))
+
+	scan := func(scene string) string { return strings.Replace(sampleScan, "SCENE_VALUE", scene, 1) }
+	follow := func(key string) string { return strings.Replace(sampleSubscribeByCode, "qrscene_123123", key, 1) }
+	for message, want := range map[string]string{
+		scan("shop-1"):                 "a shop",
+		scan("shop-"):                  "a shop",
+		scan("shop-7"):                 "shop 7",
+		scan("shop-77"):                "shop 7",
+		follow("qrscene_shop-1"):       "a shop",
+		follow("qrscene_shop-7"):       "shop 7",
+		scan("展会/1"):                   "fair",
+		follow("qrscene_展会/1"):         "fair",
+		scan("42"):                     "forty-two",
+		scan("shop"):                   "another code",
+		scan("Shop-7"):                 "another code",
+		scan("qrscene_shop-7"):         "another code",
+		follow("qrscene_other"):        "welcome",
+		follow("shop-7"):               "welcome", // no code was scanned
+		follow("last_trade_no_shop-7"): "welcome",
+		sampleSubscribe:                "welcome",
+		sampleText:                     "default",
+		strings.Replace(sampleScanCode, "scancode_push", "CLICK", 1):               "clicked",
+		strings.Replace(sampleScanCode, "scancode_push", "VIEW", 1):                "default",
+		strings.Replace(sampleSubscribe, "subscribe", "unsubscribe", 1):            "default",
+		strings.Replace(scan("shop-7"), "<![CDATA[event]]>", "text", 1):            "another code",
+		strings.Replace(scan("shop-7"), "[SCAN]", "[scan]", 1):                     "shop 7",
+		strings.Replace(follow("qrscene_shop-1"), "[subscribe]", "[Subscribe]", 1): "a shop",
+	} {
+		ev, err := events.Parse([]byte(message))
+		require.NoError(t, err)
+		reply, err := mux.Serve(t.Context(), ev)
+		require.NoError(t, err)
+		assert.Equal(t, events.Text(want), reply, message)
+	}
+}
+
+func TestMuxOfNothing(t *testing.T) {
+	t.Parallel()
+	var mux events.Mux
+	ev, err := events.Parse([]byte(sampleScan))
+	require.NoError(t, err)
+	reply, err := mux.Serve(t.Context(), ev)
+	require.NoError(t, err)
+	assert.Nil(t, reply)
+	assert.Equal(t, "success", wechat().clear(sampleScan).to(handler(t, plainMode(), mux.Serve, nil)).Body.String())
+
+	mux.HandleScene("", replyWith(events.Text("every code")))
+	reply, err = mux.Serve(t.Context(), ev)
+	require.NoError(t, err)
+	assert.Equal(t, events.Text("every code"), reply)
+}
+
+// The mistakes of a set-up show when it is made.
+func TestMuxPanicsOnMistakes(t *testing.T) {
+	t.Parallel()
+	fn := func(context.Context, *wechatqr.Event) (events.Reply, error) { return nil, nil }
+	for name, set := range map[string]func(*events.Mux){
+		"a nil scene function": func(m *events.Mux) { m.HandleScene("a", nil) },
+		"a nil event function": func(m *events.Mux) { m.HandleEvent("a", nil) },
+		"a nil default":        func(m *events.Mux) { m.HandleDefault(nil) },
+		"a scene twice":        func(m *events.Mux) { m.HandleScene("a", fn); m.HandleScene("a", fn) },
+		"an event twice":       func(m *events.Mux) { m.HandleEvent("SCAN", fn); m.HandleEvent("scan", fn) },
+		"a second default":     func(m *events.Mux) { m.HandleDefault(fn); m.HandleDefault(fn) },
+	} {
+		assert.Panics(t, func() { set(new(events.Mux)) }, name)
+	}
+	assert.NotPanics(t, func() {
+		var m events.Mux
+		m.HandleScene("a", fn)
+		m.HandleScene("A", fn)
+		m.HandleEvent("a", fn)
+		m.HandleDefault(fn)
+	})
+}

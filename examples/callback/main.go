@@ -1,0 +1,281 @@
+// Command callback is a whole backend for parametric codes: permanent codes for
+// three shops, a callback that welcomes whoever scans one in that shop's own
+// words, and a page with the codes and how often each was scanned.
+//
+// With WECHAT_APP_ID, WECHAT_APP_SECRET and WECHAT_TOKEN in the environment, and
+// WECHAT_AES_KEY unless the account is in plaintext mode, it serves WeChat. In
+// the console give it the URL http(s)://your-host/wechat. Without them it
+// serves a fake WeChat that it starts itself, lets some people scan, and ends.
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"html/template"
+	"io"
+	"io/fs"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/wechatqr/wechatqr"
+	"github.com/wechatqr/wechatqr/events"
+	"github.com/wechatqr/wechatqr/wechatqrtest"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := run(ctx, os.Args[1:], os.Getenv, os.Stdout)
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "callback:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, getenv func(string) string, out io.Writer) error {
+	flags := flag.NewFlagSet("callback", flag.ContinueOnError)
+	flags.SetOutput(out)
+	listen := flags.String("listen", ":8080", "the `address` to serve; WeChat itself calls ports 80 and 443 only")
+	file := flags.String("tickets", "tickets.json", "the `file` that keeps the codes: an account has 100000 permanent ones in all")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	creds := wechatqr.Credentials{AppID: getenv("WECHAT_APP_ID"), AppSecret: getenv("WECHAT_APP_SECRET")}
+	cfg := events.Config{AppID: creds.AppID, Token: getenv("WECHAT_TOKEN"), EncodingAESKey: getenv("WECHAT_AES_KEY")}
+	logger := log.New(out, "", 0)
+	if creds == (wechatqr.Credentials{}) && cfg.Token == "" && cfg.EncodingAESKey == "" {
+		logger.Print("No WECHAT_APP_ID, WECHAT_APP_SECRET and WECHAT_TOKEN: this is a fake WeChat inside this process.")
+		return demo(ctx, logger)
+	}
+	client, err := wechatqr.New(creds)
+	if err != nil {
+		return err
+	}
+	b, err := newBackend(ctx, client, cfg, *file, logger)
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", *listen)
+	if err != nil {
+		return err
+	}
+	logger.Printf("serving %s: the codes are at /, the callback is at /wechat", l.Addr())
+	return b.serve(ctx, l)
+}
+
+type shop struct {
+	scene   string // what its code carries, and the mark it is recognised by
+	name    string
+	welcome events.Reply
+}
+
+// shops have scenes of which none is the beginning of another.
+func shops() []shop {
+	return []shop{
+		{"shop-beijing", "北京店", events.Text("欢迎来到北京店！本周烤鸭八折。")},
+		{"shop-shanghai", "上海店", events.Text("欢迎来到上海店！今日生煎买一送一。")},
+		{"shop-chengdu", "成都店", events.News(events.Article{
+			Title: "欢迎来到成都店", Description: "点开领取你的火锅券", URL: "https://example.com/chengdu",
+		})},
+	}
+}
+
+// backend is the codes, the callback and the page.
+type backend struct {
+	client  *wechatqr.Client
+	logger  *log.Logger
+	tickets map[string]*wechatqr.Ticket // by scene
+	handler *events.Handler
+
+	mu    sync.Mutex
+	scans map[string]tally // by scene
+}
+
+type tally struct{ New, Known int }
+
+func newBackend(ctx context.Context, client *wechatqr.Client, cfg events.Config, file string, logger *log.Logger) (*backend, error) {
+	b := &backend{client: client, logger: logger, scans: make(map[string]tally)}
+	var mux events.Mux
+	for _, s := range shops() {
+		mux.HandleScene(s.scene, b.scanned(s))
+	}
+	mux.HandleEvent(wechatqr.EventSubscribe, func(context.Context, *wechatqr.Event) (events.Reply, error) {
+		return events.Text("欢迎关注！到店扫码有惊喜。"), nil
+	})
+	mux.HandleEvent(wechatqr.EventUnsubscribe, func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
+		logger.Printf("%s left: delete what is kept of them", ev.FromUserName)
+		return nil, nil
+	})
+	var err error
+	b.handler, err = events.NewHandler(cfg, mux.Serve, events.WithHook(func(_ context.Context, p events.Problem) {
+		logger.Printf("callback: %v (%s / %s)", p.Err, p.Hint, p.HintZH)
+	}))
+	if err != nil {
+		return nil, err
+	}
+	b.tickets, err = loadTickets(ctx, client, file)
+	return b, err
+}
+
+// scanned counts a scan, by a new follower or an old one, and welcomes them.
+func (b *backend) scanned(s shop) events.HandlerFunc {
+	return func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
+		scan, _ := ev.Scan()
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		t := b.scans[s.scene]
+		if scan.NewFollower {
+			t.New++
+		} else {
+			t.Known++
+		}
+		b.scans[s.scene] = t
+		b.logger.Printf("%s scanned %s", scan.OpenID, scan.Scene)
+		return s.welcome, nil
+	}
+}
+
+// serve ends when ctx does, and leaves no event half handled.
+func (b *backend) serve(ctx context.Context, l net.Listener) error {
+	routes := http.NewServeMux()
+	routes.Handle("/wechat", b.handler)
+	routes.HandleFunc("GET /{$}", b.page)
+	server := &http.Server{Handler: routes, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(l) }()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	// In this order: functions may go on after their requests.
+	return errors.Join(server.Shutdown(ctx), b.handler.Shutdown(ctx))
+}
+
+var pageTemplate = template.Must(template.New("page").Parse(`<!DOCTYPE html>
+<html lang="zh-CN"><meta charset="utf-8"><title>门店二维码</title>
+<h1>门店二维码</h1>
+{{range .}}<figure><img src="{{.Picture}}" width="258" alt="{{.Name}}">
+<figcaption>{{.Name}}：新关注 {{.New}}，老用户 {{.Known}}</figcaption></figure>
+{{end}}</html>
+`))
+
+func (b *backend) page(w http.ResponseWriter, _ *http.Request) {
+	type row struct {
+		Name, Picture string
+		tally
+	}
+	var rows []row
+	b.mu.Lock()
+	for _, s := range shops() {
+		rows = append(rows, row{s.name, b.client.QRCodeURL(b.tickets[s.scene].Value), b.scans[s.scene]})
+	}
+	b.mu.Unlock()
+	if err := pageTemplate.Execute(w, rows); err != nil {
+		b.logger.Print(err)
+	}
+}
+
+// loadTickets reads the codes from the file and makes those that are missing.
+func loadTickets(ctx context.Context, client *wechatqr.Client, file string) (map[string]*wechatqr.Ticket, error) {
+	tickets := make(map[string]*wechatqr.Ticket)
+	data, err := os.ReadFile(file)
+	if err == nil {
+		err = json.Unmarshal(data, &tickets)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	for _, s := range shops() {
+		if tickets[s.scene] != nil {
+			continue
+		}
+		ticket, err := client.CreateTicket(ctx, wechatqr.Permanent(wechatqr.SceneString(s.scene)))
+		if err != nil {
+			return nil, err
+		}
+		// At once: what is made and not kept is lost to the account for ever.
+		tickets[s.scene] = ticket
+		if data, err = json.MarshalIndent(tickets, "", "\t"); err != nil {
+			return nil, err
+		}
+		if err := os.WriteFile(file, data, 0o600); err != nil {
+			return nil, err
+		}
+	}
+	return tickets, nil
+}
+
+// demo is the backend and a day in the shops.
+func demo(ctx context.Context, logger *log.Logger) error {
+	wx := wechatqrtest.NewServer()
+	defer wx.Close()
+	dir, err := os.MkdirTemp("", "callback")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	b, err := newBackend(ctx, wx.Client(), wx.CallbackConfig(), dir+"/tickets.json", logger)
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	served := make(chan error, 1)
+	go func() { served <- b.serve(ctx, l) }()
+	err = b.day(ctx, wx, "http://"+l.Addr().String()+"/wechat")
+	stop()
+	return errors.Join(err, <-served)
+}
+
+func (b *backend) day(ctx context.Context, wx *wechatqrtest.Server, url string) error {
+	if err := wx.SetCallback(wechatqrtest.Callback{URL: url}); err != nil {
+		return err
+	}
+	if err := wx.CheckCallback(ctx); err != nil {
+		return err
+	}
+	b.logger.Printf("the console has accepted %s, messages are encrypted", url)
+	scans := func(scene string) func(string) (wechatqrtest.Push, error) {
+		return func(who string) (wechatqrtest.Push, error) { return wx.Scan(ctx, b.tickets[scene].Value, who) }
+	}
+	for _, step := range []struct {
+		who, does string
+		push      func(who string) (wechatqrtest.Push, error)
+	}{
+		{"o-wang", "scans the poster in Beijing and follows", scans("shop-beijing")},
+		{"o-wang", "scans it once more", scans("shop-beijing")},
+		{"o-li", "follows by a search", func(who string) (wechatqrtest.Push, error) { return wx.Follow(ctx, who) }},
+		{"o-li", "scans in Shanghai", scans("shop-shanghai")},
+		{"o-zhao", "scans in Chengdu and follows", scans("shop-chengdu")},
+		{"o-zhao", "writes", func(who string) (wechatqrtest.Push, error) { return wx.SendText(ctx, who, "你好") }},
+		{"o-zhao", "leaves", func(who string) (wechatqrtest.Push, error) { return wx.Unsubscribe(ctx, who) }},
+	} {
+		push, err := step.push(step.who)
+		if err != nil {
+			return err
+		}
+		b.logger.Printf("  %s %s and reads: %s", step.who, step.does, cmp.Or(push.Shown(), "nothing"))
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, s := range shops() {
+		b.logger.Printf("%s: %d new followers, %d others", s.name, b.scans[s.scene].New, b.scans[s.scene].Known)
+	}
+	return nil
+}
