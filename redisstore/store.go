@@ -14,7 +14,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"sync"
 	"time"
 
@@ -43,10 +42,11 @@ type Store struct {
 	client redis.UniversalClient
 	prefix string
 
-	mu     sync.Mutex        // not held during I/O
-	quiet  time.Time         // until when Redis is left alone
-	leases map[string]string // the owner of each lease this process holds, by key
-	claims map[string]string // and of each claim
+	mu      sync.Mutex               // not held during I/O
+	quiet   time.Time                // until when Redis is left alone
+	leases  map[string]string        // the owner of each lease this process holds, by key
+	returns map[string]chan struct{} // leases on their way back, each closed when it is there
+	claims  map[string]string        // the owner of each claim this process holds
 }
 
 // Option changes a default of [New].
@@ -67,7 +67,10 @@ func WithPrefix(prefix string) Option {
 // New makes a Store on a client of yours, which stays yours to close. It does
 // no I/O. Errors are [wechatqr.ErrInvalidArgument].
 func New(client redis.UniversalClient, opts ...Option) (*Store, error) {
-	s := &Store{client: client, prefix: "wechatqr:", leases: map[string]string{}, claims: map[string]string{}}
+	s := &Store{
+		client: client, prefix: "wechatqr:",
+		leases: map[string]string{}, returns: map[string]chan struct{}{}, claims: map[string]string{},
+	}
 	if client == nil {
 		return nil, invalid("new store", errors.New("the client is nil"))
 	}
@@ -94,16 +97,21 @@ func (s *Store) Format(f fmt.State, _ rune) {
 	_, _ = io.WriteString(f, "redisstore.Store("+s.prefix+")")
 }
 
-// run runs a script on one key. What is under way when ctx ends goes on until
-// the client's own timeouts end it.
+// run runs a script on one key, unless Redis is left alone.
 func (s *Store) run(ctx context.Context, script *redis.Script, key string, args ...any) (any, error) {
-	start := time.Now()
 	s.mu.Lock()
-	quiet := start.Before(s.quiet)
+	quiet := time.Now().Before(s.quiet)
 	s.mu.Unlock()
 	if quiet {
 		return nil, errSilent
 	}
+	return s.send(ctx, script, key, args...)
+}
+
+// send runs a script on one key. What is under way when ctx ends goes on until
+// the client's own timeouts end it.
+func (s *Store) send(ctx context.Context, script *redis.Script, key string, args ...any) (any, error) {
+	start := time.Now()
 	type answer struct {
 		value any
 		err   error
@@ -135,5 +143,5 @@ func script(body string) *redis.Script {
 	return redis.NewScript(`
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-` + strings.TrimSpace(body))
+` + body)
 }

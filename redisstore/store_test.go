@@ -233,6 +233,13 @@ func TestRedisHangsWhileTheLeaderRenews(t *testing.T) {
 		assert.Zero(check, s.Failed, s.Error)
 		assert.Equal(check, 1, wx.count())
 		assert.LessOrEqual(check, s.Wait, bound(wx.delay+250*time.Millisecond, s))
+
+		rs.signal(t, syscall.SIGCONT)
+		start, other, ok := time.Now(), newStore(t, connect(t, rs.addr)), false
+		for !ok && time.Since(start) < 20*time.Second {
+			_, ok, _ = other.Lease(t.Context(), creds.AppID, time.Hour)
+		}
+		assert.Less(check, time.Since(start), 5*time.Second, "the lease came back, and did not last its 10 s")
 		return s
 	})
 }

@@ -12,10 +12,8 @@ import (
 	"github.com/wechatqr/wechatqr"
 )
 
-const (
-	unknownLife    = 24 * time.Hour         // how long a token without an Expiry is kept
-	releaseTimeout = 200 * time.Millisecond // a lease that is not given back ends by itself
-)
+// unknownLife is how long a token without an Expiry is kept.
+const unknownLife = 24 * time.Hour
 
 // A token and the lease on its renewal are fields of one hash, so that one
 // script on one key can judge them together. Times are milliseconds of Redis'
@@ -156,10 +154,14 @@ func (s *Store) Discard(ctx context.Context, key, rejected string) error {
 }
 
 // Lease takes the right to renew the token under key, for ttl at most; ok is
-// false while another holds it. release gives it back.
+// false while another holds it. release gives it back, and does not wait for
+// Redis to have it.
 func (s *Store) Lease(ctx context.Context, key string, ttl time.Duration) (release func(), ok bool, err error) {
 	const op = "lease"
 	key = s.tokenKey(key)
+	if err := s.returned(ctx, key); err != nil {
+		return nil, false, failed(op, err)
+	}
 	now, err := s.clock(ctx, key)
 	if err != nil {
 		return nil, false, failed(op, err)
@@ -171,6 +173,7 @@ func (s *Store) Lease(ctx context.Context, key string, ttl time.Duration) (relea
 	owner := rand.Text()
 	got, err := s.run(ctx, leaseScript, key, owner, max(1, ttl.Milliseconds()), now+wait.Milliseconds())
 	if err != nil {
+		s.release(key, owner, ttl) // it may have been taken, and the answer lost
 		return nil, false, failed(op, err)
 	}
 	if got != int64(1) {
@@ -179,16 +182,44 @@ func (s *Store) Lease(ctx context.Context, key string, ttl time.Duration) (relea
 	s.mu.Lock()
 	s.leases[key] = owner
 	s.mu.Unlock()
-	return func() { s.release(key, owner) }, true, nil
+	return func() { s.release(key, owner, ttl) }, true, nil
 }
 
-func (s *Store) release(key, owner string) {
+func (s *Store) release(key, owner string, ttl time.Duration) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.leases[key] == owner {
 		delete(s.leases, key)
 	}
+	back := make(chan struct{})
+	s.returns[key] = back
+	go func() {
+		// Sent even while Redis is left alone: as long as the lease lasts, whoever
+		// wants to renew waits for it.
+		ctx, cancel := context.WithTimeout(context.Background(), ttl)
+		defer cancel()
+		_, _ = s.send(ctx, releaseScript, key, owner)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.returns[key] == back {
+			delete(s.returns, key)
+		}
+		close(back)
+	}()
+}
+
+// returned waits for a lease that this process gave back a moment ago.
+func (s *Store) returned(ctx context.Context, key string) error {
+	s.mu.Lock()
+	back := s.returns[key]
 	s.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), releaseTimeout)
-	defer cancel()
-	_, _ = s.run(ctx, releaseScript, key, owner)
+	if back == nil {
+		return nil
+	}
+	select {
+	case <-back:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

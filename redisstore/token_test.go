@@ -91,10 +91,9 @@ func newGate(c redis.UniversalClient, arg string) gate {
 // warm has Redis know the scripts, so that each is sent once.
 func warm(t *testing.T, s *redisstore.Store) {
 	t.Helper()
-	release, _, err := s.Lease(t.Context(), "warm", time.Hour)
+	_, _, err := s.Lease(t.Context(), "warm", time.Hour)
 	require.NoError(t, err)
 	require.NoError(t, s.Save(t.Context(), "warm", lasting("warm", time.Hour)))
-	release()
 }
 
 func TestSaveThatComesLate(t *testing.T) {
@@ -147,6 +146,32 @@ func TestLeaseThatComesLate(t *testing.T) {
 		<-g.done
 		time.Sleep(silence)
 		lease(t, s, time.Hour) // nobody waited for the other any more
+	})
+}
+
+func TestLeaseWhoseAnswerComesLate(t *testing.T) {
+	everyRedis(t, func(t *testing.T, c redis.UniversalClient) {
+		s, other := newStore(t, c), newStore(t, c)
+		warm(t, s)
+		const ttl = 1234567 * time.Millisecond
+		c.AddHook(hook(func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
+			err := next(ctx, cmd)
+			for _, a := range cmd.Args() {
+				if fmt.Sprint(a) == fmt.Sprint(ttl.Milliseconds()) {
+					<-ctx.Done()
+				}
+			}
+			return err
+		}))
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		_, ok, err := s.Lease(ctx, "key", ttl)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.False(t, ok)
+		require.Eventually(t, func() bool {
+			_, ok, err := other.Lease(t.Context(), "key", time.Hour)
+			return ok && err == nil
+		}, 20*time.Second, 10*time.Millisecond, "it was taken, and nobody knew")
 	})
 }
 

@@ -1,0 +1,47 @@
+package redisstore_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/wechatqr/wechatqr"
+	"github.com/wechatqr/wechatqr/events"
+	"github.com/wechatqr/wechatqr/redisstore"
+)
+
+func Example() {
+	creds := wechatqr.Credentials{AppID: "wx0123456789abcdef", AppSecret: "0123456789abcdef0123456789abcdef"}
+	callback := events.Config{AppID: creds.AppID, Token: "token"}
+	onScan := func(context.Context, *wechatqr.Event) (events.Reply, error) { return nil, nil }
+
+	rdb := redis.NewUniversalClient(&redis.UniversalOptions{Addrs: []string{"127.0.0.1:6379"}})
+	defer rdb.Close()
+	store, err := redisstore.New(rdb)
+	if err != nil {
+		log.Fatal(err)
+	}
+	client, err := wechatqr.New(creds, wechatqr.WithTokenStore(store))
+	if err != nil {
+		log.Fatal(err)
+	}
+	handler, err := events.NewHandler(callback, onScan, events.WithDeduper(store))
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	fmt.Printf("%v and %T are ready\n", client, handler)
+	// Output: wechatqr.Client and *events.Handler are ready
+}
+
+func ExampleWithPrefix() {
+	rdb := redis.NewUniversalClient(&redis.UniversalOptions{Addrs: []string{"127.0.0.1:6379"}})
+	defer rdb.Close()
+
+	store, err := redisstore.New(rdb, redisstore.WithPrefix("wechatqr-test:"))
+
+	fmt.Println(store, err)
+	// Output: redisstore.Store(wechatqr-test:) <nil>
+}
