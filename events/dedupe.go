@@ -2,6 +2,7 @@ package events
 
 import (
 	"context"
+	"crypto/sha256"
 	"sync"
 	"time"
 )
@@ -28,76 +29,79 @@ type Deduper interface {
 }
 
 // NewMemoryDeduper returns a Deduper for a single process that holds at most
-// about limit events and forgets the oldest beyond that. A limit below 1024
-// counts as 1024.
+// about limit events, of some 100 bytes each, and forgets the oldest beyond
+// that. A limit below 1024 counts as 1024.
 func NewMemoryDeduper(limit int) Deduper {
-	half := max(limit, 1024) / 2
-	return &memory{half: half, young: make(map[string]claim)}
+	return &memory{half: max(limit, 1024) / 2, start: time.Now(), young: make(map[key]claim)}
 }
 
 // memory keeps two generations: the young one takes what comes, and becomes
 // the old one when it is full or all of the old one has expired. So nothing
 // has to be searched for what expired.
 type memory struct {
-	half int
+	half  int
+	start time.Time // times are counted from here, on the monotonic clock
 
 	mu         sync.Mutex
-	young, old map[string]claim
-	oldEnds    time.Time // when the last of old expires
-	youngEnds  time.Time
+	young, old map[key]claim
+	youngEnds  time.Duration // when the last of them expires
+	oldEnds    time.Duration
 }
 
+// key is an id's hash: an id may be long, and its length is the sender's.
+type key [sha256.Size]byte
+
 type claim struct {
-	until     time.Time
+	until     time.Duration
 	committed bool
 }
 
 func (m *memory) Claim(_ context.Context, id string, lease time.Duration) (bool, error) {
+	k := key(sha256.Sum256([]byte(id)))
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now := time.Now()
-	c, ok := m.young[id]
+	now := time.Since(m.start)
+	c, ok := m.young[k]
 	if !ok {
-		c, ok = m.old[id]
+		c, ok = m.old[k]
 	}
-	if ok && now.Before(c.until) {
+	if ok && now < c.until {
 		if c.committed {
 			return false, nil
 		}
 		return false, ErrInProgress
 	}
-	m.put(id, claim{until: now.Add(lease)}, now)
+	m.put(k, claim{until: now + lease}, now)
 	return true, nil
 }
 
 func (m *memory) Commit(_ context.Context, id string, ttl time.Duration) error {
+	k := key(sha256.Sum256([]byte(id)))
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now := time.Now()
-	m.put(id, claim{until: now.Add(ttl), committed: true}, now)
+	now := time.Since(m.start)
+	m.put(k, claim{until: now + ttl, committed: true}, now)
 	return nil
 }
 
 func (m *memory) Release(_ context.Context, id string) error {
+	k := key(sha256.Sum256([]byte(id)))
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, gen := range []map[string]claim{m.young, m.old} {
-		if c, ok := gen[id]; ok && !c.committed {
-			delete(gen, id)
+	for _, generation := range [...]map[key]claim{m.young, m.old} {
+		if c, ok := generation[k]; ok && !c.committed {
+			delete(generation, k)
 		}
 	}
 	return nil
 }
 
-func (m *memory) put(id string, c claim, now time.Time) {
-	delete(m.old, id)
-	if _, known := m.young[id]; !known && (len(m.young) >= m.half || len(m.young) > 0 && now.After(m.oldEnds)) {
+func (m *memory) put(k key, c claim, now time.Duration) {
+	if _, known := m.young[k]; !known && (len(m.young) >= m.half || len(m.young) > 0 && now >= m.oldEnds) {
 		m.old, m.oldEnds = m.young, m.youngEnds
-		m.young, m.youngEnds = make(map[string]claim), time.Time{}
-		delete(m.old, id)
+		m.young, m.youngEnds = make(map[key]claim), 0
 	}
-	m.young[id] = c
-	if c.until.After(m.youngEnds) {
-		m.youngEnds = c.until
-	}
+	delete(m.old, k)
+	m.young[k] = c
+	m.youngEnds = max(m.youngEnds, c.until)
 }

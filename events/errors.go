@@ -18,13 +18,14 @@ var (
 	ErrMalformed    = errors.New("the message is malformed")           // no push of WeChat's looks like this
 	ErrNoAESKey     = errors.New("the message is encrypted, and there is no EncodingAESKey to open it")
 	ErrPlaintext    = errors.New("the message is not encrypted, as it must be") // an EncodingAESKey is set and AllowPlaintext is not
-	ErrMethod       = errors.New("the method is neither GET nor POST")
+	ErrMethod       = errors.New("the method is not WeChat's")                  // GET checks the URL, POST pushes
 )
 
 // What else a [Problem] can be.
 var (
 	ErrInProgress = errors.New("another delivery of this event is being handled") // also what Deduper.Claim returns then
 	ErrOverloaded = errors.New("too many functions are running")                  // WithMaxRunning, or Shutdown was called
+	ErrFunction   = errors.New("the function failed")                             // wraps the error that it returned
 	ErrPanic      = errors.New("the function panicked")
 	ErrLate       = errors.New("the reply came too late to be sent")
 	ErrReply      = errors.New("the reply cannot be sent")
@@ -51,26 +52,24 @@ var causes = [...]cause{
 	{ErrMethod, http.StatusMethodNotAllowed, "WeChat sends GET and POST only: this is somebody else", "微信只发送 GET 与 POST，此请求并非来自微信"},
 	{ErrInProgress, http.StatusServiceUnavailable, "an earlier delivery is still running, or its process died a moment ago: WeChat's next delivery is handled", "上一次投递仍在处理，或其进程刚刚退出：微信的下一次投递会被处理"},
 	{ErrOverloaded, http.StatusServiceUnavailable, "the functions are slower than the pushes come: look for a slow database or call, or raise WithMaxRunning", "处理函数跟不上推送速度：请检查慢查询或慢调用，或调大 WithMaxRunning"},
-	{ErrPanic, http.StatusInternalServerError, "the stack shows where; WeChat's next delivery is handled", "请看堆栈定位；微信的下一次投递会被处理"},
+	{ErrFunction, http.StatusInternalServerError, "the error says why; WeChat's next delivery runs the function again", "请看错误内容；微信的下一次投递会再次处理"},
+	{ErrPanic, http.StatusInternalServerError, "the stack shows where; WeChat's next delivery runs the function again", "请看堆栈定位；微信的下一次投递会再次处理"},
 	{ErrLate, 0, "WeChat waits 5 s: return sooner, and answer later with a customer service message", "微信只等待 5 秒：请尽快返回，稍后用客服消息回复"},
 	{ErrReply, 0, "the event was handled and answered with success; correct the reply", "事件已处理并回复 success；请修正回复内容"},
 	{ErrDeduper, 0, "the event was delivered all the same, and may be delivered twice: look after the store", "事件照常投递，但可能重复：请检查去重存储"},
 }
 
-// functionFailed is for errors of the user's, whatever they wrap.
-var functionFailed = cause{errors.New("the function failed"), http.StatusInternalServerError, "the function returned this error; WeChat's next delivery runs it again", "处理函数返回了此错误；微信的下一次投递会再次处理"}
-
 // explain finds the cause of an error that refuse made.
-func explain(err error) cause {
+func explain(err error) (c cause) {
 	var r *refusal
 	if errors.As(err, &r) {
-		for _, c := range causes {
+		for _, c = range causes {
 			if c.err == r.kind {
-				return c
+				break
 			}
 		}
 	}
-	return functionFailed
+	return c
 }
 
 // refusal keeps apart what it is and what it wraps: that may be of another kind.

@@ -39,7 +39,7 @@ type HandlerFunc func(ctx context.Context, ev *wechatqr.Event) (Reply, error)
 // Problem is something that went otherwise than the function meant: a refused
 // request, an error, a panic, a reply that could not be sent.
 type Problem struct {
-	Err    error           // matches an Err value of this package, or is the function's own
+	Err    error           // matches an Err value of this package
 	Status int             // of the answer; 0 if it did not change the answer
 	Hint   string          // what to do about it, in one line of English
 	HintZH string          // the same in Chinese
@@ -74,9 +74,9 @@ func WithDeduper(d Deduper) HandlerOption {
 	}
 }
 
-// WithMaxRunning limits how many functions run at once, those that went on
-// after their answer included. Beyond n, 1000 by default, the answer is HTTP
-// 503, and WeChat's next delivery is handled.
+// WithMaxRunning limits how many events are handled at once, those whose
+// function goes on after the answer and those that wait included. Beyond n,
+// 1000 by default, the answer is HTTP 503, and WeChat's next delivery is handled.
 func WithMaxRunning(n int) HandlerOption {
 	return func(h *Handler) error {
 		if n < 1 {
@@ -204,7 +204,7 @@ func (h *Handler) Handle(ctx context.Context, r Request) Response {
 		err = tooLarge()
 	}
 	if err != nil {
-		return h.fail(ctx, nil, explain(err), err, nil)
+		return h.fail(ctx, nil, err, nil)
 	}
 	if r.Method == http.MethodGet {
 		return h.echo(ctx, start, &q)
@@ -236,7 +236,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (h *Handler) serve(start time.Time, r *http.Request) Response {
 	q, err := check(r.Method, r.URL.RawQuery)
 	if err != nil {
-		return h.fail(r.Context(), nil, explain(err), err, nil)
+		return h.fail(r.Context(), nil, err, nil)
 	}
 	if r.Method == http.MethodGet {
 		return h.echo(r.Context(), start, &q)
@@ -266,7 +266,7 @@ func success() Response { return plainAnswer(http.StatusOK, "success") }
 func (h *Handler) echo(ctx context.Context, now time.Time, q *query) Response {
 	text, err := h.verifier.echo(q, now)
 	if err != nil {
-		return h.fail(ctx, nil, explain(err), err, nil)
+		return h.fail(ctx, nil, err, nil)
 	}
 	return plainAnswer(http.StatusOK, text)
 }
@@ -278,10 +278,10 @@ func (h *Handler) push(ctx context.Context, start time.Time, q *query, message [
 		ev, err = h.verifier.parse(message)
 	}
 	if err != nil {
-		return h.fail(ctx, nil, explain(err), err, nil)
+		return h.fail(ctx, nil, err, nil)
 	}
 	if err := h.enter(); err != nil {
-		return h.fail(ctx, ev, explain(err), err, nil)
+		return h.fail(ctx, ev, err, nil)
 	}
 	c := h.newCall()
 	c.ctx, c.ev = context.WithoutCancel(ctx), ev
@@ -292,7 +292,7 @@ func (h *Handler) push(ctx context.Context, start time.Time, q *query, message [
 			h.leave()
 			h.recycle(c)
 			if err != nil {
-				return h.fail(ctx, ev, explain(err), err, nil)
+				return h.fail(ctx, ev, err, nil)
 			}
 			return success()
 		}
@@ -309,16 +309,14 @@ func (h *Handler) push(ctx context.Context, start time.Time, q *query, message [
 		h.recycle(c)
 	}
 	switch {
-	case stack != nil:
-		return h.fail(ctx, ev, explain(err), err, stack)
 	case err != nil:
-		return h.fail(ctx, ev, functionFailed, err, nil)
+		return h.fail(ctx, ev, err, stack)
 	case reply == nil:
 		return success()
 	}
 	a, err := h.answer(q, ev, keys, reply)
 	if err != nil {
-		h.note(ctx, ev, explain(err), err, nil)
+		h.note(ctx, ev, err, nil)
 		return success()
 	}
 	return a
@@ -338,7 +336,7 @@ func (h *Handler) claim(ctx context.Context, start time.Time, c *call) (mine boo
 			return mine, nil
 		case !errors.Is(err, ErrInProgress):
 			err = refuse(ErrDeduper, "claim: %w", err)
-			h.note(ctx, c.ev, explain(err), err, nil)
+			h.note(ctx, c.ev, err, nil)
 			return true, nil // twice is better than not at all
 		}
 		left := waitWithin - time.Since(start)
@@ -368,7 +366,7 @@ func (h *Handler) settle(c *call, handled bool) {
 	})
 	if err != nil {
 		err = refuse(ErrDeduper, "end of claim: %w", err)
-		h.note(c.ctx, c.ev, explain(err), err, nil)
+		h.note(c.ctx, c.ev, err, nil)
 	}
 }
 
@@ -440,8 +438,11 @@ func (h *Handler) run(c *call) {
 		}
 		h.finish(c)
 	}()
-	c.reply, c.err = h.fn(c.ctx, c.ev)
+	reply, err := h.fn(c.ctx, c.ev)
 	returned = true
+	if c.reply = reply; err != nil {
+		c.err = refuse(ErrFunction, "%w", err)
+	}
 }
 
 func (h *Handler) finish(c *call) {
@@ -451,13 +452,11 @@ func (h *Handler) finish(c *call) {
 		return
 	}
 	switch {
-	case c.stack != nil:
-		h.note(c.ctx, c.ev, explain(c.err), c.err, c.stack)
 	case c.err != nil:
-		h.note(c.ctx, c.ev, functionFailed, c.err, nil)
+		h.note(c.ctx, c.ev, c.err, c.stack)
 	case c.reply != nil:
 		err := refuse(ErrLate, "the function took more than %v", answerWithin)
-		h.note(c.ctx, c.ev, explain(err), err, nil)
+		h.note(c.ctx, c.ev, err, nil)
 	}
 }
 
@@ -488,13 +487,15 @@ func (h *Handler) answer(q *query, ev *wechatqr.Event, keys *pair, reply Reply) 
 }
 
 // fail answers with what is wrong, in general terms only.
-func (h *Handler) fail(ctx context.Context, ev *wechatqr.Event, c cause, err error, stack []byte) Response {
+func (h *Handler) fail(ctx context.Context, ev *wechatqr.Event, err error, stack []byte) Response {
+	c := explain(err)
 	h.report(ctx, Problem{err, c.status, c.en, c.zh, ev, stack})
 	return plainAnswer(c.status, c.err.Error())
 }
 
 // note tells of a problem that does not change the answer.
-func (h *Handler) note(ctx context.Context, ev *wechatqr.Event, c cause, err error, stack []byte) {
+func (h *Handler) note(ctx context.Context, ev *wechatqr.Event, err error, stack []byte) {
+	c := explain(err)
 	h.report(ctx, Problem{err, 0, c.en, c.zh, ev, stack})
 }
 

@@ -86,7 +86,7 @@ func TestHandlerAnswers(t *testing.T) {
 		{"a text", replyWith(events.Text("hi")), 200, "", nil, false},
 		{"an error", func(context.Context, *wechatqr.Event) (events.Reply, error) { return nil, broken }, 500, "the function failed", broken, true},
 		{"a reply and an error", func(context.Context, *wechatqr.Event) (events.Reply, error) { return events.Text("hi"), broken }, 500, "the function failed", broken, true},
-		{"an error of this package", func(context.Context, *wechatqr.Event) (events.Reply, error) { return nil, events.ErrStale }, 500, "the function failed", events.ErrStale, true},
+		{"an error of this package", func(context.Context, *wechatqr.Event) (events.Reply, error) { return nil, events.ErrStale }, 500, "the function failed", events.ErrFunction, true},
 		{"an error of Parse", func(context.Context, *wechatqr.Event) (events.Reply, error) {
 			_, err := events.Parse(nil)
 			return nil, err
@@ -823,13 +823,6 @@ func TestSoak(t *testing.T) {
 	client := server.Client()
 	client.Timeout = 10 * time.Second
 
-	heap := func() uint64 {
-		runtime.GC()
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return m.HeapAlloc
-	}
 	var posts atomic.Int64
 	stop := make(chan struct{})
 	var senders sync.WaitGroup

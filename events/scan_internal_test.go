@@ -29,10 +29,17 @@ func FuzzScan(f *testing.F) {
 		"<xml><A><![CDATA[" + strings.Repeat("0", 32), "<xml><A><![CDATA[" + strings.Repeat("0", 8), "<xml><A><![CDATA[" + strings.Repeat("0", 33) + "]]",
 		head + "<Content><![CDATA[" + strings.Repeat("0123456789abcdef", 5) + "\x1f]]></Content></xml>",
 		head + "<Content><![CDATA[" + strings.Repeat("0123456789abcde]", 5) + "中]]></Content></xml>",
+		`{"FromUserName":"a","CreateTime":1}`, `{"FromUserName":"\ud800","CreateTime":"1","Ticket":{"a":[1]}}`, "\ufeff" + head + "</xml>",
 	} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, message []byte) {
+		if ev, err := Parse(message); err != nil {
+			require.ErrorIs(t, err, ErrMalformed)
+		} else {
+			require.NotEmpty(t, ev.FromUserName)
+			require.NotEmpty(t, ev.ID())
+		}
 		var fast, slow fields
 		if !scanFast(message, &fast) {
 			return

@@ -204,7 +204,7 @@ func (v *Verifier) verify(q *query, by param, sealed []byte, now time.Time) ([]*
 			return pairs[i:], v.fresh(q[timestamp], now)
 		}
 	}
-	return nil, refuse(ErrBadSignature, "%s is not of this message and Token", paramNames[by])
+	return nil, refuse(ErrBadSignature, "%s was made with another Token or for another request", paramNames[by])
 }
 
 func (v *Verifier) fresh(stamp string, now time.Time) error {

@@ -1,0 +1,121 @@
+package events_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/wechatqr/wechatqr"
+	"github.com/wechatqr/wechatqr/events"
+	"github.com/wechatqr/wechatqr/wechatqrtest"
+)
+
+// A callback for whoever scans one of the account's codes.
+func ExampleNewHandler() {
+	handler, err := events.NewHandler(events.Config{
+		AppID:          os.Getenv("WECHAT_APP_ID"),
+		Token:          os.Getenv("WECHAT_TOKEN"),
+		EncodingAESKey: os.Getenv("WECHAT_AES_KEY"), // empty in plaintext mode
+	}, func(ctx context.Context, ev *wechatqr.Event) (events.Reply, error) {
+		scan, ok := ev.Scan()
+		if !ok {
+			return nil, nil
+		}
+		return events.Text("Welcome! You scanned " + scan.Scene), nil
+	})
+	if err != nil {
+		log.Print(err) // it says which setting is wrong
+		return
+	}
+	http.Handle("/wechat", handler)
+}
+
+// Which function handles what: the longest prefix of the scene, then the type
+// of the event, then the default.
+func ExampleMux() {
+	reply := func(text string) events.HandlerFunc {
+		return func(context.Context, *wechatqr.Event) (events.Reply, error) { return events.Text(text), nil }
+	}
+	var mux events.Mux
+	mux.HandleScene("shop-", reply("Welcome to our shops!"))
+	mux.HandleScene("shop-7/", reply("Welcome to shop 7!"))
+	mux.HandleEvent(wechatqr.EventSubscribe, reply("Thank you for following!"))
+	mux.HandleDefault(reply("Please scan a code."))
+
+	cfg := events.Config{Token: "token"}
+	handler, err := events.NewHandler(cfg, mux.Serve)
+	if err != nil {
+		log.Fatal(err)
+	}
+	now := time.Now()
+	for _, ev := range []wechatqr.Event{
+		{Event: wechatqr.EventScan, EventKey: "shop-7/door", CreateTime: now},
+		{Event: wechatqr.EventSubscribe, EventKey: "qrscene_shop-8", CreateTime: now},
+		{Event: wechatqr.EventSubscribe, CreateTime: now},
+		{MsgType: "text", Content: "hello", MsgID: "1", CreateTime: now},
+	} {
+		r := wechatqrtest.NewRequest(cfg, ev)
+		answer := handler.Handle(r.Context(), events.Request{Method: r.Method, RawQuery: r.URL.RawQuery, Body: read(r)})
+		reply, err := wechatqrtest.ParseReply(cfg, answer.Body)
+		fmt.Println(reply.Text(), err)
+	}
+	// Output:
+	// Welcome to shop 7! <nil>
+	// Welcome to our shops! <nil>
+	// Thank you for following! <nil>
+	// Please scan a code. <nil>
+}
+
+// A server that is not built on net/http.
+func ExampleHandler_Handle() {
+	handler, err := events.NewHandler(events.Config{Token: "token"}, new(events.Mux).Serve)
+	if err != nil {
+		log.Fatal(err)
+	}
+	var method, query string // from the server's own request
+	var body []byte
+	answer := handler.Handle(context.Background(), events.Request{Method: method, RawQuery: query, Body: body})
+	fmt.Println(answer.Status, answer.ContentType) // and answer.Body
+	// Output: 405 text/plain; charset=utf-8
+}
+
+// Changing Token and EncodingAESKey in the console without losing a push: first
+// deploy this, then change them there, and later take the old ones out.
+func ExampleConfig_previous() {
+	_, err := events.NewVerifier(events.Config{
+		AppID: "wx2c2769f8efd9abc2",
+		Token: "newtoken", EncodingAESKey: "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG",
+		Previous: []events.Keys{{Token: "oldtoken", EncodingAESKey: "0123456789ABCDEFGabcdefghijklmnopqrstuvwxyz"}},
+	})
+	fmt.Println(err)
+	// Output: <nil>
+}
+
+// What goes wrong is told with a hint, to a logger or a metric of yours.
+func ExampleWithHook() {
+	handler, err := events.NewHandler(events.Config{Token: "token"}, new(events.Mux).Serve,
+		events.WithHook(func(_ context.Context, p events.Problem) {
+			fmt.Println(p.Status, p.Err)
+			fmt.Println(p.Hint)
+		}))
+	if err != nil {
+		log.Fatal(err)
+	}
+	r := wechatqrtest.NewRequest(events.Config{Token: "another"}, wechatqr.Event{Event: wechatqr.EventScan})
+	handler.Handle(r.Context(), events.Request{Method: r.Method, RawQuery: r.URL.RawQuery, Body: read(r)})
+	// Output:
+	// 403 wechatqr: push: the signature is wrong: signature was made with another Token or for another request
+	// compare Token with the console, letter by letter; after changing it there, keep the old one in Previous
+}
+
+func read(r *http.Request) []byte {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		log.Fatal(err)
+	}
+	return body
+}
