@@ -33,9 +33,10 @@ type app struct {
 
 // notice tells what came of an action, in the language of who reads it.
 type notice struct {
-	id   int
-	text phrase
-	bad  bool
+	id    int
+	text  phrase
+	bad   bool
+	place string // id of the part of the page to see it in
 }
 
 // checkResult is what the latest check of the callback found.
@@ -240,7 +241,7 @@ func (a *app) act(w http.ResponseWriter, r *http.Request) {
 	var id int
 	a.notify(func() {
 		id = a.last.id + 1
-		a.last = notice{id, out.text, out.bad}
+		a.last = notice{id, out.text, out.bad, out.place}
 	})
 	http.Redirect(w, r, "/?n="+strconv.Itoa(id)+"#"+out.place, http.StatusSeeOther)
 }
@@ -284,6 +285,9 @@ func (a *app) deliver(out *outcome, wait bool, gone <-chan struct{}) *wechatqrte
 				out.text = say("%s", plain(err))
 				return nil
 			}
+		}
+		if text := got.push.Shown(); text != "" && !out.bad {
+			out.text = say("%s The user reads: %s", out.text, text)
 		}
 		return &got.push
 	case <-limit:

@@ -48,7 +48,7 @@ func newPages() (pages, error) {
 		tmpl, err := template.New("page.html").Funcs(template.FuncMap{
 			"t":     func(text string, args ...any) string { return translate(lang, text, args...) },
 			"say":   func(p phrase) string { return p.in(lang) },
-			"clock": clockText,
+			"clock": func(t time.Time) string { return clockText(t, time.Now()) },
 			"stamp": func(t time.Time) string { return t.Format(time.RFC3339) },
 			"took":  tookText,
 			"left":  func(d time.Duration) string { return leftText(lang, d) },
@@ -62,7 +62,14 @@ func newPages() (pages, error) {
 	return ps, nil
 }
 
-func clockText(t time.Time) string { return t.Local().Format("15:04:05") }
+// clockText is a time of today, or with its date.
+func clockText(t, now time.Time) string {
+	t, now = t.Local(), now.Local()
+	if t.YearDay() == now.YearDay() && t.Year() == now.Year() {
+		return t.Format("15:04:05")
+	}
+	return t.Format("2006-01-02 15:04:05")
+}
 
 // tookText is a latency.
 func tookText(d time.Duration) string {
@@ -124,9 +131,9 @@ type view struct {
 }
 
 type noticeView struct {
-	ID   int
-	Text phrase
-	Bad  bool
+	Text  phrase
+	Bad   bool
+	Place string // where on the page to see it
 }
 
 type checkView struct {
@@ -247,7 +254,7 @@ func (a *app) show(w http.ResponseWriter, r *http.Request) {
 	v := a.view(lang)
 	a.mu.Lock()
 	if r.URL.Query().Get("n") == strconv.Itoa(a.last.id) && a.last.id > 0 {
-		v.Notice = &noticeView{a.last.id, a.last.text, a.last.bad}
+		v.Notice = &noticeView{a.last.text, a.last.bad, a.last.place}
 	}
 	a.mu.Unlock()
 	var b bytes.Buffer

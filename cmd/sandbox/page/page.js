@@ -56,8 +56,23 @@
     const main = doc.getElementById("main");
     if (!main) return;
     morph(byId("main"), main);
-    if (withNotice) byId("notice").replaceChildren(...doc.getElementById("notice").childNodes);
+    if (withNotice) notify(...doc.getElementById("notice").childNodes);
     dress();
+  }
+
+  // notify shows what came of an action. Good news leaves by itself.
+  let leaving = 0;
+
+  function notify(...nodes) {
+    const notice = byId("notice");
+    notice.replaceChildren(...nodes);
+    for (const button of notice.querySelectorAll("[data-close]")) button.hidden = false;
+    clearTimeout(leaving);
+    if (notice.querySelector(".bad")) return;
+    leaving = setTimeout(function leave() {
+      if (notice.matches(":hover, :focus-within")) leaving = setTimeout(leave, 2000);
+      else notice.replaceChildren();
+    }, 8000);
   }
 
   // dress does what the server cannot.
@@ -153,16 +168,17 @@
       draw(text, true);
       if (form.hasAttribute("data-clear") && !document.querySelector("#notice .bad")) form.reset();
     } catch (err) {
-      const p = document.createElement("p");
-      p.className = "notice bad";
-      p.textContent = err.message || byId("live").dataset.down;
-      byId("notice").replaceChildren(p);
+      const box = document.createElement("div");
+      box.className = "notice bad";
+      box.append(err instanceof TypeError ? byId("live").dataset.down : err.message); // fetch's TypeError: nobody answers
+      notify(box);
     } finally {
       button?.removeAttribute("aria-busy");
     }
   });
 
   document.addEventListener("click", async (event) => {
+    if (event.target.closest("[data-close]")) byId("notice").replaceChildren();
     const button = event.target.closest("[data-copy]");
     if (!button) return;
     const label = button.textContent;
@@ -175,7 +191,9 @@
     }
   });
 
+  html.classList.add("scripted");
   dress();
+  notify(...byId("notice").childNodes);
   setInterval(tick, 1000);
   const events = new EventSource("/_sandbox/events");
   events.addEventListener("change", refresh);

@@ -1,0 +1,190 @@
+package e2e_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatqr/wechatqr"
+	"github.com/wechatqr/wechatqr/events"
+)
+
+// What the sandbox and the backend agree on.
+const (
+	appID     = "wx7c1f0e5a9b2d4836"
+	appSecret = "4f6c9a1be27d83051f6c9a1be27d8305"
+	token     = "sandboxtoken"
+	aesKey    = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"
+)
+
+// need skips a test that lacks a program, or fails it in CI.
+func need(t *testing.T, program string) string {
+	t.Helper()
+	path, err := exec.LookPath(program)
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatalf("CI is set and %s is not installed: %v", program, err)
+		}
+		t.Skipf("%s is not installed: %v", program, err)
+	}
+	return path
+}
+
+// buildSandbox builds the program once for all tests.
+var buildSandbox = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "sandbox")
+	if err != nil {
+		return "", err
+	}
+	bin := filepath.Join(dir, "sandbox")
+	cmd := exec.Command("go", "build", "-o", bin, "./cmd/sandbox")
+	cmd.Dir = ".." // its own module
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	return bin, nil
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	stopBrowser()
+	if bin, err := buildSandbox(); err == nil {
+		_ = os.RemoveAll(filepath.Dir(bin))
+	}
+	os.Exit(code)
+}
+
+// sandbox is the program, running.
+type sandbox struct {
+	url    string
+	cmd    *exec.Cmd
+	stderr *bytes.Buffer
+	exited chan error
+}
+
+func startSandbox(t *testing.T, args ...string) *sandbox {
+	t.Helper()
+	bin, err := buildSandbox()
+	require.NoError(t, err)
+	s := &sandbox{stderr: &bytes.Buffer{}, exited: make(chan error, 1)}
+	s.cmd = exec.Command(bin, append([]string{"-addr", "127.0.0.1:0", "-appid", appID, "-secret", appSecret, "-token", token}, args...)...)
+	s.cmd.Env = append(os.Environ(), "WECHAT_SANDBOX_AESKEY="+aesKey)
+	s.cmd.Stderr = s.stderr
+	stdout, err := s.cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, s.cmd.Start())
+	lines := bufio.NewScanner(stdout)
+	address := regexp.MustCompile(`base URL +(http://\S+)`)
+	for s.url == "" && lines.Scan() {
+		if m := address.FindStringSubmatch(lines.Text()); m != nil {
+			s.url = m[1]
+		}
+	}
+	go func() {
+		for lines.Scan() {
+		}
+		s.exited <- s.cmd.Wait()
+	}()
+	t.Cleanup(func() { s.stop(t) })
+	require.NotEmpty(t, s.url, "the sandbox prints its address; stderr: %s", s.stderr)
+	return s
+}
+
+// stop ends the program as a container's end does.
+func (s *sandbox) stop(t *testing.T) {
+	t.Helper()
+	if s.cmd.ProcessState != nil || s.exited == nil {
+		return
+	}
+	_ = s.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case err := <-s.exited:
+		assert.NoError(t, err, "it ends cleanly: %s", s.stderr)
+	case <-time.After(20 * time.Second):
+		_ = s.cmd.Process.Kill()
+		t.Errorf("it does not end at SIGTERM: %s", s.stderr)
+	}
+	s.exited = nil
+}
+
+func (s *sandbox) client(t *testing.T) *wechatqr.Client {
+	t.Helper()
+	c, err := wechatqr.New(wechatqr.Credentials{AppID: appID, AppSecret: appSecret},
+		wechatqr.WithEndpoint(wechatqr.Endpoint{API: []string{s.url}, Image: s.url}))
+	require.NoError(t, err)
+	return c
+}
+
+// backend is what a user of the sandbox develops: the handler of this library
+// that can be broken in ways that backends are.
+type backend struct {
+	*httptest.Server
+	mu     sync.Mutex
+	broken http.Handler // answers in its place
+	scans  []wechatqr.Scan
+}
+
+func startBackend(t *testing.T) *backend {
+	t.Helper()
+	b := &backend{}
+	h, err := events.NewHandler(events.Config{AppID: appID, Token: token, EncodingAESKey: aesKey}, b.handle)
+	require.NoError(t, err)
+	b.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b.mu.Lock()
+		broken := b.broken
+		b.mu.Unlock()
+		if broken != nil {
+			broken.ServeHTTP(w, r)
+			return
+		}
+		h.ServeHTTP(w, r)
+	}))
+	t.Cleanup(func() {
+		b.Close()
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		assert.NoError(t, h.Shutdown(ctx))
+	})
+	return b
+}
+
+func (b *backend) handle(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
+	if scan, ok := ev.Scan(); ok {
+		b.mu.Lock()
+		b.scans = append(b.scans, scan)
+		b.mu.Unlock()
+		table := strings.TrimPrefix(scan.Scene, "table-")
+		if scan.NewFollower {
+			return events.Text("Welcome! You are at table " + table + ". The menu is one tap away."), nil
+		}
+		return events.Text("Good to see you again at table " + table + "."), nil
+	}
+	if ev.MsgType == "text" {
+		return events.Text("Somebody will be with you in a minute."), nil
+	}
+	return nil, nil
+}
+
+func (b *backend) breakWith(h http.HandlerFunc) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.broken = nil
+	if h != nil {
+		b.broken = h
+	}
+}
