@@ -15,15 +15,15 @@ import (
 
 // config is what the flags and the environment say.
 type config struct {
-	addr      string
-	origin    string // as given; see settle
-	appID     string
-	appSecret string
-	callback  wechatqrtest.Callback
-	state     string
-	deadline  time.Duration
-	lenient   bool
-	denied    bool // the account is an unverified one
+	addr       string
+	origin     string // as given; see settle
+	appID      string
+	appSecret  string
+	callback   wechatqrtest.Callback
+	state      string
+	deadline   time.Duration
+	lenient    bool
+	unverified bool
 }
 
 const envPrefix = "WECHAT_SANDBOX_"
@@ -37,7 +37,7 @@ func parseConfig(args []string, getenv func(string) string, stderr io.Writer) (c
 	var c config
 	var mode string
 	fs := flag.NewFlagSet("sandbox", flag.ContinueOnError)
-	fs.SetOutput(stderr)
+	fs.SetOutput(io.Discard) // the error says it all
 	fs.StringVar(&c.addr, "addr", "127.0.0.1:8900", "`host:port` to listen on; port 0 takes a free one")
 	fs.StringVar(&c.origin, "origin", "", "`URL` by which browsers and backends reach the sandbox, if it is not http://addr")
 	fs.StringVar(&c.appID, "appid", "", "the account's `AppID`; default: random")
@@ -49,14 +49,19 @@ func parseConfig(args []string, getenv func(string) string, stderr io.Writer) (c
 	fs.DurationVar(&c.deadline, "deadline", 5*time.Second, "how `long` the backend may take for an answer, as 5s; more, to step through it in a debugger")
 	fs.StringVar(&c.state, "state", "", "`file` that keeps codes, people, keys and pushes over restarts; it holds the secrets")
 	fs.BoolVar(&c.lenient, "lenient", false, "take scenes out of range, as WeChat was seen to do, instead of refusing them")
-	fs.BoolVar(&c.denied, "unverified", false, "be an account that is not verified: making codes answers 48001")
-	fs.Usage = func() {
+	fs.BoolVar(&c.unverified, "unverified", false, "be an account that is not verified: making codes answers 48001")
+	fs.Usage = func() {}
+	help := func() {
+		fs.SetOutput(stderr)
 		_, _ = fmt.Fprint(stderr, "sandbox is a WeChat account to develop against: the API, the picture host and the pushes,\nwith a page to scan codes by hand. Nothing reaches Tencent.\n\nusage: sandbox [flags]\n\n")
 		fs.PrintDefaults()
 		_, _ = fmt.Fprintf(stderr, "\nEach flag is also an environment variable, %s for -addr and so on; a flag comes first.\n", envName("addr"))
 	}
-	if err := fs.Parse(args); err != nil {
+	if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
+		help()
 		return config{}, err
+	} else if err != nil {
+		return config{}, fmt.Errorf("sandbox: %w: see -h", err)
 	}
 	if fs.NArg() > 0 {
 		return config{}, fmt.Errorf("sandbox: %q is no flag: see -h", fs.Arg(0))

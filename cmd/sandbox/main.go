@@ -121,7 +121,7 @@ func (c *config) account(logger *log.Logger) (*wechatqrtest.Server, *store, erro
 	if c.lenient {
 		opts = append(opts, wechatqrtest.WithLenient())
 	}
-	if c.denied {
+	if c.unverified {
 		opts = append(opts, wechatqrtest.WithUnverified())
 	}
 	wx := wechatqrtest.NewServer(opts...)

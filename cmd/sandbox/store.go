@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,11 +14,12 @@ import (
 	"github.com/wechatqr/wechatqr/wechatqrtest"
 )
 
-// store keeps the state in a file.
+// store keeps the state in a file. One goroutine at a time may use it.
 type store struct {
 	path string
 	wx   *wechatqrtest.Server
 	log  *log.Logger
+	last []byte // as the file has it
 }
 
 // load restores what the file holds; a file that is not there yet is fine.
@@ -59,7 +61,10 @@ func (s *store) keep(ctx context.Context, pause time.Duration) {
 func (s *store) save() error {
 	data, err := s.wx.Snapshot()
 	if err != nil {
-		return err
+		return fmt.Errorf("sandbox: -state: %w", err)
+	}
+	if bytes.Equal(data, s.last) {
+		return nil // calls and faults are not kept
 	}
 	f, err := os.CreateTemp(filepath.Dir(s.path), filepath.Base(s.path)+".*.tmp") // readable by its owner alone
 	if err != nil {
@@ -76,5 +81,6 @@ func (s *store) save() error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("sandbox: -state: %w", err), os.Remove(f.Name()))
 	}
+	s.last = data
 	return nil
 }

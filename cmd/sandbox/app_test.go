@@ -1,0 +1,281 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatqr/wechatqr"
+	"github.com/wechatqr/wechatqr/events"
+	"github.com/wechatqr/wechatqr/wechatqrtest"
+)
+
+// result is what a program gets for an action.
+type result struct {
+	OK      bool
+	Message string
+	Shown   string
+	Push    *wechatqrtest.Push
+}
+
+func do(t *testing.T, h http.Handler, action string, form ...string) result {
+	t.Helper()
+	values := url.Values{}
+	for i := 0; i < len(form); i += 2 {
+		values.Set(form[i], form[i+1])
+	}
+	r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1/_sandbox/"+action, strings.NewReader(values.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Accept", "application/json")
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	var out result
+	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &out), "%d %s", w.Code, w.Body)
+	assert.Equal(t, out.OK, w.Code == http.StatusOK)
+	return out
+}
+
+// serveBackend has the account push to a backend that answers scans.
+func serveBackend(t *testing.T, a *app) {
+	t.Helper()
+	h, err := events.NewHandler(a.wx.CallbackConfig(), func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
+		if scan, ok := ev.Scan(); ok {
+			return events.Text(fmt.Sprintf("%s %v", scan.Scene, scan.NewFollower)), nil
+		}
+		return nil, nil
+	})
+	require.NoError(t, err)
+	a.wx.ServeCallback(h)
+}
+
+func TestActions(t *testing.T) {
+	t.Parallel()
+	a, h := newTestApp(t)
+	serveBackend(t, a)
+
+	require.True(t, do(t, h, "create", "scene", "shop-42", "kind", "text", "ttl", "10m").OK)
+	require.True(t, do(t, h, "create", "scene", "7", "kind", "number").OK)
+	codes := a.wx.Codes()
+	require.Len(t, codes, 2)
+	assert.Equal(t, "shop-42", codes[0].Scene())
+	assert.Equal(t, uint32(7), codes[1].SceneID)
+	assert.True(t, codes[1].Permanent())
+
+	got := do(t, h, "scan", "scene", "shop-42")
+	require.NotNil(t, got.Push)
+	assert.True(t, got.OK)
+	assert.Equal(t, "shop-42 true", got.Shown)
+	assert.Equal(t, "Lin scanned shop-42 and follows now. The user reads: shop-42 true", got.Message)
+	lin := got.Push.Event.FromUserName
+	got = do(t, h, "scan", "ticket", codes[1].Ticket, "openid", lin)
+	assert.Equal(t, "7 false", got.Shown)
+	assert.Equal(t, "Lin scanned 7. The user reads: 7 false", got.Message)
+
+	got = do(t, h, "text", "openid", lin, "content", " hello ")
+	assert.Equal(t, "hello", got.Push.Event.Content)
+	first := got.Push
+	got = do(t, h, "again", "id", fmt.Sprint(first.ID))
+	assert.Equal(t, first.Event.ID(), got.Push.Event.ID(), "the same push")
+	assert.NotEqual(t, first.ID, got.Push.ID)
+
+	require.True(t, do(t, h, "unfollow", "openid", lin).OK)
+	u, _ := a.wx.User(lin)
+	assert.False(t, u.Follows)
+	got = do(t, h, "follow", "openid", lin)
+	assert.Equal(t, wechatqr.EventSubscribe, got.Push.Event.Event)
+	assert.Empty(t, got.Push.Event.EventKey)
+
+	require.True(t, do(t, h, "person", "follows", "1", "openid", "oTheirs").OK)
+	require.True(t, do(t, h, "person").OK)
+	users := a.wx.Users()
+	require.Len(t, users, 3)
+	assert.Equal(t, "oTheirs", users[1].OpenID)
+	assert.True(t, users[1].Follows)
+	assert.False(t, users[2].Follows)
+
+	require.True(t, do(t, h, "check").OK)
+	require.True(t, do(t, h, "fault", "what", "busy", "path", "/cgi-bin/token", "times", "3").OK)
+	assert.Equal(t, []wechatqrtest.Fault{{Path: "/cgi-bin/token", Times: 3, Code: -1}}, a.wx.Faults())
+	require.True(t, do(t, h, "clear").OK)
+	assert.Empty(t, a.wx.Faults())
+
+	require.True(t, do(t, h, "quota", "path", "/cgi-bin/qrcode/create", "do", "use").OK)
+	got = do(t, h, "create", "scene", "x", "ttl", "1h")
+	assert.False(t, got.OK)
+	assert.Contains(t, got.Message, "45009")
+	require.True(t, do(t, h, "quota", "path", "/cgi-bin/qrcode/create", "do", "reset").OK)
+	require.True(t, do(t, h, "revoke").OK)
+	require.True(t, do(t, h, "create", "scene", "x", "ttl", "1h").OK, "the page renews its token")
+
+	require.True(t, do(t, h, "clock", "by", "24h").OK)
+	assert.Equal(t, 24*time.Hour, a.ahead())
+	got = do(t, h, "scan", "scene", "shop-42", "openid", lin)
+	assert.False(t, got.OK)
+	assert.Contains(t, got.Message, "expired")
+	require.True(t, do(t, h, "clock", "by", "reset").OK)
+	assert.Zero(t, a.ahead())
+}
+
+func TestActionsRefuse(t *testing.T) {
+	t.Parallel()
+	a, h := newTestApp(t)
+	stranger := a.wx.PutUser(wechatqrtest.User{}).OpenID
+	for _, tc := range []struct {
+		action string
+		form   []string
+		want   string
+	}{
+		{"create", []string{"scene", "", "kind", "text"}, "not made"},
+		{"create", []string{"scene", strings.Repeat("x", 65), "kind", "text"}, "not made"},
+		{"create", []string{"scene", "x", "kind", "number"}, "from 1 to 4294967295"},
+		{"create", []string{"scene", "4294967296", "kind", "number"}, "from 1 to 4294967295"},
+		{"create", []string{"scene", "100001", "kind", "number"}, "not made"},
+		{"create", []string{"scene", "x", "ttl", "a while"}, "no length of time"},
+		{"create", []string{"scene", "x", "ttl", "721h"}, "not made"},
+		{"scan", []string{"ticket", "unknown"}, "no such code"},
+		{"scan", []string{"scene", "unknown"}, "no such code"},
+		{"text", []string{"openid", stranger, "content", "x"}, "does not follow"},
+		{"text", []string{"openid", "unknown", "content", "x"}, "no such person"},
+		{"unfollow", []string{"openid", stranger}, "does not follow"},
+		{"follow", []string{"openid", "unknown"}, "no such person"},
+		{"follow", nil, "no such person"},
+		{"person", []string{"openid", stranger}, "there already"},
+		{"again", []string{"id", "1"}, "no such push"},
+		{"check", nil, "callback URL first"},
+		{"callback", []string{"token", "x"}, "Not saved: Token must be"},
+		{"callback", []string{"url", "localhost:3000"}, "Not saved"},
+		{"callback", []string{"mode", "aes"}, "Not saved"},
+		{"quota", []string{"path", "/cgi-bin/unknown"}, "no such quota"},
+		{"fault", []string{"what", "unknown", "times", "1"}, "no such fault"},
+		{"fault", []string{"what", "busy", "times", "-1"}, "no number of calls"},
+		{"fault", []string{"what", "busy"}, "no number of calls"},
+		{"clock", []string{"by", "tomorrow"}, "no length of time"},
+		{"clock", []string{"by", "90000h"}, "ten years"},
+		{"clock", []string{"by", "-90000h"}, "ten years"},
+		{"clock", []string{"by", "2562047h"}, "ten years"},
+	} {
+		got := do(t, h, tc.action, tc.form...)
+		assert.False(t, got.OK, "%s %v", tc.action, tc.form)
+		assert.Contains(t, got.Message, tc.want, "%s %v", tc.action, tc.form)
+	}
+
+	require.True(t, do(t, h, "create", "scene", "x", "ttl", "1h").OK)
+	got := do(t, h, "scan", "scene", "x")
+	assert.False(t, got.OK)
+	assert.Contains(t, got.Message, "nothing was pushed")
+
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "http://127.0.0.1/_sandbox/unknown", nil))
+	assert.Equal(t, http.StatusNotFound, w.Code)
+	r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1/_sandbox/text", strings.NewReader("content="+strings.Repeat("x", maxForm)))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	w = httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	assert.Equal(t, http.StatusBadRequest, w.Code)
+}
+
+func TestEveryFaultCanBeArmedAndIsNamed(t *testing.T) {
+	t.Parallel()
+	a, h := newTestApp(t)
+	for _, k := range faultKinds {
+		require.True(t, do(t, h, "fault", "what", k.Key, "times", "0").OK, k.Key)
+	}
+	faults := a.wx.Faults()
+	require.Len(t, faults, len(faultKinds))
+	for i, f := range faults {
+		assert.Equal(t, faultKinds[i].label, labelOf(f))
+	}
+	assert.Equal(t, "Another fault", labelOf(wechatqrtest.Fault{Code: 1}))
+}
+
+func TestEveryProblemHasAdvice(t *testing.T) {
+	t.Parallel()
+	other := adviceOn("something new")
+	for _, p := range []wechatqrtest.Problem{
+		wechatqrtest.Unreachable, wechatqrtest.TooSlow, wechatqrtest.Redirected, wechatqrtest.WrongStatus, wechatqrtest.Quoted,
+		wechatqrtest.WrongEcho, wechatqrtest.NotXML, wechatqrtest.WrongReply, wechatqrtest.NotEncrypted, wechatqrtest.NotOpened,
+	} {
+		assert.NotEqual(t, other.What.Text, adviceOn(p).What.Text, p)
+		assert.NotEmpty(t, adviceOn(p).Todo.Text, p)
+	}
+}
+
+func TestTheStreamTellsOfEachChange(t *testing.T) {
+	t.Parallel()
+	a, h := newTestApp(t)
+	srv := httptest.NewServer(h)
+	t.Cleanup(srv.Close)
+	resp, err := http.Get(srv.URL + "/_sandbox/events")
+	require.NoError(t, err)
+	defer func() { _ = resp.Body.Close() }()
+	assert.Equal(t, "text/event-stream", resp.Header.Get("Content-Type"))
+	next := func() string {
+		var text strings.Builder
+		b := make([]byte, 1)
+		for !strings.HasSuffix(text.String(), "\n\n") {
+			_, err := io.ReadFull(resp.Body, b)
+			require.NoError(t, err)
+			text.Write(b)
+		}
+		return text.String()
+	}
+	assert.Contains(t, next(), "event: change\ndata:\n")
+	a.wx.PutUser(wechatqrtest.User{})
+	assert.Equal(t, "event: change\ndata:\n\n", next())
+	a.notify(func() {}) // one of the page's own
+	assert.Equal(t, "event: change\ndata:\n\n", next())
+}
+
+func TestThePageHidesSecretsOfCallsAndEscapes(t *testing.T) {
+	t.Parallel()
+	a, h := newTestApp(t)
+	require.True(t, do(t, h, "create", "scene", `<b>"x"</b>`, "ttl", "1h").OK)
+	r := httptest.NewRequest(http.MethodGet, "http://127.0.0.1/", nil)
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	page := w.Body.String()
+	assert.Contains(t, page, `&lt;b&gt;&#34;x&#34;&lt;/b&gt;`)
+	assert.NotContains(t, page, `<b>"x"</b>`)
+	_, calls, _ := strings.Cut(page, `<section id="calls"`)
+	assert.Contains(t, calls, "/cgi-bin/stable_token")
+	assert.NotContains(t, calls, a.wx.Credentials().AppSecret)
+	assert.NotContains(t, calls, "97_", "no token")
+	assert.Contains(t, calls, "[redacted]")
+}
+
+func TestStateForPrograms(t *testing.T) {
+	t.Parallel()
+	_, h := newTestApp(t)
+	require.True(t, do(t, h, "create", "scene", "shop-42", "ttl", "1h").OK)
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "http://127.0.0.1/_sandbox/state", nil))
+	var got struct {
+		Codes []wechatqrtest.Code
+		Calls []wechatqrtest.Call
+	}
+	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &got))
+	require.Len(t, got.Codes, 1)
+	assert.Equal(t, "shop-42", got.Codes[0].SceneStr)
+	assert.Len(t, got.Calls, 2)
+}
+
+func TestPicture(t *testing.T) {
+	t.Parallel()
+	a, h := newTestApp(t)
+	require.True(t, do(t, h, "create", "scene", "shop-42", "ttl", "1h").OK)
+	for ticket, want := range map[string]int{a.wx.Codes()[0].Ticket: http.StatusOK, "unknown": http.StatusNotFound} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "http://127.0.0.1/_sandbox/picture?ticket="+ticket, nil))
+		assert.Equal(t, want, w.Code)
+	}
+}

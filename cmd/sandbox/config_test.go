@@ -1,0 +1,93 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"io"
+	"net"
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatqr/wechatqr/wechatqrtest"
+)
+
+func noEnv(string) string { return "" }
+
+func env(pairs map[string]string) func(string) string {
+	return func(name string) string { return pairs[name] }
+}
+
+func TestParseConfig(t *testing.T) {
+	t.Parallel()
+	c, err := parseConfig(nil, noEnv, io.Discard)
+	require.NoError(t, err)
+	assert.Equal(t, config{addr: "127.0.0.1:8900", deadline: 5 * time.Second}, c)
+
+	c, err = parseConfig([]string{"-addr", ":80", "-origin", "http://wechat.test/", "-mode", "plain", "-unverified", "-deadline", "1m"}, env(map[string]string{
+		"WECHAT_SANDBOX_ADDR":     "ignored",
+		"WECHAT_SANDBOX_APPID":    "wx1",
+		"WECHAT_SANDBOX_SECRET":   "s",
+		"WECHAT_SANDBOX_CALLBACK": "http://b/",
+		"WECHAT_SANDBOX_TOKEN":    "tok",
+		"WECHAT_SANDBOX_AESKEY":   "key",
+		"WECHAT_SANDBOX_STATE":    "f.json",
+		"WECHAT_SANDBOX_LENIENT":  "1",
+	}), io.Discard)
+	require.NoError(t, err)
+	assert.Equal(t, config{
+		addr: ":80", origin: "http://wechat.test", appID: "wx1", appSecret: "s", state: "f.json", deadline: time.Minute, lenient: true, unverified: true,
+		callback: wechatqrtest.Callback{URL: "http://b/", Token: "tok", EncodingAESKey: "key", Mode: wechatqrtest.Plain},
+	}, c)
+}
+
+func TestParseConfigRefuses(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		args []string
+		env  map[string]string
+		want string
+	}{
+		"an unknown flag":   {[]string{"-port", "80"}, nil, "-port: see -h"},
+		"an argument":       {[]string{"8080"}, nil, `"8080" is no flag`},
+		"an address":        {[]string{"-addr", "8080"}, nil, "use host:port"},
+		"a mode":            {[]string{"-mode", "aes"}, nil, "use plain, compatible or safe"},
+		"a mode of env":     {nil, map[string]string{"WECHAT_SANDBOX_MODE": "aes"}, "use plain, compatible or safe"},
+		"a deadline":        {[]string{"-deadline", "0s"}, nil, "more than 0"},
+		"a deadline of env": {nil, map[string]string{"WECHAT_SANDBOX_DEADLINE": "5"}, "WECHAT_SANDBOX_DEADLINE"},
+		"no scheme":         {[]string{"-origin", "wechat.test:8900"}, nil, "-origin"},
+		"a path":            {[]string{"-origin", "http://wechat.test/cgi-bin"}, nil, "-origin"},
+		"a password":        {[]string{"-origin", "http://a:b@wechat.test"}, nil, "-origin"},
+	} {
+		_, err := parseConfig(tc.args, env(tc.env), io.Discard)
+		assert.ErrorContains(t, err, tc.want, name)
+	}
+}
+
+func TestHelpNamesEveryFlagAndTheEnvironment(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	_, err := parseConfig([]string{"-h"}, noEnv, &out)
+	require.ErrorIs(t, err, flag.ErrHelp)
+	flags := regexp.MustCompile(`(?m)^  -([a-z]+)`).FindAllString(out.String(), -1)
+	assert.Len(t, flags, 12)
+	assert.Contains(t, out.String(), "WECHAT_SANDBOX_ADDR for -addr")
+}
+
+func TestOriginOf(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]string{
+		"127.0.0.1:8900": "http://127.0.0.1:8900",
+		"0.0.0.0:8900":   "http://127.0.0.1:8900",
+		"[::]:8900":      "http://127.0.0.1:8900",
+		"[::1]:8900":     "http://[::1]:8900",
+		"10.0.0.7:80":    "http://10.0.0.7:80",
+	} {
+		a, err := net.ResolveTCPAddr("tcp", address)
+		require.NoError(t, err)
+		assert.Equal(t, want, originOf(a))
+	}
+}

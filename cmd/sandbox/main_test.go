@@ -1,0 +1,195 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatqr/wechatqr"
+	"github.com/wechatqr/wechatqr/wechatqrtest"
+)
+
+// printed is what a program writes while it runs.
+type printed struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (p *printed) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.b.Write(b)
+}
+
+func (p *printed) String() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.b.String()
+}
+
+// start runs the program until the function it returns is called.
+func start(t *testing.T, args ...string) (base, greeting string, stop func() error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var out printed
+	done := make(chan error, 1)
+	go func() { done <- run(ctx, append([]string{"-addr", "127.0.0.1:0"}, args...), noEnv, &out, io.Discard) }()
+	address := regexp.MustCompile(`base URL +(\S+)`)
+	require.Eventually(t, func() bool { return address.MatchString(out.String()) }, 20*time.Second, 5*time.Millisecond)
+	return address.FindStringSubmatch(out.String())[1], out.String(), func() error {
+		cancel()
+		select {
+		case err := <-done:
+			return err
+		case <-time.After(20 * time.Second):
+			t.Fatal("it does not stop")
+			return nil
+		}
+	}
+}
+
+func TestRunServesAndStops(t *testing.T) {
+	t.Parallel()
+	creds := wechatqr.Credentials{AppID: "wx0123456789abcdef", AppSecret: "secret"}
+	base, greeting, stop := start(t, "-appid", creds.AppID, "-secret", creds.AppSecret, "-token", "atoken", "-mode", "compatible")
+	for _, want := range []string{creds.AppID, creds.AppSecret, "atoken", "compatible", "wx.mp.hosts.api-host=" + base} {
+		assert.Contains(t, greeting, want)
+	}
+	c, err := wechatqr.New(creds, wechatqr.WithEndpoint(wechatqr.Endpoint{API: []string{base}, Image: base}))
+	require.NoError(t, err)
+	_, err = c.CreateTicket(t.Context(), wechatqr.Temporary(wechatqr.SceneID(1), time.Hour))
+	require.NoError(t, err)
+
+	// Neither a page that listens nor a call that hangs holds it up.
+	stream, err := http.Get(base + "/_sandbox/events")
+	require.NoError(t, err)
+	defer func() { _ = stream.Body.Close() }()
+	resp, err := http.PostForm(base+"/_sandbox/fault", map[string][]string{"what": {"hang"}, "times": {"0"}})
+	require.NoError(t, err)
+	_ = resp.Body.Close()
+	hung := make(chan struct{})
+	go func() {
+		defer close(hung)
+		if resp, err := http.Get(base + "/cgi-bin/token"); err == nil {
+			_ = resp.Body.Close()
+		}
+	}()
+	require.NoError(t, stop())
+	<-hung
+}
+
+func TestStateIsKept(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "state.json")
+	base, first, stop := start(t, "-state", file)
+	resp, err := http.PostForm(base+"/_sandbox/create", map[string][]string{"scene": {"kept"}, "ttl": {"1h"}})
+	require.NoError(t, err)
+	_ = resp.Body.Close()
+	require.NoError(t, stop())
+	info, err := os.Stat(file)
+	require.NoError(t, err)
+	assert.Equal(t, os.FileMode(0o600), info.Mode().Perm(), "it holds secrets")
+
+	base, second, stop := start(t, "-state", file, "-callback", "http://127.0.0.1:3000/", "-token", "newtoken")
+	keys := regexp.MustCompile(`AppID +\S+\n +AppSecret +\S+`)
+	assert.Equal(t, keys.FindString(first), keys.FindString(second))
+	assert.Contains(t, second, "newtoken", "a flag replaces what was kept of the callback")
+	resp, err = http.Get(base + "/_sandbox/state")
+	require.NoError(t, err)
+	var got struct{ Codes []wechatqrtest.Code }
+	require.NoError(t, json.NewDecoder(resp.Body).Decode(&got))
+	_ = resp.Body.Close()
+	require.Len(t, got.Codes, 1)
+	assert.Equal(t, "kept", got.Codes[0].SceneStr)
+	require.NoError(t, stop())
+	left, err := os.ReadDir(filepath.Dir(file))
+	require.NoError(t, err)
+	assert.Len(t, left, 1, "no temporary files are left")
+
+	err = run(t.Context(), []string{"-addr", "127.0.0.1:0", "-state", file, "-appid", "wxother"}, noEnv, io.Discard, io.Discard)
+	assert.ErrorContains(t, err, "another AppID")
+}
+
+func TestRunRefuses(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	broken := filepath.Join(dir, "broken.json")
+	require.NoError(t, os.WriteFile(broken, []byte("{"), 0o600))
+	taken := httptest.NewServer(http.NotFoundHandler())
+	defer taken.Close()
+	for name, tc := range map[string]struct {
+		args []string
+		want string
+	}{
+		"a state that is none":   {[]string{"-addr", "127.0.0.1:0", "-state", broken}, "move the file away"},
+		"a state in no folder":   {[]string{"-addr", "127.0.0.1:0", "-state", filepath.Join(dir, "no", "state.json")}, "-state"},
+		"a state that is folder": {[]string{"-addr", "127.0.0.1:0", "-state", dir}, "-state"},
+		"a token":                {[]string{"-addr", "127.0.0.1:0", "-token", "no good"}, "Token must be"},
+		"a key":                  {[]string{"-addr", "127.0.0.1:0", "-aeskey", "short"}, "EncodingAESKey must be 43"},
+		"a callback":             {[]string{"-addr", "127.0.0.1:0", "-callback", "localhost:3000"}, "no http or https URL"},
+		"a port that is taken":   {[]string{"-addr", strings.TrimPrefix(taken.URL, "http://")}, "choose another address with -addr"},
+	} {
+		err := run(t.Context(), tc.args, noEnv, io.Discard, io.Discard)
+		assert.ErrorContains(t, err, tc.want, name)
+	}
+	data, err := os.ReadFile(broken)
+	require.NoError(t, err)
+	assert.Equal(t, "{", string(data), "what cannot be read is not overwritten")
+}
+
+func TestSaveLeavesTheOldFileIfItFails(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "state.json")
+	wx := wechatqrtest.Start(t)
+	s := &store{path: file, wx: wx, log: log.New(io.Discard, "", 0)}
+	require.NoError(t, s.save())
+	before, err := os.Stat(file)
+	require.NoError(t, err)
+	require.NoError(t, s.save())
+	after, err := os.Stat(file)
+	require.NoError(t, err)
+	assert.True(t, os.SameFile(before, after), "nothing changed, nothing is written")
+
+	s.path = filepath.Join(dir, "folder")
+	require.NoError(t, os.MkdirAll(filepath.Join(s.path, "full"), 0o700))
+	wx.PutUser(wechatqrtest.User{})
+	require.Error(t, s.save(), "a folder is in the way")
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	assert.Len(t, entries, 2, "the temporary file is gone")
+}
+
+func TestKeepSavesChanges(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "state.json")
+	wx := wechatqrtest.Start(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	s := &store{path: file, wx: wx, log: log.New(io.Discard, "", 0)}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.keep(ctx, time.Millisecond)
+	}()
+	wx.PutUser(wechatqrtest.User{OpenID: "oKept"})
+	require.Eventually(t, func() bool {
+		data, err := os.ReadFile(file)
+		return err == nil && strings.Contains(string(data), "oKept")
+	}, 20*time.Second, 5*time.Millisecond)
+	cancel()
+	<-done
+}
