@@ -27,7 +27,7 @@ func TestMemoryDeduper(t *testing.T) {
 			assert.Equal(t, "mine", claim())
 			time.Sleep(lease - 1)
 			assert.Equal(t, "in progress", claim())
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			assert.Equal(t, "mine", claim())
 			assert.Equal(t, "in progress", claim())
 		},
@@ -37,7 +37,7 @@ func TestMemoryDeduper(t *testing.T) {
 			assert.Equal(t, "handled", claim())
 			time.Sleep(ttl - 1)
 			assert.Equal(t, "handled", claim())
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			assert.Equal(t, "mine", claim())
 		},
 		"what was released can be claimed": func(t *testing.T, d dd, claim func() string) {

@@ -325,9 +325,7 @@ func (h *Handler) push(ctx context.Context, start time.Time, q *query, message [
 // claim waits for its turn: false says that the event was handled.
 func (h *Handler) claim(ctx context.Context, start time.Time, c *call) (mine bool, err error) {
 	for {
-		err = guard(func() (err error) {
-			ctx, cancel := context.WithTimeout(c.ctx, claimWithin)
-			defer cancel()
+		err = h.ask(c, claimWithin, func(ctx context.Context) (err error) {
 			mine, err = h.deduper.Claim(ctx, c.id, lease)
 			return err
 		})
@@ -335,8 +333,7 @@ func (h *Handler) claim(ctx context.Context, start time.Time, c *call) (mine boo
 		case err == nil:
 			return mine, nil
 		case !errors.Is(err, ErrInProgress):
-			err = refuse(ErrDeduper, "claim: %w", err)
-			h.note(ctx, c.ev, err, nil)
+			h.note(ctx, c.ev, refuse(ErrDeduper, "claim: %w", err), nil)
 			return true, nil // twice is better than not at all
 		}
 		left := waitWithin - time.Since(start)
@@ -356,18 +353,26 @@ func (h *Handler) settle(c *call, handled bool) {
 	if h.deduper == nil {
 		return
 	}
-	err := guard(func() error {
-		ctx, cancel := context.WithTimeout(c.ctx, commitWithin)
-		defer cancel()
+	err := h.ask(c, commitWithin, func(ctx context.Context) error {
 		if handled {
 			return h.deduper.Commit(ctx, c.id, handledFor)
 		}
 		return h.deduper.Release(ctx, c.id)
 	})
 	if err != nil {
-		err = refuse(ErrDeduper, "end of claim: %w", err)
-		h.note(c.ctx, c.ev, err, nil)
+		h.note(c.ctx, c.ev, refuse(ErrDeduper, "end of claim: %w", err), nil)
 	}
+}
+
+// ask puts a question to the Deduper, who may be far away.
+func (h *Handler) ask(c *call, within time.Duration, question func(context.Context) error) error {
+	ctx := c.ctx
+	if _, here := h.deduper.(*memory); !here {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, within)
+		defer cancel()
+	}
+	return guard(func() error { return question(ctx) })
 }
 
 // guard makes a panic of the user's Deduper or Reply an error.
@@ -455,8 +460,7 @@ func (h *Handler) finish(c *call) {
 	case c.err != nil:
 		h.note(c.ctx, c.ev, c.err, c.stack)
 	case c.reply != nil:
-		err := refuse(ErrLate, "the function took more than %v", answerWithin)
-		h.note(c.ctx, c.ev, err, nil)
+		h.note(c.ctx, c.ev, refuse(ErrLate, "the function took more than %v", answerWithin), nil)
 	}
 }
 

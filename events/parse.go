@@ -7,7 +7,6 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
-	"math/bits"
 	"strconv"
 	"strings"
 	"time"
@@ -201,6 +200,21 @@ func (f *fields) scan(message []byte) error {
 	return refuse(ErrMalformed, "it is neither XML nor JSON")
 }
 
+// usual is how WeChat writes an event, and the envelope of a sealed one.
+var usual = [...]struct {
+	element
+	open, end string
+}{
+	{toUserName, "<ToUserName><![CDATA[", "]]></ToUserName>"},
+	{encrypt, "<Encrypt><![CDATA[", "]]></Encrypt>"},
+	{fromUserName, "<FromUserName><![CDATA[", "]]></FromUserName>"},
+	{createTime, "<CreateTime>", "</CreateTime>"},
+	{msgType, "<MsgType><![CDATA[", "]]></MsgType>"},
+	{event, "<Event><![CDATA[", "]]></Event>"},
+	{eventKey, "<EventKey><![CDATA[", "]]></EventKey>"},
+	{ticket, "<Ticket><![CDATA[", "]]></Ticket>"},
+}
+
 // scanFast reads what WeChat sends: a flat list of elements without
 // attributes, each with one CDATA section or a plain word. It returns false
 // for everything else, valid or not; what it reads it reads as scanXML does.
@@ -210,6 +224,23 @@ func scanFast(m []byte, f *fields) bool {
 		return false
 	}
 	i := len(open)
+	for _, u := range usual { // this saves a quarter of the time for the loop below
+		i = skipSpace(m, i)
+		if !hasPrefix(m[i:], u.open) {
+			continue
+		}
+		i += len(u.open)
+		end := -1
+		if u.element == createTime {
+			end = wordEnd(m, i)
+		} else {
+			end = cdataEnd(m, i)
+		}
+		if end < 0 || !hasPrefix(m[end:], u.end) || !f.set(u.element, m[i:end]) {
+			return false
+		}
+		i = end + len(u.end)
+	}
 	for {
 		i = skipSpace(m, i)
 		if hasPrefix(m[i:], closing) {
@@ -288,50 +319,51 @@ func wordEnd(m []byte, i int) int {
 // cdataEnd finds the ]]> that ends the section, or returns -1 if there is none
 // or the text before it is not such as encoding/xml takes and leaves as it is.
 func cdataEnd(m []byte, start int) int {
-	ascii := true
-	i := start
-	for {
-		for i+32 <= len(m) {
-			w := m[i : i+32]
-			if (odd(w[0:8])|odd(w[8:16])|odd(w[16:24])|odd(w[24:32]))&high != 0 {
-				break
-			}
-			i += 32
-		}
-		if i+8 <= len(m) {
-			n := bits.TrailingZeros64(odd(m[i:i+8])&high) / 8
-			i += n
-			if n == 8 {
-				continue
-			}
-		}
-		if i == len(m) {
+	for i := start; ; i++ {
+		n := bytes.IndexByte(m[i:], ']')
+		if n < 0 {
 			return -1
 		}
-		switch c := m[i]; {
-		case c >= utf8.RuneSelf:
-			ascii = false
-		case c == ']' && hasPrefix(m[i:], "]]>"):
-			if b := m[start:i]; ascii || utf8.Valid(b) && !bytes.Contains(b, []byte("\uFFFE")) && !bytes.Contains(b, []byte("\uFFFF")) {
-				return i
+		i += n
+		if hasPrefix(m[i:], "]]>") {
+			if !plainText(m, start, i) {
+				return -1
 			}
-			return -1
-		case c < ' ' && c != '\n' && c != '\t':
-			return -1
+			return i
 		}
-		i++
 	}
+}
+
+// plainText looks at eight bytes at a time, and closer from the first that is
+// a control character or beyond ASCII. What it reads after the end is the end
+// tag, and no such byte.
+func plainText(m []byte, start, end int) bool {
+	i := start
+	for i+32 <= end && (odd(m[i:])|odd(m[i+8:])|odd(m[i+16:])|odd(m[i+24:]))&high == 0 {
+		i += 32
+	}
+	for i < end && i+8 <= len(m) && odd(m[i:])&high == 0 {
+		i += 8
+	}
+	if i >= end {
+		return true
+	}
+	b := m[i:end]
+	for _, c := range b {
+		if c < ' ' && c != '\n' && c != '\t' {
+			return false
+		}
+	}
+	return utf8.Valid(b) && !bytes.Contains(b, []byte("\uFFFE")) && !bytes.Contains(b, []byte("\uFFFF"))
 }
 
 const high = 0x8080808080808080
 
-// odd looks at eight bytes at a time. The lowest of the high bits that is set
-// tells of the first byte that is below the space, above ASCII or a bracket.
+// odd sets high bits if one of the first eight bytes is below the space or
+// above ASCII.
 func odd(b []byte) uint64 {
-	const each = high >> 7
 	x := binary.LittleEndian.Uint64(b)
-	bracket := x ^ ']'*each
-	return x - ' '*each | x | (bracket-each)&^bracket
+	return x - ' '*(high>>7) | x
 }
 
 // maxDepth is twice what WeChat's deepest messages have.

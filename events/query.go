@@ -24,17 +24,6 @@ var paramNames = [paramCount]string{"signature", "msg_signature", "timestamp", "
 // query is what a callback URL says. An empty value is none.
 type query [paramCount]string
 
-// set refuses a second value: two readers of one request must not take
-// different ones.
-func (q *query) set(p param, value string, seen *[paramCount]bool) error {
-	if seen[p] {
-		return refuse(ErrMalformed, "the query has more than one %s", paramNames[p])
-	}
-	seen[p] = true
-	q[p] = value
-	return nil
-}
-
 // scanQuery reads a raw query by the rules of url.ParseQuery, without its map.
 func scanQuery(raw string) (q query, err error) {
 	var seen [paramCount]bool
@@ -55,23 +44,31 @@ func scanQuery(raw string) (q query, err error) {
 		if !known {
 			continue
 		}
-		if err = q.set(p, value, &seen); err != nil {
-			return q, err
+		if seen[p] {
+			return q, repeated(p)
 		}
+		q[p], seen[p] = value, true
 	}
 	return q, nil
 }
 
 func queryOf(values url.Values) (q query, err error) {
-	var seen [paramCount]bool
 	for p, name := range paramNames {
-		for _, value := range values[name] {
-			if err = q.set(param(p), value, &seen); err != nil {
-				return q, err
-			}
+		switch given := values[name]; len(given) {
+		case 0:
+		case 1:
+			q[p] = given[0]
+		default:
+			return q, repeated(param(p))
 		}
 	}
 	return q, nil
+}
+
+// repeated refuses a second value: two readers of one request must not take
+// different ones.
+func repeated(p param) error {
+	return refuse(ErrMalformed, "the query has more than one %s", paramNames[p])
 }
 
 func paramOf(key string) (param, bool) {

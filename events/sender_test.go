@@ -24,7 +24,6 @@ import (
 // package's.
 type sender struct {
 	appID, token, key string
-	pad               int // a wrong padding, if set
 }
 
 const (

@@ -588,7 +588,6 @@ func TestSecretsStayHidden(t *testing.T) {
 	v := verifier(t, cfg)
 	h := handler(t, cfg, nil, nil)
 	type holder struct {
-		cfg  events.Config
 		V    *events.Verifier
 		v    events.Verifier
 		h    *events.Handler
