@@ -254,6 +254,32 @@ func (tb *tab) fits() {
 	assert.True(tb.t, eval[bool](tb, `document.documentElement.scrollWidth <= innerWidth`), "the page scrolls sideways")
 }
 
+// legible checks the contrast of every text with what is behind it, as WCAG 2
+// wants it: 4.5 to 1.
+func (tb *tab) legible() {
+	tb.t.Helper()
+	faint := eval[[]string](tb, `(() => {
+		const rgba = (c) => { const n = c.match(/[\d.]+/g).map(Number); return n.length < 4 ? [...n, 1] : n; };
+		const over = (a, b) => [0, 1, 2].map((i) => a[i] * a[3] + b[i] * (1 - a[3]));
+		const light = (c) => { const [r, g, b] = c.map((v) => { v /= 255; return v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; }); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+		const out = [];
+		const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+		while (walk.nextNode()) {
+			const e = walk.currentNode.parentElement;
+			if (!walk.currentNode.data.trim() || !e.checkVisibility() || e.closest(".visually-hidden, script, option")) continue;
+			const layers = [];
+			for (let at = e; at; at = at.parentElement) layers.unshift(rgba(getComputedStyle(at).backgroundColor));
+			const back = layers.reduce((b, a) => over(a, b), [255, 255, 255]);
+			const text = rgba(getComputedStyle(e).color);
+			const [hi, lo] = [light(over(text, back)), light(back)].sort((a, b) => b - a);
+			const ratio = (hi + 0.05) / (lo + 0.05);
+			if (ratio < 4.5) out.push(ratio.toFixed(2) + " " + e.className + " " + walk.currentNode.data.trim().slice(0, 30));
+		}
+		return out;
+	})()`)
+	assert.Empty(tb.t, faint, "too faint to read")
+}
+
 // shot writes a picture of the page, if pictures are wanted.
 func (tb *tab) shot(name string) {
 	tb.t.Helper()

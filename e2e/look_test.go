@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"fmt"
 	"net/http"
 	"testing"
 	"time"
@@ -11,68 +12,97 @@ import (
 	"github.com/wechatqr/wechatqr"
 )
 
-// TestThePageFits checks the page in each language and width, with all kinds of
-// things on it, and takes the pictures of the README.
-func TestThePageFits(t *testing.T) {
+// evening is a sandbox with something of every kind in it.
+func evening(t *testing.T, texts replies, question, message string) *sandbox {
+	t.Helper()
 	back := startBackend(t)
+	back.texts = texts
 	box := startSandbox(t, "-callback", back.URL+"/wechat")
 	client := box.client(t)
 	for _, req := range []wechatqr.TicketRequest{
+		wechatqr.Temporary(wechatqr.SceneString("a-scene-of-sixty-four-bytes-that-goes-on-and-on-without-an-end-x"), time.Minute),
 		wechatqr.Permanent(wechatqr.SceneID(1001)),
-		wechatqr.Temporary(wechatqr.SceneString("a-scene-of-sixty-four-bytes-that-goes-on-and-on-without-any-break"[:64]), time.Minute),
 		wechatqr.Temporary(wechatqr.SceneString("table-12"), 30*24*time.Hour),
 	} {
 		_, err := client.CreateTicket(t.Context(), req)
 		require.NoError(t, err)
 	}
-	tb := openTab(t, desktop)
-	tb.run(chromedp.Navigate(box.url))
-	tb.click(".codecard button")
-	tb.see(latest+" .bubble", "Welcome!")
-	person := eval[string](tb, `document.querySelector(".codecard select option:nth-child(2)").value`)
+	box.act(t, "check")
 	back.breakWith(func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "database is down", http.StatusInternalServerError)
 	})
-	tb.click(".codecard button")
-	tb.see(latest+" .problem", "The answer has another status than 200.")
+	box.act(t, "scan", "scene", "1001")
 	back.breakWith(nil)
-	tb.run(chromedp.SendKeys(`#people li:last-child input[name="content"]`, "Is table 12 still free?\r"))
-	tb.see(latest+" .mine .bubble", "Is table 12 still free?")
-	tb.see(latest+" .line:not(.mine) .bubble", "Somebody will be with you")
+	guest := box.act(t, "scan", "scene", "table-12").Push.Event.FromUserName
+	box.act(t, "text", "openid", guest, "content", question)
 	require.NoError(t, client.Do(t.Context(), http.MethodPost, "/cgi-bin/message/custom/send", nil,
-		map[string]any{"touser": person, "msgtype": "text", "text": map[string]string{"content": "It is: see you at seven."}}, nil))
-	tb.see(latest+" .bubble", "It is: see you at seven.")
-	tb.click(`#callback-form button[value="check"]`)
-	tb.see("#check", "Works")
+		map[string]any{"touser": guest, "msgtype": "text", "text": map[string]string{"content": message}}, nil))
+	return box
+}
 
-	dark := desktop
-	dark.dark = true
-	darkPhone := phone
-	darkPhone.dark = true
-	for name, s := range map[string]screen{
-		"desktop-en": desktop, "desktop-zh": desktop.chinese(), "desktop-dark": dark,
-		"phone-en": phone, "phone-zh": phone.chinese(), "phone-dark": darkPhone,
-		"small-en": {width: 320, height: 640, lang: "en"}, "tablet-zh": {width: 900, height: 1100, lang: "zh-CN"},
+// TestThePageFits looks at the page in each language, width and theme.
+func TestThePageFits(t *testing.T) {
+	t.Parallel()
+	boxes := map[bool]*sandbox{
+		false: evening(t, inEnglish, "Could we have the bill, please?", "Your receipt: https://shop.example/r/12"),
+		true:  evening(t, inChinese, "可以结账了吗？", "您的电子小票：https://shop.example/r/12"),
+	}
+	dark, darkPhone := desktop, phone
+	dark.dark, darkPhone.dark = true, true
+	for _, tc := range []struct {
+		name string
+		screen
+		zh bool
+	}{
+		{"desktop", desktop, false},
+		{"desktop.zh-CN", desktop.chinese(), true},
+		{"desktop-dark", dark, false},
+		{"phone", phone, false},
+		{"phone.zh-CN", phone.chinese(), true},
+		{"phone-dark", darkPhone, true},
+		{"small", screen{width: 320, height: 640, lang: "en"}, false},
+		{"tablet.zh-CN", screen{width: 900, height: 1100, lang: "zh-CN"}, true},
 	} {
-		tb := openTab(t, s)
+		box := boxes[tc.zh]
+		tb := openTab(t, tc.screen)
 		tb.run(chromedp.Navigate(box.url))
-		tb.wait(`document.querySelector("#live").classList.contains("on") && [...document.images].every(i => i.complete)`, name+": the page is there")
+		tb.wait(`document.querySelector("#live").classList.contains("on") && [...document.images].every(i => i.complete)`, tc.name+": the page is there")
 		tb.fits()
-		tb.shot(name)
-		if s.width < 600 {
-			tb.run(chromedp.Evaluate[chromedp.Void](`document.querySelector("#codes").scrollIntoView()`))
-			tb.shot(name + "-codes")
+		if tc.width < 600 {
 			tb.run(chromedp.Evaluate[chromedp.Void](`document.querySelector("#chat").scrollIntoView()`))
-			tb.shot(name + "-chat")
 		}
+		tb.shot(tc.name)
+	}
+
+	// With trouble, more people, and everything open.
+	for _, box := range boxes {
+		for range 4 {
+			box.act(t, "person", "follows", "1")
+		}
+		box.act(t, "fault", "what", "busy", "path", "/cgi-bin/user/info", "times", "3")
+		box.act(t, "clock", "by", "24h")
+		box.act(t, "quota", "path", "/cgi-bin/user/get", "do", "use")
+	}
+	for name, s := range map[string]screen{"small": {width: 320, height: 640, lang: "en"}, "phone.zh-CN": phone.chinese(), "desktop": desktop, "dark": dark, "phone-dark": darkPhone} {
+		tb := openTab(t, s)
+		tb.run(chromedp.Navigate(boxes[s.lang == phone.chinese().lang].url))
+		tb.wait(`document.querySelector("#live").classList.contains("on")`, name+": the page is there")
 		tb.run(chromedp.Evaluate[chromedp.Void](`document.querySelectorAll("details").forEach(d => { d.open = true })`))
+		tb.click(".codecard button")
+		tb.wait(`document.querySelector("#notice .notice") !== null`, "the notice")
 		tb.fits()
+		tb.legible()
 		tb.named()
+		for _, id := range []string{"connect", "codes", "people", "push-1", "calls", "trouble"} {
+			tb.run(chromedp.Evaluate[chromedp.Void](fmt.Sprintf("document.querySelector('#%s').scrollIntoView()", id)))
+			tb.shot("open-" + name + "-" + id)
+		}
 		tb.clean()
 	}
 }
 
 func TestTheLanguageCanBeChosen(t *testing.T) {
+	t.Parallel()
 	box := startSandbox(t)
 	tb := openTab(t, desktop.chinese())
 	tb.run(chromedp.Navigate(box.url))

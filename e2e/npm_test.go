@@ -16,6 +16,7 @@ import (
 )
 
 func TestClientsThatAreNotOurs(t *testing.T) {
+	t.Parallel()
 	node, npm := need(t, "node"), need(t, "npm")
 	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()

@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"path/filepath"
 	"testing"
@@ -26,6 +27,7 @@ func (s screen) chinese() screen { s.lang = "zh-CN,zh"; return s }
 const latest = ".feed > li:first-child"
 
 func TestAPersonTriesABackend(t *testing.T) {
+	t.Parallel()
 	back := startBackend(t)
 	box := startSandbox(t, "-callback", back.URL+"/wechat")
 	tb := openTab(t, desktop)
@@ -94,6 +96,7 @@ func TestAPersonTriesABackend(t *testing.T) {
 }
 
 func TestABackendThatIsBroken(t *testing.T) {
+	t.Parallel()
 	back := startBackend(t)
 	box := startSandbox(t, "-callback", back.URL, "-deadline", "700ms")
 	_, err := box.client(t).CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(7)))
@@ -128,6 +131,7 @@ func TestABackendThatIsBroken(t *testing.T) {
 			fmt.Fprint(w, r.URL.Query().Get("echostr")+`<xml><MsgType>text</MsgType></xml>`)
 		}, "The reply is in the clear, and in safe mode it must be encrypted.", "The answer is not the echostr.", 1},
 		{"sleep", func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body) // so that the end of the connection is seen
 			select {
 			case <-r.Context().Done():
 			case <-time.After(10 * time.Second):
@@ -156,6 +160,7 @@ func TestABackendThatIsBroken(t *testing.T) {
 }
 
 func TestTroubleFromThePage(t *testing.T) {
+	t.Parallel()
 	back := startBackend(t)
 	box := startSandbox(t, "-callback", back.URL)
 	client := box.client(t)
@@ -203,6 +208,7 @@ func TestTroubleFromThePage(t *testing.T) {
 }
 
 func TestThePageByKeyboard(t *testing.T) {
+	t.Parallel()
 	back := startBackend(t)
 	box := startSandbox(t, "-callback", back.URL)
 	_, err := box.client(t).CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneString("table-1")))
@@ -230,6 +236,7 @@ func TestThePageByKeyboard(t *testing.T) {
 }
 
 func TestThePageWithoutScript(t *testing.T) {
+	t.Parallel()
 	back := startBackend(t)
 	box := startSandbox(t, "-callback", back.URL)
 	_, err := box.client(t).CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneString("table-1")))
@@ -244,6 +251,7 @@ func TestThePageWithoutScript(t *testing.T) {
 }
 
 func TestStateOutlivesARestart(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "state.json")
 	back := startBackend(t)
 	box := startSandbox(t, "-callback", back.URL, "-state", file)

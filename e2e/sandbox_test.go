@@ -4,9 +4,11 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -122,6 +124,33 @@ func (s *sandbox) stop(t *testing.T) {
 	s.exited = nil
 }
 
+// outcome is what a program gets for an action of the page.
+type outcome struct {
+	OK      bool
+	Message string
+	Shown   string
+	Push    struct{ Event wechatqr.Event }
+}
+
+// act does what a button of the page does, as tests in any language may.
+func (s *sandbox) act(t *testing.T, action string, form ...string) outcome {
+	t.Helper()
+	values := url.Values{}
+	for i := 0; i < len(form); i += 2 {
+		values.Set(form[i], form[i+1])
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+"/_sandbox/"+action, strings.NewReader(values.Encode()))
+	require.NoError(t, err)
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Accept", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	defer func() { _ = resp.Body.Close() }()
+	var out outcome
+	require.NoError(t, json.NewDecoder(resp.Body).Decode(&out))
+	return out
+}
+
 func (s *sandbox) client(t *testing.T) *wechatqr.Client {
 	t.Helper()
 	c, err := wechatqr.New(wechatqr.Credentials{AppID: appID, AppSecret: appSecret},
@@ -137,11 +166,20 @@ type backend struct {
 	mu     sync.Mutex
 	broken http.Handler // answers in its place
 	scans  []wechatqr.Scan
+	texts  replies
 }
+
+// replies are what the backend says; a %s is the table.
+type replies struct{ welcome, again, answer string }
+
+var (
+	inEnglish = replies{"Welcome! You are at table %s. The menu is one tap away.", "Good to see you again at table %s.", "Somebody will be with you in a minute."}
+	inChinese = replies{"欢迎光临！您在 %s 号桌，点击菜单即可点餐。", "欢迎回来，%s 号桌。", "好的，服务员马上过来。"}
+)
 
 func startBackend(t *testing.T) *backend {
 	t.Helper()
-	b := &backend{}
+	b := &backend{texts: inEnglish}
 	h, err := events.NewHandler(events.Config{AppID: appID, Token: token, EncodingAESKey: aesKey}, b.handle)
 	require.NoError(t, err)
 	b.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -170,12 +208,12 @@ func (b *backend) handle(_ context.Context, ev *wechatqr.Event) (events.Reply, e
 		b.mu.Unlock()
 		table := strings.TrimPrefix(scan.Scene, "table-")
 		if scan.NewFollower {
-			return events.Text("Welcome! You are at table " + table + ". The menu is one tap away."), nil
+			return events.Text(fmt.Sprintf(b.texts.welcome, table)), nil
 		}
-		return events.Text("Good to see you again at table " + table + "."), nil
+		return events.Text(fmt.Sprintf(b.texts.again, table)), nil
 	}
 	if ev.MsgType == "text" {
-		return events.Text("Somebody will be with you in a minute."), nil
+		return events.Text(b.texts.answer), nil
 	}
 	return nil, nil
 }

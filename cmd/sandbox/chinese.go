@@ -103,6 +103,7 @@ var toChinese = map[string]string{
 	"The message":                                         "消息原文",
 	"Attempt %d":                                          "第 %d 次推送",
 	"no answer":                                           "无响应",
+	"The reply, decrypted":                                "回复原文（已解密）",
 	"Answered":                                            "后端的响应",
 	"(nothing)":                                           "（空）",
 	"The same request with curl":                          "用 curl 重放同一请求",

@@ -6,18 +6,24 @@ type hint struct{ SDK, Code string }
 // hintsFor is how the SDKs in use take a base URL.
 func hintsFor(origin string) []hint {
 	return []hint{
-		{"Go · wechatqr", `wechatqr.WithEndpoint(wechatqr.Endpoint{API: []string{"` + origin + `"}, Image: "` + origin + `"})`},
-		{"Go · silenceper/wechat v2", `util.SetURIModifier(func(uri string) string {
-	return strings.NewReplacer("https://api.weixin.qq.com", "` + origin + `", "https://mp.weixin.qq.com", "` + origin + `").Replace(uri)
+		{"Go · wechatqr", `wechatqr.WithEndpoint(wechatqr.Endpoint{
+	API:   []string{"` + origin + `"},
+	Image: "` + origin + `",
 })`},
+		{"Go · silenceper/wechat v2", `hosts := strings.NewReplacer(
+	"https://api.weixin.qq.com", "` + origin + `",
+	"https://mp.weixin.qq.com", "` + origin + `")
+util.SetURIModifier(hosts.Replace)`},
 		{"Java · WxJava (Spring Boot)", "wx.mp.hosts.api-host=" + origin + "\nwx.mp.hosts.mp-host=" + origin},
 		{"PHP · EasyWeChat 6", `'http' => ['base_uri' => '` + origin + `/'],`},
 		{"Python · wechatpy", `class Client(WeChatClient):
     API_BASE_URL = "` + origin + `/cgi-bin/"
 
     def fetch_access_token(self):
-        return self._fetch_access_token(url=self.API_BASE_URL + "token", params={
-            "grant_type": "client_credential", "appid": self.appid, "secret": self.secret})`},
+        return self._fetch_access_token(
+            url=self.API_BASE_URL + "token",
+            params={"grant_type": "client_credential",
+                    "appid": self.appid, "secret": self.secret})`},
 		{"Node.js · co-wechat-api", `api.prefix = api.mpPrefix = '` + origin + `/cgi-bin/';`},
 	}
 }

@@ -195,6 +195,7 @@ type feedItem struct {
 	Push         int // id
 	Attempts     []attemptView
 	Message      string // decrypted
+	ReplyXML     string // decrypted; empty if it came in the clear
 	Announcement phrase
 }
 
@@ -239,7 +240,7 @@ type quotaView struct {
 // What the page shows of a long list; the newest count.
 const (
 	shownCodes = 24
-	shownFeed  = 40
+	shownFeed  = 30
 	shownCalls = 60
 )
 
@@ -414,6 +415,9 @@ func pushItem(p wechatqrtest.Push, names map[string]person, lang string) feedIte
 		item.State = "ok"
 		item.Reply = replyOf(p.Reply)
 		item.Silent = item.Reply == nil && !gone
+		if p.Reply.Encrypted {
+			item.ReplyXML = p.Reply.XML
+		}
 		if item.Reply != nil {
 			item.Announcement = say("%s The user reads: %s", happened, p.Reply.Text())
 		}
