@@ -24,8 +24,9 @@ var (
 // What else a [Problem] can be.
 var (
 	ErrInProgress = errors.New("another delivery of this event is being handled") // also what Deduper.Claim returns then
-	ErrOverloaded = errors.New("too many functions are running")                  // WithMaxRunning, or Shutdown was called
-	ErrFunction   = errors.New("the function failed")                             // wraps the error that it returned
+	ErrOverloaded = errors.New("too many functions are running")                  // see WithMaxRunning
+	ErrShutdown   = errors.New("the handler was shut down")
+	ErrFunction   = errors.New("the function failed") // wraps the error that it returned
 	ErrPanic      = errors.New("the function panicked")
 	ErrLate       = errors.New("the reply came too late to be sent")
 	ErrReply      = errors.New("the reply cannot be sent")
@@ -52,6 +53,7 @@ var causes = [...]cause{
 	{ErrMethod, http.StatusMethodNotAllowed, "WeChat sends GET and POST only: this is somebody else", "微信只发送 GET 与 POST，此请求并非来自微信"},
 	{ErrInProgress, http.StatusServiceUnavailable, "an earlier delivery is still running, or its process died a moment ago: WeChat's next delivery is handled", "上一次投递仍在处理，或其进程刚刚退出：微信的下一次投递会被处理"},
 	{ErrOverloaded, http.StatusServiceUnavailable, "the functions are slower than the pushes come: look for a slow database or call, or raise WithMaxRunning", "处理函数跟不上推送速度：请检查慢查询或慢调用，或调大 WithMaxRunning"},
+	{ErrShutdown, http.StatusServiceUnavailable, "this process is ending: WeChat's next delivery reaches the one that follows it", "本进程正在退出：微信的下一次投递会到达后续进程"},
 	{ErrFunction, http.StatusInternalServerError, "the error says why; WeChat's next delivery runs the function again", "请看错误内容；微信的下一次投递会再次处理"},
 	{ErrPanic, http.StatusInternalServerError, "the stack shows where; WeChat's next delivery runs the function again", "请看堆栈定位；微信的下一次投递会再次处理"},
 	{ErrLate, 0, "WeChat waits 5 s: return sooner, and answer later with a customer service message", "微信只等待 5 秒：请尽快返回，稍后用客服消息回复"},

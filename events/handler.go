@@ -95,7 +95,9 @@ func WithMaxRunning(n int) HandlerOption {
 // that finds the event in somebody's hands waits for the outcome: once the
 // function has succeeded the answer is "success" without a reply; if it failed,
 // or its process died, this delivery runs it again; if neither is known after
-// 4.7 s the answer is HTTP 503, so that WeChat's next delivery is handled.
+// 4.7 s the answer is HTTP 503, so that WeChat's next delivery is handled. A
+// process that dies after the function succeeded and before that was noted has
+// it run again.
 //
 // The answer to a refused request is the Err value's text and a status of 4xx.
 type Handler struct {
@@ -163,9 +165,9 @@ func (h *Handler) enter() error {
 	defer h.mu.Unlock()
 	switch {
 	case h.closed:
-		return refuse(ErrOverloaded, "the handler was shut down")
+		return refuse(ErrShutdown, "it takes no more")
 	case h.running >= h.maxRunning:
-		return refuse(ErrOverloaded, "%d, the limit", h.running)
+		return refuse(ErrOverloaded, "%d, which is the limit", h.running)
 	}
 	h.running++
 	return nil

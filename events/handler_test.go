@@ -601,8 +601,8 @@ func TestShutdown(t *testing.T) {
 		w := wechat().clear(scanPush("b")).to(h)
 		assert.Equal(t, 503, w.Code, "another instance can have it")
 		require.Len(t, problems, 1)
-		require.ErrorIs(t, problems[0].Err, events.ErrOverloaded)
-		assert.ErrorContains(t, problems[0].Err, "shut down")
+		require.ErrorIs(t, problems[0].Err, events.ErrShutdown)
+		assert.Equal(t, 503, problems[0].Status)
 
 		require.NoError(t, h.Shutdown(t.Context()))
 		assert.Equal(t, time.Minute, time.Since(s.start))

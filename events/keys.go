@@ -76,12 +76,10 @@ func newPair(k Keys) (*pair, error) {
 	if err != nil || len(key) != 32 {
 		return nil, errors.New("EncodingAESKey has a character that is neither letter nor digit: copy it from the console / EncodingAESKey 含有非字母数字的字符，请从后台复制")
 	}
-	if p.block, err = aes.NewCipher(key); err != nil {
-		return nil, err
-	}
 	copy(p.iv[:], key)
+	p.block, err = aes.NewCipher(key)
 	p.decrypters.New = func() any { return cipher.NewCBCDecrypter(p.block, p.iv[:]) }
-	return p, nil
+	return p, err
 }
 
 // signature is the SHA-1 of the token and the parts, sorted and joined, in hex.

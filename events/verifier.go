@@ -27,7 +27,7 @@ const defaultMaxAge = 5 * time.Minute
 //
 // WeChat's page: https://developers.weixin.qq.com/doc/service/guide/dev/push/encryption.html
 type Config struct {
-	AppID          string // needed with EncodingAESKey: a message sealed for another is refused
+	AppID          string // needed with EncodingAESKey: a message sealed for another is refused; a third-party platform's own
 	Token          string // 令牌, 3 to 32 letters and digits
 	EncodingAESKey string // 消息加解密密钥, 43 letters and digits; empty in plaintext mode (明文模式)
 

@@ -24,6 +24,7 @@ import (
 
 	"github.com/wechatqr/wechatqr"
 	"github.com/wechatqr/wechatqr/events"
+	"github.com/wechatqr/wechatqr/wechatqrtest"
 )
 
 // ever accepts the published messages, which are years old.
@@ -463,12 +464,13 @@ func TestRotation(t *testing.T) {
 		cfg  events.Config
 		from sender
 	}{
-		"the current pair":        {events.Config{AppID: testAppID, Token: "newtoken", EncodingAESKey: newKey, Previous: []events.Keys{{Token: testToken, EncodingAESKey: testKey}}}, current},
-		"the previous pair":       {events.Config{AppID: testAppID, Token: "newtoken", EncodingAESKey: newKey, Previous: []events.Keys{{Token: testToken, EncodingAESKey: testKey}}}, old},
-		"the one before that":     {events.Config{AppID: testAppID, Token: "newtoken", EncodingAESKey: newKey, Previous: []events.Keys{{Token: "x", EncodingAESKey: newKey}, {Token: testToken, EncodingAESKey: testKey}}}, old},
-		"a new key only":          {events.Config{AppID: testAppID, Token: testToken, EncodingAESKey: newKey, Previous: []events.Keys{{EncodingAESKey: testKey}}}, old},
-		"a new token only":        {events.Config{AppID: testAppID, Token: "newtoken", EncodingAESKey: testKey, Previous: []events.Keys{{Token: testToken}}}, old},
-		"plaintext mode from now": {events.Config{AppID: testAppID, Token: testToken, Previous: []events.Keys{{EncodingAESKey: testKey}}}, old},
+		"the current pair":                {events.Config{AppID: testAppID, Token: "newtoken", EncodingAESKey: newKey, Previous: []events.Keys{{Token: testToken, EncodingAESKey: testKey}}}, current},
+		"the previous pair":               {events.Config{AppID: testAppID, Token: "newtoken", EncodingAESKey: newKey, Previous: []events.Keys{{Token: testToken, EncodingAESKey: testKey}}}, old},
+		"the one before that":             {events.Config{AppID: testAppID, Token: "newtoken", EncodingAESKey: newKey, Previous: []events.Keys{{Token: "x", EncodingAESKey: newKey}, {Token: testToken, EncodingAESKey: testKey}}}, old},
+		"an old key behind another Token": {events.Config{AppID: testAppID, Token: testToken, EncodingAESKey: newKey, Previous: []events.Keys{{Token: "x", EncodingAESKey: testKey}, {EncodingAESKey: testKey}}}, old},
+		"a new key only":                  {events.Config{AppID: testAppID, Token: testToken, EncodingAESKey: newKey, Previous: []events.Keys{{EncodingAESKey: testKey}}}, old},
+		"a new token only":                {events.Config{AppID: testAppID, Token: "newtoken", EncodingAESKey: testKey, Previous: []events.Keys{{Token: testToken}}}, old},
+		"plaintext mode from now":         {events.Config{AppID: testAppID, Token: testToken, Previous: []events.Keys{{EncodingAESKey: testKey}}}, old},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -664,6 +666,15 @@ func TestBodyThatBreaksOff(t *testing.T) {
 	require.ErrorIs(t, problems[0].Err, io.ErrUnexpectedEOF)
 }
 
+func TestRequestWithoutBody(t *testing.T) {
+	t.Parallel()
+	r := wechat().clear("").request()
+	r.Body = nil
+	_, err := verifier(t, plainMode()).ParseRequest(r)
+	require.ErrorIs(t, err, events.ErrMalformed)
+	require.ErrorContains(t, err, "empty")
+}
+
 type brokenReader struct{}
 
 func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
@@ -747,4 +758,35 @@ func reference(b []byte) (string, bool) {
 		return "", false
 	}
 	return string(b[4 : 4+n]), true
+}
+
+// The fake WeChat seals and reads with code of its own.
+func TestAgainstFake(t *testing.T) {
+	t.Parallel()
+	mixed := safeMode()
+	mixed.AllowPlaintext = true
+	for mode, cfg := range map[string]events.Config{"plaintext": plainMode(), "compatible": mixed, "safe": safeMode()} {
+		for _, ev := range []wechatqr.Event{
+			{Event: wechatqr.EventScan, EventKey: "渠道=北京&a<b", Ticket: "TICKET"},
+			{Event: wechatqr.EventSubscribe, EventKey: "qrscene_7", Ticket: "TICKET"},
+			{Event: wechatqr.EventUnsubscribe},
+			{Content: "a]]>b 🏮", MsgID: "24681357902468135790"},
+		} {
+			got, err := verifier(t, cfg).ParseRequest(wechatqrtest.NewRequest(cfg, ev))
+			require.NoError(t, err, mode)
+			assert.Equal(t, []string{string(ev.Event), ev.EventKey, ev.Ticket, ev.Content, ev.MsgID},
+				[]string{string(got.Event), got.EventKey, got.Ticket, got.Content, got.MsgID})
+
+			w := httptest.NewRecorder()
+			handler(t, cfg, replyWith(events.Text("欢迎]]>")), nil).ServeHTTP(w, wechatqrtest.NewRequest(cfg, ev))
+			reply, err := wechatqrtest.ParseReply(cfg, w.Body.Bytes())
+			require.NoError(t, err, mode)
+			assert.Equal(t, "欢迎]]>", reply.Content)
+			assert.Equal(t, got.FromUserName, reply.ToUserName)
+			assert.Equal(t, mode != "plaintext", reply.Encrypted)
+		}
+		w := httptest.NewRecorder()
+		handler(t, cfg, nil, nil).ServeHTTP(w, wechatqrtest.NewEchoRequest(cfg, "4375120948345356249"))
+		assert.Equal(t, "4375120948345356249", w.Body.String())
+	}
 }
