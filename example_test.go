@@ -454,6 +454,20 @@ func ExampleWithTokenSource_thirdParty() {
 	// Output: http://weixin.qq.com/q/02aX refreshtoken@@@2
 }
 
+// A client of the sandbox, which is cmd/sandbox.
+func ExampleWithEndpoint() {
+	creds := wechatqr.Credentials{AppID: "wx0123456789abcdef", AppSecret: "0123456789abcdef0123456789abcdef"}
+
+	const sandbox = "http://127.0.0.1:8900"
+	client, err := wechatqr.New(creds, wechatqr.WithEndpoint(wechatqr.Endpoint{API: []string{sandbox}, Image: sandbox}))
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	fmt.Println(client.QRCodeURL("gQH47joAA=="))
+	// Output: http://127.0.0.1:8900/cgi-bin/showqrcode?ticket=gQH47joAA%3D%3D
+}
+
 // Inside WeChat cloud hosting (微信云托管) the network adds the token.
 func ExampleNoToken() {
 	client, err := wechatqr.New(wechatqr.Credentials{},
