@@ -71,7 +71,7 @@ type screen struct {
 
 func openTab(t *testing.T, s screen) *tab {
 	t.Helper()
-	path := need(t, "chromium")
+	path := need(t, "chromium", "chromium-browser", "google-chrome")
 	browser.once.Do(func() { startBrowser(path) })
 	require.NoError(t, browser.err)
 	tb := &tab{t: t, screen: s}

@@ -34,17 +34,20 @@ const (
 	aesKey    = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"
 )
 
-// need skips a test that lacks a program, or fails it in CI.
-func need(t *testing.T, program string) string {
+// need finds a program by one of its names. A test that lacks it is skipped, in
+// CI it fails.
+func need(t *testing.T, names ...string) string {
 	t.Helper()
-	path, err := exec.LookPath(program)
-	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("CI is set and %s is not installed: %v", program, err)
+	for _, name := range names {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
 		}
-		t.Skipf("%s is not installed: %v", program, err)
 	}
-	return path
+	if os.Getenv("CI") != "" {
+		t.Fatalf("CI is set and %s is not installed", names[0])
+	}
+	t.Skipf("%s is not installed", names[0])
+	return ""
 }
 
 // buildSandbox builds the program once for all tests.
@@ -110,7 +113,7 @@ func startSandbox(t *testing.T, args ...string) *sandbox {
 // stop ends the program as a container's end does.
 func (s *sandbox) stop(t *testing.T) {
 	t.Helper()
-	if s.cmd.ProcessState != nil || s.exited == nil {
+	if s.exited == nil {
 		return
 	}
 	_ = s.cmd.Process.Signal(syscall.SIGTERM)

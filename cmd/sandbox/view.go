@@ -107,7 +107,6 @@ func longText(lang string, d time.Duration) string {
 type view struct {
 	Lang, Other, OtherName string
 	Origin                 string
-	Host                   string // of Origin
 	Creds                  wechatqr.Credentials
 	Account                string
 	Now                    time.Time
@@ -119,6 +118,7 @@ type view struct {
 	Codes                  []codeView
 	OlderCodes             int
 	People                 []personView
+	OlderPeople            int
 	Feed                   []feedItem
 	OlderPushes            int
 	Calls                  []callView
@@ -239,9 +239,10 @@ type quotaView struct {
 
 // What the page shows of a long list; the newest count.
 const (
-	shownCodes = 24
-	shownFeed  = 30
-	shownCalls = 60
+	shownCodes  = 24
+	shownPeople = 40
+	shownFeed   = 30
+	shownCalls  = 60
 )
 
 // show is the page.
@@ -276,8 +277,7 @@ func (a *app) view(lang string) *view {
 	names := a.names(users)
 	v := &view{
 		Lang: lang, Other: chinese, OtherName: "中文",
-		Origin: a.origin, Host: a.origin[strings.Index(a.origin, "//")+2:],
-		Creds: a.wx.Credentials(), Account: a.wx.Account(),
+		Origin: a.origin, Creds: a.wx.Credentials(), Account: a.wx.Account(),
 		Now: a.wx.Now(), Ahead: a.ahead(), Callback: a.wx.Callback(),
 		FaultPaths: faultPaths, Hints: hintsFor(a.origin),
 	}
@@ -294,8 +294,11 @@ func (a *app) view(lang string) *view {
 	}
 	v.Check = a.checkView(v.Callback.URL)
 	v.codes(a.wx.Codes())
-	for i := len(users) - 1; i >= 0; i-- {
-		u := users[i]
+	slices.Reverse(users)
+	if n := len(users) - shownPeople; n > 0 {
+		v.OlderPeople, users = n, users[:shownPeople]
+	}
+	for _, u := range users {
 		p := personView{User: u, Name: names[u.OpenID].name.in(lang), Color: names[u.OpenID].color, Scene: u.SceneStr}
 		p.Letter = firstRune(p.Name)
 		if p.Scene == "" && u.SceneID != 0 {
@@ -352,10 +355,10 @@ func (v *view) feed(pushes []wechatqrtest.Push, messages []wechatqrtest.Message,
 	for _, p := range pushes {
 		v.Feed = append(v.Feed, pushItem(p, names, lang))
 	}
-	for i, m := range messages {
+	for _, m := range messages {
 		who := names[m.OpenID]
 		item := feedItem{
-			ID: fmt.Sprintf("message-%d-%d", m.Time.UnixNano(), i), At: m.Time, Who: who.name.in(lang), Color: who.color, OpenID: m.OpenID,
+			ID: fmt.Sprintf("message-%d", m.Time.UnixNano()), At: m.Time, Who: who.name.in(lang), Color: who.color, OpenID: m.OpenID,
 			Service: true, State: "ok", Reply: &replyView{Kind: m.MsgType, Text: m.Content}, Message: indented(m.Body),
 		}
 		item.Letter = firstRune(item.Who)

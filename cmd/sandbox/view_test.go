@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http"
 	"os/exec"
 	"testing"
 	"time"
@@ -105,4 +106,36 @@ func TestPushItem(t *testing.T) {
 	got := pushItem(wechatqrtest.Push{Event: left, Attempts: []wechatqrtest.Attempt{bad, bad, bad}, Done: true}, names, english)
 	assert.Empty(t, got.Fault, "one who left sees nothing")
 	assert.Equal(t, "failed", got.State)
+}
+
+func TestALongHistoryIsCutShort(t *testing.T) {
+	t.Parallel()
+	a, h := newTestApp(t)
+	for range shownPeople + 3 {
+		a.wx.PutUser(wechatqrtest.User{})
+	}
+	last := a.wx.PutUser(wechatqrtest.User{OpenID: "oLast", Follows: true})
+	for range shownCodes + 2 {
+		require.True(t, do(t, h, "create", "scene", "x", "ttl", "1h").OK)
+	}
+	for range shownCalls {
+		_, err := a.client.FetchQRCode(t.Context(), a.wx.Codes()[0].Ticket)
+		require.NoError(t, err)
+	}
+	a.wx.ServeCallback(http.NotFoundHandler())
+	for range shownFeed + 1 {
+		_, err := a.wx.SendText(t.Context(), last.OpenID, "hi")
+		require.Error(t, err)
+	}
+	v := a.view(english)
+	assert.Len(t, v.People, shownPeople)
+	assert.Equal(t, 4, v.OlderPeople)
+	assert.Equal(t, "oLast", v.People[0].OpenID, "newest first")
+	assert.Len(t, v.Codes, shownCodes)
+	assert.Equal(t, 2, v.OlderCodes)
+	assert.Len(t, v.Feed, shownFeed)
+	assert.Equal(t, 1, v.OlderPushes)
+	assert.Equal(t, shownFeed+1, v.Feed[0].Push)
+	assert.Len(t, v.Calls, shownCalls)
+	assert.Equal(t, shownCodes+2+1, v.OlderCalls, "the calls that made codes, and one for the token")
 }
