@@ -432,7 +432,6 @@ func (h *Handler) recycle(c *call) {
 }
 
 func (h *Handler) run(c *call) {
-	defer h.leave()
 	returned := false
 	defer func() {
 		if !returned { // it panicked, or called runtime.Goexit
@@ -455,6 +454,7 @@ func (h *Handler) run(c *call) {
 func (h *Handler) finish(c *call) {
 	if c.state.CompareAndSwap(undecided, decidedDone) {
 		h.settle(c, c.err == nil)
+		h.leave()               // before the answer, whose receiver may come again at once
 		c.decided <- struct{}{} // c is the other's from here on
 		return
 	}
@@ -464,6 +464,7 @@ func (h *Handler) finish(c *call) {
 	case c.reply != nil:
 		h.note(c.ctx, c.ev, refuse(ErrLate, "the function took more than %v", answerWithin), nil)
 	}
+	h.leave()
 }
 
 // answer makes the reply, sealed with the keys of the message if it had any.
