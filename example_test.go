@@ -33,7 +33,8 @@ func Example() {
 	client, callback, ctx := srv.Client(), srv.CallbackConfig(), context.Background()
 	mux := http.NewServeMux()
 
-	ticket, err := client.CreateTicket(ctx, wechatqr.Temporary(wechatqr.SceneString("shop-7"), 24*time.Hour))
+	scene := wechatqr.SceneString("shop-7")
+	ticket, err := client.CreateTicket(ctx, wechatqr.Temporary(scene, 24*time.Hour))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -43,14 +44,15 @@ func Example() {
 	}
 	fmt.Println(code.ContentType) // the picture is code.Data
 
-	handler, err := events.NewHandler(callback, func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
+	onEvent := func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
 		scan, ok := ev.Scan()
 		if !ok {
 			return nil, nil // something else: a message, an unfollow
 		}
 		fmt.Println(scan.Scene, scan.OpenID, scan.NewFollower)
 		return events.Text("Welcome to " + scan.Scene), nil
-	})
+	}
+	handler, err := events.NewHandler(callback, onEvent)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -76,13 +78,15 @@ func Example() {
 }
 
 func ExampleNew() {
-	client, err := wechatqr.New(wechatqr.Credentials{AppID: "wx0123456789abcdef", AppSecret: "0123456789abcdef0123456789abcdef"})
+	appID, appSecret := "wx0123456789abcdef", "0123456789abcdef0123456789abcdef"
+
+	client, err := wechatqr.New(wechatqr.Credentials{AppID: appID, AppSecret: appSecret})
 	if err != nil {
 		log.Fatal(err)
 	}
 
 	fmt.Println(client)
-	_, err = wechatqr.New(wechatqr.Credentials{AppID: "wx0123456789abcdef"})
+	_, err = wechatqr.New(wechatqr.Credentials{AppID: appID})
 	fmt.Println(err)
 	// Output:
 	// wechatqr.Client
@@ -459,7 +463,8 @@ func ExampleWithEndpoint() {
 	creds := wechatqr.Credentials{AppID: "wx0123456789abcdef", AppSecret: "0123456789abcdef0123456789abcdef"}
 
 	const sandbox = "http://127.0.0.1:8900"
-	client, err := wechatqr.New(creds, wechatqr.WithEndpoint(wechatqr.Endpoint{API: []string{sandbox}, Image: sandbox}))
+	endpoint := wechatqr.Endpoint{API: []string{sandbox}, Image: sandbox}
+	client, err := wechatqr.New(creds, wechatqr.WithEndpoint(endpoint))
 	if err != nil {
 		log.Fatal(err)
 	}

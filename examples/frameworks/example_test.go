@@ -119,7 +119,9 @@ func Example_hertz() {
 	h := server.New()
 	h.Any("/wechat", func(ctx context.Context, c *app.RequestContext) {
 		resp := handler.Handle(ctx, events.Request{
-			Method: string(c.Method()), RawQuery: string(c.URI().QueryString()), Body: c.Request.Body(),
+			Method:   string(c.Method()),
+			RawQuery: string(c.URI().QueryString()),
+			Body:     c.Request.Body(),
 		})
 		c.Data(resp.Status, resp.ContentType, resp.Body)
 	})
@@ -138,7 +140,9 @@ func Example_fasthttp() {
 
 	serveWeChat := func(c *fasthttp.RequestCtx) {
 		resp := handler.Handle(context.Background(), events.Request{
-			Method: string(c.Method()), RawQuery: string(c.URI().QueryString()), Body: c.PostBody(),
+			Method:   string(c.Method()),
+			RawQuery: string(c.URI().QueryString()),
+			Body:     c.PostBody(),
 		})
 		c.SetStatusCode(resp.Status)
 		c.SetContentType(resp.ContentType)
