@@ -224,13 +224,13 @@ func scanFast(m []byte, f *fields) bool {
 		return false
 	}
 	i := len(open)
-	for _, u := range usual { // this saves a quarter of the time for the loop below
+	for _, u := range usual { // a quarter faster than the loop below
 		i = skipSpace(m, i)
 		if !hasPrefix(m[i:], u.open) {
 			continue
 		}
 		i += len(u.open)
-		end := -1
+		var end int
 		if u.element == createTime {
 			end = wordEnd(m, i)
 		} else {
