@@ -40,7 +40,8 @@ func evening(t *testing.T, texts replies, question, message string) *sandbox {
 	return box
 }
 
-// TestThePageFits looks at the page in each language, width and theme.
+// TestThePageFits looks at the page in each language, width and theme. The
+// pictures named sandbox… are those of the README.
 func TestThePageFits(t *testing.T) {
 	t.Parallel()
 	boxes := map[bool]*sandbox{
@@ -54,11 +55,11 @@ func TestThePageFits(t *testing.T) {
 		screen
 		zh bool
 	}{
-		{"desktop", desktop, false},
-		{"desktop.zh-CN", desktop.chinese(), true},
+		{"sandbox", desktop, false},
+		{"sandbox.zh-CN", desktop.chinese(), true},
 		{"desktop-dark", dark, false},
-		{"phone", phone, false},
-		{"phone.zh-CN", phone.chinese(), true},
+		{"sandbox-phone", phone, false},
+		{"sandbox-phone.zh-CN", phone.chinese(), true},
 		{"phone-dark", darkPhone, true},
 		{"small", screen{width: 320, height: 640, lang: "en"}, false},
 		{"tablet.zh-CN", screen{width: 900, height: 1100, lang: "zh-CN"}, true},
