@@ -28,10 +28,10 @@ type Reply interface {
 func Text(content string) Reply { return textReply(content) }
 
 // Image is a picture that was uploaded as material.
-func Image(mediaID string) Reply { return imageReply(mediaID) }
+func Image(mediaID string) Reply { return mediaReply{"image", "Image", mediaID} }
 
 // Voice is a recording that was uploaded as material.
-func Voice(mediaID string) Reply { return voiceReply(mediaID) }
+func Voice(mediaID string) Reply { return mediaReply{"voice", "Voice", mediaID} }
 
 // Video is a video that was uploaded as material. Title and description may be empty.
 func Video(mediaID, title, description string) Reply {
@@ -63,8 +63,7 @@ func News(articles ...Article) Reply { return newsReply(articles) }
 
 type (
 	textReply  string
-	imageReply string
-	voiceReply string
+	mediaReply struct{ msgType, element, mediaID string }
 	videoReply struct{ mediaID, title, description string }
 	musicReply Track
 	newsReply  []Article
@@ -79,19 +78,11 @@ func (r textReply) AppendReply(b []byte, ev *wechatqr.Event, now time.Time) ([]b
 	return w.end()
 }
 
-func (r imageReply) AppendReply(b []byte, ev *wechatqr.Event, now time.Time) ([]byte, error) {
-	w := answer(b, ev, now, "image")
-	w.open("Image", '{')
-	w.required("MediaId", string(r))
-	w.close("Image", '}')
-	return w.end()
-}
-
-func (r voiceReply) AppendReply(b []byte, ev *wechatqr.Event, now time.Time) ([]byte, error) {
-	w := answer(b, ev, now, "voice")
-	w.open("Voice", '{')
-	w.required("MediaId", string(r))
-	w.close("Voice", '}')
+func (r mediaReply) AppendReply(b []byte, ev *wechatqr.Event, now time.Time) ([]byte, error) {
+	w := answer(b, ev, now, r.msgType)
+	w.open(r.element, '{')
+	w.required("MediaId", r.mediaID)
+	w.close(r.element, '}')
 	return w.end()
 }
 
