@@ -3,6 +3,7 @@ package wechatqr
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"reflect"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -47,13 +49,15 @@ func (c Credentials) check() error {
 		return errors.New("Credentials.AppSecret is empty: set it, or take tokens from elsewhere by WithTokenSource")
 	case strings.ContainsFunc(c.AppID+c.AppSecret, func(r rune) bool { return r <= ' ' || r > '~' }):
 		return errors.New("Credentials contain white space or other odd characters: was a line end read with them?")
+	case c.AppSecret == redacted:
+		return errors.New("Credentials.AppSecret is \"[redacted]\": they were written as JSON, which leaves the secret out")
 	}
 	return nil
 }
 
 // Client makes codes for one account. It is safe for concurrent use, and one
 // for each account is enough: it keeps the token and the connections. It needs
-// no closing.
+// no closing. For many accounts share the connections by [WithHTTPClient].
 type Client struct {
 	wire   *wire
 	tokens TokenSource
@@ -90,7 +94,8 @@ func New(creds Credentials, opts ...Option) (*Client, error) {
 func newTokens(cfg *config, w *wire, creds Credentials) (TokenSource, error) {
 	if src := cfg.tokenSource; src != nil {
 		_, keeps := src.(Invalidator)
-		if _, none := src.(noToken); keeps || none {
+		_, none := src.(noToken)
+		if _, stored := src.(*storedTokenSource); none || keeps && !stored {
 			return src, nil
 		}
 		return newReuse(src, cfg.logger), nil
@@ -110,25 +115,34 @@ func newTokens(cfg *config, w *wire, creds Credentials) (TokenSource, error) {
 }
 
 // Format prints the type alone, whatever the verb.
-func (c *Client) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "wechatqr.Client") }
+func (c Client) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "wechatqr.Client") }
 
 // Do calls any other API of WeChat's with the client's token, timeouts,
-// retries, errors and redaction. path is like "/cgi-bin/user/info"; query adds
-// parameters, access_token excepted; in, unless nil, is sent as JSON in raw
-// UTF-8; out, unless nil, receives the JSON of a successful answer.
+// retries, errors and redaction. path is like "/cgi-bin/user/info", unescaped;
+// query adds parameters, access_token excepted; in, unless nil, is sent as JSON
+// in raw UTF-8; out, unless nil, points to what receives the JSON of a
+// successful answer.
 //
 // A GET is repeated after a broken connection or HTTP 5xx; another method is
-// not, when its request may have arrived. A busy answer (-1) is repeated
-// always. Files and other answers than JSON are not for Do.
+// not, when its request may have arrived: that is [ErrOutcomeUnknown]. A busy
+// answer (-1) is repeated always. Files and other answers than JSON are not for
+// Do.
 //
-// Errors: [ErrInvalidArgument] before any request, then every kind of [Error].
+// Errors: [ErrInvalidArgument] before any request, then every kind of [Error],
+// and as they are those of the network, of ctx and of a [TokenSource].
 func (c *Client) Do(ctx context.Context, method, path string, query url.Values, in, out any) error {
 	op := method + " " + cutQuery(path)
 	if !strings.HasPrefix(path, "/") || strings.ContainsAny(path, "?#") {
 		return invalid(op, fmt.Errorf("the path is %q: begin with / and put parameters into query", cutQuery(path)))
 	}
 	if method == "" || strings.ContainsFunc(method, func(r rune) bool { return r < 'A' || r > 'Z' }) {
-		return invalid(op, errors.New("the method is none: use http.MethodGet or http.MethodPost"))
+		return invalid(op, fmt.Errorf("the method is %q: use http.MethodGet or http.MethodPost", method))
+	}
+	if v := reflect.ValueOf(out); out != nil && (v.Kind() != reflect.Pointer || v.IsNil()) {
+		return invalid(op, fmt.Errorf("out is a %T: pass a pointer to what the answer is to fill, or nil", out))
+	}
+	if _, raw := in.([]byte); raw {
+		return invalid(op, errors.New("in is []byte, which JSON would encode as base64: pass json.RawMessage"))
 	}
 	if query.Has("access_token") {
 		return invalid(op, errors.New("the query has access_token: leave it out, the client adds its own"))
@@ -151,7 +165,7 @@ func (c *Client) call(ctx context.Context, x *exchange, out any) error {
 		return c.wire.exchangeJSON(ctx, x, out)
 	}
 	query := x.rawQuery
-	var refusal error
+	var refusal error // of the first token
 	for {
 		tok, err := c.tokens.Token(ctx)
 		switch {
@@ -161,6 +175,8 @@ func (c *Client) call(ctx context.Context, x *exchange, out any) error {
 			return &opError{x.op, clean(err)}
 		case tok.Value == "":
 			return &opError{x.op, unexpected("get token", 0, "the token source gave an empty token: use NoToken for calls without one")}
+		case refusal != nil && tok.Value == x.secret:
+			return fmt.Errorf("%w; renewing the token gave the same one again", refusal)
 		}
 		x.secret = tok.Value
 		x.rawQuery = "access_token=" + url.QueryEscape(tok.Value)
@@ -169,14 +185,11 @@ func (c *Client) call(ctx context.Context, x *exchange, out any) error {
 		}
 		err = c.wire.exchangeJSON(ctx, x, out)
 		inv, ok := c.tokens.(Invalidator)
-		if !ok || !refused(err) {
+		if !ok || refusal != nil || !refused(err) {
 			return err
 		}
 		if ierr := inv.Invalidate(ctx, tok.Value); ierr != nil {
 			c.wire.logger.WarnContext(ctx, "wechatqr: the token source could not drop a refused token", "error", clean(ierr, tok.Value))
-		}
-		if refusal != nil {
-			return err
 		}
 		refusal = err
 	}
@@ -208,6 +221,7 @@ type wire struct {
 const (
 	exchangeTimeout = 10 * time.Second
 	dialTimeout     = 3 * time.Second // leaves time for the next host
+	longEnough      = time.Second     // without an answer, to look for another host
 	maxAnswer       = 1 << 20
 	maxImage        = 4 << 20
 	firstBackoff    = 200 * time.Millisecond
@@ -281,8 +295,9 @@ func (h *hosts) begin() int {
 // leave has the next calls begin with another host than i, which could not be
 // reached.
 func (h *hosts) leave(i int) {
-	h.until.Store(time.Now().Add(awayFor).UnixNano())
-	h.first.CompareAndSwap(int32(i), int32((i+1)%len(h.urls)))
+	if h.first.CompareAndSwap(int32(i), int32((i+1)%len(h.urls))) {
+		h.until.Store(time.Now().Add(awayFor).UnixNano())
+	}
 }
 
 // fate is what became of one attempt, and so whether another may follow.
@@ -299,24 +314,47 @@ const (
 // send makes attempts until one is final or there have been enough.
 func (w *wire) send(ctx context.Context, x *exchange, at *hosts, limit int64, judge func(status int, answer []byte) (fate, error)) error {
 	host := at.begin()
+	tried := 1 // hosts, since the last pause
 	for attempt := 1; ; attempt++ {
+		start := time.Now()
 		f, err := w.attempt(ctx, x, at.urls[host], attempt, limit, judge)
-		unreachable := f == notSent || f == broken && errors.Is(err, context.DeadlineExceeded)
-		if unreachable && !errors.Is(ctx.Err(), context.Canceled) {
+		// A caller that was in a hurry says nothing about the host.
+		if f == notSent || f == broken && errors.Is(err, context.DeadlineExceeded) && time.Since(start) >= longEnough {
 			at.leave(host)
 		}
-		if f == final || !x.repeatable && (f == failed || f == broken) || attempt > w.maxRetries || ctx.Err() != nil {
+		if !x.repeatable && (f == failed || f == broken) {
+			return outcomeUnknown(x, err)
+		}
+		if f == final || attempt > w.maxRetries || ctx.Err() != nil {
 			return err
 		}
 		if f == notSent || f == broken {
-			if host = (host + 1) % len(at.urls); host != 0 {
+			host = (host + 1) % len(at.urls)
+			if tried++; tried <= len(at.urls) {
 				continue // at once, for nothing has been asked of that host yet
 			}
 		}
+		tried = 1
 		if !pause(ctx, attempt) {
+			if errors.Is(ctx.Err(), context.Canceled) {
+				return fmt.Errorf("%w; then: %w", err, context.Canceled)
+			}
 			return err
 		}
 	}
+}
+
+// outcomeUnknown is the error of an exchange that must not be done twice and
+// may have been done once.
+func outcomeUnknown(x *exchange, err error) error {
+	if e, ok := err.(*Error); ok {
+		e.kind = ErrOutcomeUnknown
+		return e
+	}
+	if o, ok := err.(*opError); ok {
+		err = o.err
+	}
+	return &opError{x.op, fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)}
 }
 
 // pause waits before the next attempt; false if ctx would end first.
@@ -361,12 +399,14 @@ var errTooLarge = errors.New("too large")
 
 // cannotHaveArrived is true only of what happens before a request is written.
 func cannotHaveArrived(err error) bool {
-	for ; err != nil; err = errors.Unwrap(err) {
-		switch e := err.(type) {
-		case *net.DNSError:
+	for e := range layers(err) {
+		switch e := e.(type) {
+		case *net.DNSError, *tls.CertificateVerificationError:
 			return true
 		case *net.OpError:
-			return e.Op == "dial"
+			if e.Op == "dial" || e.Op == "proxyconnect" {
+				return true
+			}
 		}
 	}
 	return false
@@ -382,9 +422,14 @@ func (*requestBody) Close() error { return nil }
 // Referer.
 func (w *wire) roundTrip(ctx context.Context, x *exchange, base *url.URL, limit int64) (status int, answer []byte, err error) {
 	if end, ok := ctx.Deadline(); !ok || time.Until(end) > w.timeout {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, w.timeout, timeoutError(w.timeout))
+		own, cancel := context.WithTimeout(ctx, w.timeout)
 		defer cancel()
+		defer func(callers context.Context) {
+			if err != nil && own.Err() != nil && callers.Err() == nil {
+				err = fmt.Errorf("%s %s://%s%s: %w", x.method, base.Scheme, base.Host, base.Path+x.path, timeoutError(w.timeout))
+			}
+		}(ctx)
+		ctx = own
 	}
 	// The parts of a request that live as long as it, in one allocation.
 	parts := &struct {
@@ -491,7 +536,7 @@ func judge(x *exchange, status int, answer []byte, out any) (fate, error) {
 			switch {
 			case err.Code == -1 || err.Code == 268487001 || err.Code == 268487002:
 				f = busy
-			case status >= 500:
+			case status >= 500 && err.Code == 0:
 				f = failed
 			}
 			return f, err
@@ -520,14 +565,17 @@ func faultIn(x *exchange, status int, answer []byte) *Error {
 		ErrMsg  string `json:"errmsg"`
 	}
 	err := json.Unmarshal(answer, &env)
+	wrongType, typed := err.(*json.UnmarshalTypeError) // the other fields are filled all the same
 	switch {
-	case err == nil && env.ErrCode != 0:
+	case env.ErrCode != 0:
 		e := fault(x.op, status, env.ErrCode, redact(env.ErrMsg, x.secret))
 		if x.forToken && e.Code == 40001 {
 			e.kind = ErrInvalidCredential
 		}
 		return e
-	case status == http.StatusOK && err == nil:
+	case status == http.StatusOK && typed && wrongType.Field == "errcode":
+		return unexpected(x.op, status, "errcode is no number")
+	case status == http.StatusOK && (err == nil || typed):
 		return nil
 	case status == http.StatusOK:
 		return notJSON(x, status, answer)
@@ -542,9 +590,17 @@ func notJSON(x *exchange, status int, answer []byte) *Error {
 }
 
 // snippet is how an answer begins, enough to tell a proxy's page from WeChat's.
+// What looks like JSON is not shown, for it may hold a token.
 func snippet(x *exchange, answer []byte) string {
-	const most = 120
-	text := redact(string(answer[:min(len(answer), most+4*len(x.secret))]), x.secret)
+	const looked, most = 4 << 10, 120
+	first := bytes.TrimLeft(answer, " \t\r\n\ufeff")
+	switch {
+	case len(first) == 0:
+		return "an empty body"
+	case first[0] == '{' || first[0] == '[' || first[0] != '<' && x.forToken:
+		return fmt.Sprintf("%d bytes, not shown, for they may hold a secret", len(answer))
+	}
+	text := redact(string(first[:min(len(first), looked)]), x.secret)
 	if len(text) > most {
 		text = text[:most] + "…"
 	}

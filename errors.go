@@ -3,6 +3,7 @@ package wechatqr
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -20,6 +21,7 @@ var (
 	ErrQuota             = errors.New("quota exhausted")                  // calls of the day or minute, or permanent codes
 	ErrNotPermitted      = errors.New("not permitted for this account")   // not verified, not granted, banned
 	ErrBusy              = errors.New("WeChat is busy")                   // it said so, or HTTP 5xx; retried already, try later
+	ErrOutcomeUnknown    = errors.New("it may have been carried out")     // no answer to what must not be done twice: look before you repeat it
 	ErrTicketNotFound    = errors.New("WeChat does not know the ticket")  // mistyped, of long ago, or escaped twice
 	ErrUnexpectedAnswer  = errors.New("the answer is not WeChat's usual") // no JSON, no picture, a field missing, a redirect, too large
 	ErrTokenNotFound     = errors.New("no token under this key")          // what TokenStore.Load returns for it
@@ -54,10 +56,8 @@ func (e *Error) Error() string {
 		b.WriteString("errcode " + strconv.Itoa(int(e.Code)))
 	case e.StatusCode != 0 && e.StatusCode != http.StatusOK:
 		b.WriteString("HTTP " + strconv.Itoa(e.StatusCode))
-	case e.kind != nil:
-		b.WriteString(e.kind.Error())
 	default:
-		b.WriteString("unknown error")
+		b.WriteString((*e.row().kind).Error())
 	}
 	if e.Message != "" {
 		b.WriteString(": " + e.Message)
@@ -85,14 +85,11 @@ func (e *Error) Hint() string {
 		return ""
 	}
 	h := r.en + " / " + r.zh
-	if r.kind == &ErrIPNotAllowed {
-		ip := e.ip()
-		if ip == "" {
-			ip = "this machine's public IP"
-		}
-		h = strings.ReplaceAll(h, "{ip}", ip)
+	ip := e.ip()
+	if ip == "" {
+		ip = "this machine's public IP"
 	}
-	return h
+	return strings.ReplaceAll(h, "{ip}", ip)
 }
 
 // ip is the first address in the message.
@@ -115,7 +112,10 @@ type codeRow struct {
 func (e *Error) row() codeRow {
 	if e.kind != nil {
 		r := codeRow{kind: &e.kind}
-		if e.kind == ErrInvalidCredential && e.Code == 40001 {
+		switch {
+		case e.kind == ErrOutcomeUnknown:
+			r.en, r.zh = "it may have been carried out: look before you repeat it", "请求可能已被执行，重试前请先确认"
+		case e.kind == ErrInvalidCredential && e.Code == 40001:
 			r.en, r.zh = "the AppSecret is not this AppID's, or was reset: compare it with the console", "AppSecret 与 AppID 不匹配或已被重置，请在后台核对"
 		}
 		return r
@@ -207,8 +207,7 @@ var codeTable = [...]codeRow{
 // refused reports whether WeChat refused the token, so that a new one may help.
 func refused(err error) bool {
 	e, ok := err.(*Error)
-	return ok && e.kind == nil &&
-		(e.Code == 40001 || e.Code == 40014 || e.Code == 42001)
+	return ok && (e.Code == 40001 || e.Code == 40014 || e.Code == 42001)
 }
 
 // fault makes the *Error that an errcode stands for.
@@ -259,8 +258,12 @@ func (e *opError) Unwrap() error { return e.err }
 
 const redacted = "[redacted]"
 
+// piece is how much of a secret is never shown.
+const piece = 8
+
 // redact takes the secrets out of a text: as they are, as a query holds them,
-// and quoted, as in JSON, or in an error that quotes JSON.
+// quoted, as in JSON or in an error that quotes JSON, and then whatever piece
+// of them is left, for an unknown escape or a cut may stand in between.
 func redact(text string, secrets ...string) string {
 	for _, s := range secrets {
 		if s == "" {
@@ -269,8 +272,25 @@ func redact(text string, secrets ...string) string {
 		once := strconv.Quote(s)
 		once = once[1 : len(once)-1]
 		twice := strconv.Quote(once)
-		for _, form := range [...]string{twice[1 : len(twice)-1], once, s, url.QueryEscape(s), url.PathEscape(s)} {
+		for _, form := range [...]string{
+			twice[1 : len(twice)-1], once, s, url.QueryEscape(s), url.PathEscape(s), strings.ReplaceAll(once, "/", `\/`),
+		} {
 			text = strings.ReplaceAll(text, form, redacted)
+		}
+		for i := 0; i+piece <= len(s); i++ {
+			for from := 0; ; {
+				j := strings.Index(text[from:], s[i:i+piece])
+				if j < 0 {
+					break
+				}
+				j += from
+				n := piece
+				for i+n < len(s) && j+n < len(text) && s[i+n] == text[j+n] {
+					n++
+				}
+				text = text[:j] + redacted + text[j+n:]
+				from = j + len(redacted)
+			}
 		}
 	}
 	return text
@@ -284,8 +304,9 @@ func clean(err error, secrets ...string) error {
 		return &url.Error{Op: ue.Op, URL: redact(cutQuery(ue.URL), secrets...), Err: clean(ue.Err, secrets...)}
 	}
 	text := err.Error()
-	for e := err; e != nil; e = errors.Unwrap(e) {
+	for e := range layers(err) {
 		if ue, ok := e.(*url.Error); ok {
+			text = strings.ReplaceAll(text, strconv.Quote(ue.URL), strconv.Quote(cutQuery(ue.URL))) // as its Error has it
 			text = strings.ReplaceAll(text, ue.URL, cutQuery(ue.URL))
 		}
 	}
@@ -293,6 +314,31 @@ func clean(err error, secrets ...string) error {
 		return &scrubbed{text, err}
 	}
 	return err
+}
+
+// layers are err and all that it wraps.
+func layers(err error) iter.Seq[error] {
+	return func(yield func(error) bool) { walk(err, yield) }
+}
+
+func walk(err error, yield func(error) bool) bool {
+	if err == nil {
+		return true
+	}
+	if !yield(err) {
+		return false
+	}
+	switch e := err.(type) {
+	case interface{ Unwrap() error }:
+		return walk(e.Unwrap(), yield)
+	case interface{ Unwrap() []error }:
+		for _, err := range e.Unwrap() {
+			if !walk(err, yield) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func cutQuery(address string) string {
@@ -311,7 +357,7 @@ type scrubbed struct {
 func (e *scrubbed) Error() string        { return e.text }
 func (e *scrubbed) Is(target error) bool { return errors.Is(e.err, target) }
 func (e *scrubbed) Timeout() bool {
-	for err := e.err; err != nil; err = errors.Unwrap(err) {
+	for err := range layers(e.err) {
 		if t, ok := err.(interface{ Timeout() bool }); ok {
 			return t.Timeout()
 		}

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,7 +32,7 @@ func TestCodesHaveKinds(t *testing.T) {
 		wechatqr.ErrNotPermitted:      {50004, 50007, 48001, 48004, 50001, 50002, 61007},
 		wechatqr.ErrQuota:             {45009, 45011, 45029, 48006},
 		wechatqr.ErrInvalidArgument: {
-			40033, 40052, 40053, 40003, 40032, 40097, 43001, 43002, 43003, 44002, 47001, 76001, 76002, 76003, 76004, 76021, 76022,
+			40033, 40052, 40053, 40003, 40032, 40097, 40201, 40202, 40203, 47003, 61016, 43001, 43002, 43003, 44002, 47001, 76001, 76002, 76003, 76004, 76021, 76022,
 			9410010, 9410011, 9410012,
 		},
 	}
@@ -99,7 +100,7 @@ func TestErrorsAsWeChatSendsThem(t *testing.T) {
 func TestNoSecretGetsOut(t *testing.T) {
 	t.Parallel()
 	// What needs escaping in a query, in JSON or in Go syntax is here too.
-	const secret, token = "s3cr\"et&+%\\", "50_t0k\"en/+=&%\\"
+	const secret, token = "s3cr3t00\"et&+%\\s3cr3t11", "50_t0k3n\"en/+=&%\\50_t0k3n11"
 	creds := wechatqr.Credentials{AppID: "wx0", AppSecret: secret}
 
 	var mu sync.Mutex
@@ -193,6 +194,31 @@ func TestNoSecretGetsOut(t *testing.T) {
 	add("wrong JSON type", func(*http.Request) (*http.Response, error) {
 		return answer(200, `{"access_token":1,"ticket":2,"expires_in":"x"}`), nil
 	})
+	// The token endpoint's own answer, where it cannot be taken.
+	for name, format := range map[string]string{
+		"cut off":         `{"access_token":"%s","expires_in":72`,
+		"BOM":             "\xef\xbb\xbf" + `{"access_token":"%s","expires_in":7200}`,
+		"comment behind":  `{"access_token":"%s","expires_in":7200}<!-- proxy -->`,
+		"errcode as text": `{"errcode":"0","access_token":"%s","expires_in":7200}`,
+		"text before":     `token: {"access_token":"%s"}`,
+		"a word":          `%s`,
+		"a list":          `["%s"]`,
+	} {
+		fresh := strings.ReplaceAll(strings.ReplaceAll(token, `\`, `\\`), `"`, `\"`)
+		for _, status := range []int{200, 203, 500} {
+			add(fmt.Sprint("a fresh token ", status, " ", name), func(r *http.Request) (*http.Response, error) {
+				if !strings.HasSuffix(r.URL.Path, "token") {
+					return answer(500, ""), nil
+				}
+				return answer(status, fmt.Sprintf(format, fresh)), nil
+			})
+		}
+	}
+	add("the secret many times", func(r *http.Request) (*http.Response, error) {
+		text := echo(r)
+		last := text[strings.LastIndexByte(text, ' ')+1:]
+		return answer(502, strings.Repeat(last, 50)+strings.ReplaceAll(last, "/", `\/`)+strings.ReplaceAll(last, "/", "%2f")), nil
+	})
 	for _, code := range []int{-1, 40001, 40013, 40014, 40053, 40164, 42001, 45009, 48001, 99999} {
 		add(fmt.Sprintf("errcode %d that echoes", code), func(r *http.Request) (*http.Response, error) {
 			return answer(200, fmt.Sprintf(`{"errcode":%d,"errmsg":%q}`, code, echo(r))), nil
@@ -273,14 +299,32 @@ func TestNoSecretGetsOut(t *testing.T) {
 
 	// Every exported type, by value, by pointer, inside others, and after use.
 	store := &leakyStore{tok: wechatqr.Token{Value: token}}
-	reuse := wechatqr.ReuseTokenSource(wechatqr.StoredTokenSource(store, "wx0", wechatqr.StaticToken(token)))
-	for range 2 {
+	reuse := wechatqr.ReuseTokenSource(wechatqr.StoredTokenSource(store, "wx0", wechatqr.StaticToken(token), wechatqr.WithLogger(loggers[0])), wechatqr.WithLogger(loggers[1]))
+	for _, fail := range []bool{false, true, false} {
+		store.fail.Store(fail)
 		tok, err := reuse.Token(t.Context())
-		if err == nil {
-			_ = reuse.(wechatqr.Invalidator).Invalidate(t.Context(), tok.Value)
-		}
+		require.NoError(t, err)
+		_ = reuse.(wechatqr.Invalidator).Invalidate(t.Context(), tok.Value)
 	}
 	_ = reuse.(wechatqr.Invalidator).Invalidate(t.Context(), "") // takes the lock, so that the renewal has let go of it
+	ends := true
+	early := wechatqr.ReuseTokenSource(wechatqr.TokenSourceFunc(func(context.Context) (wechatqr.Token, error) {
+		if ends = !ends; ends {
+			return wechatqr.Token{}, errors.Join(errors.New("a"), &url.Error{Op: "Get", URL: "https://tokens.internal/?key=" + secret, Err: errors.New("refused")})
+		}
+		return wechatqr.Token{Value: token, Expiry: time.Now().Add(50 * time.Millisecond)}, nil
+	}), wechatqr.WithLogger(loggers[0]))
+	for range 20 { // into the last tenth of its life, and beyond
+		_, err := early.Token(t.Context())
+		if err != nil {
+			c, nerr := wechatqr.New(creds, wechatqr.WithTokenSource(early))
+			require.NoError(t, nerr)
+			_, err = c.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(1)))
+			say("%v", err)
+			break
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
 	tok := wechatqr.Token{Value: token, Expiry: time.Now()}
 	stable, err := wechatqr.StableToken(creds)
 	require.NoError(t, err)
@@ -309,10 +353,11 @@ func TestNoSecretGetsOut(t *testing.T) {
 	text := out.String()
 	require.Greater(t, len(text), 10_000)
 	for _, s := range []string{secret, token} {
-		bare := strings.TrimRight(s[:strings.IndexByte(s, '"')], "_")
-		assert.NotContains(t, text, s)
-		if i := strings.Index(text, bare); i >= 0 {
-			t.Errorf("%q is in the text: …%s…", bare, text[max(0, i-300):min(len(text), i+100)])
+		for i := 0; i+8 <= len(s); i++ { // no eight characters of either
+			piece := s[i : i+8]
+			if j := strings.Index(text, piece); j >= 0 {
+				t.Fatalf("%q is in the text: …%s…", piece, text[max(0, j-300):min(len(text), j+100)])
+			}
 		}
 	}
 }
@@ -325,9 +370,27 @@ type errReader struct{ err error }
 
 func (r errReader) Read([]byte) (int, error) { return 0, r.err }
 
-// leakyStore answers every failure with what it was given.
-type leakyStore struct{ tok wechatqr.Token }
+// leakyStore fails with what it was given and what it has.
+type leakyStore struct {
+	tok  wechatqr.Token
+	fail atomic.Bool
+}
 
-func (s *leakyStore) Load(context.Context, string) (wechatqr.Token, error) { return s.tok, nil }
-func (s *leakyStore) Save(context.Context, string, wechatqr.Token) error   { return nil }
-func (s *leakyStore) Discard(context.Context, string, string) error        { return nil }
+func (s *leakyStore) err(args ...any) error {
+	if s.fail.Load() {
+		return fmt.Errorf("READONLY: %q %s", args, s.tok.Value)
+	}
+	return nil
+}
+
+func (s *leakyStore) Load(_ context.Context, key string) (wechatqr.Token, error) {
+	return s.tok, s.err(key)
+}
+
+func (s *leakyStore) Save(_ context.Context, key string, tok wechatqr.Token) error {
+	return s.err(key, tok.Value)
+}
+
+func (s *leakyStore) Discard(_ context.Context, key, rejected string) error {
+	return s.err(key, rejected)
+}

@@ -61,8 +61,8 @@ type Scan struct {
 // product's bar code, a message, a menu click.
 //
 // A number and its decimal text are the same here: WeChat reports SceneID(7)
-// and SceneString("7") alike. A scan of "0" is a code that was made with a
-// malformed request elsewhere; this library cannot make one.
+// and SceneString("7") alike. A scan of "0" is most likely of a code that was
+// made with a malformed request elsewhere.
 func (e *Event) Scan() (Scan, bool) {
 	s := Scan{OpenID: e.FromUserName, Ticket: e.Ticket, Time: e.CreateTime}
 	switch {
@@ -93,11 +93,11 @@ func (e *Event) Matches(scene Scene) bool {
 	return ok && scan.Scene == scene.Key()
 }
 
-// ID returns the same text for every delivery of one push, and different
-// texts for different pushes, so that a push which WeChat delivers up to
-// three times can be handled once. A message is told by its MsgID; an event
-// has none, and WeChat's own rule of user and second takes two codes scanned
-// in one second for one, so the event's type, key and ticket belong to it too.
+// ID returns the same text for every delivery of one push, so that a push which
+// WeChat delivers up to three times can be handled once. A message is told by
+// its MsgID; an event has none, and WeChat's own rule of user and second takes
+// two codes scanned in one second for one, so the event's type, key and ticket
+// belong to it too.
 //
 // The text is plain, not hashed, and holds the openid and the scene.
 func (e *Event) ID() string {

@@ -49,7 +49,8 @@ func WithHTTPClient(hc *http.Client) Option {
 
 // WithTokenSource takes access tokens from src, be it a token server, another
 // process or a third-party platform's authorizer token; then no AppSecret is
-// needed. A src that is no [Invalidator] is put behind [ReuseTokenSource].
+// needed. A src that is no [Invalidator], and one of [StoredTokenSource], is put
+// behind [ReuseTokenSource].
 // See also [StaticToken] and [NoToken].
 func WithTokenSource(src TokenSource) Option {
 	return func(c *config) {

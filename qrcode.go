@@ -62,9 +62,7 @@ type sceneJSON struct {
 }
 
 // MarshalJSON writes {"scene_id":7} or {"scene_str":"shop-7"}, and {} for the zero Scene.
-func (s Scene) MarshalJSON() ([]byte, error) {
-	return json.Marshal(sceneJSON{s.id, s.str})
-}
+func (s Scene) MarshalJSON() ([]byte, error) { return marshal(sceneJSON{s.id, s.str}) }
 
 // UnmarshalJSON reads what MarshalJSON writes. It checks the form, not WeChat's limits.
 func (s *Scene) UnmarshalJSON(b []byte) error {
@@ -192,11 +190,13 @@ func (t *Ticket) Expired(now time.Time) bool { return !t.Permanent() && !now.Bef
 // CreateTicket makes a code.
 //
 // Errors: [ErrInvalidArgument] before any request if the scene or the life is
-// out of range; then every kind of [Error]. [ErrQuota] with code 45029 says
-// that the account's permanent codes are used up.
+// out of range; then every kind of [Error], and as they are those of the
+// network, of ctx and of a [TokenSource]. [ErrQuota] with code 45029 says that
+// the account's permanent codes are used up.
 //
 // A permanent creation is not repeated when its request may have arrived and
-// no answer came, for it may have taken one of the account's 100000 codes.
+// no answer came, for it may have taken one of the account's 100000 codes: that
+// is [ErrOutcomeUnknown].
 //
 // WeChat's page: https://developers.weixin.qq.com/doc/service/api/qrcode/qrcodes/api_createqrcode
 func (c *Client) CreateTicket(ctx context.Context, req TicketRequest) (*Ticket, error) {
@@ -205,21 +205,27 @@ func (c *Client) CreateTicket(ctx context.Context, req TicketRequest) (*Ticket, 
 		return nil, invalid(op, err)
 	}
 	start := time.Now()
-	t := &Ticket{} // its JSON holds the fields of WeChat's answer
+	made := &struct { // in one allocation
+		ticket Ticket
+		answer struct {
+			Ticket string `json:"ticket"`
+			URL    string `json:"url"`
+		}
+	}{}
 	err := c.call(ctx, &exchange{
 		op: op, method: http.MethodPost, path: "/cgi-bin/qrcode/create", body: req.body(), repeatable: !req.permanent,
-	}, t)
+	}, &made.answer)
 	if err != nil {
 		return nil, err
 	}
-	if t.Value == "" || t.URL == "" {
+	if made.answer.Ticket == "" || made.answer.URL == "" {
 		return nil, unexpected(op, http.StatusOK, "the answer lacks ticket or url")
 	}
-	t.Scene, t.ExpiresAt = req.scene, time.Time{}
+	made.ticket = Ticket{Value: made.answer.Ticket, URL: made.answer.URL, Scene: req.scene}
 	if !req.permanent {
-		t.ExpiresAt = start.Add(req.ttl).Round(0)
+		made.ticket.ExpiresAt = start.Add(req.ttl).Round(0)
 	}
-	return t, nil
+	return &made.ticket, nil
 }
 
 const showPath = "/cgi-bin/showqrcode"

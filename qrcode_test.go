@@ -158,7 +158,8 @@ func TestCreateTicketAnswers(t *testing.T) {
 		{"errcode 0 alone", `{"errcode":0,"errmsg":"ok"}`, 200, wechatqr.ErrUnexpectedAnswer, "lacks ticket or url"},
 		{"errcode beside a ticket", `{"errcode":45029,"errmsg":"qrcode count out of limit","ticket":"x","url":"y"}`, 200, wechatqr.ErrQuota, "45029"},
 		{"ticket a number", `{"ticket":1,"url":"y"}`, 200, wechatqr.ErrUnexpectedAnswer, "ticket"},
-		{"errcode a string", `{"errcode":"40001","errmsg":"x"}`, 200, wechatqr.ErrUnexpectedAnswer, "40001"},
+		{"errmsg a number", `{"errcode":48001,"errmsg":7}`, 200, wechatqr.ErrNotPermitted, "48001"},
+		{"errcode a string", `{"errcode":"40001","errmsg":"x"}`, 200, wechatqr.ErrUnexpectedAnswer, "errcode is no number"},
 		{"HTML", `<html><title>Log in to the Wi-Fi</title></html>`, 200, wechatqr.ErrUnexpectedAnswer, "Log in to the Wi-Fi"},
 		{"truncated JSON", created[:50], 200, wechatqr.ErrUnexpectedAnswer, "no JSON"},
 		{"trailing data", created + "x", 200, wechatqr.ErrUnexpectedAnswer, "no JSON"},
@@ -201,6 +202,12 @@ func TestTicket(t *testing.T) {
 	require.NoError(t, err)
 	permanent, err := c.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(7)))
 	require.NoError(t, err)
+	odd := withToken(t, func(*http.Request) (*http.Response, error) {
+		return answer(200, `{"ticket":"T","url":"U","scene":7,"expires_at":1700000000}`), nil
+	})
+	unharmed, err := odd.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(7)))
+	require.NoError(t, err, "fields that WeChat may add cost no code")
+	assert.Equal(t, wechatqr.Ticket{Value: "T", URL: "U", Scene: wechatqr.SceneID(7)}, *unharmed)
 
 	assert.Equal(t, "http://weixin.qq.com/q/kZgfwMTm72WWPkovabbI", temporary.URL)
 	assert.True(t, strings.HasPrefix(temporary.Value, "gQH47joA"))
@@ -363,6 +370,7 @@ func TestPermanentCreationIsNotRepeatedBlindly(t *testing.T) {
 				_, err := c.CreateTicket(t.Context(), req)
 				require.Error(t, err)
 				assert.Equal(t, want, calls.Load())
+				assert.Equal(t, tt.temporary != tt.permanent && want == tt.permanent, errors.Is(err, wechatqr.ErrOutcomeUnknown))
 			}
 		})
 	}

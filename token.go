@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -178,6 +179,9 @@ const (
 	maxEarly       = 5 * time.Minute  // how long before its end a token is renewed, at most; a tenth of its life at most
 	firstPause     = time.Second      // after a failed renewal; doubles
 	maxPause       = time.Minute
+	againAfter     = 10 * time.Second // when an early renewal brought the same token
+	freeRefusals   = 5                // heeded at once; further ones with pauses
+	calm           = 2 * maxPause     // without a refusal
 )
 
 // ReuseTokenSource keeps what src gives in memory and asks src again when
@@ -191,6 +195,11 @@ const (
 // renewal runs behind them. After a failed renewal the next is tried 1 s
 // later, then 2 s, up to a minute; until then callers without a token get the
 // last error.
+//
+// A token that WeChat refused is renewed at once, and callers with a later one
+// notice nothing. If src gives the same again it serves on, for it may be one
+// API that refuses it, and src is asked about it again after 1 s, then 2 s, up
+// to a minute; so it is after the fifth refusal in a row of different tokens.
 //
 // Of the options only WithLogger counts; it hears of failures that no caller
 // is told.
@@ -221,12 +230,17 @@ type reuseTokenSource struct {
 	retryAt  time.Time
 	cause    error
 
-	// The token that Invalidate took away. src may still have it, and may
-	// insist that it is good: once that is an error, after a pause it is
-	// believed, for WeChat may have refused a good token.
-	refused  hidden
-	told     bool // src knows of refused
-	insisted bool
+	// The token that Invalidate took away last. src may insist on it: then it
+	// serves on, for WeChat, or one API of it, may refuse a token that is good.
+	refused hidden
+	told    bool // src knows of refused
+	insists int  // how often in a row it came back
+
+	// Refusals are heeded at most so often, or an account whose every token is
+	// refused would use up the day's quota in a moment.
+	heeded     int // since it was calm
+	lastHeeded time.Time
+	heedAt     time.Time
 }
 
 type heldToken struct {
@@ -308,13 +322,16 @@ func (s *reuseTokenSource) renew(ctx context.Context, r *renewal) {
 	// Deferred, so that callers are served even if src ends this goroutine.
 	defer func() {
 		if left := s.settle(r); left != nil {
-			s.log.WarnContext(ctx, "wechatqr: the token was not renewed; the present one serves on", "expiry", left.Expiry, "error", r.err)
+			s.log.WarnContext(ctx, "wechatqr: the token was not renewed; the present one serves on", "expiry", left.Expiry, "error", clean(r.err, left.Value))
 		}
 	}()
 	r.tok, r.err = s.ask(ctx)
 	if r.err == nil && s.mustTell(r.tok) {
 		// Refused while it was being fetched, or the fetch began before.
 		r.tok, r.err = s.ask(ctx)
+	}
+	if r.err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		r.err = &opError{"get token", fmt.Errorf("the token source gave none within %v: %w", renewalTimeout, r.err)}
 	}
 }
 
@@ -330,6 +347,7 @@ func (s *reuseTokenSource) ask(ctx context.Context) (tok Token, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			tok, err = Token{}, fmt.Errorf("wechatqr: get token: the token source panicked: %v", p)
+			s.log.ErrorContext(ctx, "wechatqr: panic while getting a token", "panic", p, "stack", string(debug.Stack()))
 		}
 	}()
 	s.mu.Lock()
@@ -338,7 +356,7 @@ func (s *reuseTokenSource) ask(ctx context.Context) (tok Token, err error) {
 	s.mu.Unlock()
 	if inv, ok := s.src.(Invalidator); ok && refused != nil && !told {
 		if err := inv.Invalidate(ctx, refused()); err != nil {
-			s.log.WarnContext(ctx, "wechatqr: the token source could not drop a refused token", "error", err)
+			s.log.WarnContext(ctx, "wechatqr: the token source could not drop a refused token", "error", clean(err, refused()))
 		}
 	}
 	tok, err = s.src.Token(ctx)
@@ -361,47 +379,66 @@ func (s *reuseTokenSource) settle(r *renewal) (left *heldToken) {
 	defer close(r.done)
 	s.running = nil
 	now := time.Now()
-	if r.err == nil && s.refused.is(r.tok.Value) && !s.insisted {
-		s.insisted = true
-		r.tok, r.err = Token{}, &opError{"get token", fmt.Errorf("%w, and renewing it gave the same one again", ErrTokenRejected)}
-	}
+	h := s.cur.Load()
 	if r.err == nil {
-		if !s.refused.is(r.tok.Value) {
-			s.failures, s.refused, s.cause = 0, nil, nil
+		s.failures, s.cause = 0, nil
+		switch {
+		case !s.refused.is(r.tok.Value):
+			s.refused, s.insists = nil, 0
+		case s.told:
+			s.insists++
+			s.heeded-- // it cost no token
+			s.heedAt = now.Add(pauseAfter(s.insists))
 		}
-		early := min(maxEarly, r.tok.Expiry.Sub(now)/10)
-		s.cur.Store(&heldToken{r.tok, r.tok.Expiry.Add(-early)})
+		renewAt := r.tok.Expiry.Add(-min(maxEarly, r.tok.Expiry.Sub(now)/10))
+		if h != nil && h.Value == r.tok.Value {
+			// WeChat changes the token five minutes before its end by its own clock.
+			renewAt = earlier(now.Add(againAfter), r.tok.Expiry)
+		}
+		s.cur.Store(&heldToken{r.tok, renewAt})
 		return nil
 	}
 	s.failures++
 	s.cause = r.err
 	s.retryAt = now.Add(pauseAfter(s.failures))
-	h := s.cur.Load()
 	if h == nil || h.expired(now) {
 		return nil
 	}
-	next := s.retryAt
-	if h.Expiry.Before(next) {
-		next = h.Expiry
-	}
-	left = &heldToken{h.Token, next}
+	left = &heldToken{h.Token, earlier(s.retryAt, h.Expiry)}
 	s.cur.Store(left)
 	return left
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 func pauseAfter(failures int) time.Duration {
 	return min(firstPause<<min(failures-1, 10), maxPause)
 }
 
-// Invalidate drops the token if it is still the one in use. It does no I/O:
-// the next renewal tells src.
+// Invalidate drops the token if it is still the one in use, unless src insisted
+// on it, or others were refused, only a moment ago: then it serves on. It does
+// no I/O: the next renewal tells src.
 func (s *reuseTokenSource) Invalidate(_ context.Context, rejected string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if h := s.cur.Load(); h != nil && h.Value == rejected {
-		s.cur.Store(nil)
-		s.refused, s.told, s.insisted = hide(rejected), false, false
+	now := time.Now()
+	if h := s.cur.Load(); h == nil || h.Value != rejected || now.Before(s.heedAt) {
+		return nil
 	}
+	if now.Sub(s.lastHeeded) > calm {
+		s.heeded = 0
+	}
+	s.lastHeeded = now
+	if s.heeded++; s.heeded > freeRefusals {
+		s.heedAt = now.Add(pauseAfter(s.heeded - freeRefusals))
+	}
+	s.cur.Store(nil)
+	s.refused, s.told = hide(rejected), false
 	return nil
 }
 
@@ -490,6 +527,8 @@ func (s *storedTokenSource) ask(ctx context.Context) (Token, error) {
 	}
 	poll := time.NewTicker(leasePoll)
 	defer poll.Stop()
+	// No lease lasts longer; a store that never frees one costs sharing, not service.
+	patience := time.Now().Add(leaseTTL + leasePoll)
 	for {
 		release, ok, err := s.lease(ctx, leaser)
 		if err != nil {
@@ -497,6 +536,9 @@ func (s *storedTokenSource) ask(ctx context.Context) (Token, error) {
 		}
 		if ok {
 			return s.lead(ctx, release)
+		}
+		if time.Now().After(patience) {
+			return s.fetch(ctx)
 		}
 		select {
 		case <-poll.C:
@@ -515,7 +557,9 @@ func (s *storedTokenSource) ask(ctx context.Context) (Token, error) {
 
 // lead renews under the lease, and not beyond it.
 func (s *storedTokenSource) lead(ctx context.Context, release func()) (Token, error) {
-	defer release()
+	if release != nil {
+		defer release()
+	}
 	ctx, cancel := context.WithTimeout(ctx, leaseTTL)
 	defer cancel()
 	tok, fresh, err := s.load(ctx) // the leader before may have saved one
@@ -534,13 +578,17 @@ func (s *storedTokenSource) fetch(ctx context.Context) (Token, error) {
 	if err != nil {
 		return Token{}, err
 	}
-	if s.isRefused(tok.Value) || tok.Value == "" || tok.expired(time.Now()) {
+	if tok.Value == "" || tok.expired(time.Now()) {
 		return tok, nil
 	}
+	s.mu.Lock()
+	// What src gives is good, whatever was said of it before.
+	s.refused = slices.DeleteFunc(s.refused, func(h hidden) bool { return h.is(tok.Value) })
+	s.mu.Unlock()
 	op, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
 	if err := s.store.Save(op, s.key, tok); err != nil {
-		s.warn(ctx, "save", err)
+		s.warn(ctx, "save", err, tok.Value)
 	}
 	return tok, nil
 }
@@ -598,12 +646,20 @@ func (s *storedTokenSource) Invalidate(ctx context.Context, rejected string) err
 	op, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	if err := s.store.Discard(op, s.key, rejected); err != nil {
-		s.warn(ctx, "discard", err)
+		s.warn(ctx, "discard", err, rejected)
 		return err
 	}
 	return nil
 }
 
-func (s *storedTokenSource) warn(ctx context.Context, what string, err error) {
-	s.log.WarnContext(ctx, "wechatqr: the token store failed; this process goes on without it", "operation", what, "key", s.key, "error", err)
+func (s *storedTokenSource) warn(ctx context.Context, what string, err error, secrets ...string) {
+	s.mu.Lock()
+	for _, h := range append(s.refused[:len(s.refused):len(s.refused)], s.given) {
+		if h != nil {
+			secrets = append(secrets, h())
+		}
+	}
+	s.mu.Unlock()
+	s.log.WarnContext(ctx, "wechatqr: the token store failed; this process goes on without it",
+		"operation", what, "key", s.key, "error", clean(err, secrets...))
 }

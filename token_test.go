@@ -305,37 +305,140 @@ func TestReuseRefusedWhileItsSuccessorComes(t *testing.T) {
 	})
 }
 
+// A token that the source insists on serves on: one API that refuses it must
+// not take the others down.
 func TestReuseRefusedTokenComesAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up := &upstream{life: 2 * time.Hour, value: "same"}
 		src := newReuse(up, slog.New(slog.DiscardHandler))
-		// use is an API call that WeChat answers with 40001.
-		use := func() error {
-			tok, err := src.Token(t.Context())
-			if err == nil {
-				err = src.Invalidate(t.Context(), tok.Value)
+		// refuse is an API call that WeChat answers with 40001.
+		refuse := func() {
+			t.Helper()
+			for range 2 {
+				tok, err := src.Token(t.Context())
 				require.NoError(t, err)
-				_, err = src.Token(t.Context())
+				require.Equal(t, "same", tok.Value)
+				require.NoError(t, src.Invalidate(t.Context(), tok.Value))
 			}
-			return err
+			_, err := src.Token(t.Context())
+			require.NoError(t, err)
 		}
-		require.ErrorIs(t, use(), ErrTokenRejected)
+		refuse()
 		assert.EqualValues(t, 2, up.calls.Load())
 		for range 100 {
-			require.ErrorIs(t, use(), ErrTokenRejected)
+			refuse()
 		}
 		assert.EqualValues(t, 2, up.calls.Load(), "no loop")
+		time.Sleep(time.Second - time.Nanosecond)
+		refuse()
+		assert.EqualValues(t, 2, up.calls.Load())
+		time.Sleep(time.Nanosecond)
+		refuse()
+		assert.EqualValues(t, 3, up.calls.Load(), "a second later it is asked about again")
 		for range 3600 {
 			time.Sleep(time.Second)
-			require.ErrorIs(t, use(), ErrTokenRejected)
+			refuse()
 		}
-		assert.Less(t, up.calls.Load(), int64(140), "an hour of refusals costs two calls a minute")
+		assert.Less(t, up.calls.Load(), int64(70), "an hour of refusals costs one call a minute")
 
-		// WeChat may have refused a token that is good: it is believed in the end.
-		time.Sleep(time.Minute)
+		up.set("", nil)
+		time.Sleep(maxPause)
+		require.NoError(t, src.Invalidate(t.Context(), "same"))
 		tok, err := src.Token(t.Context())
 		require.NoError(t, err)
-		assert.Equal(t, "same", tok.Value)
+		require.NotEqual(t, "same", tok.Value)
+		calls := up.calls.Load()
+		require.NoError(t, src.Invalidate(t.Context(), tok.Value))
+		_, err = src.Token(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, calls+1, up.calls.Load(), "another token ends the pauses")
+	})
+}
+
+// An account whose every token is refused must not use up the day's quota.
+func TestReuseEveryTokenRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		up := &upstream{life: 2 * time.Hour}
+		src := newReuse(up, slog.New(slog.DiscardHandler))
+		refuse := func() {
+			tok, err := src.Token(t.Context())
+			require.NoError(t, err)
+			require.NoError(t, src.Invalidate(t.Context(), tok.Value))
+		}
+		for range 1000 {
+			refuse()
+		}
+		_, err := src.Token(t.Context())
+		require.NoError(t, err)
+		assert.EqualValues(t, 1+freeRefusals+1, up.calls.Load())
+		for range 3600 {
+			time.Sleep(time.Second)
+			refuse()
+		}
+		assert.Less(t, up.calls.Load(), int64(80), "one a minute")
+
+		time.Sleep(calm + time.Nanosecond)
+		before := up.calls.Load()
+		for range freeRefusals {
+			refuse()
+		}
+		_, err = src.Token(t.Context())
+		require.NoError(t, err)
+		assert.EqualValues(t, before+freeRefusals, up.calls.Load(), "after a calm time refusals are heeded at once again")
+	})
+}
+
+// WeChat's clock decides when the stable token changes: asked a moment early,
+// it gives the old one, and must be asked again soon.
+func TestReuseEarlyRenewalBringsTheSame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		end := time.Now().Add(2 * time.Hour)
+		change := end.Add(-5*time.Minute + 50*time.Millisecond)
+		calls := 0
+		src := ReuseTokenSource(TokenSourceFunc(func(context.Context) (Token, error) {
+			calls++
+			if time.Now().Before(change) {
+				return Token{"T1", end}, nil
+			}
+			return Token{"T2", time.Now().Add(2 * time.Hour)}, nil
+		}))
+		get := func() string {
+			tok, err := src.Token(t.Context())
+			require.NoError(t, err)
+			synctest.Wait()
+			return tok.Value
+		}
+		require.Equal(t, "T1", get())
+		time.Sleep(time.Until(end.Add(-5 * time.Minute)))
+		for range 10 {
+			require.Equal(t, "T1", get())
+		}
+		assert.Equal(t, 2, calls, "not at every call")
+		time.Sleep(againAfter)
+		get()
+		assert.Equal(t, 3, calls)
+		assert.Equal(t, "T2", get(), "long before T1 ends")
+	})
+}
+
+func TestReuseBackOffStartsAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		up := &upstream{life: time.Hour}
+		src := newReuse(up, slog.New(slog.DiscardHandler))
+		for range 2 {
+			up.set("", errors.New("down"))
+			for _, pause := range []time.Duration{1, 2, 4} {
+				before := up.calls.Load()
+				_, err := src.Token(t.Context())
+				require.Error(t, err)
+				require.Equal(t, before+1, up.calls.Load())
+				time.Sleep(pause * time.Second)
+			}
+			up.set("", nil)
+			tok, err := src.Token(t.Context())
+			require.NoError(t, err)
+			require.NoError(t, src.Invalidate(t.Context(), tok.Value))
+		}
 	})
 }
 
@@ -447,6 +550,8 @@ type memoryStore struct {
 	err    error
 	hang   bool
 	log    []string
+
+	saveCtx error // what the context of Save said
 }
 
 func newMemoryStore() *memoryStore {
@@ -479,6 +584,7 @@ func (m *memoryStore) Load(ctx context.Context, key string) (tok Token, err erro
 }
 
 func (m *memoryStore) Save(ctx context.Context, key string, tok Token) error {
+	m.saveCtx = ctx.Err()
 	return m.do(ctx, "save", func() { m.tokens[key] = tok })
 }
 
@@ -689,6 +795,127 @@ func TestStoredFailedRenewalKeepsWhatWorks(t *testing.T) {
 		up.set("", nil)
 		require.Equal(t, "T1", get(), "and the renewal is tried again, long before the end")
 		require.Equal(t, "T3", get())
+	})
+}
+
+func TestStoredLeaseThatNeverFrees(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := leasingStore{newMemoryStore()}
+		store.leased["wx0"] = time.Now().Add(1000 * time.Hour)
+		src := StoredTokenSource(store, "wx0", &upstream{life: time.Hour})
+		start := time.Now()
+		tok, err := src.Token(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, "T1", tok.Value)
+		assert.LessOrEqual(t, time.Since(start), leaseTTL+2*leasePoll)
+	})
+}
+
+// nilReleaser gives a lease and nothing to give it back with.
+type nilReleaser struct{ *memoryStore }
+
+func (nilReleaser) Lease(context.Context, string, time.Duration) (func(), bool, error) {
+	return nil, true, nil
+}
+
+func TestStoredLeaseWithoutRelease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := StoredTokenSource(nilReleaser{newMemoryStore()}, "wx0", &upstream{life: time.Hour})
+		_, err := src.Token(t.Context())
+		require.NoError(t, err)
+	})
+}
+
+// The leader before may have saved a token between a follower's look and its lease.
+func TestStoredLeaderLooksAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := leasingStore{newMemoryStore()}
+		store.leased["wx0"] = time.Now().Add(time.Hour)
+		up := &upstream{life: time.Hour}
+		src := newStored(store, "wx0", up, slog.New(slog.DiscardHandler))
+		tok, err := src.lead(t.Context(), func() {})
+		require.NoError(t, err)
+		require.Equal(t, "T1", tok.Value)
+		tok, err = src.lead(t.Context(), func() {})
+		require.NoError(t, err)
+		assert.Equal(t, "T1", tok.Value)
+		assert.EqualValues(t, 1, up.calls.Load())
+	})
+}
+
+func TestStoredTakesNothingUseless(t *testing.T) {
+	for name, bad := range map[string]Token{
+		"empty":   {"", time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)},
+		"expired": {"old", time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)}, // synctest's now
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := newMemoryStore()
+				store.tokens["wx0"] = bad
+				tok, err := StoredTokenSource(store, "wx0", &upstream{life: time.Hour}).Token(t.Context())
+				require.NoError(t, err)
+				assert.Equal(t, "T1", tok.Value)
+			})
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		store := newMemoryStore()
+		store.tokens["wx0"] = Token{Value: "of unknown end"}
+		src := StoredTokenSource(store, "wx0", &upstream{life: time.Hour})
+		for range 3 {
+			tok, err := src.Token(t.Context())
+			require.NoError(t, err)
+			assert.Equal(t, "of unknown end", tok.Value)
+		}
+	})
+}
+
+// A source that gives the refused token again says that it is good, for the
+// other processes too.
+func TestStoredSourceInsists(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newMemoryStore()
+		up := &upstream{life: time.Hour, value: "same"}
+		src := newStored(store, "wx0", up, slog.New(slog.DiscardHandler))
+		_, err := src.Token(t.Context())
+		require.NoError(t, err)
+		require.NoError(t, src.Invalidate(t.Context(), "same"))
+		require.Empty(t, store.tokens)
+		for range 5 {
+			_, err = src.Token(t.Context())
+			require.NoError(t, err)
+		}
+		assert.Equal(t, "same", store.tokens["wx0"].Value)
+		assert.EqualValues(t, 2, up.calls.Load())
+	})
+}
+
+func TestStoredSavesWhatCameAsTheContextEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newMemoryStore()
+		ctx, cancel := context.WithCancel(t.Context())
+		src := StoredTokenSource(store, "wx0", TokenSourceFunc(func(context.Context) (Token, error) {
+			cancel()
+			return Token{"T1", time.Now().Add(time.Hour)}, nil
+		}))
+		_, err := src.Token(ctx)
+		require.NoError(t, err)
+		assert.Equal(t, "T1", store.tokens["wx0"].Value)
+		assert.NoError(t, store.saveCtx)
+	})
+}
+
+// New puts a stored source behind memory, or every call would look into the store.
+func TestStoredSourceOfTheUserIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newMemoryStore()
+		c, err := New(Credentials{}, WithTokenSource(StoredTokenSource(store, "wx0", &upstream{life: time.Hour})))
+		require.NoError(t, err)
+		for range 100 {
+			_, err := c.tokens.Token(t.Context())
+			require.NoError(t, err)
+		}
+		assert.Equal(t, []string{"load", "save"}, store.log)
 	})
 }
 
