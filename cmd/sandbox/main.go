@@ -94,12 +94,12 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 
 	end()      // streams and pushes
 	wx.Close() // calls that hang
-	a.work.Wait()
 	last, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
 	if srv.Shutdown(last) != nil {
 		_ = srv.Close()
 	}
+	a.work.Wait()
 	saver.Wait()
 	if keeper != nil {
 		err = errors.Join(err, keeper.save())

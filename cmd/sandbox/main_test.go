@@ -8,6 +8,7 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -88,6 +89,22 @@ func TestRunServesAndStops(t *testing.T) {
 			_ = resp.Body.Close()
 		}
 	}()
+	// Nor does a backend that never answers.
+	called := make(chan struct{})
+	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		close(called)
+		<-r.Context().Done()
+	}))
+	defer silent.Close()
+	post := func(action, name, value string) {
+		resp, err := http.PostForm(base+"/_sandbox/"+action, url.Values{name: {value}})
+		require.NoError(t, err)
+		_ = resp.Body.Close()
+	}
+	post("callback", "url", silent.URL)
+	post("scan", "scene", "1")
+	<-called
 	require.NoError(t, stop())
 	<-hung
 }
