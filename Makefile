@@ -1,6 +1,6 @@
 # make test   what a change must pass; needs Go and a C compiler
 # make check  lint, known vulnerabilities, tidy modules; fetches the tools it needs
-# make bench  this library beside its peers, about 15 minutes
+# make bench  this library beside its peers; takes minutes
 
 MODULES := $(shell git ls-files '*go.mod' | grep -v '^tools/' | xargs -n1 dirname)
 FUZZTIME ?= 3s

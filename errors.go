@@ -71,7 +71,8 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Is reports whether the error is of the kind target, one of the Err values.
+// Is reports whether target, one of the Err values, is the error's kind;
+// errors.Is calls it.
 func (e *Error) Is(target error) bool {
 	kind := e.row().kind
 	return kind != nil && target == *kind
@@ -84,12 +85,11 @@ func (e *Error) Hint() string {
 	if r.en == "" {
 		return ""
 	}
-	h := r.en + " / " + r.zh
-	ip := e.ip()
-	if ip == "" {
-		ip = "this machine's public IP"
+	en, zh := e.ip(), e.ip()
+	if en == "" {
+		en, zh = "this machine's public IP", "本机公网 IP "
 	}
-	return strings.ReplaceAll(h, "{ip}", ip)
+	return strings.ReplaceAll(r.en, "{ip}", en) + " / " + strings.ReplaceAll(r.zh, "{ip}", zh)
 }
 
 // ip is the first address in the message.

@@ -88,7 +88,7 @@ func TestErrorsAsWeChatSendsThem(t *testing.T) {
 				assert.Equal(t, tt.message, e.Message)
 				assert.Equal(t, tt.rid, e.RequestID)
 				assert.Contains(t, e.Hint(), "add "+tt.ip+" to the IP whitelist")
-				assert.Contains(t, e.Hint(), "将 "+tt.ip+" 加入")
+				assert.Contains(t, e.Hint(), "将 "+strings.Replace(tt.ip, "this machine's public IP", "本机公网 IP ", 1)+" 加入")
 				assert.Contains(t, err.Error(), tt.rid)
 			})
 		}

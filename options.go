@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// Option changes a default of [New], [StableToken] or [ClassicToken].
+// Option changes a default of [New], [StableToken], [ClassicToken],
+// [ReuseTokenSource] or [StoredTokenSource]; each says which count.
 type Option func(*config)
 
 // config is what the options fill in and check then judges.
@@ -63,7 +64,8 @@ func WithTokenSource(src TokenSource) Option {
 
 // WithTokenStore shares the token with the other processes that use the same
 // store. The default keeps it in this process only, which is enough with the
-// stable endpoint and costs each process a call every two hours.
+// stable endpoint and costs each process a call every two hours. The key is the
+// AppID and "/stable", or "/classic" with [WithClassicToken].
 func WithTokenStore(store TokenStore) Option {
 	return func(c *config) {
 		if store == nil {
@@ -151,7 +153,7 @@ type Call struct {
 	Code       Code   // WeChat's errcode, 0 for success
 	RequestID  string // WeChat's rid, if the answer was an error
 	Duration   time.Duration
-	Err        error // nil for success
+	Err        error // nil for success; an *Error if WeChat answered
 }
 
 // WithObserver calls fn after every HTTP exchange, the token's too, in the

@@ -36,8 +36,8 @@ func SceneID(id uint32) Scene { return Scene{id: id} }
 
 // SceneString is a text of 1 to [MaxSceneBytes] bytes of UTF-8 (a Chinese
 // character takes three) without control characters, U+2028, U+2029, U+FFFE,
-// U+FFFF or "]]>", which no push could report. Keep to letters, digits, _ and - where you can: WeChat
-// does not say which other characters it preserves.
+// U+FFFF or "]]>", which no push could report. Keep to letters, digits, _ and -
+// where you can: WeChat does not say which other characters it preserves.
 //
 // A scene can be read by anyone who scans the code, and made by nobody but the
 // account: it needs no signature and must hold no secret.
@@ -231,7 +231,8 @@ func (c *Client) CreateTicket(ctx context.Context, req TicketRequest) (*Ticket, 
 const showPath = "/cgi-bin/showqrcode"
 
 // QRCodeURL is the address of the code's picture, for <img src>. It needs no
-// token and reveals no secret, but whoever has it can show the code.
+// token and reveals no secret, but whoever has it can show the code. ticket is
+// Ticket.Value as it is: it is escaped here.
 func (c *Client) QRCodeURL(ticket string) string {
 	return c.images.urls[0].String() + showPath + "?ticket=" + url.QueryEscape(ticket)
 }

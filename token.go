@@ -61,7 +61,8 @@ type TokenSourceFunc func(ctx context.Context) (Token, error)
 func (f TokenSourceFunc) Token(ctx context.Context) (Token, error) { return f(ctx) }
 
 // StaticToken always gives this token: for tests, and for tools that get one
-// by hand. Nothing renews it.
+// by hand. Nothing renews it: once WeChat refuses it, calls end in
+// [ErrTokenRejected].
 func StaticToken(value string) TokenSource {
 	return TokenSourceFunc(func(context.Context) (Token, error) { return Token{Value: value}, nil })
 }
@@ -180,7 +181,7 @@ const (
 	firstPause     = time.Second      // after a failed renewal; doubles
 	maxPause       = time.Minute
 	againAfter     = 10 * time.Second // when an early renewal brought the same token
-	freeRefusals   = 5                // heeded at once; further ones with pauses
+	freeRefusals   = 20               // heeded at once; further ones with pauses
 	calm           = 2 * maxPause     // without a refusal
 )
 
@@ -199,7 +200,7 @@ const (
 // A token that WeChat refused is renewed at once, and callers with a later one
 // notice nothing. If src gives the same again it serves on, for it may be one
 // API that refuses it, and src is asked about it again after 1 s, then 2 s, up
-// to a minute; so it is after the fifth refusal in a row of different tokens.
+// to a minute; so it is after 20 refusals of different tokens in a row.
 //
 // Of the options only WithLogger counts; it hears of failures that no caller
 // is told.
@@ -461,7 +462,8 @@ type TokenStore interface {
 // Leaser is a TokenStore that can have one process renew for all.
 type Leaser interface {
 	// Lease takes the right to renew the token under key, for ttl at most;
-	// ok is false while another holds it. release gives it back.
+	// ok is false while another holds it. release gives it back; it may be called
+	// when the lease has passed, and must then leave another's alone.
 	Lease(ctx context.Context, key string, ttl time.Duration) (release func(), ok bool, err error)
 }
 
@@ -527,8 +529,9 @@ func (s *storedTokenSource) ask(ctx context.Context) (Token, error) {
 	}
 	poll := time.NewTicker(leasePoll)
 	defer poll.Stop()
-	// No lease lasts longer; a store that never frees one costs sharing, not service.
-	patience := time.Now().Add(leaseTTL + leasePoll)
+	// Time for one leader that died and for the next; a store that never frees a
+	// lease costs sharing, not service.
+	patience := time.Now().Add(2 * leaseTTL)
 	for {
 		release, ok, err := s.lease(ctx, leaser)
 		if err != nil {

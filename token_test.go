@@ -375,7 +375,7 @@ func TestReuseEveryTokenRefused(t *testing.T) {
 			time.Sleep(time.Second)
 			refuse()
 		}
-		assert.Less(t, up.calls.Load(), int64(80), "one a minute")
+		assert.Less(t, up.calls.Load(), int64(freeRefusals+70), "one a minute")
 
 		time.Sleep(calm + time.Nanosecond)
 		before := up.calls.Load()
@@ -807,7 +807,7 @@ func TestStoredLeaseThatNeverFrees(t *testing.T) {
 		tok, err := src.Token(t.Context())
 		require.NoError(t, err)
 		assert.Equal(t, "T1", tok.Value)
-		assert.LessOrEqual(t, time.Since(start), leaseTTL+2*leasePoll)
+		assert.LessOrEqual(t, time.Since(start), 2*leaseTTL+2*leasePoll)
 	})
 }
 
