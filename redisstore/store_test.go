@@ -173,6 +173,13 @@ func TestWarmTokenAsksNoRedis(t *testing.T) {
 		require.NoError(t, c.Do(t.Context(), http.MethodGet, "/cgi-bin/getcallbackip", nil, nil, nil))
 	}
 	call()
+	// The lease goes back behind the call: the last command that there is.
+	other := redis.NewClient(&redis.Options{Addr: rdb.Options().Addr})
+	defer other.Close()
+	assert.Eventually(t, func() bool {
+		leased, err := other.HExists(t.Context(), "wechatqr:token:"+creds.AppID+"/stable", "owner").Result()
+		return err == nil && !leased
+	}, 10*time.Second, time.Millisecond)
 	assert.Positive(t, commands.Swap(0))
 	for range 100 {
 		call()
