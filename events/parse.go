@@ -339,7 +339,11 @@ func cdataEnd(m []byte, start int) int {
 // tag, and no such byte.
 func plainText(m []byte, start, end int) bool {
 	i := start
-	for i+32 <= end && (odd(m[i:])|odd(m[i+8:])|odd(m[i+16:])|odd(m[i+24:]))&high == 0 {
+	for i+32 <= end {
+		w := (*[32]byte)(m[i:])
+		if (odd(w[0:])|odd(w[8:])|odd(w[16:])|odd(w[24:]))&high != 0 {
+			break
+		}
 		i += 32
 	}
 	for i < end && i+8 <= len(m) && odd(m[i:])&high == 0 {
