@@ -2,6 +2,7 @@ package wechatqr_test
 
 import (
 	"encoding/json"
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
@@ -397,4 +398,39 @@ func TestHTTPMock(t *testing.T) {
 	assert.Equal(t, 1, mock.GetCallCountInfo()["POST https://api.weixin.qq.com/cgi-bin/stable_token"])
 	_, err = c.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(1)))
 	require.NoError(t, err)
+}
+
+// FuzzScene holds for every text: it is refused, or sent as JSON that means the
+// same and reported in XML that means the same.
+func FuzzScene(f *testing.F) {
+	for _, s := range []string{"shop-7", "渠道=北京&a<b", `{"a":"\"}`, "]]>", "a\x00", "\u2028", "\xff", "😀", "\uFFFF", "]]", "a/b", `\u6d4b`} {
+		f.Add(s)
+	}
+	var sent []byte
+	c := withToken(f, func(r *http.Request) (*http.Response, error) {
+		sent, _ = io.ReadAll(r.Body)
+		return answer(200, created), nil
+	})
+	f.Fuzz(func(t *testing.T, s string) {
+		sent = nil
+		_, err := c.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneString(s)))
+		if err != nil {
+			require.ErrorIs(t, err, wechatqr.ErrInvalidArgument)
+			require.Nil(t, sent)
+			return
+		}
+		var body struct {
+			ActionInfo struct {
+				Scene struct {
+					Str string `json:"scene_str"`
+				} `json:"scene"`
+			} `json:"action_info"`
+		}
+		require.NoError(t, json.Unmarshal(sent, &body))
+		require.Equal(t, s, body.ActionInfo.Scene.Str)
+		require.NotContains(t, strings.ReplaceAll(string(sent), `\\`, ""), `\u`)
+		var push struct{ EventKey string }
+		require.NoError(t, xml.Unmarshal([]byte("<xml><EventKey><![CDATA["+s+"]]></EventKey></xml>"), &push))
+		require.Equal(t, s, push.EventKey)
+	})
 }

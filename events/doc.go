@@ -1,6 +1,12 @@
 // Package events receives what WeChat pushes to an account's callback URL: it
 // verifies, decrypts, parses, routes and answers.
 //
+//	var mux events.Mux
+//	mux.HandleScene("shop-", welcome)
+//	mux.HandleEvent(wechatqr.EventUnsubscribe, forget)
+//	handler, err := events.NewHandler(config, mux.Serve)
+//	http.Handle("/wechat", handler)
+//
 // There are three heights, each built on the one below: [Verifier.Open] turns
 // bytes into bytes, [Verifier.ParseRequest] a request into an event, and
 // [Handler] serves the whole URL, from the console's first check to the sealed
