@@ -3,7 +3,7 @@ package events_test
 import (
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/sha1" //nolint:gosec // WeChat's choice
+	"crypto/sha1"
 	"encoding/base64"
 	"encoding/xml"
 	"net/http"
@@ -86,7 +86,7 @@ func BenchmarkOpenParse(b *testing.B) {
 	block, err := aes.NewCipher(key)
 	require.NoError(b, err)
 	beside(b, func() {
-		_ = sha1.Sum(signed) //nolint:gosec // WeChat's choice
+		_ = sha1.Sum(signed)
 		raw := make([]byte, base64.StdEncoding.DecodedLen(len(sealed)))
 		n, err := base64.StdEncoding.Decode(raw, []byte(sealed))
 		if err != nil {

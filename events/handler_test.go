@@ -95,7 +95,7 @@ func TestHandlerAnswers(t *testing.T) {
 		{"a panic", func(context.Context, *wechatqr.Event) (events.Reply, error) { panic("boom") }, 500, events.ErrPanic.Error(), events.ErrPanic, true},
 		{"a panic with an error", func(context.Context, *wechatqr.Event) (events.Reply, error) { panic(broken) }, 500, events.ErrPanic.Error(), broken, true},
 		{"a panic with an error of this package", func(context.Context, *wechatqr.Event) (events.Reply, error) { panic(events.ErrStale) }, 500, events.ErrPanic.Error(), events.ErrPanic, true},
-		{"a panic with nil", func(context.Context, *wechatqr.Event) (events.Reply, error) { panic(nil) }, 500, events.ErrPanic.Error(), events.ErrPanic, true}, //nolint:govet // the point
+		{"a panic with nil", func(context.Context, *wechatqr.Event) (events.Reply, error) { panic(nil) }, 500, events.ErrPanic.Error(), events.ErrPanic, true},
 		{"Goexit", func(context.Context, *wechatqr.Event) (events.Reply, error) { runtime.Goexit(); return nil, nil }, 500, events.ErrPanic.Error(), events.ErrPanic, true},
 		{"an image without id", replyWith(events.Image("")), 200, "success", events.ErrReply, false},
 		{"a text that XML cannot carry", replyWith(events.Text("a\x00")), 200, "success", events.ErrReply, false},

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/sha1" //nolint:gosec // WeChat's choice
+	"crypto/sha1"
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/binary"
@@ -104,7 +104,7 @@ func (p *pair) signature(timestamp, nonce string, message []byte) [2 * sha1.Size
 		b = append(b, s...)
 	}
 	b = append(b, message...)
-	sum := sha1.Sum(b) //nolint:gosec // WeChat's choice
+	sum := sha1.Sum(b)
 	var digits [2 * sha1.Size]byte
 	hex.Encode(digits[:], sum[:])
 	return digits

@@ -1,7 +1,7 @@
 package events
 
 import (
-	"crypto/sha1" //nolint:gosec // WeChat's choice
+	"crypto/sha1"
 	"strconv"
 	"strings"
 	"testing"
@@ -41,7 +41,7 @@ func TestSignatureSortsTheMessage(t *testing.T) {
 			at++
 		}
 		joined := strings.Join(parts[:at], "") + message + strings.Join(parts[at:], "")
-		want := sha1.Sum([]byte(joined)) //nolint:gosec // WeChat's choice
+		want := sha1.Sum([]byte(joined))
 		got := (&pair{token: "6"}).signature("8", "4", []byte(message))
 		assert.Equal(t, strings.ToLower(hexOf(want[:])), string(got[:]), message)
 	}

@@ -56,7 +56,7 @@ func serveCallback(store string) error {
 		return err
 	}
 	fmt.Println("http://" + l.Addr().String())
-	return http.Serve(l, h) //nolint:gosec // it will not live long
+	return http.Serve(l, h)
 }
 
 // remote is a Deduper at the other end of an HTTP connection.

@@ -3,7 +3,7 @@ package events_test
 import (
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/sha1" //nolint:gosec // WeChat's choice
+	"crypto/sha1"
 	"encoding/base64"
 	"fmt"
 	"net/http"
@@ -44,7 +44,7 @@ func plainMode() events.Config { return events.Config{Token: testToken} }
 
 func sign(parts ...string) string {
 	slices.Sort(parts)
-	return fmt.Sprintf("%x", sha1.Sum([]byte(strings.Join(parts, "")))) //nolint:gosec // WeChat's choice
+	return fmt.Sprintf("%x", sha1.Sum([]byte(strings.Join(parts, ""))))
 }
 
 func aesKey(t testing.TB, key string) []byte {

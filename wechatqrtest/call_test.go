@@ -60,7 +60,7 @@ func TestCallsAreBounded(t *testing.T) {
 	srv := wechatqrtest.Start(t, wechatqrtest.WithoutNetwork())
 	c := srv.HTTPClient()
 	for range 1003 {
-		resp, err := c.Get(srv.URL() + "/cgi-bin/getcallbackip") //nolint:noctx // in memory
+		resp, err := c.Get(srv.URL() + "/cgi-bin/getcallbackip")
 		require.NoError(t, err)
 		require.NoError(t, resp.Body.Close())
 	}

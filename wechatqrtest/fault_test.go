@@ -45,7 +45,7 @@ func TestFaults(t *testing.T) {
 			address := srv.URL() + create + "?access_token=" + token(t, srv)
 			tt.fault.Path, tt.fault.Times = create, 1
 			srv.Inject(tt.fault)
-			resp, err := http.Post(address, "application/json", strings.NewReader(request)) //nolint:noctx // short
+			resp, err := http.Post(address, "application/json", strings.NewReader(request))
 			require.NoError(t, err)
 			defer resp.Body.Close()
 			body, err := io.ReadAll(resp.Body)
@@ -73,7 +73,7 @@ func TestFaultReset(t *testing.T) {
 	srv := wechatqrtest.Start(t)
 	address := srv.URL() + create + "?access_token=" + token(t, srv)
 	srv.Inject(wechatqrtest.Fault{Path: create, Times: 1, Break: wechatqrtest.Reset})
-	resp, err := http.Post(address, "application/json", strings.NewReader(`{"action_name":"QR_LIMIT_SCENE","action_info":{"scene":{"scene_id":1}}}`)) //nolint:noctx // short
+	resp, err := http.Post(address, "application/json", strings.NewReader(`{"action_name":"QR_LIMIT_SCENE","action_info":{"scene":{"scene_id":1}}}`))
 	if err == nil {                                                                                                                                   // the reset may overtake the headers
 		defer resp.Body.Close()
 		_, err = io.ReadAll(resp.Body)
@@ -103,7 +103,7 @@ func TestFaultHang(t *testing.T) {
 		return wechatqrtest.Fault{Break: wechatqrtest.Hang}, true
 	})
 	go func() {
-		resp, err := http.Get(srv.URL() + "/cgi-bin/token") //nolint:noctx // Close ends it
+		resp, err := http.Get(srv.URL() + "/cgi-bin/token")
 		if err == nil {
 			_ = resp.Body.Close()
 		}

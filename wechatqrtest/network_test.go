@@ -61,7 +61,7 @@ func TestWithoutNetwork(t *testing.T) {
 		require.NoError(t, err)
 		assert.NotEmpty(t, picture.Data)
 
-		_, err = srv.HTTPClient().Get("http://elsewhere.example/") //nolint:noctx,bodyclose // refused at once
+		_, err = srv.HTTPClient().Get("http://elsewhere.example/")
 		require.ErrorContains(t, err, "without network")
 		require.NoError(t, srv.SetCallback(wechatqrtest.Callback{URL: "http://elsewhere.example/"}))
 		_, err = srv.Follow(t.Context(), "o6_user")
@@ -73,7 +73,7 @@ func TestWithoutNetwork(t *testing.T) {
 		_, err = c.FetchQRCode(ctx, ticket.Value)
 		require.Error(t, err)
 		srv.Close()
-		_, err = srv.HTTPClient().Get(srv.URL() + "/cgi-bin/token") //nolint:noctx,bodyclose // refused at once
+		_, err = srv.HTTPClient().Get(srv.URL() + "/cgi-bin/token")
 		require.Error(t, err)
 	})
 }

@@ -64,7 +64,7 @@ func modeOf(cfg events.Config) Mode {
 
 // serverRequest is a request as a handler gets it.
 func serverRequest(method, target, body string) *http.Request {
-	req, err := http.NewRequest(method, "http://callback.example"+target, strings.NewReader(body)) //nolint:noctx // the handler's caller gives one
+	req, err := http.NewRequest(method, "http://callback.example"+target, strings.NewReader(body))
 	if err != nil {
 		panic("wechatqrtest: " + err.Error()) // no target of this package is malformed
 	}
