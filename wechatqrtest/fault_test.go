@@ -74,7 +74,7 @@ func TestFaultReset(t *testing.T) {
 	address := srv.URL() + create + "?access_token=" + token(t, srv)
 	srv.Inject(wechatqrtest.Fault{Path: create, Times: 1, Break: wechatqrtest.Reset})
 	resp, err := http.Post(address, "application/json", strings.NewReader(`{"action_name":"QR_LIMIT_SCENE","action_info":{"scene":{"scene_id":1}}}`))
-	if err == nil {                                                                                                                                   // the reset may overtake the headers
+	if err == nil { // the reset may overtake the headers
 		defer resp.Body.Close()
 		_, err = io.ReadAll(resp.Body)
 	}
