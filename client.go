@@ -47,6 +47,8 @@ func (c Credentials) check() error {
 		return errors.New("Credentials.AppID is empty")
 	case c.AppSecret == "":
 		return errors.New("Credentials.AppSecret is empty: set it, or take tokens from elsewhere by WithTokenSource")
+	case strings.HasPrefix(c.AppSecret, "wx") && !strings.HasPrefix(c.AppID, "wx"):
+		return errors.New("Credentials.AppSecret looks like an AppID: are the two swapped?")
 	case strings.ContainsFunc(c.AppID+c.AppSecret, func(r rune) bool { return r <= ' ' || r > '~' }):
 		return errors.New("Credentials contain white space or other odd characters: was a line end read with them?")
 	case c.AppSecret == redacted:
@@ -307,6 +309,7 @@ const (
 	final   fate = iota // to live with
 	busy                // WeChat says that it did nothing
 	failed              // HTTP 5xx: may have been carried out
+	garbled             // an answer that cannot be read, to live with: may have been carried out
 	broken              // no answer, or half of one: may have been carried out
 	notSent             // cannot have arrived
 )
@@ -322,10 +325,10 @@ func (w *wire) send(ctx context.Context, x *exchange, at *hosts, limit int64, ju
 		if f == notSent || f == broken && errors.Is(err, context.DeadlineExceeded) && time.Since(start) >= longEnough {
 			at.leave(host)
 		}
-		if !x.repeatable && (f == failed || f == broken) {
+		if !x.repeatable && (f == failed || f == garbled || f == broken) {
 			return outcomeUnknown(x, err)
 		}
-		if f == final || attempt > w.maxRetries || ctx.Err() != nil {
+		if f == final || f == garbled || attempt > w.maxRetries || ctx.Err() != nil {
 			return err
 		}
 		if f == notSent || f == broken {
@@ -348,7 +351,10 @@ func (w *wire) send(ctx context.Context, x *exchange, at *hosts, limit int64, ju
 // may have been done once.
 func outcomeUnknown(x *exchange, err error) error {
 	if e, ok := err.(*Error); ok {
-		e.kind = ErrOutcomeUnknown
+		e.unsure = true
+		if e.kind == nil && e.StatusCode >= 500 { // ErrBusy would say that it may be repeated
+			e.kind = ErrOutcomeUnknown
+		}
 		return e
 	}
 	if o, ok := err.(*opError); ok {
@@ -383,7 +389,7 @@ func (w *wire) attempt(ctx context.Context, x *exchange, base *url.URL, n int, l
 	case err == nil:
 		f, err = judge(status, answer)
 	case errors.Is(err, errTooLarge):
-		err = unexpected(x.op, status, fmt.Sprintf("the answer is larger than %d KiB", limit>>10))
+		f, err = garbled, unexpected(x.op, status, fmt.Sprintf("the answer is larger than %d KiB", limit>>10))
 	default:
 		f = broken
 		if status == 0 && cannotHaveArrived(err) {
@@ -538,13 +544,15 @@ func judge(x *exchange, status int, answer []byte, out any) (fate, error) {
 				f = busy
 			case status >= 500 && err.Code == 0:
 				f = failed
+			case status >= 200 && status < 300 && err.Code == 0:
+				f = garbled
 			}
 			return f, err
 		}
 	}
 	if out == nil {
 		if !json.Valid(answer) {
-			return final, notJSON(x, status, answer)
+			return garbled, notJSON(x, status, answer)
 		}
 		return final, nil
 	}
@@ -552,9 +560,9 @@ func judge(x *exchange, status int, answer []byte, out any) (fate, error) {
 	case nil:
 		return final, nil
 	case *json.SyntaxError:
-		return final, notJSON(x, status, answer)
+		return garbled, notJSON(x, status, answer)
 	default:
-		return final, unexpected(x.op, status, redact(err.Error(), x.secret))
+		return garbled, unexpected(x.op, status, redact(err.Error(), x.secret))
 	}
 }
 

@@ -40,6 +40,7 @@ func TestNewRefuses(t *testing.T) {
 		{"good", good, nil, ""},
 		{"no AppID", wechatqr.Credentials{AppSecret: "s"}, nil, "AppID is empty"},
 		{"no AppSecret", wechatqr.Credentials{AppID: "wx0"}, nil, "AppSecret is empty"},
+		{"swapped", wechatqr.Credentials{AppID: "0123456789abcdef0123456789abcdef", AppSecret: "wx0123456789abcdef"}, nil, "swapped"},
 		{"AppSecret from JSON that hides it", wechatqr.Credentials{AppID: "wx0", AppSecret: "[redacted]"}, nil, "leaves the secret out"},
 		{"line end in the AppSecret", wechatqr.Credentials{AppID: "wx0", AppSecret: "s\n"}, nil, "line end"},
 		{"space in the AppID", wechatqr.Credentials{AppID: " wx0", AppSecret: "s"}, nil, "white space"},

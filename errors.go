@@ -41,7 +41,8 @@ type Error struct {
 	RequestID  string // rid, by which openapi/rid/get explains the call for seven days
 	StatusCode int    // of HTTP; WeChat sends most errors with 200
 
-	kind error // where the code alone does not tell
+	kind   error // where the code alone does not tell
+	unsure bool  // ErrOutcomeUnknown too
 }
 
 // Error is one line for people: operation, code, message, rid, and the Hint.
@@ -75,13 +76,16 @@ func (e *Error) Error() string {
 // errors.Is calls it.
 func (e *Error) Is(target error) bool {
 	kind := e.row().kind
-	return kind != nil && target == *kind
+	return kind != nil && target == *kind || e.unsure && target == ErrOutcomeUnknown
 }
 
 // Hint says what to do about the error, in English and Chinese; for 40164 it
 // names the IP to add. It is empty where the message says it all.
 func (e *Error) Hint() string {
 	r := e.row()
+	if e.unsure {
+		r.en, r.zh = outcomeHint, outcomeHintZ
+	}
 	if r.en == "" {
 		return ""
 	}
@@ -112,11 +116,8 @@ type codeRow struct {
 func (e *Error) row() codeRow {
 	if e.kind != nil {
 		r := codeRow{kind: &e.kind}
-		switch {
-		case e.kind == ErrOutcomeUnknown:
-			r.en, r.zh = "it may have been carried out: look before you repeat it", "请求可能已被执行，重试前请先确认"
-		case e.kind == ErrInvalidCredential && e.Code == 40001:
-			r.en, r.zh = "the AppSecret is not this AppID's, or was reset: compare it with the console", "AppSecret 与 AppID 不匹配或已被重置，请在后台核对"
+		if e.kind == ErrInvalidCredential && e.Code == 40001 {
+			r.en, r.zh = "the AppSecret is not this AppID's, or was reset, and the console does not show it again: ask who reset it", "AppSecret 与 AppID 不匹配或已被重置；后台不再显示原值，请先确认是否有人重置过"
 		}
 		return r
 	}
@@ -129,7 +130,7 @@ func (e *Error) row() codeRow {
 	case e.Code != 0:
 		return codeRow{}
 	case e.StatusCode >= 500:
-		return codeRow{kind: &ErrBusy}
+		return codeRow{kind: &ErrBusy, en: "WeChat, or a proxy on the way, is down; it was tried again already", zh: "微信或中间代理不可用，已自动重试"}
 	case e.StatusCode == http.StatusTooManyRequests:
 		return codeRow{kind: &ErrQuota}
 	}
@@ -137,10 +138,10 @@ func (e *Error) row() codeRow {
 }
 
 const (
-	checkSecret  = "compare AppID and AppSecret with the console"
-	checkSecretZ = "请在后台核对 AppID 与 AppSecret"
 	checkArgs    = "correct the request: repeating it is no use"
 	checkArgsZ   = "请修正请求参数，重试无用"
+	outcomeHint  = "it may have been carried out: a permanent code cannot be looked up, and making it again costs at most one of the 100000; look before you repeat anything else"
+	outcomeHintZ = "请求可能已被执行：永久二维码无法查询，重试最多多占一个名额；其他请求请先确认结果再重试"
 	tryLater     = "try again in a moment"
 	tryLaterZ    = "请稍后重试"
 )
@@ -149,7 +150,7 @@ const (
 // table is the same.
 var codeTable = [...]codeRow{
 	{-1, &ErrBusy, tryLater, tryLaterZ},
-	{40001, &ErrTokenRejected, "another program renews this account's token without sharing it, or the token is another account's: let all share one TokenStore", "可能有其他程序在单独刷新该账号的 token，请共用同一个 TokenStore"},
+	{40001, &ErrTokenRejected, "another program had a new token made (force_refresh, or a token of the classic endpoint that is not shared), the AppSecret was reset, or the token is another account's", "可能有其他程序重新获取了 token（force_refresh，或未共用的 /cgi-bin/token）、AppSecret 已被重置，或 token 属于其他账号"},
 	{40002, &ErrInvalidCredential, "grant_type must be client_credential", "grant_type 须为 client_credential"},
 	{40003, &ErrInvalidArgument, "the openid is not a follower of this account", "openid 不属于该账号的关注者"},
 	{40013, &ErrInvalidCredential, "no such AppID: compare it with the console", "AppID 无效，请在后台核对"},
@@ -159,8 +160,8 @@ var codeTable = [...]codeRow{
 	{40052, &ErrInvalidArgument, checkArgs, checkArgsZ},
 	{40053, &ErrInvalidArgument, "the scene is out of range: text of 1 to 64 bytes, permanent numbers up to 100000", "场景值超出范围：字符串 1–64 字节，永久整数不超过 100000"},
 	{40097, &ErrInvalidArgument, checkArgs, checkArgsZ},
-	{40125, &ErrInvalidCredential, "the AppSecret is wrong or was reset: " + checkSecret, "AppSecret 错误或已被重置，" + checkSecretZ},
-	{40164, &ErrIPNotAllowed, "add {ip} to the IP whitelist in the account's console", "请在后台将 {ip} 加入 IP 白名单"},
+	{40125, &ErrInvalidCredential, "the AppSecret is wrong or was reset, and the console does not show it again: ask who reset it; another reset ends the present one at once", "AppSecret 错误或已被重置；后台不再显示原值，请先确认是否有人重置过，再次重置会使现用的立即失效"},
+	{40164, &ErrIPNotAllowed, "add {ip} to the IP whitelist in the account's console; it acts within minutes", "请在后台将 {ip} 加入 IP 白名单，数分钟后生效"},
 	{40201, &ErrInvalidArgument, "set the callback URL in the console first", "请先在后台配置回调 URL"},
 	{40202, &ErrInvalidArgument, checkArgs, checkArgsZ},
 	{40203, &ErrInvalidArgument, checkArgs, checkArgsZ},
@@ -175,7 +176,7 @@ var codeTable = [...]codeRow{
 	{44002, &ErrInvalidArgument, "the request had no body", "请求体为空"},
 	{45009, &ErrQuota, "the quota of the day is used up: wait for tomorrow or call clear_quota; for tokens use the stable endpoint", "当日调用次数已用完，请等次日或调用 clear_quota；获取 token 请改用 stable_token"},
 	{45011, &ErrQuota, "too many calls in this minute: wait a minute", "调用过于频繁，请等一分钟"},
-	{45029, &ErrQuota, "the account's 100000 permanent codes are used up: use Temporary codes", "永久二维码数量已达上限，请改用临时二维码"},
+	{45029, &ErrQuota, "the account's 100000 permanent codes are used up, and none can be freed: for screens use Temporary codes, for print another account", "永久二维码数量已达上限且无法释放：屏幕展示可改用临时二维码，印刷请换用其他账号"},
 	{47001, &ErrInvalidArgument, "the body is no JSON that WeChat can read", "请求体不是可解析的 JSON"},
 	{47003, &ErrInvalidArgument, checkArgs, checkArgsZ},
 	{48001, &ErrNotPermitted, "the account may not use this API: parametric codes need a verified service account (or the test account)", "账号无此接口权限：带参数二维码须为已认证的服务号（或测试号）"},

@@ -298,7 +298,7 @@ func ExampleError_Hint() {
 	// Output:
 	// 40164 true
 	// 611740a4-27f9a8ba-065da01b
-	// add 203.0.113.9 to the IP whitelist in the account's console / 请在后台将 203.0.113.9 加入 IP 白名单
+	// add 203.0.113.9 to the IP whitelist in the account's console; it acts within minutes / 请在后台将 203.0.113.9 加入 IP 白名单，数分钟后生效
 }
 
 // What is to be done depends on the kind of failure.

@@ -132,7 +132,8 @@ func WithUserAgent(ua string) Option {
 
 // WithLogger logs every exchange at debug level, and at warn level what no
 // caller is told: a renewal behind the scenes or a TokenStore that fails. It
-// sees no secret. The default logs nothing.
+// sees no secret. The default is slog.Default at the time of New; for silence
+// pass slog.New(slog.DiscardHandler).
 func WithLogger(l *slog.Logger) Option {
 	return func(c *config) {
 		if l == nil {
@@ -174,7 +175,7 @@ func configure(opts []Option) (*config, error) {
 		endpoint:   Endpoint{API: []string{"https://api.weixin.qq.com", "https://api2.weixin.qq.com"}, Image: "https://mp.weixin.qq.com"},
 		maxRetries: 2,
 		userAgent:  "wechatqr",
-		logger:     slog.New(slog.DiscardHandler),
+		logger:     slog.Default(),
 	}
 	for _, opt := range opts {
 		if opt == nil {

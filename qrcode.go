@@ -126,8 +126,10 @@ func (r TicketRequest) check() error {
 	switch {
 	case r.permanent:
 		return nil
+	case r.ttl > 0 && r.ttl < MinTTL:
+		return fmt.Errorf("a temporary code lives from 1 s to 30 days, not %v: write 300*time.Second for 300 seconds", r.ttl)
 	case r.ttl < MinTTL || r.ttl > MaxTTL:
-		return fmt.Errorf("a temporary code lives from %v to %v, not %v", MinTTL, MaxTTL, r.ttl)
+		return fmt.Errorf("a temporary code lives from 1 s to 30 days, not %v", r.ttl)
 	case r.ttl%time.Second != 0:
 		return fmt.Errorf("a temporary code lives for whole seconds, not %v", r.ttl)
 	}
@@ -219,7 +221,9 @@ func (c *Client) CreateTicket(ctx context.Context, req TicketRequest) (*Ticket, 
 		return nil, err
 	}
 	if made.answer.Ticket == "" || made.answer.URL == "" {
-		return nil, unexpected(op, http.StatusOK, "the answer lacks ticket or url")
+		err := unexpected(op, http.StatusOK, "the answer lacks ticket or url")
+		err.unsure = req.permanent
+		return nil, err
 	}
 	made.ticket = Ticket{Value: made.answer.Ticket, URL: made.answer.URL, Scene: req.scene}
 	if !req.permanent {
@@ -252,6 +256,9 @@ type QRCode struct {
 // WeChat's page: https://developers.weixin.qq.com/doc/service/api/qrcode/qrcodes/api_createqrcode
 func (c *Client) FetchQRCode(ctx context.Context, ticket string) (*QRCode, error) {
 	const op = "fetch QR code"
+	if strings.Contains(ticket, "://") {
+		return nil, invalid(op, errors.New("that is an address, perhaps Ticket.URL: pass Ticket.Value"))
+	}
 	if ticket == "" || strings.ContainsFunc(ticket, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return nil, invalid(op, fmt.Errorf("%q is no ticket: pass Ticket.Value, unescaped", ticket))
 	}

@@ -118,6 +118,7 @@ func TestCreateTicketLimits(t *testing.T) {
 		{"not quite the end of CDATA", wechatqr.Permanent(wechatqr.SceneString("a]]b>")), ""},
 		{"ttl 0", wechatqr.Temporary(ok, 0), "not 0s"},
 		{"ttl 1 ns below", wechatqr.Temporary(ok, time.Second-1), "lives from"},
+		{"ttl without a unit", wechatqr.Temporary(ok, 300), "not 300ns: write 300*time.Second"},
 		{"ttl 1 s", wechatqr.Temporary(ok, time.Second), ""},
 		{"ttl 30 d", wechatqr.Temporary(ok, 30*24*time.Hour), ""},
 		{"ttl 30 d and 1 s", wechatqr.Temporary(ok, 30*24*time.Hour+time.Second), "lives from"},
@@ -301,7 +302,7 @@ func TestFetchQRCode(t *testing.T) {
 	}
 	c := withToken(t, nil)
 	assert.Equal(t, "https://mp.weixin.qq.com/cgi-bin/showqrcode?ticket=gQH%2B7%2FjoAA%3D%3D", c.QRCodeURL(ticket))
-	for _, bad := range []string{"", " ", "a b", "gQ\n", "票"} {
+	for _, bad := range []string{"", " ", "a b", "gQ\n", "票", "http://weixin.qq.com/q/02abc"} {
 		_, err := c.FetchQRCode(t.Context(), bad)
 		require.ErrorIs(t, err, wechatqr.ErrInvalidArgument, "%q", bad)
 	}
@@ -355,6 +356,11 @@ func TestPermanentCreationIsNotRepeatedBlindly(t *testing.T) {
 		{"broken connection", gone, 2, 1},
 		{"HTTP 502", status(502, ""), 2, 1},
 		{"busy", status(200, `{"errcode":-1,"errmsg":"system error"}`), 2, 2},
+		{"HTML", status(200, "<html>"), 1, 1},
+		{"truncated", status(200, created[:50]), 1, 1},
+		{"empty", status(200, ""), 1, 1},
+		{"no ticket", status(200, `{}`), 1, 1},
+		{"too large", status(200, strings.Repeat(" ", 1<<20)+created), 1, 1},
 		{"out of codes", status(200, `{"errcode":45029,"errmsg":"qrcode count out of limit"}`), 1, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -371,7 +377,8 @@ func TestPermanentCreationIsNotRepeatedBlindly(t *testing.T) {
 				_, err := c.CreateTicket(t.Context(), req)
 				require.Error(t, err)
 				assert.Equal(t, want, calls.Load())
-				assert.Equal(t, tt.temporary != tt.permanent && want == tt.permanent, errors.Is(err, wechatqr.ErrOutcomeUnknown))
+				answered := strings.Contains(err.Error(), "errcode")
+				assert.Equal(t, !answered && req == wechatqr.Permanent(wechatqr.SceneID(1)), errors.Is(err, wechatqr.ErrOutcomeUnknown), err)
 			}
 		})
 	}

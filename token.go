@@ -215,7 +215,7 @@ func newReuse(src TokenSource, log *slog.Logger) *reuseTokenSource {
 func loggerOf(opts []Option) *slog.Logger {
 	cfg, _ := configure(opts)
 	if cfg.logger == nil {
-		return slog.New(slog.DiscardHandler)
+		return slog.Default()
 	}
 	return cfg.logger
 }
