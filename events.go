@@ -1,6 +1,7 @@
 package wechatqr
 
 import (
+	"hash/fnv"
 	"strconv"
 	"strings"
 	"time"
@@ -52,7 +53,7 @@ type Scan struct {
 	Scene       string // what the code carries, Scene.Key of the code's scene
 	OpenID      string // who scanned
 	Ticket      string // of the code
-	NewFollower bool   // the scan made them a follower; false: they were one before
+	NewFollower bool   // the scan made them a follower, perhaps again; false: they were one already
 	Time        time.Time
 }
 
@@ -97,9 +98,10 @@ func (e *Event) Matches(scene Scene) bool {
 // WeChat delivers up to three times can be handled once. A message is told by
 // its MsgID; an event has none, and WeChat's own rule of user and second takes
 // two codes scanned in one second for one, so the event's type, key and ticket
-// belong to it too.
+// belong to it too. What else may tell two events of other types apart is in
+// Raw, of which their ID has a checksum.
 //
-// The text is plain, not hashed, and holds the openid and the scene.
+// The text is plain and holds the openid and the scene.
 func (e *Event) ID() string {
 	if e.MsgType != "event" && e.MsgID != "" {
 		return e.ToUserName + "|" + e.MsgID
@@ -107,6 +109,11 @@ func (e *Event) ID() string {
 	kind := e.MsgType
 	if e.Event != "" {
 		kind = strings.ToLower(string(e.Event))
+	}
+	if e.MsgType == "event" && len(e.Raw) > 0 && !e.Event.Is(EventScan) && !e.Event.Is(EventSubscribe) && !e.Event.Is(EventUnsubscribe) {
+		h := fnv.New64a()
+		_, _ = h.Write(e.Raw)
+		kind += "#" + strconv.FormatUint(h.Sum64(), 16)
 	}
 	// The key comes last: it alone may hold the separator.
 	return e.ToUserName + "|" + e.FromUserName + "|" + strconv.FormatInt(e.CreateTime.Unix(), 10) +

@@ -89,6 +89,14 @@ func TestEventID(t *testing.T) {
 	again.CreateTime = again.CreateTime.UTC()
 	assert.Equal(t, base.ID(), again.ID(), "letter case, zone and bytes are not the push")
 
+	// A user may get two cards in one second, and only elements without a field differ.
+	card := wechatqr.Event{ToUserName: "gh_1", FromUserName: "o1", CreateTime: time.Unix(1, 0), MsgType: "event", Event: "user_get_card", Raw: []byte("<xml><UserCardCode>1</UserCardCode></xml>")}
+	other := card
+	other.Raw = []byte("<xml><UserCardCode>2</UserCardCode></xml>")
+	assert.NotEqual(t, card.ID(), other.ID())
+	other.Raw = append([]byte(nil), card.Raw...)
+	assert.Equal(t, card.ID(), other.ID())
+
 	msg := wechatqr.Event{ToUserName: "gh_1", FromUserName: "o1", CreateTime: time.Unix(1, 0), MsgType: "text", MsgID: "12345678901234567890"}
 	id := msg.ID()
 	msg.CreateTime = time.Unix(2, 0)
