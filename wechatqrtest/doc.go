@@ -66,6 +66,9 @@
 //   - A token is accepted until it ends, everywhere at once.
 //   - Customer service messages are taken for 48 hours after the user's last
 //     event or message, in any number, and their media are not looked up.
+//   - Events of one user are a second apart at the least, by their CreateTime,
+//     which so may be later than the clock: on WeChat two scans of one second can
+//     look like one that is delivered twice.
 //   - Pushes are XML. Callbacks may have any port; their address is not resolved
 //     beforehand, and a proxy is not used.
 //   - [Server.Advance] moves the Server's clock and CreateTime of pushes, while

@@ -88,15 +88,16 @@ func (p *Push) clone() Push {
 // Push delivers ev, any event or message, to the callback: up to three times,
 // until it is answered in time with status 200. It waits for the answer and
 // returns it, decoded. The blanks of ev are filled in as NewRequest does it;
-// CreateTime is by the Server's clock, the signed timestamp by this machine's.
-// Pushing an event again is delivering it again, for its ID is the same.
+// CreateTime is by the Server's clock, a second after the user's last event at
+// the least, and the signed timestamp by this machine's. Pushing the Event of a
+// Push again is delivering it again, for it keeps its CreateTime and so its ID.
 //
 // If the callback fails, the error is that of [Push.Err] and holds a
 // *[CallbackError]. Other errors are ErrNoCallback, that of ctx, and
 // http.ErrServerClosed. The Push is good with any error.
 func (s *Server) Push(ctx context.Context, ev wechatqr.Event) (Push, error) {
 	s.mu.Lock()
-	complete(&ev, s.st.Account, s.now())
+	complete(&ev, s.st.Account, s.moment)
 	base := s.st.Callback.URL
 	l, err := s.line()
 	if err == nil && base == "" {

@@ -40,7 +40,7 @@ func NewRequest(cfg events.Config, ev wechatqr.Event) *http.Request {
 		}
 		l.key = key
 	}
-	complete(&ev, cfg.Account, time.Now())
+	complete(&ev, cfg.Account, func(string) time.Time { return time.Now() })
 	address, body := l.push("/", ev, ev.CreateTime)
 	return serverRequest(http.MethodPost, address, body)
 }
@@ -89,8 +89,8 @@ const (
 	someOpenID  = "o6_bmjrPTlm6_2sgVt7hMZOPfL2M" // of WeChat's documentation
 )
 
-// complete fills in what is blank.
-func complete(ev *wechatqr.Event, account string, now time.Time) {
+// complete fills in what is blank; moment is when a user does something.
+func complete(ev *wechatqr.Event, account string, moment func(openID string) time.Time) {
 	var raw struct {
 		ToUserName   string `xml:"ToUserName"`
 		FromUserName string `xml:"FromUserName"`
@@ -102,7 +102,7 @@ func complete(ev *wechatqr.Event, account string, now time.Time) {
 	ev.ToUserName = cmp.Or(ev.ToUserName, account, someAccount)
 	ev.FromUserName = cmp.Or(ev.FromUserName, someOpenID)
 	if ev.CreateTime.IsZero() {
-		ev.CreateTime = now
+		ev.CreateTime = moment(ev.FromUserName)
 	}
 	ev.CreateTime = ev.CreateTime.Truncate(time.Second)
 	if ev.MsgType == "" {

@@ -19,6 +19,7 @@ type state struct {
 	Codes      []*Code   `json:"codes"`
 	Permanent  int       `json:"permanent"` // codes made
 	Users      []*User   `json:"users"`
+	Moments    moments   `json:"moments"`
 	Callback   Callback  `json:"callback"`
 	Pushes     []*Push   `json:"pushes"`
 	LastPush   int       `json:"last_push"` // ID
@@ -35,6 +36,7 @@ func newState() state {
 		Account:   "gh_" + hex.EncodeToString([]byte(random(6))),
 		Callback:  newCallback(),
 		Quotas:    newMeters(),
+		Moments:   moments{},
 	}
 }
 
@@ -74,6 +76,9 @@ func (st *state) index() (map[string]*Code, map[string]*User, map[string]*token,
 	}
 	if err := st.Callback.check(); err != nil {
 		return nil, nil, nil, err
+	}
+	if st.Moments == nil {
+		return nil, nil, nil, errors.New("moments is null")
 	}
 	codes, users, tokens := map[string]*Code{}, map[string]*User{}, map[string]*token{}
 	for _, c := range st.Codes {

@@ -53,7 +53,7 @@ func TestRestoreRefuses(t *testing.T) {
 	before, err := srv.Snapshot()
 	require.NoError(t, err)
 	for _, bad := range []string{
-		``, `[]`, `{"appid":""}`, `{"codes":[null]}`, `{"users":[null]}`, `{"pushes":[null]}`, `{"quotas":[null]}`,
+		``, `[]`, `{"appid":""}`, `{"codes":[null]}`, `{"users":[null]}`, `{"pushes":[null]}`, `{"quotas":[null]}`, `{"moments":null}`,
 		`{"tokens":{"classic":[null]}}`, `{"callback":{"token":"x"}}`,
 	} {
 		require.ErrorContains(t, srv.Restore([]byte(bad)), "wechatqrtest: restore: ", bad)

@@ -68,6 +68,26 @@ func (s *Server) PutUser(u User) User {
 	return u
 }
 
+// moments are the CreateTime of each user's last event, by openid. A user that
+// PutUser changes keeps it.
+type moments map[string]time.Time
+
+// longAhead is how far ahead of a clock that was turned back a user's events go
+// on, so that a few of them do not repeat an ID.
+const longAhead = time.Hour
+
+// moment is when the user does the next thing: now, and a second after the last
+// at the least, since events of one second may have the same ID. The caller
+// holds the lock.
+func (s *Server) moment(openID string) time.Time {
+	at := s.now().Truncate(time.Second)
+	if next := s.st.Moments[openID].Add(time.Second); at.Before(next) {
+		at = next
+	}
+	s.st.Moments[openID] = at
+	return at
+}
+
 // user finds or makes a user. The caller holds the lock.
 func (s *Server) user(openID string) *User {
 	if openID == "" {
@@ -83,8 +103,8 @@ func (s *Server) user(openID string) *User {
 }
 
 // follow makes u a follower by the code, or without one.
-func (u *User) follow(c *Code, now time.Time) {
-	*u = User{OpenID: u.OpenID, Follows: true, FollowedAt: now.Truncate(time.Second), SubscribeScene: "ADD_SCENE_SEARCH"}
+func (u *User) follow(c *Code, at time.Time) {
+	*u = User{OpenID: u.OpenID, Follows: true, FollowedAt: at, SubscribeScene: "ADD_SCENE_SEARCH"}
 	if c != nil {
 		u.SubscribeScene, u.SceneID, u.SceneStr = "ADD_SCENE_QR_CODE", c.SceneID, c.SceneStr
 	}
@@ -93,7 +113,9 @@ func (u *User) follow(c *Code, now time.Time) {
 // Scan has the user scan the code and confirm to follow, if they do not yet,
 // and pushes that: subscribe with the qrscene_ mark for a new follower, SCAN
 // for an existing one. An unknown openid is a stranger, a blank one a new
-// stranger with a random openid. The errors are those of Push, ErrNoCode, and,
+// stranger with a random openid. The CreateTime of a user's events is a second
+// apart at the least, so that no two have the same ID, also of scans that follow
+// at once: a backend takes none for a redelivery of another. The errors are those of Push, ErrNoCode, and,
 // unless the Server is lenient, ErrExpired.
 func (s *Server) Scan(ctx context.Context, ticket, openID string) (Push, error) {
 	ev, err := s.ScanEvent(ticket, openID)
@@ -117,20 +139,20 @@ func (s *Server) ScanEvent(ticket, openID string) (wechatqr.Event, error) {
 		return wechatqr.Event{}, ErrExpired
 	}
 	u := s.user(openID)
-	ev := wechatqr.Event{Event: wechatqr.EventScan, EventKey: c.Scene(), Ticket: c.Ticket}
+	ev := wechatqr.Event{Event: wechatqr.EventScan, EventKey: c.Scene(), Ticket: c.Ticket, CreateTime: s.moment(u.OpenID)}
 	if !u.Follows {
-		u.follow(c, now)
+		u.follow(c, ev.CreateTime)
 		ev.Event, ev.EventKey = wechatqr.EventSubscribe, "qrscene_"+c.Scene()
 	}
 	c.Scans++
-	return s.does(u, ev, now), nil
+	return s.does(u, ev), nil
 }
 
 // does completes an event of u.
-func (s *Server) does(u *User, ev wechatqr.Event, now time.Time) wechatqr.Event {
-	u.ActiveAt = now
+func (s *Server) does(u *User, ev wechatqr.Event) wechatqr.Event {
+	u.ActiveAt = s.now()
 	ev.FromUserName = u.OpenID
-	complete(&ev, s.st.Account, now)
+	complete(&ev, s.st.Account, s.moment)
 	s.notify()
 	return ev
 }
@@ -139,10 +161,10 @@ func (s *Server) does(u *User, ev wechatqr.Event, now time.Time) wechatqr.Event 
 // openid is treated as by Scan. One who follows already follows anew.
 func (s *Server) Follow(ctx context.Context, openID string) (Push, error) {
 	s.mu.Lock()
-	now := s.now()
 	u := s.user(openID)
-	u.follow(nil, now)
-	ev := s.does(u, wechatqr.Event{Event: wechatqr.EventSubscribe}, now)
+	ev := wechatqr.Event{Event: wechatqr.EventSubscribe, CreateTime: s.moment(u.OpenID)}
+	u.follow(nil, ev.CreateTime)
+	ev = s.does(u, ev)
 	s.mu.Unlock()
 	return s.Push(ctx, ev)
 }
@@ -156,9 +178,8 @@ func (s *Server) Unsubscribe(ctx context.Context, openID string) (Push, error) {
 		s.mu.Unlock()
 		return Push{}, ErrNotFollowing
 	}
-	now := s.now()
 	*u = User{OpenID: openID}
-	ev := s.does(u, wechatqr.Event{Event: wechatqr.EventUnsubscribe}, now)
+	ev := s.does(u, wechatqr.Event{Event: wechatqr.EventUnsubscribe})
 	s.mu.Unlock()
 	return s.Push(ctx, ev)
 }
@@ -172,7 +193,7 @@ func (s *Server) SendText(ctx context.Context, openID, text string) (Push, error
 		s.mu.Unlock()
 		return Push{}, ErrNotFollowing
 	}
-	ev := s.does(u, wechatqr.Event{MsgType: "text", Content: text, MsgID: digits(17)}, s.now())
+	ev := s.does(u, wechatqr.Event{MsgType: "text", Content: text, MsgID: digits(17)})
 	s.mu.Unlock()
 	return s.Push(ctx, ev)
 }

@@ -1,18 +1,21 @@
 package wechatqrtest_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatqr/wechatqr"
+	"github.com/wechatqr/wechatqr/events"
 	"github.com/wechatqr/wechatqr/wechatqrtest"
 )
 
@@ -94,6 +97,91 @@ func TestScans(t *testing.T) {
 	assert.Len(t, srv.Users(), 3)
 	code, _ := srv.Code(text)
 	assert.Equal(t, 2, code.Scans)
+}
+
+// Each is handled, though all may fall into one second; a redelivery is not.
+func TestEventsOfOneUserHaveTheirOwnSecond(t *testing.T) {
+	t.Parallel()
+	srv := wechatqrtest.Start(t)
+	var handled []string
+	h, err := events.NewHandler(srv.CallbackConfig(), func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
+		handled = append(handled, string(ev.Event))
+		return nil, nil
+	})
+	require.NoError(t, err)
+	srv.ServeCallback(h)
+	ctx, ticket := t.Context(), temporary(t, srv)
+	var last time.Time
+	push := func(p wechatqrtest.Push, err error) {
+		t.Helper()
+		require.NoError(t, err)
+		assert.False(t, p.Event.CreateTime.Before(last.Add(time.Second)), "%v, and the last was at %v", p.Event.CreateTime, last)
+		last = p.Event.CreateTime
+	}
+	for range 3 {
+		push(srv.Scan(ctx, ticket, "o6_user"))
+	}
+	push(srv.Push(ctx, wechatqr.Event{FromUserName: "o6_user", Event: "CLICK"}))
+	push(srv.Push(ctx, wechatqr.Event{FromUserName: "o6_user", Event: "CLICK"}))
+	srv.PutUser(wechatqrtest.User{OpenID: "o6_user"}) // a stranger again
+	push(srv.Scan(ctx, ticket, "o6_user"))
+	got, err := userInfo(t, srv, "o6_user")
+	require.NoError(t, err)
+	assert.Equal(t, last.Unix(), got.SubscribeTime)
+	push(srv.Follow(ctx, "o6_user"))
+	push(srv.Unsubscribe(ctx, "o6_user"))
+	push(srv.Follow(ctx, "o6_user"))
+	got, err = userInfo(t, srv, "o6_user")
+	require.NoError(t, err)
+	assert.Equal(t, last.Unix(), got.SubscribeTime)
+	push(srv.SendText(ctx, "o6_user", "hi"))
+	want := []string{"subscribe", "SCAN", "SCAN", "CLICK", "CLICK", "subscribe", "subscribe", "unsubscribe", "subscribe", ""}
+	assert.Equal(t, want, handled)
+	assert.WithinDuration(t, srv.Now(), last, time.Minute)
+
+	for _, p := range srv.Pushes() {
+		again, err := srv.Push(ctx, p.Event)
+		require.NoError(t, err)
+		assert.Equal(t, p.Event, again.Event)
+	}
+	assert.Equal(t, want, handled, "delivered again, and handled once")
+
+	other, err := srv.Scan(ctx, ticket, "o6_other")
+	require.NoError(t, err)
+	assert.True(t, other.Event.CreateTime.Before(last), "others do not wait for this one")
+}
+
+func TestMomentsFollowTheClock(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		srv := wechatqrtest.Start(t, wechatqrtest.WithoutNetwork())
+		ticket := temporary(t, srv)
+		zero := srv.Now()
+		scan := func(openID string) time.Duration {
+			ev, err := srv.ScanEvent(ticket, openID)
+			require.NoError(t, err)
+			return ev.CreateTime.Sub(zero)
+		}
+		for _, openID := range []string{"o6_1", "o6_2"} {
+			assert.Equal(t, time.Duration(0), scan(openID))
+			assert.Equal(t, time.Second, scan(openID))
+		}
+		time.Sleep(10 * time.Second)
+		assert.Equal(t, 10*time.Second, scan("o6_1"))
+		srv.Advance(50 * time.Second)
+		assert.Equal(t, time.Minute, scan("o6_1"))
+		assert.Equal(t, time.Minute, scan("o6_2"))
+
+		srv.Advance(-time.Hour)
+		assert.Equal(t, 61*time.Second, scan("o6_1"), "an hour ahead, and going on")
+		srv.Advance(-time.Nanosecond)
+		assert.Equal(t, -time.Hour+59*time.Second, scan("o6_2"), "further ahead: by the clock again")
+
+		snapshot, err := srv.Snapshot()
+		require.NoError(t, err)
+		require.NoError(t, srv.Restore(snapshot))
+		assert.Equal(t, -time.Hour+60*time.Second, scan("o6_2"), "a restart changes nothing")
+	})
 }
 
 func TestScanOfNoCode(t *testing.T) {
