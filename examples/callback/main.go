@@ -23,6 +23,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -208,14 +209,35 @@ func loadTickets(ctx context.Context, client *wechatqr.Client, file string) (map
 		}
 		// At once: what is made and not kept is lost to the account for ever.
 		tickets[s.scene] = ticket
-		if data, err = json.MarshalIndent(tickets, "", "\t"); err != nil {
-			return nil, err
-		}
-		if err := os.WriteFile(file, data, 0o600); err != nil {
+		if err := saveTickets(file, tickets); err != nil {
 			return nil, err
 		}
 	}
 	return tickets, nil
+}
+
+// saveTickets writes the whole file or leaves the old one as it is.
+func saveTickets(file string, tickets map[string]*wechatqr.Ticket) error {
+	data, err := json.MarshalIndent(tickets, "", "\t")
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".*.tmp") // readable by its owner alone
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	err = errors.Join(err, f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), file)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
 }
 
 // demo is the backend and a day in the shops.
