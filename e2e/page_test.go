@@ -115,7 +115,7 @@ func TestABackendThatIsBroken(t *testing.T) {
 		{"an exception", func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, "NullPointerException", http.StatusInternalServerError)
 		},
-			"The answer has another status than 200.", "", 3},
+			"The answer has the status 500, not 200.", "", 3},
 		{"a redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/login", http.StatusFound) },
 			"The address redirects, and WeChat does not follow.", "", 3},
 		{"JSON", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"code":0}`) },

@@ -152,6 +152,7 @@ const (
 type CallbackError struct {
 	Problem Problem `json:"problem"`
 	Detail  string  `json:"detail"`
+	Status  int     `json:"status,omitempty"` // of HTTP; 0: there was no answer, or ParseReply read it
 }
 
 func (e *CallbackError) Error() string {
@@ -184,6 +185,7 @@ func (s *Server) CheckCallback(ctx context.Context) error {
 		return a.Err
 	}
 	if problem := judgeEcho(echo, a.Answer); problem != nil {
+		problem.Status = a.Status
 		return problem
 	}
 	return nil
@@ -194,13 +196,13 @@ func judgeEcho(echo, answer string) *CallbackError {
 	case answer == echo:
 		return nil
 	case answer == `"`+echo+`"`, answer == `'`+echo+`'`:
-		return &CallbackError{Quoted, "the answer is echostr in quotes: send it as text, not as JSON"}
+		return &CallbackError{Problem: Quoted, Detail: "the answer is echostr in quotes: send it as text, not as JSON"}
 	case strings.TrimSpace(answer) == echo:
-		return &CallbackError{WrongEcho, "the answer has spaces or line breaks around echostr: send nothing else"}
+		return &CallbackError{Problem: WrongEcho, Detail: "the answer has spaces or line breaks around echostr: send nothing else"}
 	case answer == "":
-		return &CallbackError{WrongEcho, "the answer is empty: send the echostr of the query"}
+		return &CallbackError{Problem: WrongEcho, Detail: "the answer is empty: send the echostr of the query"}
 	}
-	return &CallbackError{WrongEcho, fmt.Sprintf("the answer is not echostr: %.80q", answer)}
+	return &CallbackError{Problem: WrongEcho, Detail: fmt.Sprintf("the answer is not echostr: %.80q", answer)}
 }
 
 const maxAnswer = 64 << 10
@@ -231,7 +233,7 @@ func (s *Server) exchange(ctx context.Context, method, address, body string) (At
 		if limited.Err() != nil {
 			p, detail = TooSlow, fmt.Sprintf("no whole answer within %v", s.deadline)
 		}
-		a.Err = &CallbackError{p, detail}
+		a.Err = &CallbackError{p, detail, a.Status}
 		return a, nil
 	}
 	req, err := http.NewRequestWithContext(limited, method, address, strings.NewReader(body))

@@ -60,15 +60,16 @@ func TestCheckCallback(t *testing.T) {
 		callback http.HandlerFunc
 		want     wechatqrtest.Problem
 		detail   string
+		status   int
 	}{
-		"right":      {say(echo), "", ""},
-		"quoted":     {say(func(r *http.Request) string { return `"` + echo(r) + `"` }), wechatqrtest.Quoted, "as text"},
-		"newline":    {say(func(r *http.Request) string { return echo(r) + "\n" }), wechatqrtest.WrongEcho, "line breaks"},
-		"empty":      {say(func(*http.Request) string { return "" }), wechatqrtest.WrongEcho, "empty"},
-		"success":    {say(func(*http.Request) string { return "success" }), wechatqrtest.WrongEcho, `"success"`},
-		"not found":  {http.NotFound, wechatqrtest.WrongStatus, "404"},
-		"redirected": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/login", http.StatusFound) }, wechatqrtest.Redirected, `"/login"`},
-		"slow":       {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, wechatqrtest.TooSlow, "100ms"},
+		"right":      {say(echo), "", "", 0},
+		"quoted":     {say(func(r *http.Request) string { return `"` + echo(r) + `"` }), wechatqrtest.Quoted, "as text", 200},
+		"newline":    {say(func(r *http.Request) string { return echo(r) + "\n" }), wechatqrtest.WrongEcho, "line breaks", 200},
+		"empty":      {say(func(*http.Request) string { return "" }), wechatqrtest.WrongEcho, "empty", 200},
+		"success":    {say(func(*http.Request) string { return "success" }), wechatqrtest.WrongEcho, `"success"`, 200},
+		"not found":  {http.NotFound, wechatqrtest.WrongStatus, "404", 404},
+		"redirected": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/login", http.StatusFound) }, wechatqrtest.Redirected, `"/login"`, 302},
+		"slow":       {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, wechatqrtest.TooSlow, "100ms", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -87,6 +88,7 @@ func TestCheckCallback(t *testing.T) {
 			require.ErrorAs(t, err, &ce)
 			assert.Equal(t, tt.want, ce.Problem)
 			assert.Contains(t, ce.Detail, tt.detail)
+			assert.Equal(t, tt.status, ce.Status)
 		})
 	}
 }

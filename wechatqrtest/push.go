@@ -140,6 +140,7 @@ func (s *Server) deliver(ctx context.Context, l line, base string, p *Push) erro
 				a.Err = misaddressed(reply, p.Event)
 			}
 			if a.Err != nil {
+				a.Err.Status = a.Status
 				reply = Reply{}
 			}
 		}
@@ -174,9 +175,9 @@ func (s *Server) pause(ctx context.Context) error {
 func misaddressed(r Reply, ev wechatqr.Event) *CallbackError {
 	switch {
 	case r.ToUserName != ev.FromUserName:
-		return &CallbackError{WrongReply, fmt.Sprintf("ToUserName is %q: a reply goes to FromUserName of the push, %q", r.ToUserName, ev.FromUserName)}
+		return &CallbackError{Problem: WrongReply, Detail: fmt.Sprintf("ToUserName is %q: a reply goes to FromUserName of the push, %q", r.ToUserName, ev.FromUserName)}
 	case r.FromUserName != ev.ToUserName:
-		return &CallbackError{WrongReply, fmt.Sprintf("FromUserName is %q: a reply comes from ToUserName of the push, %q", r.FromUserName, ev.ToUserName)}
+		return &CallbackError{Problem: WrongReply, Detail: fmt.Sprintf("FromUserName is %q: a reply comes from ToUserName of the push, %q", r.FromUserName, ev.ToUserName)}
 	}
 	return nil
 }

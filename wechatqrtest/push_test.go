@@ -205,6 +205,7 @@ func TestPushJudgesAnswers(t *testing.T) {
 			require.ErrorAs(t, err, &ce)
 			assert.Equal(t, tt.want, ce.Problem)
 			assert.Contains(t, ce.Detail, tt.detail)
+			assert.Equal(t, http.StatusOK, ce.Status)
 			assert.Equal(t, wechatqrtest.ServiceFault, push.Shown())
 			assert.Zero(t, push.Reply)
 		})
@@ -244,6 +245,7 @@ func TestPushIsDeliveredThreeTimes(t *testing.T) {
 			var ce *wechatqrtest.CallbackError
 			require.ErrorAs(t, err, &ce)
 			assert.Equal(t, tt.want, ce.Problem, ce.Detail)
+			assert.Equal(t, push.Attempts[2].Status, ce.Status)
 			assert.ErrorContains(t, err, "delivered 3 times")
 			require.Len(t, push.Attempts, 3)
 			assert.Equal(t, wechatqrtest.ServiceFault, push.Shown())

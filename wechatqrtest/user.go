@@ -115,8 +115,8 @@ func (u *User) follow(c *Code, at time.Time) {
 // for an existing one. An unknown openid is a stranger, a blank one a new
 // stranger with a random openid. The CreateTime of a user's events is a second
 // apart at the least, so that no two have the same ID, also of scans that follow
-// at once: a backend takes none for a redelivery of another. The errors are those of Push, ErrNoCode, and,
-// unless the Server is lenient, ErrExpired.
+// at once: a backend takes none for a redelivery of another. The errors are
+// those of Push, ErrNoCode, and, unless the Server is lenient, ErrExpired.
 func (s *Server) Scan(ctx context.Context, ticket, openID string) (Push, error) {
 	ev, err := s.ScanEvent(ticket, openID)
 	if err != nil {

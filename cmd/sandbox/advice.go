@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http"
 	"time"
 
 	"github.com/wechatqr/wechatqr/wechatqrtest"
@@ -9,8 +10,8 @@ import (
 // advice says in plain words what is wrong with a callback.
 type advice struct{ What, Todo phrase }
 
-func adviceOn(p wechatqrtest.Problem) advice {
-	switch p {
+func adviceOn(e *wechatqrtest.CallbackError) advice {
+	switch e.Problem {
 	case wechatqrtest.Unreachable:
 		return advice{say("Nothing answers at this address."), say("Is the backend running, and does it listen on this host and port? Inside a container, localhost is the container itself.")}
 	case wechatqrtest.TooSlow:
@@ -18,7 +19,7 @@ func adviceOn(p wechatqrtest.Problem) advice {
 	case wechatqrtest.Redirected:
 		return advice{say("The address redirects, and WeChat does not follow."), say("Set the final address. Look for http or https, a slash at the end, and a login page in front.")}
 	case wechatqrtest.WrongStatus:
-		return advice{say("The answer has another status than 200."), say("401 or 403: the signature was refused, so compare Token, EncodingAESKey and AppID with those here. 404 or 405: the path, or the method. 500: see the backend's log.")}
+		return advice{say("The answer has the status %d, not 200.", e.Status), adviceOnStatus(e.Status)}
 	case wechatqrtest.Quoted:
 		return advice{say("The text is right, but it is in quotes."), say("Write it as plain text. A JSON encoder adds the quotes.")}
 	case wechatqrtest.WrongEcho:
@@ -33,6 +34,30 @@ func adviceOn(p wechatqrtest.Problem) advice {
 		return advice{say("The encrypted reply cannot be opened."), say("Compare Token, EncodingAESKey and AppID with those here. The signature is of Token, TimeStamp, Nonce and Encrypt.")}
 	}
 	return advice{say("The answer is not what WeChat wants."), phrase{}}
+}
+
+// adviceOnStatus says what to do about an answer that is not 200. Package
+// events answers with these, and so do others.
+func adviceOnStatus(status int) phrase {
+	switch status {
+	case http.StatusBadRequest:
+		return say("The backend cannot read what it got: compare EncodingAESKey and the mode with those here.")
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return say("The signature was refused: compare Token with that here, then AppID and the mode. Or the backend's clock is off, or something in front of it asks for a login.")
+	case http.StatusNotFound:
+		return say("The backend has nothing at this path: compare it letter by letter, and look for a slash at the end.")
+	case http.StatusMethodNotAllowed:
+		return say("The path does not take this method: WeChat checks the URL with GET and pushes with POST to the same one.")
+	case http.StatusRequestEntityTooLarge:
+		return say("The body is too large for the backend, or for a proxy in front of it: allow 64 KiB.")
+	case http.StatusInternalServerError:
+		return say("The backend failed: see its log.")
+	case http.StatusBadGateway, http.StatusGatewayTimeout:
+		return say("A proxy in front of the backend gets no answer from it: is it running, and does the proxy know its port?")
+	case http.StatusServiceUnavailable:
+		return say("The backend is overloaded or shutting down: see its log for what its requests wait for.")
+	}
+	return say("See the backend's log for why it does not answer with 200.")
 }
 
 // faultKind is one that the page offers.

@@ -277,7 +277,7 @@ func (a *app) deliver(out *outcome, wait bool, gone <-chan struct{}) *wechatqrte
 			out.bad = true
 			switch {
 			case errors.As(err, &wrong):
-				out.text = say("Pushed, but the backend did not answer as it should: %s", adviceOn(wrong.Problem).What)
+				out.text = say("Pushed, but the backend did not answer as it should: %s", adviceOn(wrong).What)
 			case errors.Is(err, wechatqrtest.ErrNoCallback):
 				out.text = say("It happened, but nothing was pushed: set the callback URL first.")
 				return nil
@@ -487,7 +487,7 @@ func (a *app) check(r *http.Request) outcome {
 	var wrong *wechatqrtest.CallbackError
 	switch {
 	case errors.As(err, &wrong):
-		return failed("connect", "The callback does not answer as it should: %s", adviceOn(wrong.Problem).What)
+		return failed("connect", "The callback does not answer as it should: %s", adviceOn(wrong).What)
 	case err != nil:
 		return failed("connect", "%s", plain(err))
 	}

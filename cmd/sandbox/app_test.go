@@ -200,14 +200,26 @@ func TestEveryFaultCanBeArmedAndIsNamed(t *testing.T) {
 
 func TestEveryProblemHasAdvice(t *testing.T) {
 	t.Parallel()
-	other := adviceOn("something new")
+	other := adviceOn(&wechatqrtest.CallbackError{Problem: "something new"})
 	for _, p := range []wechatqrtest.Problem{
 		wechatqrtest.Unreachable, wechatqrtest.TooSlow, wechatqrtest.Redirected, wechatqrtest.WrongStatus, wechatqrtest.Quoted,
 		wechatqrtest.WrongEcho, wechatqrtest.NotXML, wechatqrtest.WrongReply, wechatqrtest.NotEncrypted, wechatqrtest.NotOpened,
 	} {
-		assert.NotEqual(t, other.What.Text, adviceOn(p).What.Text, p)
-		assert.NotEmpty(t, adviceOn(p).Todo.Text, p)
+		got := adviceOn(&wechatqrtest.CallbackError{Problem: p})
+		assert.NotEqual(t, other.What.Text, got.What.Text, p)
+		assert.NotEmpty(t, got.Todo.Text, p)
 	}
+	seen := map[string]int{adviceOnStatus(http.StatusTeapot).Text: http.StatusTeapot}
+	for _, status := range []int{400, 401, 404, 405, 413, 500, 502, 503} {
+		text := adviceOnStatus(status).Text
+		assert.NotContains(t, seen, text, status)
+		seen[text] = status
+	}
+	assert.Equal(t, adviceOnStatus(401), adviceOnStatus(403))
+	assert.Equal(t, adviceOnStatus(502), adviceOnStatus(504))
+	e := &wechatqrtest.CallbackError{Problem: wechatqrtest.WrongStatus, Status: 413}
+	assert.Equal(t, "The answer has the status 413, not 200.", adviceOn(e).What.in(english))
+	assert.Equal(t, "响应的状态码是 413，而不是 200。", adviceOn(e).What.in(chinese))
 }
 
 func TestTheStreamTellsOfEachChange(t *testing.T) {

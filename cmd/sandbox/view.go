@@ -331,7 +331,7 @@ func (a *app) checkView(address string) *checkView {
 	var wrong *wechatqrtest.CallbackError
 	switch {
 	case errors.As(c.err, &wrong):
-		out.Advice, out.Detail = adviceOn(wrong.Problem), wrong.Detail
+		out.Advice, out.Detail = adviceOn(wrong), wrong.Detail
 	case c.err != nil:
 		out.Advice = advice{What: say("%s", plain(c.err))}
 	}
@@ -390,7 +390,7 @@ func pushItem(p wechatqrtest.Push, names map[string]person, lang string) feedIte
 	for i, at := range p.Attempts {
 		av := attemptView{N: i + 1, Status: at.Status, Took: at.Duration, Answer: at.Answer, Curl: curl(at), OK: at.Err == nil}
 		if at.Err != nil {
-			adv := adviceOn(at.Err.Problem)
+			adv := adviceOn(at.Err)
 			av.Advice, av.Detail = &adv, at.Err.Detail
 		}
 		item.Attempts = append(item.Attempts, av)
@@ -411,7 +411,7 @@ func pushItem(p wechatqrtest.Push, names map[string]person, lang string) feedIte
 		if !gone {
 			item.Fault = wechatqrtest.ServiceFault
 		}
-		item.Announcement = say("%s The backend failed: %s", happened, adviceOn(p.Attempts[len(p.Attempts)-1].Err.Problem).What)
+		item.Announcement = say("%s The backend failed: %s", happened, adviceOn(p.Attempts[len(p.Attempts)-1].Err).What)
 	case len(p.Attempts) == 0 || p.Attempts[len(p.Attempts)-1].Duration == 0 && p.Attempts[len(p.Attempts)-1].Status == 0:
 		item.State = "failed" // broken off
 	default:
