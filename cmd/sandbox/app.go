@@ -188,7 +188,8 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 type outcome struct {
 	text  phrase
 	bad   bool
-	place string // id of the part of the page to see it in
+	place string                      // id of the part of the page to see it in
+	wrong *wechatqrtest.CallbackError // why bad, if the callback is
 	push  func(context.Context) (wechatqrtest.Push, error)
 }
 
@@ -226,16 +227,23 @@ func (a *app) act(w http.ResponseWriter, r *http.Request) {
 		push = a.deliver(&out, program, r.Context().Done())
 	}
 	if program {
-		status := http.StatusOK
+		status, lang := http.StatusOK, languageOf(r)
 		if out.bad {
 			status = http.StatusUnprocessableEntity
+		}
+		var todo phrase
+		var detail string
+		if out.wrong != nil {
+			todo, detail = adviceOn(out.wrong).Todo, out.wrong.Detail
 		}
 		writeJSON(w, status, struct {
 			OK      bool               `json:"ok"`
 			Message string             `json:"message"`
+			Advice  string             `json:"advice,omitempty"`
+			Detail  string             `json:"detail,omitempty"`
 			Shown   string             `json:"shown,omitempty"`
 			Push    *wechatqrtest.Push `json:"push,omitempty"`
-		}{!out.bad, out.text.in(languageOf(r)), shown(push), push})
+		}{!out.bad, out.text.in(lang), todo.in(lang), detail, shown(push), push})
 		return
 	}
 	var id int
@@ -273,11 +281,10 @@ func (a *app) deliver(out *outcome, wait bool, gone <-chan struct{}) *wechatqrte
 	select {
 	case got := <-end:
 		if err := got.err; err != nil {
-			var wrong *wechatqrtest.CallbackError
 			out.bad = true
 			switch {
-			case errors.As(err, &wrong):
-				out.text = say("Pushed, but the backend did not answer as it should: %s", adviceOn(wrong).What)
+			case errors.As(err, &out.wrong):
+				out.text = say("Pushed, but the backend did not answer as it should: %s", adviceOn(out.wrong).What)
 			case errors.Is(err, wechatqrtest.ErrNoCallback):
 				out.text = say("It happened, but nothing was pushed: set the callback URL first.")
 				return nil
@@ -487,7 +494,9 @@ func (a *app) check(r *http.Request) outcome {
 	var wrong *wechatqrtest.CallbackError
 	switch {
 	case errors.As(err, &wrong):
-		return failed("connect", "The callback does not answer as it should: %s", adviceOn(wrong).What)
+		out := failed("connect", "The callback does not answer as it should: %s", adviceOn(wrong).What)
+		out.wrong = wrong
+		return out
 	case err != nil:
 		return failed("connect", "%s", plain(err))
 	}

@@ -24,6 +24,8 @@ import (
 type result struct {
 	OK      bool
 	Message string
+	Advice  string
+	Detail  string
 	Shown   string
 	Push    *wechatqrtest.Push
 }
@@ -182,6 +184,24 @@ func TestActionsRefuse(t *testing.T) {
 	w = httptest.NewRecorder()
 	h.ServeHTTP(w, r)
 	assert.Equal(t, http.StatusBadRequest, w.Code)
+}
+
+// A program learns as much of a failure as the page shows.
+func TestAdviceForPrograms(t *testing.T) {
+	t.Parallel()
+	a, h := newTestApp(t)
+	require.True(t, do(t, h, "create", "scene", "x", "ttl", "1h").OK)
+	a.wx.ServeCallback(http.NotFoundHandler())
+	for _, got := range []result{do(t, h, "check"), do(t, h, "scan", "scene", "x")} {
+		assert.False(t, got.OK)
+		assert.Contains(t, got.Message, "The answer has the status 404, not 200.")
+		assert.Equal(t, adviceOnStatus(http.StatusNotFound).Text, got.Advice)
+		assert.Contains(t, got.Detail, `HTTP 404: "404 page not found`)
+	}
+	serveBackend(t, a)
+	got := do(t, h, "scan", "scene", "x")
+	assert.True(t, got.OK)
+	assert.Empty(t, got.Advice+got.Detail)
 }
 
 func TestEveryFaultCanBeArmedAndIsNamed(t *testing.T) {
