@@ -38,6 +38,9 @@ func TestAPersonTriesABackend(t *testing.T) {
 	// The callback is checked as the console does it.
 	tb.click(`#callback-form button[value="check"]`)
 	tb.see("#check", "Works")
+	tb.see(latest, "A probe of the callback")
+	tb.click(`#callback-form button[value="check"]`)
+	tb.see("#push-2", "A probe of the callback") // another one, and not the first again
 
 	// A code that the backend makes appears without a reload.
 	client := box.client(t)

@@ -163,8 +163,10 @@ func (e *CallbackError) Error() string {
 var ErrNoCallback = errors.New("wechatqrtest: there is no callback URL: use ServeCallback or SetCallback")
 
 // CheckCallback does what the console does when the callback is set: a GET
-// request that the callback is to answer with its echostr. The error is a
-// *[CallbackError], ErrNoCallback or that of ctx.
+// request that the callback is to answer with its echostr. This proves the URL
+// and the Token alone, as on WeChat: EncodingAESKey, AppID and the mode are not
+// part of it and show with the first push. The error is a *[CallbackError],
+// ErrNoCallback or that of ctx.
 func (s *Server) CheckCallback(ctx context.Context) error {
 	s.mu.Lock()
 	base := s.st.Callback.URL

@@ -255,7 +255,7 @@ func (a *app) act(w http.ResponseWriter, r *http.Request) {
 }
 
 func shown(p *wechatqrtest.Push) string {
-	if p == nil {
+	if p == nil || p.Event.Event.Is(probe) {
 		return ""
 	}
 	return p.Shown()
@@ -293,7 +293,7 @@ func (a *app) deliver(out *outcome, wait bool, gone <-chan struct{}) *wechatqrte
 				return nil
 			}
 		}
-		if text := got.push.Shown(); text != "" && !out.bad {
+		if text := shown(&got.push); text != "" && !out.bad {
 			out.text = say("%s The user reads: %s", out.text, text)
 		}
 		return &got.push
@@ -481,16 +481,26 @@ func (a *app) setCallback(r *http.Request) outcome {
 	return done("connect", "Saved.")
 }
 
+// probe is the event that the debug tool of WeChat's console sends. It is pushed
+// after a good echo, of which the key and the mode are no part.
+const probe wechatqr.EventType = "debug_demo"
+
 func (a *app) check(r *http.Request) outcome {
 	address := a.wx.Callback().URL
 	if address == "" {
 		return failed("connect", "Set the callback URL first.")
 	}
+	a.notify(func() { a.checked = nil })
+	found := func(err error) {
+		a.notify(func() { a.checked = &checkResult{a.wx.Now(), address, err} })
+	}
 	err := a.wx.CheckCallback(r.Context())
 	if r.Context().Err() != nil {
 		return failed("connect", "The check was broken off.")
 	}
-	a.notify(func() { a.checked = &checkResult{a.wx.Now(), address, err} })
+	if err != nil {
+		found(err)
+	}
 	var wrong *wechatqrtest.CallbackError
 	switch {
 	case errors.As(err, &wrong):
@@ -500,7 +510,13 @@ func (a *app) check(r *http.Request) outcome {
 	case err != nil:
 		return failed("connect", "%s", plain(err))
 	}
-	return done("connect", "The callback answers as it should.")
+	out := done("connect", "The callback answered the check as it should. This proves the URL and the Token; the key and the mode show with the probe push that follows.")
+	out.push = func(ctx context.Context) (wechatqrtest.Push, error) {
+		p, err := a.wx.Push(ctx, wechatqr.Event{Event: probe})
+		found(err)
+		return p, err
+	}
+	return out
 }
 
 func (a *app) revoke(*http.Request) outcome {

@@ -186,6 +186,53 @@ func TestActionsRefuse(t *testing.T) {
 	assert.Equal(t, http.StatusBadRequest, w.Code)
 }
 
+// The echo is good with any key, AppID and mode: the probe tells.
+func TestCheckProbesKeyAndMode(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		mode   wechatqrtest.Mode
+		change func(*events.Config)
+		status int // 0: all is well
+	}{
+		"right":              {wechatqrtest.Safe, func(*events.Config) {}, 0},
+		"right, in plain":    {wechatqrtest.Plain, func(*events.Config) {}, 0},
+		"wrong key":          {wechatqrtest.Safe, func(c *events.Config) { c.EncodingAESKey = strings.Repeat("k", 43) }, 400},
+		"wrong AppID":        {wechatqrtest.Safe, func(c *events.Config) { c.AppID = "wx0000000000000000" }, 403},
+		"backend in plain":   {wechatqrtest.Safe, func(c *events.Config) { c.EncodingAESKey = "" }, 400},
+		"backend in safe":    {wechatqrtest.Plain, func(c *events.Config) { c.EncodingAESKey = strings.Repeat("k", 43) }, 403},
+		"backend too strict": {wechatqrtest.Compatible, func(c *events.Config) { c.EncodingAESKey = strings.Repeat("k", 43) }, 400},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a, h := newTestApp(t)
+			require.NoError(t, a.wx.SetCallback(wechatqrtest.Callback{Mode: tc.mode}))
+			cfg := a.wx.CallbackConfig()
+			tc.change(&cfg)
+			backend, err := events.NewHandler(cfg, func(context.Context, *wechatqr.Event) (events.Reply, error) { return nil, nil })
+			require.NoError(t, err)
+			a.wx.ServeCallback(backend)
+			require.NoError(t, a.wx.CheckCallback(t.Context()))
+
+			got := do(t, h, "check")
+			assert.Equal(t, tc.status == 0, got.OK)
+			v := a.view(english)
+			require.NotNil(t, v.Check)
+			assert.Equal(t, tc.status == 0, v.Check.OK)
+			require.Len(t, v.Feed, 1)
+			assert.Equal(t, "A probe of the callback, in nobody's name.", v.Feed[0].Event.in(english))
+			assert.Empty(t, v.Feed[0].Fault, "no user is told")
+			assert.Empty(t, got.Shown)
+			assert.Empty(t, a.wx.Users(), "nobody is made up")
+			if tc.status == 0 {
+				assert.Contains(t, got.Message, "the key and the mode show with the probe push")
+				return
+			}
+			assert.Equal(t, adviceOnStatus(tc.status), v.Check.Advice.Todo)
+			assert.Equal(t, adviceOnStatus(tc.status).Text, got.Advice)
+		})
+	}
+}
+
 // A program learns as much of a failure as the page shows.
 func TestAdviceForPrograms(t *testing.T) {
 	t.Parallel()

@@ -403,7 +403,7 @@ func pushItem(p wechatqrtest.Push, names map[string]person, lang string) feedIte
 		item.Announcement = happened
 		return item
 	}
-	gone := p.Event.Event.Is(wechatqr.EventUnsubscribe)
+	gone := p.Event.Event.Is(wechatqr.EventUnsubscribe) || p.Event.Event.Is(probe) // nobody sees a reply
 	item.Announcement = happened
 	switch {
 	case p.Err() != nil:
@@ -454,6 +454,8 @@ func whatHappened(ev *wechatqr.Event, who string) phrase {
 		return say("%s follows now.", who)
 	case ev.Event.Is(wechatqr.EventUnsubscribe):
 		return say("%s follows no longer.", who)
+	case ev.Event.Is(probe):
+		return say("A probe of the callback, in nobody's name.")
 	case ev.MsgType == "text":
 		return say("%s wrote: %s", who, ev.Content)
 	}
