@@ -47,11 +47,12 @@ const (
 	msgID
 	createTime
 	encrypt
+	reportID
 	elementCount
 )
 
 var elementNames = [elementCount]string{
-	"ToUserName", "FromUserName", "MsgType", "Event", "EventKey", "Ticket", "Content", "MsgId", "CreateTime", "Encrypt",
+	"ToUserName", "FromUserName", "MsgType", "Event", "EventKey", "Ticket", "Content", "MsgId", "CreateTime", "Encrypt", "MsgID",
 }
 
 func elementOf(name []byte) (element, bool) {
@@ -70,8 +71,10 @@ func elementOf(name []byte) (element, bool) {
 		return ticket, true
 	case "Content":
 		return content, true
-	case "MsgId", "MsgID": // the latter on reports of mass and template messages
+	case "MsgId":
 		return msgID, true
+	case "MsgID": // on reports of mass and template messages
+		return reportID, true
 	case "CreateTime":
 		return createTime, true
 	case "Encrypt":
@@ -114,6 +117,15 @@ func (f *fields) event(message []byte) (*wechatqr.Event, error) {
 		return nil, err
 	}
 	ev := &wechatqr.Event{CreateTime: created, Raw: message}
+	if string(f.value[msgType]) == "event" {
+		ev.MsgType = "event"
+		f.value[msgType] = nil
+	} else {
+		f.value[event] = nil
+	}
+	if !f.has(msgID) {
+		f.value[msgID] = f.value[reportID]
+	}
 	switch kind := f.value[event]; {
 	case string(kind) == "SCAN" || bytes.EqualFold(kind, []byte("SCAN")):
 		ev.Event = wechatqr.EventScan
@@ -124,10 +136,6 @@ func (f *fields) event(message []byte) (*wechatqr.Event, error) {
 	}
 	if ev.Event != "" {
 		f.value[event] = nil
-	}
-	if string(f.value[msgType]) == "event" {
-		ev.MsgType = "event"
-		f.value[msgType] = nil
 	}
 
 	// One string for all of them.
@@ -161,7 +169,11 @@ func (f *fields) unixTime() (time.Time, error) {
 		return time.Time{}, refuse(ErrMalformed, "CreateTime is missing")
 	}
 	var n int64
-	for _, c := range digits {
+	whole, zeros, point := bytes.Cut(digits, []byte(".")) // some JSON writers write 1714112445.0
+	if point && (len(whole) == 0 || len(zeros) == 0 || len(bytes.Trim(zeros, "0")) > 0) {
+		whole = digits
+	}
+	for _, c := range whole {
 		if c < '0' || c > '9' || n > years {
 			n = years + 1
 			break

@@ -207,6 +207,13 @@ func TestParse(t *testing.T) {
 		{"JSON scan", `{"ToUserName":"toUser","FromUserName":"FromUser","CreateTime":123456789,"MsgType":"event","Event":"scan","EventKey":"SCENE_VALUE","Ticket":"TICKET","More":{"EventKey":"x"},"List":[{"Ticket":1}]}`, scanned(nil), "SCENE_VALUE", false},
 		{"JSON with escapes and space", "\ufeff\r\n {\"ToUserName\":\"toUser\" , \"FromUserName\":\"From\\u0055ser\",\"CreateTime\":\"123456789\",\"MsgType\":\"event\",\n\"Event\":\"SCAN\",\"EventKey\":\"SCENE_VALUE\",\"Ticket\":\"TICKET\"}\n", scanned(nil), "SCENE_VALUE", false},
 		{"JSON with a number for a key", `{"ToUserName":"toUser","FromUserName":"FromUser","CreateTime":123456789,"MsgType":"event","Event":"SCAN","EventKey":4294967295,"Ticket":"TICKET","MsgId":null}`, scanned(key("4294967295")), "4294967295", false},
+		{"JSON with a time of a floating point", `{"ToUserName":"toUser","FromUserName":"FromUser","CreateTime":123456789.0,"MsgType":"event","Event":"SCAN","EventKey":"SCENE_VALUE","Ticket":"TICKET"}`, scanned(nil), "SCENE_VALUE", false},
+		{"MsgId and MsgID", swap("<MsgType>", "<MsgID>2</MsgID><MsgId>1</MsgId><MsgType>"), scanned(func(ev *wechatqr.Event) { ev.MsgID = "1" }), "SCENE_VALUE", false},
+		{"an empty MsgId and MsgID", swap("<MsgType>", "<MsgId></MsgId><MsgID>2</MsgID><MsgType>"), scanned(func(ev *wechatqr.Event) { ev.MsgID = "2" }), "SCENE_VALUE", false},
+		{"text with an Event", strings.Replace(sampleText, "</MsgType>", "</MsgType><Event>SCAN</Event><EventKey>a</EventKey>", 1), &wechatqr.Event{
+			ToUserName: "toUser", FromUserName: "fromUser", CreateTime: time.Unix(1348831860, 0), MsgType: "text",
+			EventKey: "a", Content: "this is a test", MsgID: "1234567890123456",
+		}, "", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -293,6 +300,11 @@ func TestParseRefuses(t *testing.T) {
 		{"an empty CreateTime", swap("123456789", ""), "CreateTime is missing"},
 		{"CreateTime that is no number", swap("123456789", "today"), `CreateTime "today"`},
 		{"CreateTime with a fraction", swap("123456789", "123.5"), "CreateTime"},
+		{"CreateTime with a little fraction", swap("123456789", "123.001"), "CreateTime"},
+		{"CreateTime that ends with a point", swap("123456789", "123."), "CreateTime"},
+		{"CreateTime that begins with a point", swap("123456789", ".0"), "CreateTime"},
+		{"CreateTime with two points", swap("123456789", "1.0.0"), "CreateTime"},
+		{"MsgID twice", swap("<MsgType>", "<MsgID>1</MsgID><MsgID>2</MsgID><MsgType>"), "MsgID occurs twice"},
 		{"CreateTime with a sign", swap("123456789", "-1"), "CreateTime"},
 		{"CreateTime in hexadecimal", swap("123456789", "0x12"), "CreateTime"},
 		{"CreateTime beyond the calendar", swap("123456789", "253402300800"), "CreateTime"},
