@@ -15,6 +15,7 @@ import (
 // concurrently, the Handle methods may not. Its method Serve is a [HandlerFunc].
 type Mux struct {
 	scenes   map[string]HandlerFunc
+	longest  int // prefix
 	types    map[string]HandlerFunc
 	fallback HandlerFunc
 }
@@ -25,6 +26,7 @@ type Mux struct {
 // scan. As with http.ServeMux, a second fn for one prefix or a nil one panics.
 func (m *Mux) HandleScene(prefix string, fn HandlerFunc) {
 	add(&m.scenes, prefix, fn)
+	m.longest = max(m.longest, len(prefix))
 }
 
 // HandleEvent has fn handle every event of this type, whatever the letter
@@ -63,7 +65,7 @@ func (m *Mux) Serve(ctx context.Context, ev *wechatqr.Event) (Reply, error) {
 
 func (m *Mux) find(ev *wechatqr.Event) HandlerFunc {
 	if scan, ok := ev.Scan(); ok && m.scenes != nil {
-		for i := len(scan.Scene); i >= 0; i-- {
+		for i := min(len(scan.Scene), m.longest); i >= 0; i-- {
 			if fn := m.scenes[scan.Scene[:i]]; fn != nil {
 				return fn
 			}

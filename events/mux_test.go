@@ -2,6 +2,7 @@ package events_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -47,7 +48,7 @@ func TestMux(t *testing.T) {
 		strings.Replace(sampleScanCode, "scancode_push", "CLICK", 1):               "clicked",
 		strings.Replace(sampleScanCode, "scancode_push", "VIEW", 1):                "default",
 		strings.Replace(sampleSubscribe, "subscribe", "unsubscribe", 1):            "default",
-		strings.Replace(scan("shop-7"), "<![CDATA[event]]>", "text", 1):            "another code",
+		strings.Replace(scan("shop-7"), "<![CDATA[event]]>", "text", 1):            "default",
 		strings.Replace(scan("shop-7"), "[SCAN]", "[scan]", 1):                     "shop 7",
 		strings.Replace(follow("qrscene_shop-1"), "[subscribe]", "[Subscribe]", 1): "a shop",
 	} {
@@ -73,6 +74,23 @@ func TestMuxOfNothing(t *testing.T) {
 	reply, err = mux.Serve(t.Context(), ev)
 	require.NoError(t, err)
 	assert.Equal(t, events.Text("every code"), reply)
+}
+
+// A key may be as long as a body: finding out that no prefix is its own takes
+// no longer then.
+func TestMuxOfLongKey(t *testing.T) {
+	t.Parallel()
+	var mux events.Mux
+	for i := range 100 {
+		mux.HandleScene(fmt.Sprint("shop-", i), replyWith(nil))
+	}
+	mux.HandleDefault(replyWith(events.Text("default")))
+	ev := &wechatqr.Event{MsgType: "event", Event: wechatqr.EventScan, EventKey: strings.Repeat("x", 64<<20)}
+	for range 10 { // 64 MiB hashed a byte less each time would take days
+		reply, err := mux.Serve(t.Context(), ev)
+		require.NoError(t, err)
+		require.Equal(t, events.Text("default"), reply)
+	}
 }
 
 // The mistakes of a set-up show when it is made.
