@@ -26,15 +26,46 @@ import (
 	"github.com/wechatqr/wechatqr/wechatqrtest"
 )
 
-// Make a code, and learn who scans it.
+// Make a code, and learn who scans it. ExampleClient does the same with a fake
+// WeChat, and shows what comes of it.
 func Example() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	creds := wechatqr.Credentials{AppID: os.Getenv("WECHAT_APP_ID"), AppSecret: os.Getenv("WECHAT_APP_SECRET")}
+	client, err := wechatqr.New(creds)
+	if err != nil {
+		log.Fatal(err)
+	}
+	ticket, err := client.CreateTicket(ctx, wechatqr.Temporary(wechatqr.SceneString("shop-7"), 24*time.Hour))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("scan", client.QRCodeURL(ticket.Value))
+
+	onEvent := func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
+		scan, ok := ev.Scan()
+		if !ok {
+			return nil, nil // something else: a message, an unfollow
+		}
+		fmt.Println(scan.Scene, scan.OpenID, scan.NewFollower)
+		return events.Text("Welcome to " + scan.Scene), nil
+	}
+	config := events.Config{AppID: creds.AppID, Token: os.Getenv("WECHAT_TOKEN"), EncodingAESKey: os.Getenv("WECHAT_AES_KEY")}
+	handler, err := events.NewHandler(config, onEvent)
+	if err != nil {
+		log.Fatal(err)
+	}
+	http.Handle("/wechat", handler) // the URL that the console knows
+}
+
+// The same in a test: a fake WeChat makes the code, is scanned and pushes.
+func ExampleClient() {
 	srv := wechatqrtest.NewServer() // in WeChat's place
 	defer srv.Close()
-	client, callback, ctx := srv.Client(), srv.CallbackConfig(), context.Background()
+	client, config, ctx := srv.Client(), srv.CallbackConfig(), context.Background()
 	mux := http.NewServeMux()
 
-	scene := wechatqr.SceneString("shop-7")
-	ticket, err := client.CreateTicket(ctx, wechatqr.Temporary(scene, 24*time.Hour))
+	ticket, err := client.CreateTicket(ctx, wechatqr.Temporary(wechatqr.SceneString("shop-7"), 24*time.Hour))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -52,11 +83,11 @@ func Example() {
 		fmt.Println(scan.Scene, scan.OpenID, scan.NewFollower)
 		return events.Text("Welcome to " + scan.Scene), nil
 	}
-	handler, err := events.NewHandler(callback, onEvent)
+	handler, err := events.NewHandler(config, onEvent)
 	if err != nil {
 		log.Fatal(err)
 	}
-	mux.Handle("/wechat", handler) // the URL that the console knows
+	mux.Handle("/wechat", handler)
 
 	address := strings.TrimSuffix(srv.ServeCallback(mux), "/") + "/wechat"
 	if err := srv.SetCallback(wechatqrtest.Callback{URL: address}); err != nil {
@@ -249,18 +280,19 @@ func ExampleClient_Do() {
 	// Output: 1 ADD_SCENE_QR_CODE shop-7
 }
 
-// shopCode returns the address of the picture of a shop's code.
-func shopCode(ctx context.Context, client *wechatqr.Client, shop string) (string, error) {
-	scene := wechatqr.SceneString("shop-" + shop)
+// screenCode makes the code that a screen shows until it expires. On paper a
+// temporary code would be dead within 30 days.
+func screenCode(ctx context.Context, client *wechatqr.Client, screen string) (*wechatqr.Ticket, error) {
+	scene := wechatqr.SceneString("screen-" + screen)
 	ticket, err := client.CreateTicket(ctx, wechatqr.Permanent(scene))
 	if e := (*wechatqr.Error)(nil); errors.As(err, &e) && e.Code == 45029 {
 		// The account's 100000 permanent codes are used up.
 		ticket, err = client.CreateTicket(ctx, wechatqr.Temporary(scene, wechatqr.MaxTTL))
 	}
 	if err != nil {
-		return "", fmt.Errorf("code of shop %s: %w", shop, err)
+		return nil, fmt.Errorf("code of screen %s: %w", screen, err)
 	}
-	return client.QRCodeURL(ticket.Value), nil
+	return ticket, nil
 }
 
 // A program can act on a code of WeChat's.
@@ -268,15 +300,13 @@ func ExampleError() {
 	srv := wechatqrtest.NewServer(wechatqrtest.WithPermanentLimit(0))
 	defer srv.Close()
 
-	address, err := shopCode(context.Background(), srv.Client(), "7")
+	ticket, err := screenCode(context.Background(), srv.Client(), "lobby")
 	if err != nil {
 		log.Fatal(err)
 	}
 
-	for _, code := range srv.Codes() {
-		fmt.Println(code.Scene(), code.Permanent(), address == srv.Client().QRCodeURL(code.Ticket))
-	}
-	// Output: shop-7 false true
+	fmt.Println(ticket.Scene, ticket.Permanent(), time.Until(ticket.ExpiresAt) > 29*24*time.Hour)
+	// Output: screen-lobby false true
 }
 
 // A person reads what to do.
@@ -321,21 +351,26 @@ func ExampleError_Is() {
 	// Output: tell the operator: true
 }
 
-// A test of shopCode against the fake WeChat: nothing has to be scripted.
-func TestShopCode(t *testing.T) {
+// A test of screenCode against the fake WeChat: nothing has to be scripted.
+func TestScreenCode(t *testing.T) {
 	t.Parallel()
 	srv := wechatqrtest.Start(t)
-	address, err := shopCode(t.Context(), srv.Client(), "7")
+	ticket, err := screenCode(t.Context(), srv.Client(), "lobby")
 	require.NoError(t, err)
-	assert.Contains(t, address, "/cgi-bin/showqrcode?ticket=")
+	assert.True(t, ticket.Permanent())
+
+	srv.Inject(wechatqrtest.Fault{Path: "/cgi-bin/qrcode/create", Code: 45029, Times: 1})
+	ticket, err = screenCode(t.Context(), srv.Client(), "canteen")
+	require.NoError(t, err)
+	assert.False(t, ticket.Permanent())
 
 	srv.Inject(wechatqrtest.Fault{Path: "/cgi-bin/qrcode/create", Code: 48001})
-	_, err = shopCode(t.Context(), srv.Client(), "8")
+	_, err = screenCode(t.Context(), srv.Client(), "garage")
 	assert.ErrorIs(t, err, wechatqr.ErrNotPermitted)
 }
 
 // The same with httpmock, or any other http.RoundTripper.
-func TestShopCodeByHTTPMock(t *testing.T) {
+func TestScreenCodeByHTTPMock(t *testing.T) {
 	t.Parallel()
 	mock := httpmock.NewMockTransport()
 	mock.RegisterResponder("POST", "https://api.weixin.qq.com/cgi-bin/stable_token",
@@ -346,9 +381,9 @@ func TestShopCodeByHTTPMock(t *testing.T) {
 		wechatqr.WithHTTPClient(&http.Client{Transport: mock}))
 	require.NoError(t, err)
 
-	address, err := shopCode(t.Context(), client, "7")
+	ticket, err := screenCode(t.Context(), client, "lobby")
 	require.NoError(t, err)
-	assert.Equal(t, "https://mp.weixin.qq.com/cgi-bin/showqrcode?ticket=gQH47joAA%3D%3D", address)
+	assert.Equal(t, "https://mp.weixin.qq.com/cgi-bin/showqrcode?ticket=gQH47joAA%3D%3D", client.QRCodeURL(ticket.Value))
 }
 
 func ExampleWithHTTPClient() {

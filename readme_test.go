@@ -156,6 +156,17 @@ func TestReadme(t *testing.T) {
 		}
 	})
 
+	t.Run("the sandbox's actions", func(t *testing.T) {
+		t.Parallel()
+		for _, p := range []*page{en, zh} {
+			var named []string
+			for _, row := range p.table(t, "`scan`") {
+				named = append(named, codeSpans(row[:1])...)
+			}
+			assert.ElementsMatch(t, sandboxActions(t), named, p.path)
+		}
+	})
+
 	t.Run("errors", func(t *testing.T) {
 		t.Parallel()
 		kinds, codes := knownErrors(t)
@@ -457,15 +468,50 @@ func checkCommand(t *testing.T, line string) error {
 			return err
 		}
 		module := strings.Fields(string(gomod))[1]
-		if !slices.ContainsFunc(words, func(w string) bool {
+		for i, w := range words {
 			name, _, _ := strings.Cut(strings.TrimPrefix(w, "-require="), "@")
-			return name == module
-		}) {
-			return errors.New("it does not name this module")
+			nested, ours := strings.CutPrefix(name, module)
+			if !ours || strings.Contains(name, "=") {
+				continue
+			}
+			if _, err := os.Stat(filepath.Join(".", nested, "go.mod")); err != nil {
+				return err
+			}
+			if len(words) > i+2 && words[i+2] != name+"=../wechatqr"+nested {
+				return errors.New("it looks for the module elsewhere")
+			}
+			return nil
+		}
+		return errors.New("it does not name this module")
+	case words[0] == "curl":
+		_, action, ok := strings.Cut(words[len(words)-1], "/_sandbox/")
+		if !ok || !slices.Contains(sandboxActions(t), action) {
+			return errors.New("the sandbox does no such thing")
 		}
 		return nil
 	}
 	return errors.New("not a command that this test knows")
+}
+
+// sandboxActions are the names in the table of cmd/sandbox.
+func sandboxActions(t *testing.T) (names []string) {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), "cmd/sandbox/app.go", nil, 0)
+	require.NoError(t, err)
+	ast.Inspect(file, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok || spec.Names[0].Name != "actions" {
+			return true
+		}
+		for _, row := range spec.Values[0].(*ast.CompositeLit).Elts {
+			name, err := strconv.Unquote(row.(*ast.KeyValueExpr).Key.(*ast.BasicLit).Value)
+			require.NoError(t, err)
+			names = append(names, name)
+		}
+		return false
+	})
+	require.NotEmpty(t, names)
+	return names
 }
 
 // knownErrors are the names of the kinds and the codes of the table in errors.go.

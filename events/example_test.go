@@ -7,6 +7,7 @@ import (
 	"log"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/wechatqr/wechatqr"
@@ -35,39 +36,44 @@ func ExampleNewHandler() {
 }
 
 // Which function handles what: the longest prefix of the scene, then the type
-// of the event, then the default.
+// of the event, then the default. The separator keeps "shop-" from "shopping",
+// and the function reads the rest of the scene.
 func ExampleMux() {
-	reply := func(text string) events.HandlerFunc {
+	config := events.Config{Token: "token"}
+
+	say := func(text string) events.HandlerFunc {
 		return func(context.Context, *wechatqr.Event) (events.Reply, error) { return events.Text(text), nil }
 	}
 	var mux events.Mux
-	mux.HandleScene("shop-", reply("Welcome to our shops!"))
-	mux.HandleScene("shop-7/", reply("Welcome to shop 7!"))
-	mux.HandleEvent(wechatqr.EventSubscribe, reply("Thank you for following!"))
-	mux.HandleDefault(reply("Please scan a code."))
-
-	cfg := events.Config{Token: "token"}
-	handler, err := events.NewHandler(cfg, mux.Serve)
+	mux.HandleScene("shop-", func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
+		scan, _ := ev.Scan()
+		return events.Text("Welcome to shop " + strings.TrimPrefix(scan.Scene, "shop-")), nil
+	})
+	mux.HandleScene("fair-", say("Welcome to the fair"))
+	mux.HandleEvent(wechatqr.EventSubscribe, say("Thank you for following"))
+	mux.HandleDefault(say("Please scan a code"))
+	handler, err := events.NewHandler(config, mux.Serve)
 	if err != nil {
 		log.Fatal(err)
 	}
+
 	now := time.Now()
 	for _, ev := range []wechatqr.Event{
-		{Event: wechatqr.EventScan, EventKey: "shop-7/door", CreateTime: now},
-		{Event: wechatqr.EventSubscribe, EventKey: "qrscene_shop-8", CreateTime: now},
+		{Event: wechatqr.EventScan, EventKey: "shop-7", CreateTime: now},
+		{Event: wechatqr.EventSubscribe, EventKey: "qrscene_fair-2026", CreateTime: now},
 		{Event: wechatqr.EventSubscribe, CreateTime: now},
 		{MsgType: "text", Content: "hello", MsgID: "1", CreateTime: now},
 	} {
-		r := wechatqrtest.NewRequest(cfg, ev)
+		r := wechatqrtest.NewRequest(config, ev)
 		answer := handler.Handle(r.Context(), events.Request{Method: r.Method, RawQuery: r.URL.RawQuery, Body: read(r)})
-		reply, err := wechatqrtest.ParseReply(cfg, answer.Body)
+		reply, err := wechatqrtest.ParseReply(config, answer.Body)
 		fmt.Println(reply.Text(), err)
 	}
 	// Output:
-	// Welcome to shop 7! <nil>
-	// Welcome to our shops! <nil>
-	// Thank you for following! <nil>
-	// Please scan a code. <nil>
+	// Welcome to shop 7 <nil>
+	// Welcome to the fair <nil>
+	// Thank you for following <nil>
+	// Please scan a code <nil>
 }
 
 // A server that is not built on net/http.

@@ -21,9 +21,10 @@ const MaxBodyBytes = 256 << 10
 
 const defaultMaxAge = 5 * time.Minute
 
-// Config is what the account's console says about its callback (设置与开发 →
-// 基本配置 → 服务器配置). It alone decides whether messages must be encrypted;
-// a request has no say in that.
+// Config is what the account's console says about its callback: in 微信开发者平台
+// 我的业务 → 服务号 → 消息与事件推送, in older consoles 公众平台 设置与开发 →
+// 基本配置 → 服务器配置. It alone decides whether messages must be encrypted; a
+// request has no say in that.
 //
 // WeChat's page: https://developers.weixin.qq.com/doc/service/guide/dev/push/encryption.html
 type Config struct {
