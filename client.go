@@ -110,8 +110,8 @@ func newTokens(cfg *config, w *wire, creds Credentials) (TokenSource, error) {
 		// Tokens of the two endpoints do not replace each other.
 		src, key = w.classicToken(creds), creds.AppID+"/classic"
 	}
-	if cfg.tokenStore != nil {
-		src = newStored(cfg.tokenStore, key, src, cfg.logger)
+	if cfg.stored != nil {
+		src = cfg.stored(key, src)
 	}
 	return newReuse(src, cfg.logger), nil
 }
@@ -418,11 +418,6 @@ func cannotHaveArrived(err error) bool {
 	return false
 }
 
-// requestBody is a reader of bytes that can be closed.
-type requestBody struct{ bytes.Reader }
-
-func (*requestBody) Close() error { return nil }
-
 // roundTrip uses the transport itself: what http.Client would add is
 // redirects, which would carry the query, secrets included, to another host as
 // Referer.
@@ -440,7 +435,7 @@ func (w *wire) roundTrip(ctx context.Context, x *exchange, base *url.URL, limit 
 	// The parts of a request that live as long as it, in one allocation.
 	parts := &struct {
 		url    url.URL
-		body   requestBody
+		body   bytes.Reader
 		values [2]string
 	}{url: *base, values: [...]string{w.userAgent, "application/json"}}
 	u := &parts.url
@@ -454,7 +449,7 @@ func (w *wire) roundTrip(ctx context.Context, x *exchange, base *url.URL, limit 
 	if x.body != nil {
 		r.Header["Content-Type"] = parts.values[1:]
 		parts.body.Reset(x.body)
-		r.Body = &parts.body
+		r.Body = io.NopCloser(&parts.body) // net/http knows this one, and sends it along with the headers
 		r.ContentLength = int64(len(x.body))
 		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(x.body)), nil }
 	}

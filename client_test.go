@@ -587,6 +587,41 @@ func connectionsFor(tb testing.TB, codes, atOnce int) int {
 	return int(opened.Load())
 }
 
+// A request goes out in one piece: two writes are two system calls, and often
+// two packets.
+func TestOneWriteForARequest(t *testing.T) {
+	t.Parallel()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		_, _ = io.WriteString(w, created)
+	}))
+	defer srv.Close()
+	var writes atomic.Int64
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, address)
+		return countedConn{conn, &writes}, err
+	}
+	c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithTokenSource(wechatqr.StaticToken("T")), endpoint(srv.URL, "")[0],
+		wechatqr.WithHTTPClient(&http.Client{Transport: &http.Transport{DialContext: dial}}))
+	require.NoError(t, err)
+	for range 10 {
+		_, err := c.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(1)))
+		require.NoError(t, err)
+	}
+	assert.EqualValues(t, 10, writes.Load())
+}
+
+// countedConn counts its writes.
+type countedConn struct {
+	net.Conn
+	writes *atomic.Int64
+}
+
+func (c countedConn) Write(b []byte) (int, error) {
+	c.writes.Add(1)
+	return c.Conn.Write(b)
+}
+
 // A request can be sent anew by the transport, as HTTP/2 asks for at times.
 func TestGetBody(t *testing.T) {
 	t.Parallel()

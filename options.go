@@ -19,7 +19,7 @@ type Option func(*config)
 type config struct {
 	httpClient  *http.Client
 	tokenSource TokenSource
-	tokenStore  TokenStore
+	stored      func(key string, src TokenSource) TokenSource // puts the TokenStore in front of src
 	classic     bool
 	endpoint    Endpoint
 	maxRetries  int
@@ -71,7 +71,8 @@ func WithTokenStore(store TokenStore) Option {
 		if store == nil {
 			c.refuse("WithTokenStore(nil): leave the option out for the default")
 		}
-		c.tokenStore = store
+		// A closure, so that a program without a store does not link what needs one.
+		c.stored = func(key string, src TokenSource) TokenSource { return newStored(store, key, src, c.logger) }
 	}
 }
 
@@ -184,7 +185,7 @@ func configure(opts []Option) (*config, error) {
 		}
 		opt(c)
 	}
-	if c.tokenSource != nil && (c.tokenStore != nil || c.classic) {
+	if c.tokenSource != nil && (c.stored != nil || c.classic) {
 		c.refuse("WithTokenSource goes with neither WithTokenStore nor WithClassicToken: compose the source with StoredTokenSource or ClassicToken")
 	}
 	return c, errors.Join(c.wrong...)

@@ -131,7 +131,7 @@ const maxExpiresIn = 30 * 24 * 3600
 func tokenWire(creds Credentials, opts []Option) (*wire, error) {
 	const op = "new token source"
 	cfg, err := configure(opts)
-	if err == nil && (cfg.tokenSource != nil || cfg.tokenStore != nil || cfg.classic) {
+	if err == nil && (cfg.tokenSource != nil || cfg.stored != nil || cfg.classic) {
 		err = errors.New("WithTokenSource, WithTokenStore and WithClassicToken are for New")
 	}
 	if err == nil {
