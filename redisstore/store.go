@@ -27,8 +27,9 @@ const (
 	silence = time.Second            // for which Redis is then left alone
 )
 
-// errSilent is every operation's answer for a second after one had none.
-var errSilent = errors.New("not tried: Redis did not answer a moment ago")
+// errNoScripts is in place of Redis' own text, which repeats the arguments, an
+// access token among them.
+var errNoScripts = errors.New("Redis knows no EVALSHA or no EVAL: it must run Lua scripts")
 
 // Store is a [wechatqr.TokenStore], a [wechatqr.Leaser] and an
 // [events.Deduper]. It is safe for concurrent use; one for each process is
@@ -37,13 +38,15 @@ var errSilent = errors.New("not tried: Redis did not answer a moment ago")
 // An operation returns when its context ends, also with a client that has
 // longer timeouts and no ContextTimeoutEnabled. After one that Redis left
 // unanswered the others fail at once for a second, so that a Redis that hangs
-// delays nobody twice. Every entry expires by itself.
+// delays nobody twice; their errors wrap that one's. Every entry expires by
+// itself.
 type Store struct {
 	client redis.UniversalClient
 	prefix string
 
 	mu      sync.Mutex               // not held during I/O
 	quiet   time.Time                // until when Redis is left alone
+	cause   error                    // why it is
 	leases  map[string]string        // the owner of each lease this process holds, by key
 	returns map[string]chan struct{} // leases on their way back, each closed when it is there
 	claims  map[string]string        // the owner of each claim this process holds
@@ -100,10 +103,10 @@ func (s *Store) Format(f fmt.State, _ rune) {
 // run runs a script on one key, unless Redis is left alone.
 func (s *Store) run(ctx context.Context, script *redis.Script, key string, args ...any) (any, error) {
 	s.mu.Lock()
-	quiet := time.Now().Before(s.quiet)
+	quiet, cause := time.Now().Before(s.quiet), s.cause
 	s.mu.Unlock()
 	if quiet {
-		return nil, errSilent
+		return nil, fmt.Errorf("not tried again yet after: %w", cause)
 	}
 	return s.send(ctx, script, key, args...)
 }
@@ -127,12 +130,18 @@ func (s *Store) send(ctx context.Context, script *redis.Script, key string, args
 	case <-ctx.Done():
 		a.err = ctx.Err()
 	}
-	if errors.Is(a.err, redis.Nil) {
+	took := time.Since(start)
+	switch {
+	case errors.Is(a.err, redis.Nil):
 		return nil, nil
+	case ctx.Err() != nil && errors.Is(a.err, ctx.Err()):
+		a.err = fmt.Errorf("no answer within %v: %w", took.Round(time.Millisecond), ctx.Err())
+	case redis.HasErrorPrefix(a.err, "unknown command"):
+		a.err = errNoScripts
 	}
-	if a.err != nil && time.Since(start) >= slow {
+	if a.err != nil && took >= slow {
 		s.mu.Lock()
-		s.quiet = time.Now().Add(silence)
+		s.quiet, s.cause = time.Now().Add(silence), a.err
 		s.mu.Unlock()
 	}
 	return a.value, a.err

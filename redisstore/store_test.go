@@ -212,10 +212,10 @@ func TestRedisHangs(t *testing.T) {
 				s.Save(t.Context(), "warm", lasting("token", time.Hour)), s.Discard(t.Context(), "warm", "warm"),
 				s.Commit(t.Context(), "id", time.Hour),
 			} {
-				assert.ErrorContains(t, err, "did not answer a moment ago")
+				assert.ErrorContains(t, err, "not tried again yet after: ")
 			}
 			_, err = s.Claim(t.Context(), "id", time.Hour)
-			assert.ErrorContains(t, err, "did not answer a moment ago")
+			assert.ErrorContains(t, err, "not tried again yet after: ")
 			assert.Less(t, time.Since(start), 500*time.Millisecond)
 
 			rs.signal(t, syscall.SIGCONT)
@@ -265,6 +265,48 @@ func TestErrorsSayWhat(t *testing.T) {
 	require.NotErrorIs(t, err, wechatqr.ErrTokenNotFound)
 	var op *net.OpError
 	require.True(t, errors.As(err, &op), "%v", err)
+}
+
+// While Redis is left alone the errors still say why, and where.
+func TestErrorsKeepTheCause(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	addr := l.Addr().String()
+	require.NoError(t, l.Close())
+	var dials atomic.Int64
+	c := redis.NewClient(&redis.Options{
+		Addr: addr, Username: "USERNAME", Password: "PASSWORD", MaxRetries: -1,
+		Dialer: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			dials.Add(1)
+			time.Sleep(150 * time.Millisecond) // as long as a failure takes that is waited for once
+			return (&net.Dialer{}).DialContext(ctx, network, addr)
+		},
+	})
+	defer c.Close()
+	s := newStore(t, c)
+	want := "dial tcp " + addr + ": connect: connection refused"
+	_, err = s.Load(t.Context(), "key")
+	require.EqualError(t, err, "wechatqr: redis: load token: "+want)
+	dialled := dials.Load()
+	_, err = s.Claim(t.Context(), "id", time.Hour)
+	require.EqualError(t, err, "wechatqr: redis: claim event: not tried again yet after: "+want)
+	require.ErrorIs(t, err, syscall.ECONNREFUSED)
+	assert.Equal(t, dialled, dials.Load())
+	time.Sleep(silence)
+	_, err = s.Load(t.Context(), "key")
+	require.EqualError(t, err, "wechatqr: redis: load token: "+want, "it is tried again")
+}
+
+// Redis repeats the arguments of a command that it does not know.
+func TestErrorsHoldNoToken(t *testing.T) {
+	t.Parallel()
+	for _, command := range []string{"EVALSHA", "EVAL"} {
+		s := newStore(t, connect(t, startServer(t, "--rename-command", command, "").addr))
+		err := s.Discard(t.Context(), "key", "TOKEN")
+		require.ErrorContains(t, err, "it must run Lua scripts")
+		assert.NotContains(t, err.Error(), "TOKEN")
+	}
 }
 
 func TestStorePrintsNoPassword(t *testing.T) {
