@@ -1,7 +1,7 @@
 // Command tokenserver holds an account's AppSecret and gives its access token
-// to the workers that know a key. The workers need neither the AppSecret nor a
-// place on the IP whitelist, and a token is fetched once for all of them. Their
-// half is package tokenclient, one file to copy.
+// to the workers that know a key. The workers need no AppSecret, but their IPs
+// on the whitelist too, and a token is fetched once for all of them. Their half
+// is package tokenclient, one file to copy.
 //
 //	export WECHAT_APP_ID=wx… WECHAT_APP_SECRET=… TOKEN_SERVER_KEY=$(openssl rand -hex 32)
 //	tokenserver -listen :8787 -cert server.pem -certkey server.key
