@@ -39,8 +39,8 @@ func SceneID(id uint32) Scene { return Scene{id: id} }
 // U+FFFF or "]]>", which no push could report. Keep to letters, digits, _ and -
 // where you can: WeChat does not say which other characters it preserves.
 //
-// A scene can be read by anyone who scans the code, and made by nobody but the
-// account: it needs no signature and must hold no secret.
+// Treat a scene as public: it must hold no secret, and whoever shows the code
+// need not be the one it was made for.
 func SceneString(s string) Scene { return Scene{str: s} }
 
 // Key is the text by which WeChat reports a scan: the number in decimal, or
