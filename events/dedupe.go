@@ -24,14 +24,23 @@ type Deduper interface {
 	Commit(ctx context.Context, id string, ttl time.Duration) error
 
 	// Release gives a claimed id back, so that it can be claimed at once. An id
-	// that was committed or is unknown stays as it is.
+	// that was committed or is unknown stays as it is. It is also called after a
+	// Claim that ended with an error of another kind, for that may have taken id
+	// all the same. A claim by another process should stay: keep with a claim who
+	// has it. In one process, who calls after the lease has ended may end the
+	// claim of who has it now, for nothing here tells them apart; a [Handler] has
+	// one claim on an event at a time.
 	Release(ctx context.Context, id string) error
 }
 
 // NewMemoryDeduper returns a Deduper for a single process that holds at most
 // about limit events, of some 100 bytes each, and forgets the oldest beyond
 // that. A limit below 1024 counts as 1024.
-func NewMemoryDeduper(limit int) Deduper {
+func NewMemoryDeduper(limit int) Deduper { return newMemory(limit) }
+
+const memoryLimit = 1 << 16 // a Handler's own
+
+func newMemory(limit int) *memory {
 	return &memory{half: max(limit, 1024) / 2, start: time.Now(), young: make(map[key]claim)}
 }
 

@@ -11,13 +11,14 @@ import (
 var (
 	ErrNoSignature  = errors.New("the request is not signed")          // signature, msg_signature, timestamp or nonce is missing
 	ErrBadSignature = errors.New("the signature is wrong")             // made with another Token, or for another message
-	ErrStale        = errors.New("the timestamp is too far from now")  // older or newer than Config.MaxAge
+	ErrStale        = errors.New("the timestamp is too far from now")  // see Config.MaxAge
 	ErrDecrypt      = errors.New("the message cannot be decrypted")    // sealed with another EncodingAESKey, or damaged
 	ErrWrongAccount = errors.New("the message is for another account") // by the AppID it was sealed for, or by ToUserName
 	ErrTooLarge     = errors.New("the body is too large")              // more than MaxBodyBytes
 	ErrMalformed    = errors.New("the message is malformed")           // no push of WeChat's looks like this
 	ErrNoAESKey     = errors.New("the message is encrypted, and there is no EncodingAESKey to open it")
 	ErrPlaintext    = errors.New("the message is not encrypted, as it must be") // an EncodingAESKey is set and AllowPlaintext is not
+	ErrBrokenOff    = errors.New("the request broke off before its end")        // the caller hung up, or the server's ReadTimeout passed
 	ErrMethod       = errors.New("the method is not WeChat's")                  // GET checks the URL, POST pushes
 )
 
@@ -28,7 +29,7 @@ var (
 	ErrShutdown   = errors.New("the handler was shut down")
 	ErrFunction   = errors.New("the function failed") // wraps the error that it returned
 	ErrPanic      = errors.New("the function panicked")
-	ErrLate       = errors.New("the reply came too late to be sent")
+	ErrLate       = errors.New("the outcome came too late for the answer") // a reply, or beside ErrFunction or ErrPanic a failure
 	ErrReply      = errors.New("the reply cannot be sent")
 	ErrDeduper    = errors.New("the deduper failed")
 )
@@ -50,21 +51,44 @@ var causes = [...]cause{
 	{ErrMalformed, http.StatusBadRequest, "WeChat does not send this: a proxy changed the request, or somebody else sent it", "微信不会发送这样的内容：请求被代理改动，或并非来自微信"},
 	{ErrNoAESKey, http.StatusBadRequest, "the console says safe or compatible mode: set EncodingAESKey and AppID here, or choose plaintext mode there", "后台为安全模式或兼容模式：请在此处设置 EncodingAESKey 与 AppID，或在后台改为明文模式"},
 	{ErrPlaintext, http.StatusForbidden, "the console says plaintext mode while an EncodingAESKey is set here: choose safe mode there, or AllowPlaintext here during the change", "后台为明文模式而此处设置了 EncodingAESKey：请在后台改为安全模式，或切换期间在此处设 AllowPlaintext"},
+	{ErrBrokenOff, http.StatusBadRequest, "the caller hung up or was too slow: look at the network and proxies between, and at the server's ReadTimeout", "对方断开连接或发送过慢：请检查网络、中间代理与服务器的 ReadTimeout"},
 	{ErrMethod, http.StatusMethodNotAllowed, "WeChat sends GET and POST only: this is somebody else", "微信只发送 GET 与 POST，此请求并非来自微信"},
-	{ErrInProgress, http.StatusServiceUnavailable, "an earlier delivery is still running, or its process died a moment ago: WeChat's next delivery is handled", "上一次投递仍在处理，或其进程刚刚退出：微信的下一次投递会被处理"},
+	{ErrInProgress, http.StatusServiceUnavailable, "an earlier delivery is still running, or its process died a moment ago: WeChat's next delivery learns the outcome, or is handled", "上一次投递仍在处理，或其进程刚刚退出：微信的下一次投递会得知结果或被处理"},
 	{ErrOverloaded, http.StatusServiceUnavailable, "the functions are slower than the pushes come: look for a slow database or call, or raise WithMaxRunning", "处理函数跟不上推送速度：请检查慢查询或慢调用，或调大 WithMaxRunning"},
-	{ErrShutdown, http.StatusServiceUnavailable, "this process is ending: WeChat's next delivery reaches the one that follows it", "本进程正在退出：微信的下一次投递会到达后续进程"},
+	{ErrShutdown, http.StatusServiceUnavailable, "this process is ending: WeChat's next delivery may reach the one that follows it", "本进程正在退出：微信的下一次投递可能到达后续进程"},
 	{ErrFunction, http.StatusInternalServerError, "the error says why; WeChat's next delivery runs the function again", "请看错误内容；微信的下一次投递会再次处理"},
 	{ErrPanic, http.StatusInternalServerError, "the stack shows where; WeChat's next delivery runs the function again", "请看堆栈定位；微信的下一次投递会再次处理"},
 	{ErrLate, 0, "WeChat waits 5 s: return sooner, and answer later with a customer service message", "微信只等待 5 秒：请尽快返回，稍后用客服消息回复"},
 	{ErrReply, 0, "the event was handled and answered with success; correct the reply", "事件已处理并回复 success；请修正回复内容"},
-	{ErrDeduper, 0, "the event was delivered all the same, and may be delivered twice: look after the store", "事件照常投递，但可能重复：请检查去重存储"},
 }
+
+// What is known more closely than by the Err value.
+var (
+	emptyBody = cause{
+		ErrMalformed, http.StatusBadRequest, "WeChat sends a body: a middleware in front, one that logs requests perhaps, has read it and not put it back",
+		"微信的推送都有正文：可能被前面的中间件（如记录请求的日志）读走而未放回",
+	}
+	failedLate = cause{
+		ErrLate, 0, "WeChat was told success already: nobody runs it again; redo it from this event",
+		"已向微信回复 success，不会再次投递：请根据此事件自行补做",
+	}
+	notClaimed = cause{
+		ErrDeduper, 0, "the event is handled all the same, once in this process, perhaps in another too: look after the store",
+		"事件照常处理，本进程内只处理一次，但其他进程可能重复：请检查去重存储",
+	}
+	notSettled = cause{
+		ErrDeduper, 0, "the store does not know how the event ended: another process may handle it again, or wait some seconds before it can: look after the store",
+		"去重存储未记下处理结果：其他进程可能重复处理，或需等几秒才能处理：请检查去重存储",
+	}
+)
 
 // explain finds the cause of an error that refuse made.
 func explain(err error) (c cause) {
 	var r *refusal
 	if errors.As(err, &r) {
+		if r.cause != nil {
+			return *r.cause
+		}
 		for _, c = range causes {
 			if c.err == r.kind {
 				break
@@ -75,14 +99,26 @@ func explain(err error) (c cause) {
 }
 
 // refusal keeps apart what it is and what it wraps: that may be of another kind.
-type refusal struct{ kind, reason error }
+type refusal struct {
+	kind, reason error
+	cause        *cause // nil for that of kind
+}
 
 func refuse(kind error, format string, args ...any) error {
-	return &refusal{kind, fmt.Errorf(format, args...)}
+	return &refusal{kind, fmt.Errorf(format, args...), nil}
+}
+
+func (c *cause) refuse(format string, args ...any) error {
+	return &refusal{c.err, fmt.Errorf(format, args...), c}
 }
 
 func (r *refusal) Error() string {
 	return "wechatqr: push: " + r.kind.Error() + ": " + r.reason.Error()
 }
 
-func (r *refusal) Unwrap() []error { return []error{r.kind, r.reason} }
+func (r *refusal) Unwrap() []error {
+	if r.cause != nil {
+		return []error{r.kind, r.reason, r.cause.err}
+	}
+	return []error{r.kind, r.reason}
+}

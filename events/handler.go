@@ -16,13 +16,17 @@ import (
 	"github.com/wechatqr/wechatqr"
 )
 
+// All are counted from when the delivery came, but those that say how long
+// something may take.
 const (
+	placeWithin  = 3 * time.Second         // then it is refused for want of a place
 	answerWithin = 4500 * time.Millisecond // WeChat waits 5 s
-	waitWithin   = 4700 * time.Millisecond // a waiting delivery sees what the first decided at answerWithin
-	lease        = 5 * time.Second         // a claim of a process that died; longer than answerWithin
-	handledFor   = 10 * time.Minute        // WeChat's last delivery comes within half a minute, a replay within MaxAge
-	pollEvery    = 100 * time.Millisecond
-	claimWithin  = time.Second            // then the Deduper counts as failed
+	waitWithin   = 4700 * time.Millisecond // for others' claims, and for a function that began late
+
+	enough       = time.Second            // what a function must have had before it is taken for slow
+	lease        = 5 * time.Second        // a claim of a process that died; longer than answerWithin
+	pollEvery    = 100 * time.Millisecond // a claim that another has
+	claimWithin  = 250 * time.Millisecond // then the Deduper counts as failed
 	commitWithin = 250 * time.Millisecond // so that the answer leaves before WeChat's 5 s are over
 )
 
@@ -31,9 +35,13 @@ const (
 // the same event runs the function again: up to three times in all, within
 // about 15 s.
 //
-// WeChat waits 5 s. A function that is not done after 4.5 s goes on, but its
-// reply can no longer be sent and its error no longer changes anything. ctx
-// has the request's values; the end of the request does not cancel it.
+// WeChat waits 5 s. A function that is not done 4.5 s after the request came
+// goes on, but WeChat has been told success: its reply can no longer be sent,
+// and nobody runs it again if it fails, which the hook learns by ErrLate. Where
+// a slow body, a full Handler or another delivery left the function less than
+// 1 s of that, it is told HTTP 503 after 4.7 s instead, and its next delivery
+// learns the outcome or runs the function again. ctx has the request's values;
+// the end of the request does not cancel it.
 type HandlerFunc func(ctx context.Context, ev *wechatqr.Event) (Reply, error)
 
 // Problem is something that went otherwise than the function meant: a refused
@@ -67,6 +75,11 @@ func WithHook(fn func(context.Context, Problem)) HandlerOption {
 // so that every delivery runs the function. The default is a
 // [NewMemoryDeduper] for 65536 events: enough for one process, while several
 // behind one URL should share one.
+//
+// A d that is shared stands behind such a memory: what this process handles is
+// claimed in both, d being asked last. So while d fails or does not answer,
+// within 250 ms, events are handled all the same, once in each process that
+// WeChat delivers them to.
 func WithDeduper(d Deduper) HandlerOption {
 	return func(h *Handler) error {
 		h.deduper = d
@@ -76,7 +89,9 @@ func WithDeduper(d Deduper) HandlerOption {
 
 // WithMaxRunning limits how many events are handled at once, those whose
 // function goes on after the answer and those that wait included. Beyond n,
-// 1000 by default, the answer is HTTP 503, and WeChat's next delivery is handled.
+// 1000 by default, a delivery waits for a place until 3 s after it came. Then
+// the answer is HTTP 503, and WeChat's next delivery may be handled: how long
+// after that it comes, if at once, WeChat does not say.
 func WithMaxRunning(n int) HandlerOption {
 	return func(h *Handler) error {
 		if n < 1 {
@@ -91,15 +106,18 @@ func WithMaxRunning(n int) HandlerOption {
 // and verifies, decrypts, parses and answers pushes. It is an http.Handler;
 // Handle is the same for servers of another kind.
 //
-// An event that is delivered several times runs the function once. A delivery
-// that finds the event in somebody's hands waits for the outcome: once the
-// function has succeeded the answer is "success" without a reply; if it failed,
-// or its process died, this delivery runs it again; if neither is known after
-// 4.7 s the answer is HTTP 503, so that WeChat's next delivery is handled. A
-// process that dies after the function succeeded and before that was noted has
-// it run again.
+// An event that is delivered several times, or replayed, runs the function
+// once. A delivery that finds the event in somebody's hands waits for the
+// outcome: once the function has succeeded the answer is "success" without a
+// reply; if it failed, or its process died, this delivery runs it again; if
+// neither is known after about 4.7 s the answer is HTTP 503, so that WeChat's
+// next delivery may learn it. A process that dies after the function succeeded
+// and before that was noted has it run again, and so has one that stalls for
+// more than 5 s.
 //
-// The answer to a refused request is the Err value's text and a status of 4xx.
+// The answer to a refused request is the Err value's text and a status of 4xx,
+// or 503 by ErrInProgress, ErrOverloaded and ErrShutdown; to a function that
+// failed it is 500.
 type Handler struct {
 	verifier   *Verifier
 	fn         HandlerFunc
@@ -107,7 +125,13 @@ type Handler struct {
 	deduper    Deduper
 	maxRunning int
 
-	calls sync.Pool // of *call
+	here       *memory       // nil if nothing is remembered
+	shared     Deduper       // nil if there is none but here
+	handledFor time.Duration // for which an event stays known
+
+	calls  sync.Pool     // of *call
+	places chan struct{} // has room for maxRunning
+	ending chan struct{} // closed by Shutdown
 
 	mu      sync.Mutex
 	running int
@@ -117,6 +141,10 @@ type Handler struct {
 
 // NewHandler returns a Handler that gives each event to fn, for instance to the
 // Serve method of a [Mux]. Its error matches wechatqr.ErrInvalidArgument.
+//
+// The http.Server needs a ReadTimeout, 5 s being what WeChat has patience for:
+// without one whoever sends the body slowly holds a connection for as long as
+// they like.
 func NewHandler(cfg Config, fn HandlerFunc, opts ...HandlerOption) (*Handler, error) {
 	v, err := NewVerifier(cfg)
 	if err != nil {
@@ -127,7 +155,8 @@ func NewHandler(cfg Config, fn HandlerFunc, opts ...HandlerOption) (*Handler, er
 	}
 	h := &Handler{
 		verifier: v, fn: fn, hook: logProblem,
-		deduper: NewMemoryDeduper(1 << 16), maxRunning: 1000, idle: make(chan struct{}),
+		deduper: newMemory(memoryLimit), maxRunning: 1000,
+		ending: make(chan struct{}), idle: make(chan struct{}), handledFor: handledFor(v.maxAge),
 	}
 	for _, opt := range opts {
 		if opt == nil {
@@ -137,7 +166,23 @@ func NewHandler(cfg Config, fn HandlerFunc, opts ...HandlerOption) (*Handler, er
 			return nil, invalid(err)
 		}
 	}
+	h.places = make(chan struct{}, h.maxRunning)
+	switch d := h.deduper.(type) {
+	case nil:
+	case *memory:
+		h.here = d
+	default:
+		h.here, h.shared = newMemory(memoryLimit), d
+	}
 	return h, nil
+}
+
+// handledFor is longer than a push can be fresh: its timestamp may be maxAge
+// seconds ahead at first. The last of WeChat's deliveries comes within half a
+// minute.
+func handledFor(maxAge int64) time.Duration {
+	const minute, century = 60, 100 * 365 * 24 * 3600
+	return time.Duration(min(max(2*maxAge+minute, 10*minute), century)) * time.Second
 }
 
 // Shutdown has the Handler refuse pushes with 503 from now on, and waits for
@@ -147,6 +192,7 @@ func (h *Handler) Shutdown(ctx context.Context) error {
 	h.mu.Lock()
 	if !h.closed {
 		h.closed = true
+		close(h.ending)
 		if h.running == 0 {
 			close(h.idle)
 		}
@@ -160,18 +206,41 @@ func (h *Handler) Shutdown(ctx context.Context) error {
 	}
 }
 
-func (h *Handler) enter() error {
+// enter takes a place, and waits for one if it must.
+func (h *Handler) enter(ctx context.Context, start time.Time) error {
+	select {
+	case h.places <- struct{}{}:
+	default:
+		if err := h.queue(ctx, start); err != nil {
+			return err
+		}
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	switch {
-	case h.closed:
-		return refuse(ErrShutdown, "it takes no more")
-	case h.running >= h.maxRunning:
-		return refuse(ErrOverloaded, "%d, which is the limit", h.running)
+	if h.closed {
+		<-h.places
+		return shutDown()
 	}
 	h.running++
 	return nil
 }
+
+func (h *Handler) queue(ctx context.Context, start time.Time) error {
+	patience := time.NewTimer(placeWithin - time.Since(start))
+	defer patience.Stop()
+	select {
+	case h.places <- struct{}{}:
+		return nil
+	case <-h.ending:
+		return shutDown()
+	case <-patience.C:
+		return refuse(ErrOverloaded, "%d, which is the limit, and none was done in time", h.maxRunning)
+	case <-ctx.Done():
+		return refuse(ErrOverloaded, "%d, which is the limit, and the caller has gone", h.maxRunning)
+	}
+}
+
+func shutDown() error { return refuse(ErrShutdown, "it takes no more") }
 
 func (h *Handler) leave() {
 	h.mu.Lock()
@@ -180,6 +249,7 @@ func (h *Handler) leave() {
 	if h.closed && h.running == 0 {
 		close(h.idle)
 	}
+	<-h.places
 }
 
 // Request is a callback request, from whatever server.
@@ -189,7 +259,9 @@ type Request struct {
 	Body     []byte // is copied where it must outlive Handle
 }
 
-// Response is what to answer it with.
+// Response is what to answer it with. ServeHTTP also sends
+// X-Content-Type-Options: nosniff unless it answers a push with 200, and with
+// 405 Allow: GET, POST.
 type Response struct {
 	Status      int
 	ContentType string
@@ -201,6 +273,9 @@ type Response struct {
 // fasthttp's, but context.Background.
 func (h *Handler) Handle(ctx context.Context, r Request) Response {
 	start := time.Now()
+	if ctx == nil {
+		ctx = context.Background()
+	}
 	q, err := check(r.Method, r.RawQuery)
 	if err == nil && len(r.Body) > MaxBodyBytes {
 		err = tooLarge()
@@ -243,12 +318,7 @@ func (h *Handler) serve(start time.Time, r *http.Request) Response {
 	if r.Method == http.MethodGet {
 		return h.echo(r.Context(), start, &q)
 	}
-	var message []byte
-	var keys *pair
-	body, err := readBody(r)
-	if err == nil {
-		message, keys, err = h.verifier.open(&q, body, start)
-	}
+	message, keys, err := h.verifier.receive(&q, r, start)
 	return h.push(r.Context(), start, &q, message, keys, err)
 }
 
@@ -282,98 +352,135 @@ func (h *Handler) push(ctx context.Context, start time.Time, q *query, message [
 	if err != nil {
 		return h.fail(ctx, nil, err, nil)
 	}
-	if err := h.enter(); err != nil {
+	lasting := context.WithoutCancel(ctx)
+	if err := h.enter(ctx, start); err != nil {
 		return h.fail(ctx, ev, err, nil)
 	}
 	c := h.newCall()
-	c.ctx, c.ev = context.WithoutCancel(ctx), ev
-	if h.deduper != nil {
-		c.id = ev.ID()
-		mine, err := h.claim(ctx, start, c)
-		if err != nil || !mine {
-			h.leave()
-			h.recycle(c)
-			if err != nil {
-				return h.fail(ctx, ev, err, nil)
-			}
-			return success()
+	c.ctx, c.ev, c.q, c.keys = lasting, ev, *q, keys
+	if mine, err := h.claim(ctx, start, c); !mine {
+		h.recycle(c)
+		if err != nil {
+			return h.fail(ctx, ev, err, nil)
 		}
+		return success()
 	}
-	c.clock.Reset(answerWithin - time.Since(start))
+	left := answerWithin - time.Since(start)
+	if left < enough {
+		c.unsaid = true
+		left += waitWithin - answerWithin
+	}
+	c.clock.Reset(left)
 	go c.run()
 	<-c.decided
 	if c.state.Load() == decidedLate {
+		if c.unsaid {
+			return h.fail(ctx, ev, refuse(ErrInProgress, "this one began it late, and it is not done yet"), nil)
+		}
 		h.settle(c, true)
 		return success()
 	}
-	reply, err, stack := c.reply, c.err, c.stack
+	answer, err, unsent, stack := c.answer, c.err, c.unsent, c.stack
 	if c.clock.Stop() {
 		h.recycle(c)
 	}
 	switch {
 	case err != nil:
 		return h.fail(ctx, ev, err, stack)
-	case reply == nil:
+	case unsent != nil:
+		h.note(ctx, ev, unsent, nil)
 		return success()
 	}
-	a, err := h.answer(q, ev, keys, reply)
-	if err != nil {
-		h.note(ctx, ev, err, nil)
-		return success()
-	}
-	return a
+	return answer
 }
 
-// claim waits for its turn: false says that the event was handled.
+// claim waits for its turn. False says that it has left again, and without an
+// error that the event was handled.
 func (h *Handler) claim(ctx context.Context, start time.Time, c *call) (mine bool, err error) {
-	for {
-		err = h.ask(c, claimWithin, func(ctx context.Context) (err error) {
-			mine, err = h.deduper.Claim(ctx, c.id, lease)
-			return err
-		})
-		switch {
-		case err == nil:
-			return mine, nil
-		case !errors.Is(err, ErrInProgress):
-			h.note(ctx, c.ev, refuse(ErrDeduper, "claim: %w", err), nil)
-			return true, nil // twice is better than not at all
+	if h.here == nil {
+		return true, nil
+	}
+	defer func() {
+		if !mine { // the Deduper may have called runtime.Goexit
+			defer h.leave()
+			h.settle(c, false)
 		}
-		left := waitWithin - time.Since(start)
-		if left <= 0 {
+	}()
+	c.id = c.ev.ID()
+	taken, noted := false, false // whether another process was seen to have it, whether a failure was told
+	for {
+		if !c.here {
+			// No lease need end it: it is given back by whoever has it.
+			c.here, err = h.here.Claim(c.ctx, c.id, h.handledFor)
+		}
+		got := c.here
+		if c.here && h.shared != nil {
+			got, err = h.claimShared(c, waitWithin-time.Since(start))
+			taken = taken || errors.Is(err, ErrInProgress)
+		}
+		if err == nil {
+			return got, nil
+		}
+		if !errors.Is(err, ErrInProgress) {
+			if !noted {
+				h.note(ctx, c.ev, notClaimed.refuse("claim: %w", err), nil)
+				noted = true
+			}
+			if !taken {
+				return true, nil // twice is better than not at all
+			}
+		}
+		if waitWithin-time.Since(start) < 2*pollEvery {
 			return false, refuse(ErrInProgress, "it is not done yet")
 		}
 		select {
-		case <-time.After(min(pollEvery, left)):
+		case <-time.After(pollEvery):
 		case <-ctx.Done():
 			return false, refuse(ErrInProgress, "the caller has gone")
 		}
 	}
 }
 
+func (h *Handler) claimShared(c *call, left time.Duration) (mine bool, err error) {
+	c.shared = true // as long as there is no answer that says otherwise
+	err = h.ask(c, min(claimWithin, max(left, pollEvery)), func(ctx context.Context) (err error) {
+		mine, err = h.shared.Claim(ctx, c.id, lease)
+		return err
+	})
+	if err == nil && !mine || errors.Is(err, ErrInProgress) {
+		c.shared = false
+	}
+	return mine, err
+}
+
 // settle ends a claim, within the time that is left for it.
 func (h *Handler) settle(c *call, handled bool) {
-	if h.deduper == nil {
+	switch {
+	case h.here == nil:
+		return
+	case handled:
+		_ = h.here.Commit(c.ctx, c.id, h.handledFor)
+	case c.here:
+		_ = h.here.Release(c.ctx, c.id)
+	}
+	if h.shared == nil || !handled && !c.shared {
 		return
 	}
 	err := h.ask(c, commitWithin, func(ctx context.Context) error {
 		if handled {
-			return h.deduper.Commit(ctx, c.id, handledFor)
+			return h.shared.Commit(ctx, c.id, h.handledFor)
 		}
-		return h.deduper.Release(ctx, c.id)
+		return h.shared.Release(ctx, c.id)
 	})
 	if err != nil {
-		h.note(c.ctx, c.ev, refuse(ErrDeduper, "end of claim: %w", err), nil)
+		h.note(c.ctx, c.ev, notSettled.refuse("end of claim: %w", err), nil)
 	}
 }
 
-// ask puts a question to the Deduper, who may be far away.
+// ask puts a question to the shared Deduper, who may be far away.
 func (h *Handler) ask(c *call, within time.Duration, question func(context.Context) error) error {
-	ctx := c.ctx
-	if _, here := h.deduper.(*memory); !here {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, within)
-		defer cancel()
-	}
+	ctx, cancel := context.WithTimeout(c.ctx, within)
+	defer cancel()
 	return guard(func() error { return question(ctx) })
 }
 
@@ -390,24 +497,30 @@ func guard(fn func() error) (err error) {
 // call is one run of the function. The goroutine that runs it and the clock
 // agree by state on which of them tells the outcome to the one that answers.
 type call struct {
-	ctx context.Context
-	ev  *wechatqr.Event
-	id  string
+	ctx  context.Context
+	ev   *wechatqr.Event
+	q    query
+	keys *pair // which the message came with, nil if it was in the clear
+
+	id           string
+	here, shared bool // what it has claimed, or may have
+	unsaid       bool // it began late: when the clock rings nothing is decided for WeChat
 
 	state   atomic.Int32
 	decided chan struct{} // has room for the one that decides
 	clock   *time.Timer
 	run     func() // kept, so that a goroutine costs no closure
 
-	reply Reply
-	err   error
-	stack []byte
+	answer Response
+	unsent error // why there is no reply in it
+	err    error
+	stack  []byte
 }
 
 const (
 	undecided   = iota
 	decidedDone // the function was done in time
-	decidedLate // the answer goes out without it
+	decidedLate // WeChat is answered without it
 )
 
 func (h *Handler) newCall() *call {
@@ -432,47 +545,68 @@ func (h *Handler) recycle(c *call) {
 }
 
 func (h *Handler) run(c *call) {
-	returned := false
+	defer h.finish(c)
+	returned, built := false, false
 	defer func() {
-		if !returned { // it panicked, or called runtime.Goexit
+		switch {
+		case !returned: // it panicked, or called runtime.Goexit
 			p := recover()
 			c.stack = debug.Stack()
 			c.err = refuse(ErrPanic, "%v", p)
 			if e, ok := p.(error); ok {
 				c.err = refuse(ErrPanic, "%w", e)
 			}
+		case !built:
+			c.unsent = refuse(ErrReply, "it called runtime.Goexit")
 		}
-		h.finish(c)
 	}()
 	reply, err := h.fn(c.ctx, c.ev)
 	returned = true
-	if c.reply = reply; err != nil {
+	switch {
+	case err != nil:
 		c.err = refuse(ErrFunction, "%w", err)
+	case reply == nil:
+		c.answer = success()
+	default:
+		c.answer, c.unsent = h.answer(c, reply)
 	}
+	built = true
 }
 
 func (h *Handler) finish(c *call) {
 	if c.state.CompareAndSwap(undecided, decidedDone) {
+		defer func() {
+			h.leave()               // before the answer, whose receiver may come again at once
+			c.decided <- struct{}{} // c is the other's from here on
+		}()
 		h.settle(c, c.err == nil)
-		h.leave()               // before the answer, whose receiver may come again at once
-		c.decided <- struct{}{} // c is the other's from here on
 		return
 	}
-	switch {
-	case c.err != nil:
-		h.note(c.ctx, c.ev, c.err, c.stack)
-	case c.reply != nil:
-		h.note(c.ctx, c.ev, refuse(ErrLate, "the function took more than %v", answerWithin), nil)
+	defer h.leave()
+	if c.unsaid {
+		h.settle(c, c.err == nil)
 	}
-	h.leave()
+	err := c.err
+	var failure *refusal
+	switch {
+	case err != nil && !c.unsaid && errors.As(err, &failure):
+		err = &refusal{failure.kind, fmt.Errorf("after success was sent: %w", failure.reason), &failedLate}
+	case err == nil && c.unsent != nil:
+		err = c.unsent
+	case err == nil && c.answer.ContentType != success().ContentType:
+		err = refuse(ErrLate, "the function took more than %v", answerWithin)
+	}
+	if err != nil {
+		h.note(c.ctx, c.ev, err, c.stack)
+	}
 }
 
 // answer makes the reply, sealed with the keys of the message if it had any.
-func (h *Handler) answer(q *query, ev *wechatqr.Event, keys *pair, reply Reply) (a Response, err error) {
+func (h *Handler) answer(c *call, reply Reply) (a Response, err error) {
 	now := time.Now()
 	var body []byte
 	err = guard(func() (err error) {
-		body, err = reply.AppendReply(make([]byte, 0, 512), ev, now)
+		body, err = reply.AppendReply(make([]byte, 0, 512), c.ev, now)
 		return err
 	})
 	switch {
@@ -481,8 +615,8 @@ func (h *Handler) answer(q *query, ev *wechatqr.Event, keys *pair, reply Reply) 
 	case len(body) == 0:
 		return success(), nil
 	}
-	if keys != nil {
-		if body, err = h.verifier.seal(q, keys, ev, body, now); err != nil {
+	if c.keys != nil {
+		if body, err = h.verifier.seal(&c.q, c.keys, c.ev, body, now); err != nil {
 			return a, refuse(ErrReply, "%w", err)
 		}
 	}

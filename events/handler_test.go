@@ -518,7 +518,7 @@ func TestFaultyDeduper(t *testing.T) {
 		problems int
 	}{
 		{"claim fails", faulty{claim: fail}, 0, nil, "hi", 0, 1},
-		{"claim hangs", faulty{claim: hang}, 0, nil, "hi", time.Second, 1},
+		{"claim hangs", faulty{claim: hang}, 0, nil, "hi", 250 * time.Millisecond, 1},
 		{"claim panics", faulty{claim: burst}, 0, nil, "hi", 0, 1},
 		{"claim hangs and the function is slow", faulty{claim: hang}, 10 * time.Second, nil, "success", 4500 * time.Millisecond, 2},
 		{"commit fails", faulty{commit: fail}, 0, nil, "hi", 0, 1},

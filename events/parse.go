@@ -201,7 +201,7 @@ func (f *fields) scan(message []byte) error {
 	first := bytes.TrimLeft(text, whiteSpace)
 	switch {
 	case len(first) == 0:
-		return refuse(ErrMalformed, "the body is empty")
+		return emptyBody.refuse("the body is empty")
 	case !utf8.Valid(text):
 		return refuse(ErrMalformed, "it is not UTF-8")
 	case first[0] == '{':

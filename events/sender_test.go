@@ -115,7 +115,11 @@ func (s sender) clear(message string) push {
 }
 
 func (s sender) clearAt(at int64, message string) push {
-	ts := strconv.FormatInt(at, 10)
+	return s.stamped(strconv.FormatInt(at, 10), message)
+}
+
+// stamped signs whatever the timestamp is.
+func (s sender) stamped(ts, message string) push {
 	return push{url.Values{
 		"signature": {sign(s.token, ts, testNonce)}, "timestamp": {ts}, "nonce": {testNonce}, "openid": {testUser},
 	}, message}

@@ -38,7 +38,13 @@ type Config struct {
 	Previous []Keys
 
 	// MaxAge is how far the signed timestamp may be from this machine's clock,
-	// to both sides, in whole seconds. Default 5 min.
+	// to both sides, in whole seconds. Default 5 min. A [Handler] remembers
+	// handled events for longer than twice that, so that none can be replayed.
+	//
+	// WeChat signs timestamp and nonce in sorted order. So whoever has recorded a
+	// push whose nonce, a random number, looks like a later time can replay it
+	// then with the two exchanged. Where that matters, serve HTTPS, and compare
+	// Event.CreateTime, which encryption covers, with the present.
 	MaxAge time.Duration
 
 	// AllowPlaintext accepts messages that are not encrypted although there is an
@@ -135,7 +141,10 @@ func (v *Verifier) Echo(values url.Values) (string, error) {
 }
 
 func (v *Verifier) echo(q *query, now time.Time) (string, error) {
-	if _, err := v.verify(q, signature, nil, now); err != nil {
+	if err := v.admit(q, signature, now); err != nil {
+		return "", err
+	}
+	if _, err := v.verify(q, signature, nil); err != nil {
 		return "", err
 	}
 	if q[echostr] == "" {
@@ -161,14 +170,41 @@ func (v *Verifier) Open(values url.Values, body []byte) ([]byte, error) {
 
 // open returns also the keys with which the message came, nil if in the clear.
 func (v *Verifier) open(q *query, body []byte, now time.Time) ([]byte, *pair, error) {
-	if q[echostr] != "" {
-		return nil, nil, refuse(ErrMalformed, "a push has no echostr")
+	if err := v.knock(q, now); err != nil {
+		return nil, nil, err
 	}
+	return v.read(q, body)
+}
+
+// knock checks what can be checked of a push before its body is read.
+func (v *Verifier) knock(q *query, now time.Time) error {
+	if q[echostr] != "" {
+		return refuse(ErrMalformed, "a push has no echostr")
+	}
+	if !v.sealed && q[encryptType] != "" && q[encryptType] != "raw" {
+		return refuse(ErrNoAESKey, "encrypt_type is %.16q", q[encryptType])
+	}
+	by := v.signedBy(q)
+	err := v.admit(q, by, now)
+	if err == nil && by == signature {
+		_, err = v.verify(q, signature, nil)
+	}
+	return err
+}
+
+// signedBy is the parameter by which a push shows where it comes from: the one
+// that covers the message, unless it is not there or there is no key.
+func (v *Verifier) signedBy(q *query) param {
+	if v.sealed && (q[msgSignature] != "" || q[signature] == "") {
+		return msgSignature
+	}
+	return signature
+}
+
+// read opens the body of a push that has knocked.
+func (v *Verifier) read(q *query, body []byte) ([]byte, *pair, error) {
 	if !v.sealed {
-		if q[encryptType] != "" && q[encryptType] != "raw" {
-			return nil, nil, refuse(ErrNoAESKey, "encrypt_type is %.16q", q[encryptType])
-		}
-		return v.clear(q, body, now)
+		return body, nil, nil
 	}
 	var f fields
 	if err := f.scan(body); err != nil {
@@ -176,33 +212,39 @@ func (v *Verifier) open(q *query, body []byte, now time.Time) ([]byte, *pair, er
 	}
 	switch {
 	case f.has(encrypt):
-		return v.unseal(q, f.value[encrypt], now)
+		return v.unseal(q, f.value[encrypt])
 	case !v.plain:
 		return nil, nil, refuse(ErrPlaintext, "the body has no Encrypt")
-	}
-	return v.clear(q, body, now)
-}
-
-// clear accepts a message that is not encrypted.
-func (v *Verifier) clear(q *query, body []byte, now time.Time) ([]byte, *pair, error) {
-	if _, err := v.verify(q, signature, nil, now); err != nil {
-		return nil, nil, err
+	case v.signedBy(q) != signature:
+		if _, err := v.verify(q, signature, nil); err != nil {
+			return nil, nil, err
+		}
 	}
 	return body, nil, nil
 }
 
-// verify finds the keys from which on the signature in the given parameter is
-// right: those before it are not the ones.
-func (v *Verifier) verify(q *query, by param, sealed []byte, now time.Time) ([]*pair, error) {
+// admit tells whether the query has what is signed, and is of now.
+func (v *Verifier) admit(q *query, by param, now time.Time) error {
 	for _, p := range [...]param{by, timestamp, nonce} {
 		if q[p] == "" {
-			return nil, refuse(ErrNoSignature, "the query has no %s", paramNames[p])
+			return unsigned(p)
 		}
+	}
+	return v.fresh(q[timestamp], now)
+}
+
+func unsigned(p param) error { return refuse(ErrNoSignature, "the query has no %s", paramNames[p]) }
+
+// verify finds the keys from which on the signature in the given parameter is
+// right: those before it are not the ones.
+func (v *Verifier) verify(q *query, by param, sealed []byte) ([]*pair, error) {
+	if q[by] == "" {
+		return nil, unsigned(by)
 	}
 	pairs := v.keys()
 	for i, p := range pairs {
 		if p.signed(q[by], q[timestamp], q[nonce], sealed) {
-			return pairs[i:], v.fresh(q[timestamp], now)
+			return pairs[i:], nil
 		}
 	}
 	return nil, refuse(ErrBadSignature, "%s was made with another Token or for another request", paramNames[by])
@@ -210,7 +252,7 @@ func (v *Verifier) verify(q *query, by param, sealed []byte, now time.Time) ([]*
 
 func (v *Verifier) fresh(stamp string, now time.Time) error {
 	t, err := strconv.ParseInt(stamp, 10, 64)
-	if err != nil || t < 0 {
+	if err != nil || stamp[0] < '1' && stamp != "0" { // one way to write a time
 		return refuse(ErrMalformed, "timestamp %.32q is no Unix time", stamp)
 	}
 	switch age := now.Unix() - t; {
@@ -222,8 +264,8 @@ func (v *Verifier) fresh(stamp string, now time.Time) error {
 	return nil
 }
 
-func (v *Verifier) unseal(q *query, sealed []byte, now time.Time) ([]byte, *pair, error) {
-	pairs, err := v.verify(q, msgSignature, sealed, now)
+func (v *Verifier) unseal(q *query, sealed []byte) ([]byte, *pair, error) {
+	pairs, err := v.verify(q, msgSignature, sealed)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -245,7 +287,7 @@ func (v *Verifier) unseal(q *query, sealed []byte, now time.Time) ([]byte, *pair
 }
 
 // ParseRequest checks and reads a push. It accepts POST only; r.Body is read
-// up to [MaxBodyBytes] and not closed. To answer with more than "success" use
+// up to [MaxBodyBytes] and not closed, and only if the query is in order. To answer with more than "success" use
 // a [Handler], which seals the reply when it must.
 func (v *Verifier) ParseRequest(r *http.Request) (*wechatqr.Event, error) {
 	if r.Method != http.MethodPost {
@@ -255,15 +297,23 @@ func (v *Verifier) ParseRequest(r *http.Request) (*wechatqr.Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	body, err := readBody(r)
-	if err != nil {
-		return nil, err
-	}
-	message, _, err := v.open(&q, body, time.Now())
+	message, _, err := v.receive(&q, r, time.Now())
 	if err != nil {
 		return nil, err
 	}
 	return v.parse(message)
+}
+
+// receive reads the body of a push if the query deserves it.
+func (v *Verifier) receive(q *query, r *http.Request, now time.Time) ([]byte, *pair, error) {
+	if err := v.knock(q, now); err != nil {
+		return nil, nil, err
+	}
+	body, err := readBody(r)
+	if err != nil {
+		return nil, nil, err
+	}
+	return v.read(q, body)
 }
 
 func (v *Verifier) parse(message []byte) (*wechatqr.Event, error) {
@@ -317,7 +367,10 @@ func readBody(r *http.Request) ([]byte, error) {
 		case errors.Is(err, io.EOF):
 			return b, nil
 		case err != nil:
-			return nil, refuse(ErrMalformed, "reading the body: %w", err)
+			if e := (*http.MaxBytesError)(nil); errors.As(err, &e) {
+				return nil, refuse(ErrTooLarge, "a middleware allows %d bytes", e.Limit)
+			}
+			return nil, refuse(ErrBrokenOff, "%w", err)
 		}
 		if len(b) == cap(b) {
 			b = slices.Grow(b, len(b))
