@@ -291,6 +291,15 @@ func TestSlowFunction(t *testing.T) {
 				require.ErrorIs(t, problems[0].Err, c.problem)
 				if c.body == "success" {
 					assert.Zero(t, problems[0].Status)
+					require.ErrorIs(t, problems[0].Err, events.ErrLate)
+				}
+				if c.body == "success" && c.err != nil {
+					assert.Contains(t, problems[0].Hint, "nobody runs it again")
+					assert.Contains(t, problems[0].HintZH, "不会再次投递")
+				}
+				if c.body != "success" {
+					assert.NotErrorIs(t, problems[0].Err, events.ErrLate)
+					assert.Contains(t, problems[0].Hint, "runs the function again")
 				}
 			})
 		})
@@ -309,6 +318,8 @@ func TestLatePanicIsReported(t *testing.T) {
 		require.Len(t, problems, 1)
 		require.ErrorIs(t, problems[0].Err, events.ErrPanic)
 		require.ErrorContains(t, problems[0].Err, "late boom")
+		require.ErrorIs(t, problems[0].Err, events.ErrLate)
+		assert.Contains(t, problems[0].Hint, "nobody runs it again")
 		assert.Contains(t, string(problems[0].Stack), "handler_test.go")
 	})
 }
@@ -383,6 +394,163 @@ func TestWaitingDeliveryTakesOver(t *testing.T) {
 		require.Len(t, runs, 2)
 		assert.Less(t, runs[1], 2200*time.Millisecond)
 	})
+}
+
+// A delivery that gets the event late has no time to see how the function ends:
+// unless it ends at once, WeChat is told 503, and its next delivery is told the
+// outcome or runs the function again.
+func TestFunctionThatBeginsLate(t *testing.T) {
+	t.Parallel()
+	away := errors.New("database is away")
+	for _, c := range []struct {
+		name     string
+		takes    time.Duration // the second run
+		err      error         // of the second run
+		status   int           // of the second delivery
+		answered time.Duration
+		runs     int // in the end
+		next     int // status of the third delivery
+		problems []error
+	}{
+		{"fails at once", 20 * time.Millisecond, away, 500, 4521 * time.Millisecond, 3, 200, []error{events.ErrFunction, events.ErrFunction}},
+		{"succeeds at once", 20 * time.Millisecond, nil, 200, 4521 * time.Millisecond, 2, 200, []error{events.ErrFunction}},
+		{"fails soon", time.Second, away, 503, 4701 * time.Millisecond, 3, 200, []error{events.ErrFunction, events.ErrInProgress, events.ErrFunction}},
+		{"succeeds soon", time.Second, nil, 503, 4701 * time.Millisecond, 2, 200, []error{events.ErrFunction, events.ErrInProgress}},
+		{"succeeds after a while", 7 * time.Second, nil, 503, 4701 * time.Millisecond, 2, 503, []error{events.ErrFunction, events.ErrInProgress, events.ErrInProgress}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			at(t, func(t *testing.T) {
+				start, runs := time.Now(), 0
+				var problems []events.Problem
+				h := handler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
+					runs++
+					switch runs {
+					case 1:
+						time.Sleep(4450 * time.Millisecond)
+						return nil, away
+					case 2:
+						time.Sleep(c.takes)
+						return nil, c.err
+					}
+					return nil, nil
+				}, &problems)
+				message := scanPush("shop-7")
+				var both sync.WaitGroup
+				both.Go(func() { assert.Equal(t, 500, wechat().clear(message).to(h).Code) })
+				time.Sleep(time.Millisecond)
+				both.Go(func() {
+					assert.Equal(t, c.status, wechat().clear(message).to(h).Code)
+					assert.Equal(t, c.answered, time.Since(start))
+				})
+				both.Wait()
+				assert.Equal(t, c.next, wechat().clear(message).to(h).Code, "WeChat's next delivery")
+				require.NoError(t, h.Shutdown(t.Context()))
+				assert.Equal(t, c.runs, runs)
+				require.Len(t, problems, len(c.problems))
+				for i, p := range problems {
+					require.ErrorIs(t, p.Err, c.problems[i])
+					assert.NotErrorIs(t, p.Err, events.ErrLate, "it is not lost")
+				}
+			})
+		})
+	}
+}
+
+// A reply that cannot be sent any more is one that came late.
+func TestReplyOfFunctionThatBeginsLate(t *testing.T) {
+	at(t, func(t *testing.T) {
+		s := &sleeper{takes: time.Second, reply: events.Text("hi"), start: time.Now()}
+		var problems []events.Problem
+		h := handler(t, plainMode(), s.fn, &problems)
+		p := wechat().clear(scanPush("shop-7"))
+		r := p.request()
+		r.Body = &slowBody{r.Body, 4 * time.Second}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		assert.Equal(t, 503, w.Code, "the function was not to blame")
+		assert.Equal(t, 4700*time.Millisecond, time.Since(s.start))
+		assert.Equal(t, "200 success", fmt.Sprint(p.to(h).Code, " ", p.to(h).Body))
+		assert.Equal(t, 1, s.runs())
+		require.Len(t, problems, 2)
+		require.ErrorIs(t, problems[0].Err, events.ErrInProgress)
+		require.ErrorIs(t, problems[1].Err, events.ErrLate)
+	})
+}
+
+// A body that took long to come leaves the function little time, and its
+// outcome counts all the same.
+func TestSlowBody(t *testing.T) {
+	t.Parallel()
+	for body, takes := range map[time.Duration]time.Duration{
+		3400 * time.Millisecond: 50 * time.Millisecond,
+		3600 * time.Millisecond: 50 * time.Millisecond,
+		4600 * time.Millisecond: 300 * time.Millisecond,
+		6000 * time.Millisecond: 50 * time.Millisecond,
+	} {
+		t.Run(fmt.Sprint(body), func(t *testing.T) {
+			at(t, func(t *testing.T) {
+				s := &sleeper{takes: takes, err: errors.New("database is away"), start: time.Now()}
+				h := handler(t, plainMode(), s.fn, nil)
+				p := wechat().clear(scanPush("shop-7"))
+				r := p.request()
+				r.Body = &slowBody{r.Body, body}
+				w := httptest.NewRecorder()
+				h.ServeHTTP(w, r)
+				assert.GreaterOrEqual(t, w.Code, 500)
+				assert.Equal(t, 500, p.to(h).Code)
+				assert.Equal(t, 2, s.runs())
+			})
+		})
+	}
+}
+
+type slowBody struct {
+	io.ReadCloser
+	takes time.Duration
+}
+
+func (b *slowBody) Read(p []byte) (int, error) {
+	time.Sleep(b.takes)
+	b.takes = 0
+	return b.ReadCloser.Read(p)
+}
+
+// What was handled stays known for as long as it can be replayed.
+func TestReplay(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		maxAge time.Duration
+		apart  time.Duration
+		times  int
+	}{
+		{0, 4 * time.Minute, 2},
+		{0, 150 * time.Second, 5}, // signed by a clock that is five minutes ahead
+		{time.Hour, 10*time.Minute + time.Second, 12},
+		{ever, 365 * 24 * time.Hour, 50},
+	} {
+		for mode, cfg := range map[string]events.Config{"plain": plainMode(), "sealed": safeMode()} {
+			t.Run(fmt.Sprint(mode, " ", c.maxAge, " ", c.apart), func(t *testing.T) {
+				at(t, func(t *testing.T) {
+					cfg.MaxAge = c.maxAge
+					s := &sleeper{start: time.Now()}
+					h := handler(t, cfg, s.fn, nil)
+					message := scanPush("shop-7")
+					stamp := time.Now().Add(min(max(c.maxAge, 5*time.Minute), time.Hour)).Unix()
+					p := wechat().clearAt(stamp, message)
+					if mode == "sealed" {
+						sealed := wechat().seal(t, message)
+						p.body = envelope(sealed)
+						p.query.Set("msg_signature", sign(testToken, fmt.Sprint(stamp), testNonce, sealed))
+					}
+					for range c.times {
+						assert.Equal(t, "success", p.to(h).Body.String())
+						time.Sleep(c.apart)
+					}
+					assert.Equal(t, 1, s.runs())
+				})
+			})
+		}
+	}
 }
 
 // A claim whose process died is a lease: deliveries within it wait or are
