@@ -150,6 +150,34 @@ func heap() uint64 {
 	return m.HeapAlloc
 }
 
+// A generation lasts as long as what it has for longest, and a claim in the
+// old one can be given back.
+func TestMemoryDeduperGenerations(t *testing.T) {
+	at(t, func(t *testing.T) {
+		d, ctx := events.NewMemoryDeduper(0), t.Context()
+		claim := func(id string) bool {
+			ok, err := d.Claim(ctx, id, 5*time.Second)
+			if !ok && err != nil {
+				require.ErrorIs(t, err, events.ErrInProgress)
+			}
+			return ok
+		}
+		require.NoError(t, d.Commit(ctx, "a", time.Hour))
+		require.NoError(t, d.Commit(ctx, "b", 3*time.Hour))
+		require.NoError(t, d.Commit(ctx, "c", 2*time.Hour))
+		require.True(t, claim("d"))
+		require.True(t, claim("e"))
+		time.Sleep(2 * time.Hour)
+		require.True(t, claim("f"))
+		require.True(t, claim("g"))
+		assert.False(t, claim("b"), "it has an hour yet")
+
+		require.NoError(t, d.Release(ctx, "f"))
+		assert.True(t, claim("f"), "given back")
+		assert.False(t, claim("f"))
+	})
+}
+
 func TestMemoryDeduperRaces(t *testing.T) {
 	t.Parallel()
 	d := events.NewMemoryDeduper(0)

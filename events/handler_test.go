@@ -712,11 +712,332 @@ func TestFaultyDeduper(t *testing.T) {
 				assert.Equal(t, 1, s.runs())
 				require.Len(t, problems, c.problems)
 				require.True(t, slices.ContainsFunc(problems, func(p events.Problem) bool {
-					return errors.Is(p.Err, events.ErrDeduper) && p.Status == 0
+					hint := "does not know how the event ended"
+					if strings.HasPrefix(c.name, "claim") {
+						hint = "once in this process"
+					}
+					return errors.Is(p.Err, events.ErrDeduper) && p.Status == 0 && (c.name == "all hang" || strings.Contains(p.Hint, hint))
 				}))
 			})
 		})
 	}
+}
+
+// seen notes what a Deduper is asked.
+type seen struct {
+	events.Deduper
+	mu    sync.Mutex
+	asked []string
+}
+
+func (d *seen) note(format string, args ...any) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.asked = append(d.asked, fmt.Sprintf(format, args...))
+}
+
+func (d *seen) Claim(ctx context.Context, id string, lease time.Duration) (bool, error) {
+	d.note("claim %v", lease)
+	return d.Deduper.Claim(ctx, id, lease)
+}
+
+func (d *seen) Commit(ctx context.Context, id string, ttl time.Duration) error {
+	d.note("commit %v", ttl)
+	return d.Deduper.Commit(ctx, id, ttl)
+}
+
+func (d *seen) Release(ctx context.Context, id string) error {
+	d.note("release")
+	return d.Deduper.Release(ctx, id)
+}
+
+// What a Deduper is asked, and for how long: the lease is longer than a
+// delivery takes, and the memory than a timestamp is good.
+func TestDeduperIsAsked(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		maxAge time.Duration
+		faulty faulty
+		fails  int
+		want   []string
+	}{
+		{"success", 0, faulty{}, 0, []string{"claim 5s", "commit 11m0s"}},
+		{"a short MaxAge", time.Second, faulty{}, 0, []string{"claim 5s", "commit 10m0s"}},
+		{"a long MaxAge", time.Hour, faulty{}, 0, []string{"claim 5s", "commit 2h1m0s"}},
+		{"the longest MaxAge", 1<<63 - 1, faulty{}, 0, []string{"claim 5s", "commit 876000h0m0s"}},
+		{"failure", 0, faulty{}, 1, []string{"claim 5s", "release", "claim 5s", "commit 11m0s"}},
+		{"a claim that fails", 0, faulty{claim: func(context.Context) error { return io.EOF }}, 1, []string{"claim 5s", "release", "claim 5s", "commit 11m0s"}},
+		{"a claim of another's", 0, faulty{claim: func(context.Context) error { return events.ErrInProgress }}, 0, slices.Repeat([]string{"claim 5s"}, 47)},
+		{"what is handled", 0, faulty{claim: func(context.Context) error { return nil }}, 0, []string{"claim 5s", "claim 5s"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			at(t, func(t *testing.T) {
+				c.faulty.Deduper = events.NewMemoryDeduper(0)
+				d := &seen{Deduper: c.faulty}
+				cfg := plainMode()
+				cfg.MaxAge = c.maxAge
+				runs := 0
+				h := handler(t, cfg, func(context.Context, *wechatqr.Event) (events.Reply, error) {
+					if runs++; runs <= c.fails {
+						return nil, errors.New("database is away")
+					}
+					return nil, nil
+				}, nil, events.WithDeduper(d))
+				p := wechat().clear(scanPush("shop-7"))
+				p.to(h)
+				if c.name != "a claim of another's" {
+					assert.Equal(t, "success", p.to(h).Body.String())
+				}
+				assert.Equal(t, c.want, d.asked)
+			})
+		})
+	}
+}
+
+// While the store is away one process still runs each event once, and again
+// only if it failed.
+func TestStoreAway(t *testing.T) {
+	t.Parallel()
+	for name, claim := range map[string]func(context.Context) error{
+		"fails": func(context.Context) error { return io.ErrUnexpectedEOF },
+		"hangs": func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			at(t, func(t *testing.T) {
+				runs := 0
+				d := faulty{Deduper: events.NewMemoryDeduper(0), claim: claim, commit: claim, release: claim}
+				h := handler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
+					runs++
+					if time.Sleep(time.Second); runs == 1 {
+						return nil, errors.New("not yet")
+					}
+					return nil, nil
+				}, nil, events.WithDeduper(d))
+				p := wechat().clear(scanPush("shop-7"))
+				codes := make([]int, 4)
+				var all sync.WaitGroup
+				for i := range codes {
+					all.Go(func() { codes[i] = p.to(h).Code })
+					time.Sleep(10 * time.Millisecond)
+				}
+				all.Wait()
+				assert.Equal(t, []int{500, 200, 200, 200}, codes)
+				time.Sleep(4 * time.Minute)
+				assert.Equal(t, "success", p.to(h).Body.String())
+				assert.Equal(t, 2, runs)
+			})
+		})
+	}
+}
+
+// An event that was handled here and not noted in the store is not handled
+// anew once the store is back.
+func TestStoreBack(t *testing.T) {
+	at(t, func(t *testing.T) {
+		away := true
+		fail := func(context.Context) error {
+			if away {
+				return io.EOF
+			}
+			return nil
+		}
+		store := events.NewMemoryDeduper(0)
+		s := &sleeper{start: time.Now()}
+		h := handler(t, plainMode(), s.fn, nil, events.WithDeduper(&flaky{Deduper: store, fail: fail}))
+		p := wechat().clear(scanPush("shop-7"))
+		assert.Equal(t, 200, p.to(h).Code)
+		away = false
+		assert.Equal(t, 200, p.to(h).Code)
+		assert.Equal(t, 1, s.runs())
+	})
+}
+
+// flaky is away for as long as fail says so.
+type flaky struct {
+	events.Deduper
+	fail func(context.Context) error
+}
+
+func (f *flaky) Claim(ctx context.Context, id string, lease time.Duration) (bool, error) {
+	if err := f.fail(ctx); err != nil {
+		return false, err
+	}
+	return f.Deduper.Claim(ctx, id, lease)
+}
+
+func (f *flaky) Commit(ctx context.Context, id string, ttl time.Duration) error {
+	if err := f.fail(ctx); err != nil {
+		return err
+	}
+	return f.Deduper.Commit(ctx, id, ttl)
+}
+
+// A store that said that another process has the event, and then nothing any
+// more, has nobody run it beside that one.
+func TestStoreGoesAwayWhileAnotherHasTheEvent(t *testing.T) {
+	t.Parallel()
+	for _, from := range []time.Duration{50 * time.Millisecond, 500 * time.Millisecond, 4450 * time.Millisecond} {
+		for name, away := range map[string]func(context.Context) error{
+			"fails": func(context.Context) error { return io.EOF },
+			"hangs": func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
+		} {
+			t.Run(fmt.Sprint(name, " from ", from), func(t *testing.T) {
+				at(t, func(t *testing.T) {
+					s := &sleeper{takes: time.Second, start: time.Now()}
+					var problems []events.Problem
+					d := faulty{Deduper: events.NewMemoryDeduper(0), commit: away, release: away, claim: func(ctx context.Context) error {
+						if time.Since(s.start) >= from {
+							return away(ctx)
+						}
+						return events.ErrInProgress
+					}}
+					h := handler(t, plainMode(), s.fn, &problems, events.WithDeduper(d))
+					w := wechat().clear(scanPush("shop-7")).to(h)
+					assert.Equal(t, 503, w.Code)
+					assert.Less(t, time.Since(s.start), 5*time.Second)
+					assert.Zero(t, s.runs())
+					require.ErrorIs(t, problems[len(problems)-1].Err, events.ErrInProgress)
+					require.ErrorIs(t, problems[0].Err, events.ErrDeduper)
+					assert.Len(t, problems, 3, "it is told once that the claim failed")
+				})
+			})
+		}
+	}
+}
+
+// A delivery that never had the event frees nobody's claim on it.
+func TestReleaseOfNothing(t *testing.T) {
+	at(t, func(t *testing.T) {
+		claims := 0
+		d := &flaky{Deduper: events.NewMemoryDeduper(0), fail: func(context.Context) error {
+			if claims++; claims == 2 {
+				return io.ErrUnexpectedEOF
+			}
+			return nil
+		}}
+		var mu sync.Mutex
+		running, most, runs := 0, 0, 0
+		h := handler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
+			mu.Lock()
+			running++
+			runs++
+			most = max(most, running)
+			mu.Unlock()
+			time.Sleep(4 * time.Second)
+			mu.Lock()
+			defer mu.Unlock()
+			running--
+			return nil, nil
+		}, nil, events.WithDeduper(d))
+		message := scanPush("shop-7")
+		var all sync.WaitGroup
+		for range 3 {
+			all.Go(func() { assert.Equal(t, 200, wechat().clear(message).to(h).Code) })
+			time.Sleep(10 * time.Millisecond)
+		}
+		all.Wait()
+		assert.Equal(t, 1, most)
+		assert.Equal(t, 1, runs)
+	})
+}
+
+// A Deduper, a reply or a hook that ends its goroutine ends no Handler.
+func TestGoexit(t *testing.T) {
+	t.Parallel()
+	exit := func(context.Context) error { runtime.Goexit(); return nil }
+	for _, c := range []struct {
+		name   string
+		fn     events.HandlerFunc
+		d      faulty
+		status int // 0 if the caller's own goroutine ends
+	}{
+		{"claim", nil, faulty{claim: exit}, 0},
+		{"commit", nil, faulty{commit: exit}, 200},
+		{"release", func(context.Context, *wechatqr.Event) (events.Reply, error) { return nil, io.EOF }, faulty{release: exit}, 500},
+		{"reply", replyWith(exitReply{}), faulty{}, 200},
+		{"commit of a late one", func(context.Context, *wechatqr.Event) (events.Reply, error) { time.Sleep(time.Minute); return nil, nil }, faulty{commit: exit}, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			at(t, func(t *testing.T) {
+				c.d.Deduper = events.NewMemoryDeduper(0)
+				h := handler(t, plainMode(), c.fn, nil, events.WithDeduper(c.d))
+				p := wechat().clear(scanPush("shop-7"))
+				status := 0
+				var caller sync.WaitGroup
+				caller.Go(func() { status = p.to(h).Code })
+				caller.Wait()
+				assert.Equal(t, c.status, status)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+				defer cancel()
+				require.NoError(t, h.Shutdown(ctx))
+			})
+		})
+	}
+	t.Run("hook", func(t *testing.T) {
+		at(t, func(t *testing.T) {
+			h, err := events.NewHandler(plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
+				time.Sleep(time.Minute)
+				return nil, io.EOF
+			}, events.WithHook(func(context.Context, events.Problem) { runtime.Goexit() }))
+			require.NoError(t, err)
+			assert.Equal(t, 200, wechat().clear(scanPush("shop-7")).to(h).Code)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+			defer cancel()
+			require.NoError(t, h.Shutdown(ctx))
+		})
+	})
+}
+
+type exitReply struct{}
+
+func (exitReply) AppendReply(b []byte, _ *wechatqr.Event, _ time.Time) ([]byte, error) {
+	runtime.Goexit()
+	return b, nil
+}
+
+// The clock goes on while a reply is made, and Shutdown waits for it.
+func TestSlowReply(t *testing.T) {
+	at(t, func(t *testing.T) {
+		start := time.Now()
+		var problems []events.Problem
+		h := handler(t, plainMode(), replyWith(slowReply{7 * time.Second}), &problems)
+		w := wechat().clear(scanPush("shop-7")).to(h)
+		assert.Equal(t, 4500*time.Millisecond, time.Since(start))
+		assert.Equal(t, "success", w.Body.String())
+		require.NoError(t, h.Shutdown(t.Context()))
+		assert.Equal(t, 7*time.Second, time.Since(start))
+		require.Len(t, problems, 1)
+		require.ErrorIs(t, problems[0].Err, events.ErrLate)
+	})
+}
+
+type slowReply struct{ takes time.Duration }
+
+func (r slowReply) AppendReply(b []byte, ev *wechatqr.Event, now time.Time) ([]byte, error) {
+	time.Sleep(r.takes)
+	return events.Text("hi").AppendReply(b, ev, now)
+}
+
+// What one delivery leaves behind does not disturb the next: functions end in
+// the moment in which the clock rings, and then one that has time.
+func TestFunctionThatEndsWithTheClock(t *testing.T) {
+	at(t, func(t *testing.T) {
+		h := handler(t, plainMode(), func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
+			if strings.HasPrefix(ev.EventKey, "a") {
+				time.Sleep(4500 * time.Millisecond)
+			} else {
+				time.Sleep(time.Second)
+			}
+			return events.Text("hi"), nil
+		}, nil)
+		for i := range 3000 {
+			wechat().clear(scanPush(fmt.Sprint("a", i))).to(h)
+			w := wechat().clear(scanPush(fmt.Sprint("b", i))).to(h)
+			require.Contains(t, w.Body.String(), "<![CDATA[hi]]>", "it was in time")
+		}
+		require.NoError(t, h.Shutdown(t.Context()))
+	})
 }
 
 func TestWithoutDeduper(t *testing.T) {
@@ -742,7 +1063,9 @@ func TestMaxRunning(t *testing.T) {
 		post := func(scene string) int { return wechat().clear(scanPushAt(now, scene)).to(h).Code }
 		assert.Equal(t, 200, post("a"))
 		assert.Equal(t, 200, post("b"))
+		full := time.Now()
 		assert.Equal(t, 503, post("c"), "a and b go on")
+		assert.Equal(t, 3*time.Second, time.Since(full))
 		require.Len(t, problems, 1)
 		require.ErrorIs(t, problems[0].Err, events.ErrOverloaded)
 		assert.Equal(t, 503, problems[0].Status)
@@ -752,6 +1075,52 @@ func TestMaxRunning(t *testing.T) {
 		assert.Equal(t, 200, wechat().clear(scanPushAt(now, "c")).to(h).Code, "the next delivery")
 		require.NoError(t, h.Shutdown(t.Context()))
 		assert.Equal(t, 3, s.runs())
+	})
+}
+
+// A burst of more than there is room for is handled as places become free.
+func TestDeliveryWaitsForPlace(t *testing.T) {
+	at(t, func(t *testing.T) {
+		s := &sleeper{takes: 500 * time.Millisecond, start: time.Now()}
+		h := handler(t, plainMode(), s.fn, nil, events.WithMaxRunning(10))
+		now := time.Now().Unix()
+		var all sync.WaitGroup
+		for i := range 60 {
+			all.Go(func() {
+				assert.Equal(t, 200, wechat().clear(scanPushAt(now, fmt.Sprint(i))).to(h).Code)
+			})
+		}
+		all.Wait()
+		assert.Equal(t, 60, s.runs())
+		assert.Equal(t, 3*time.Second, time.Since(s.start))
+	})
+}
+
+// One that waits for a place is let go when its caller goes or the Handler ends.
+func TestDeliveryThatWaitsInVain(t *testing.T) {
+	at(t, func(t *testing.T) {
+		s := &sleeper{takes: time.Minute, start: time.Now()}
+		var problems []events.Problem
+		h := handler(t, plainMode(), s.fn, &problems, events.WithMaxRunning(1))
+		wechat().clear(scanPush("a")).to(h)
+		start := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, wechat().clear(scanPush("b")).request().WithContext(ctx))
+		assert.Equal(t, 503, w.Code)
+		assert.Equal(t, time.Second, time.Since(start))
+
+		var waits sync.WaitGroup
+		waits.Go(func() { assert.Equal(t, 503, wechat().clear(scanPush("c")).to(h).Code) })
+		time.Sleep(time.Second)
+		require.NoError(t, h.Shutdown(t.Context()))
+		waits.Wait()
+		assert.Equal(t, time.Minute, time.Since(s.start))
+		require.Len(t, problems, 2)
+		require.ErrorIs(t, problems[0].Err, events.ErrOverloaded)
+		require.ErrorIs(t, problems[1].Err, events.ErrShutdown)
+		assert.Equal(t, 1, s.runs())
 	})
 }
 
@@ -861,6 +1230,15 @@ func TestHandle(t *testing.T) {
 			assert.Equal(t, "shop-7", kept.EventKey)
 		})
 	}
+	t.Run("a nil context", func(t *testing.T) {
+		t.Parallel()
+		h := handler(t, plainMode(), replyWith(nil), nil)
+		p := wechat().clear(message)
+		var none context.Context
+		a := h.Handle(none, events.Request{Method: http.MethodPost, RawQuery: p.query.Encode(), Body: []byte(p.body)})
+		assert.Equal(t, "success", string(a.Body))
+		require.NoError(t, h.Shutdown(t.Context()))
+	})
 	t.Run("another method", func(t *testing.T) {
 		t.Parallel()
 		a := handler(t, plainMode(), nil, nil).Handle(t.Context(), events.Request{Method: "PUT"})
