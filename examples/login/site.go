@@ -25,7 +25,7 @@ import (
 const (
 	life        = 5 * time.Minute // of a code; and of the number, from the scan on
 	sessionLife = 12 * time.Hour
-	maxWrong    = 5   // numbers; the sixth needs a new code
+	maxWrong    = 5   // numbers, of a million; then a new code is needed
 	maxPending  = 300 // so that a day has at most 86400 codes: WeChat makes 100000
 	prefix      = "login-"
 )
@@ -41,7 +41,7 @@ type site struct {
 
 	mu       sync.Mutex
 	attempts map[string]*attempt // by scene
-	sessions map[string]session  // by hash of the cookie
+	sessions map[string]session  // by id of the browser
 }
 
 // attempt is one browser's login, from the code to the number.
@@ -55,7 +55,7 @@ type attempt struct {
 
 type session struct {
 	expires time.Time
-	openID  string
+	openID  string // of who is in: find your own user by it
 }
 
 func newSite(client *wechatqr.Client, cfg events.Config, origin string, logger *log.Logger) (*site, error) {
@@ -149,11 +149,11 @@ type view struct {
 }
 
 func (s *site) view(r *http.Request) view {
-	hash := s.hash(r)
+	id := s.id(r)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	v, in := s.sessions[hash]
-	a := s.pending(prefix + hash)
+	v, in := s.sessions[id]
+	a := s.pending(prefix + id)
 	switch {
 	case in && time.Now().Before(v.expires):
 		return view{State: "in", OpenID: v.openID}
@@ -161,7 +161,7 @@ func (s *site) view(r *http.Request) view {
 		return view{State: "number", Wrong: a.wrong > 0}
 	case a != nil:
 		return view{State: "code", Picture: a.picture}
-	case hash != "":
+	case id != "":
 		return view{State: "over"}
 	}
 	return view{State: "start"}
@@ -189,7 +189,7 @@ func (s *site) login(w http.ResponseWriter, r *http.Request) {
 	scene := prefix + hash(secret)
 	a := &attempt{expires: time.Now().Add(life)}
 	s.mu.Lock()
-	delete(s.attempts, prefix+s.hash(r))
+	delete(s.attempts, prefix+s.id(r))
 	maps.DeleteFunc(s.attempts, func(_ string, a *attempt) bool { return !time.Now().Before(a.expires) })
 	full := len(s.attempts) >= maxPending
 	if !full {
@@ -223,7 +223,7 @@ func (s *site) login(w http.ResponseWriter, r *http.Request) {
 // whoever knew the old one stays outside.
 func (s *site) confirm(w http.ResponseWriter, r *http.Request) {
 	number := strings.Join(strings.Fields(r.PostFormValue("number")), "")
-	scene, secret := prefix+s.hash(r), rand.Text()
+	scene, secret := prefix+s.id(r), rand.Text()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch a := s.pending(scene); {
@@ -243,7 +243,7 @@ func (s *site) confirm(w http.ResponseWriter, r *http.Request) {
 
 func (s *site) logout(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
-	delete(s.sessions, s.hash(r))
+	delete(s.sessions, s.id(r))
 	s.mu.Unlock()
 	s.setCookie(w, "")
 	http.Redirect(w, r, "/", http.StatusSeeOther)
@@ -276,8 +276,8 @@ func (s *site) setCookie(w http.ResponseWriter, secret string) {
 	http.SetCookie(w, c)
 }
 
-// hash is that of the request's cookie, or empty.
-func (s *site) hash(r *http.Request) string {
+// id is the browser: the hash of its cookie, or empty.
+func (s *site) id(r *http.Request) string {
 	c, err := r.Cookie(s.cookie().Name)
 	if err != nil || c.Value == "" {
 		return ""
