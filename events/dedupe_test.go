@@ -175,6 +175,12 @@ func TestMemoryDeduperGenerations(t *testing.T) {
 		require.NoError(t, d.Release(ctx, "f"))
 		assert.True(t, claim("f"), "given back")
 		assert.False(t, claim("f"))
+
+		d = events.NewMemoryDeduper(0)
+		require.True(t, claim("old"))
+		require.True(t, claim("young"))
+		require.NoError(t, d.Release(ctx, "old"))
+		assert.True(t, claim("old"), "given back")
 	})
 }
 
