@@ -52,6 +52,8 @@ func TestServe(t *testing.T) {
 
 func TestRunRefuses(t *testing.T) {
 	t.Parallel()
+	ended, end := context.WithCancel(t.Context()) // should it serve, it does not go on
+	end()
 	env := map[string]string{"WECHAT_APP_ID": "wx1", "WECHAT_APP_SECRET": "s", "WECHAT_TOKEN": "token"}
 	for name, c := range map[string]struct{ without, args, want string }{
 		"no secret":       {"WECHAT_APP_SECRET", "-origin https://a.example", "AppSecret is empty"},
@@ -62,7 +64,7 @@ func TestRunRefuses(t *testing.T) {
 		"origin and path": {"", "-origin https://a.example/login", "https://a.example/login"},
 		"an unknown flag": {"", "-x", "-x"},
 	} {
-		err := run(t.Context(), strings.Fields(c.args), func(k string) string {
+		err := run(ended, strings.Fields(c.args), func(k string) string {
 			if k == c.without {
 				return ""
 			}
