@@ -328,6 +328,7 @@ func TestCookieChanges(t *testing.T) {
 		assert.Equal(w, "in", w.confirm(b, number))
 		within := b.Jar.Cookies(site)
 		w.post(b, "/logout", nil)
+		assert.Empty(w, b.Jar.Cookies(site))
 		for _, cookies := range [][]*http.Cookie{before, within} {
 			require.Len(w, cookies, 1)
 			other := w.browser()
