@@ -39,20 +39,24 @@ func (s *Store) eventKey(id string) string {
 
 // Claim takes the event id for the time lease and returns true, unless id is
 // taken. It returns false and no error if id was committed, and false and
-// [events.ErrInProgress] if another's lease on it runs.
+// [events.ErrInProgress] if another's lease on it runs. After any other error
+// call Release or Commit, for Redis may have taken it all the same.
 func (s *Store) Claim(ctx context.Context, id string, lease time.Duration) (bool, error) {
 	key, owner := s.eventKey(id), rand.Text()
+	s.expect(key, owner) // Redis may carry it out and the answer be lost
 	got, err := s.run(ctx, claimScript, key, owner, max(1, lease.Milliseconds()))
-	switch {
-	case err != nil:
+	if err != nil {
 		return false, failed("claim event", err)
-	case got == int64(0):
-		return false, nil
-	case got == int64(1):
+	}
+	if got == int64(1) {
 		s.mu.Lock()
 		s.claims[key] = owner
 		s.mu.Unlock()
 		return true, nil
+	}
+	s.drop(key, owner)
+	if got == int64(0) {
+		return false, nil
 	}
 	return false, events.ErrInProgress
 }
@@ -68,8 +72,9 @@ func (s *Store) Commit(ctx context.Context, id string, ttl time.Duration) error 
 	return nil
 }
 
-// Release gives back a claim of this Store's that still holds; another
-// process' claim and a committed id stay as they are.
+// Release gives back the latest claim of this Store's if it still holds, be it
+// one whose answer was lost; another process' claim and a committed id stay as
+// they are.
 func (s *Store) Release(ctx context.Context, id string) error {
 	key := s.eventKey(id)
 	owner, ok := s.forget(key)
@@ -80,6 +85,25 @@ func (s *Store) Release(ctx context.Context, id string) error {
 		return failed("release event", err)
 	}
 	return nil
+}
+
+// expect notes a claim before its answer, unless an earlier one of this process
+// may hold.
+func (s *Store) expect(key, owner string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.claims[key]; !ok {
+		s.claims[key] = owner
+	}
+}
+
+// drop forgets a claim that did not come to be, and none that did.
+func (s *Store) drop(key, owner string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.claims[key] == owner {
+		delete(s.claims, key)
+	}
 }
 
 func (s *Store) forget(key string) (owner string, claimed bool) {

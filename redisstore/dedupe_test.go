@@ -1,6 +1,9 @@
 package redisstore_test
 
 import (
+	"context"
+	"io"
+	"strings"
 	"testing"
 	"time"
 
@@ -9,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatqr/wechatqr/events"
+	"github.com/wechatqr/wechatqr/redisstore"
 )
 
 func TestReleaseOfAnothersClaim(t *testing.T) {
@@ -33,6 +37,43 @@ func TestReleaseOfAnothersClaim(t *testing.T) {
 		ok, err = third.Claim(ctx, "id", time.Hour)
 		require.NoError(t, err)
 		assert.False(t, ok, "what one has handled stays handled")
+	})
+}
+
+// A claim that Redis carried out and whose answer never came can be given back.
+func TestReleaseOfClaimWhoseAnswerIsLost(t *testing.T) {
+	everyRedis(t, func(t *testing.T, c redis.UniversalClient) {
+		lose := true
+		c.AddHook(hook(func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
+			err := next(ctx, cmd)
+			if err == nil && lose && strings.HasPrefix(cmd.Name(), "eval") {
+				err = io.ErrClosedPipe
+				cmd.SetErr(err)
+			}
+			return err
+		}))
+		s, other, ctx := newStore(t, c), newStore(t, c), t.Context()
+		_, err := s.Claim(ctx, "id", time.Hour)
+		require.ErrorIs(t, err, io.ErrClosedPipe)
+		lose = false
+		for _, store := range []*redisstore.Store{s, other} {
+			_, err = store.Claim(ctx, "id", time.Hour)
+			require.ErrorIs(t, err, events.ErrInProgress, "it was carried out")
+		}
+		require.NoError(t, other.Release(ctx, "id"))
+		_, err = other.Claim(ctx, "id", time.Hour)
+		require.ErrorIs(t, err, events.ErrInProgress, "it is not this one's to give back")
+		require.NoError(t, s.Release(ctx, "id"))
+		ok, err := other.Claim(ctx, "id", time.Hour)
+		require.NoError(t, err)
+		assert.True(t, ok)
+
+		// And what another has is not noted as this one's.
+		_, err = s.Claim(ctx, "id", time.Hour)
+		require.ErrorIs(t, err, events.ErrInProgress)
+		require.NoError(t, s.Release(ctx, "id"))
+		_, err = s.Claim(ctx, "id", time.Hour)
+		require.ErrorIs(t, err, events.ErrInProgress)
 	})
 }
 
