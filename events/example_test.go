@@ -33,6 +33,8 @@ func ExampleNewHandler() {
 		return
 	}
 	http.Handle("/wechat", handler)
+	server := http.Server{Addr: ":8080", ReadTimeout: 5 * time.Second} // so that nobody holds a connection with half a request
+	log.Print(server.ListenAndServe())
 }
 
 // Which function handles what: the longest prefix of the scene, then the type

@@ -953,6 +953,7 @@ func TestGoexit(t *testing.T) {
 		status int // 0 if the caller's own goroutine ends
 	}{
 		{"claim", nil, faulty{claim: exit}, 0},
+		{"claim and release", nil, faulty{claim: exit, release: exit}, 0},
 		{"commit", nil, faulty{commit: exit}, 200},
 		{"release", func(context.Context, *wechatqr.Event) (events.Reply, error) { return nil, io.EOF }, faulty{release: exit}, 500},
 		{"reply", replyWith(exitReply{}), faulty{}, 200},
