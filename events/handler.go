@@ -357,7 +357,7 @@ func (h *Handler) push(ctx context.Context, start time.Time, q *query, message [
 		return h.fail(ctx, ev, err, nil)
 	}
 	c := h.newCall()
-	c.ctx, c.ev, c.q, c.keys = lasting, ev, *q, keys
+	c.ctx, c.ev = lasting, ev
 	if mine, err := h.claim(ctx, start, c); !mine {
 		h.recycle(c)
 		if err != nil {
@@ -380,18 +380,23 @@ func (h *Handler) push(ctx context.Context, start time.Time, q *query, message [
 		h.settle(c, true)
 		return success()
 	}
-	answer, err, unsent, stack := c.answer, c.err, c.unsent, c.stack
+	reply, err, unsent, stack := c.reply, c.err, c.unsent, c.stack
 	if c.clock.Stop() {
 		h.recycle(c)
 	}
 	switch {
 	case err != nil:
 		return h.fail(ctx, ev, err, stack)
-	case unsent != nil:
-		h.note(ctx, ev, unsent, nil)
-		return success()
+	case unsent == nil && len(reply) > 0:
+		var a Response
+		if a, unsent = h.answer(q, ev, keys, reply); unsent == nil {
+			return a
+		}
 	}
-	return answer
+	if unsent != nil {
+		h.note(ctx, ev, unsent, nil)
+	}
+	return success()
 }
 
 // claim waits for its turn. False says that it has left again, and without an
@@ -497,10 +502,8 @@ func guard(fn func() error) (err error) {
 // call is one run of the function. The goroutine that runs it and the clock
 // agree by state on which of them tells the outcome to the one that answers.
 type call struct {
-	ctx  context.Context
-	ev   *wechatqr.Event
-	q    query
-	keys *pair // which the message came with, nil if it was in the clear
+	ctx context.Context
+	ev  *wechatqr.Event
 
 	id           string
 	here, shared bool // what it has claimed, or may have
@@ -511,8 +514,8 @@ type call struct {
 	clock   *time.Timer
 	run     func() // kept, so that a goroutine costs no closure
 
-	answer Response
-	unsent error // why there is no reply in it
+	reply  []byte
+	unsent error // why there is no reply
 	err    error
 	stack  []byte
 }
@@ -562,13 +565,16 @@ func (h *Handler) run(c *call) {
 	}()
 	reply, err := h.fn(c.ctx, c.ev)
 	returned = true
-	switch {
-	case err != nil:
+	if err != nil {
 		c.err = refuse(ErrFunction, "%w", err)
-	case reply == nil:
-		c.answer = success()
-	default:
-		c.answer, c.unsent = h.answer(c, reply)
+	} else if reply != nil {
+		err := guard(func() (err error) {
+			c.reply, err = reply.AppendReply(make([]byte, 0, 512), c.ev, time.Now())
+			return err
+		})
+		if err != nil {
+			c.unsent = refuse(ErrReply, "%w", err)
+		}
 	}
 	built = true
 }
@@ -593,7 +599,7 @@ func (h *Handler) finish(c *call) {
 		err = &refusal{failure.kind, fmt.Errorf("after success was sent: %w", failure.reason), &failedLate}
 	case err == nil && c.unsent != nil:
 		err = c.unsent
-	case err == nil && c.answer.ContentType != success().ContentType:
+	case err == nil && len(c.reply) > 0:
 		err = refuse(ErrLate, "the function took more than %v", answerWithin)
 	}
 	if err != nil {
@@ -601,23 +607,12 @@ func (h *Handler) finish(c *call) {
 	}
 }
 
-// answer makes the reply, sealed with the keys of the message if it had any.
-func (h *Handler) answer(c *call, reply Reply) (a Response, err error) {
-	now := time.Now()
-	var body []byte
-	err = guard(func() (err error) {
-		body, err = reply.AppendReply(make([]byte, 0, 512), c.ev, now)
-		return err
-	})
-	switch {
-	case err != nil:
-		return a, refuse(ErrReply, "%w", err)
-	case len(body) == 0:
-		return success(), nil
-	}
-	if c.keys != nil {
-		if body, err = h.verifier.seal(&c.q, c.keys, c.ev, body, now); err != nil {
-			return a, refuse(ErrReply, "%w", err)
+// answer sends a reply, sealed with the keys of the message if it had any.
+func (h *Handler) answer(q *query, ev *wechatqr.Event, keys *pair, body []byte) (Response, error) {
+	if keys != nil {
+		var err error
+		if body, err = h.verifier.seal(q, keys, ev, body, time.Now()); err != nil {
+			return Response{}, refuse(ErrReply, "%w", err)
 		}
 	}
 	contentType := "text/xml; charset=utf-8"
