@@ -49,7 +49,7 @@ type Store struct {
 	cause   error                    // why it is
 	leases  map[string]string        // the owner of each lease this process holds, by key
 	returns map[string]chan struct{} // leases on their way back, each closed when it is there
-	claims  map[string]string        // the owner of each claim this process holds
+	claims  map[string]string        // the owner of each claim this process holds, or may hold
 }
 
 // Option changes a default of [New].
