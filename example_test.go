@@ -40,7 +40,11 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println("scan", client.QRCodeURL(ticket.Value))
+	code, err := client.FetchQRCode(ctx, ticket.Value)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(code.ContentType, len(code.Data)) // the picture; or <img src> client.QRCodeURL(ticket.Value)
 
 	onEvent := func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
 		scan, ok := ev.Scan()
