@@ -535,7 +535,7 @@ func judge(x *exchange, status int, answer []byte, out any) (fate, error) {
 		if err := faultIn(x, status, answer); err != nil {
 			f := final
 			switch {
-			case err.Code == -1 || err.Code == 268487001 || err.Code == 268487002:
+			case err.Code != 0 && err.Is(ErrBusy):
 				f = busy
 			case status >= 500 && err.Code == 0:
 				f = failed

@@ -208,7 +208,7 @@ var codeTable = [...]codeRow{
 // refused reports whether WeChat refused the token, so that a new one may help.
 func refused(err error) bool {
 	e, ok := err.(*Error)
-	return ok && (e.Code == 40001 || e.Code == 40014 || e.Code == 42001)
+	return ok && e.Is(ErrTokenRejected)
 }
 
 // fault makes the *Error that an errcode stands for.
