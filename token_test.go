@@ -583,7 +583,7 @@ func (m *memoryStore) Load(ctx context.Context, key string) (tok Token, err erro
 	return tok, errors.Join(err, ferr)
 }
 
-func (m *memoryStore) Save(ctx context.Context, key string, tok Token) error {
+func (m *memoryStore) Save(ctx context.Context, key string, tok Token, _ string) error {
 	m.saveCtx = ctx.Err()
 	return m.do(ctx, "save", func() { m.tokens[key] = tok })
 }
@@ -599,17 +599,20 @@ func (m *memoryStore) Discard(ctx context.Context, key, rejected string) error {
 // leasingStore adds Lease, which memoryStore by itself has not.
 type leasingStore struct{ *memoryStore }
 
-func (m leasingStore) Lease(ctx context.Context, key string, ttl time.Duration) (release func(), ok bool, err error) {
+func (m leasingStore) Lease(ctx context.Context, key, owner string, ttl time.Duration) (ok bool, err error) {
 	err = m.do(ctx, "lease", func() {
 		if ok = !time.Now().Before(m.leased[key]); ok {
 			m.leased[key] = time.Now().Add(ttl)
 		}
 	})
-	return func() {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		delete(m.leased, key)
-	}, ok, err
+	return ok, err
+}
+
+func (m leasingStore) Unlease(ctx context.Context, key, owner string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.leased, key)
+	return nil
 }
 
 func TestStoredShares(t *testing.T) {
@@ -668,7 +671,7 @@ func TestStoredLeaseLetsOneRenew(t *testing.T) {
 func TestStoredLeaderDies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := leasingStore{newMemoryStore()}
-		_, ok, err := store.Lease(t.Context(), "wx0", leaseTTL) // and is never heard of again
+		ok, err := store.Lease(t.Context(), "wx0", "dead", leaseTTL) // and is never heard of again
 		require.NoError(t, err)
 		require.True(t, ok)
 		up := &upstream{life: 2 * time.Hour}
@@ -756,7 +759,7 @@ func TestStoredRefusedTokenIsNotTakenAgain(t *testing.T) {
 // readOnlyStore keeps what it has, refused or not.
 type readOnlyStore struct{ *memoryStore }
 
-func (readOnlyStore) Save(context.Context, string, Token) error { return errors.New("READONLY") }
+func (readOnlyStore) Save(context.Context, string, Token, string) error { return errors.New("READONLY") }
 func (readOnlyStore) Discard(context.Context, string, string) error {
 	return errors.New("READONLY")
 }
@@ -811,21 +814,6 @@ func TestStoredLeaseThatNeverFrees(t *testing.T) {
 	})
 }
 
-// nilReleaser gives a lease and nothing to give it back with.
-type nilReleaser struct{ *memoryStore }
-
-func (nilReleaser) Lease(context.Context, string, time.Duration) (func(), bool, error) {
-	return nil, true, nil
-}
-
-func TestStoredLeaseWithoutRelease(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		src := StoredTokenSource(nilReleaser{newMemoryStore()}, "wx0", &upstream{life: time.Hour})
-		_, err := src.Token(t.Context())
-		require.NoError(t, err)
-	})
-}
-
 // The leader before may have saved a token between a follower's look and its lease.
 func TestStoredLeaderLooksAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -833,10 +821,10 @@ func TestStoredLeaderLooksAgain(t *testing.T) {
 		store.leased["wx0"] = time.Now().Add(time.Hour)
 		up := &upstream{life: time.Hour}
 		src := newStored(store, "wx0", up, slog.New(slog.DiscardHandler))
-		tok, err := src.lead(t.Context(), func() {})
+		tok, err := src.lead(t.Context(), store, "leader")
 		require.NoError(t, err)
 		require.Equal(t, "T1", tok.Value)
-		tok, err = src.lead(t.Context(), func() {})
+		tok, err = src.lead(t.Context(), store, "leader")
 		require.NoError(t, err)
 		assert.Equal(t, "T1", tok.Value)
 		assert.EqualValues(t, 1, up.calls.Load())

@@ -8,30 +8,37 @@ import (
 )
 
 // Deduper remembers which events were handled, so that a push which WeChat
-// delivers up to three times runs the function once. Share one between the
+// delivers several times runs the function once. Share one between the
 // processes that serve one URL; package redisstore has such a one. It is safe
 // for concurrent use and respects ctx.
 //
-// A claim is a lease: if the process that holds it dies, it ends by itself and
-// the next delivery is handled.
+// A claim is a lease with an owner, a random text that the caller brings: if
+// the process that holds it dies, it ends by itself and the next delivery is
+// handled.
 type Deduper interface {
-	// Claim takes the event id for the time lease and returns true, unless id
-	// is taken. It returns false and no error if id was committed, and false
-	// and an error that matches ErrInProgress if another's lease on it runs.
-	Claim(ctx context.Context, id string, lease time.Duration) (bool, error)
+	// Claim takes the event id for the time lease. The same owner gets it again,
+	// counted from now: that prolongs the claim, and repeats a call whose answer
+	// was lost. No outcome is an error.
+	Claim(ctx context.Context, id, owner string, lease time.Duration) (Claim, error)
 
 	// Commit marks id as handled for the time ttl, whether it was claimed or not.
 	Commit(ctx context.Context, id string, ttl time.Duration) error
 
-	// Release gives a claimed id back, so that it can be claimed at once. An id
-	// that was committed or is unknown stays as it is. It is also called after a
-	// Claim that ended with an error of another kind, for that may have taken id
-	// all the same. A claim by another process should stay: keep with a claim who
-	// has it. In one process, who calls after the lease has ended may end the
-	// claim of who has it now, for nothing here tells them apart; a [Handler] has
-	// one claim on an event at a time.
-	Release(ctx context.Context, id string) error
+	// Release gives a claimed id back, so that it can be claimed at once. It does
+	// nothing unless owner holds it: an id that was committed, is unknown or is
+	// another's stays as it is.
+	Release(ctx context.Context, id, owner string) error
 }
+
+// Claim is the outcome of [Deduper.Claim].
+type Claim int
+
+// The outcomes. The zero Claim is none of them.
+const (
+	ClaimGranted Claim = iota + 1 // the caller holds the event and is to handle it
+	ClaimHandled                  // it was committed
+	ClaimBusy                     // another owner holds it
+)
 
 // NewMemoryDeduper returns a Deduper for a single process that holds at most
 // about limit events, of some 100 bytes each, and forgets the oldest beyond
@@ -61,11 +68,12 @@ type memory struct {
 type key [sha256.Size]byte
 
 type claim struct {
+	owner     string
 	until     time.Duration
 	committed bool
 }
 
-func (m *memory) Claim(_ context.Context, id string, lease time.Duration) (bool, error) {
+func (m *memory) Claim(_ context.Context, id, owner string, lease time.Duration) (Claim, error) {
 	k := key(sha256.Sum256([]byte(id)))
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -76,12 +84,14 @@ func (m *memory) Claim(_ context.Context, id string, lease time.Duration) (bool,
 	}
 	if ok && now < c.until {
 		if c.committed {
-			return false, nil
+			return ClaimHandled, nil
 		}
-		return false, ErrInProgress
+		if c.owner != owner {
+			return ClaimBusy, nil
+		}
 	}
-	m.put(k, claim{until: now + lease}, now)
-	return true, nil
+	m.put(k, claim{owner: owner, until: now + lease}, now)
+	return ClaimGranted, nil
 }
 
 func (m *memory) Commit(_ context.Context, id string, ttl time.Duration) error {
@@ -93,12 +103,12 @@ func (m *memory) Commit(_ context.Context, id string, ttl time.Duration) error {
 	return nil
 }
 
-func (m *memory) Release(_ context.Context, id string) error {
+func (m *memory) Release(_ context.Context, id, owner string) error {
 	k := key(sha256.Sum256([]byte(id)))
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, generation := range [...]map[key]claim{m.young, m.old} {
-		if c, ok := generation[k]; ok && !c.committed {
+		if c, ok := generation[k]; ok && !c.committed && c.owner == owner {
 			delete(generation, k)
 		}
 	}

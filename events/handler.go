@@ -3,6 +3,7 @@ package events
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -411,12 +412,16 @@ func (h *Handler) claim(ctx context.Context, start time.Time, c *call) (mine boo
 			h.settle(c, false)
 		}
 	}()
-	c.id = c.ev.ID()
+	c.id, c.owner = c.ev.ID(), rand.Text()
 	taken, noted := false, false // whether another process was seen to have it, whether a failure was told
 	for {
 		if !c.here {
 			// No lease need end it: it is given back by whoever has it.
-			c.here, err = h.here.Claim(c.ctx, c.id, h.handledFor)
+			var got Claim
+			got, err = h.here.Claim(c.ctx, c.id, c.owner, h.handledFor)
+			if c.here = got == ClaimGranted; got == ClaimBusy {
+				err = ErrInProgress
+			}
 		}
 		got := c.here
 		if c.here && h.shared != nil {
@@ -449,7 +454,10 @@ func (h *Handler) claim(ctx context.Context, start time.Time, c *call) (mine boo
 func (h *Handler) claimShared(c *call, left time.Duration) (mine bool, err error) {
 	c.shared = true // as long as there is no answer that says otherwise
 	err = h.ask(c, min(claimWithin, max(left, pollEvery)), func(ctx context.Context) (err error) {
-		mine, err = h.shared.Claim(ctx, c.id, lease)
+		got, err := h.shared.Claim(ctx, c.id, c.owner, lease)
+		if mine = got == ClaimGranted; err == nil && got == ClaimBusy {
+			err = ErrInProgress
+		}
 		return err
 	})
 	if err == nil && !mine || errors.Is(err, ErrInProgress) {
@@ -466,7 +474,7 @@ func (h *Handler) settle(c *call, handled bool) {
 	case handled:
 		_ = h.here.Commit(c.ctx, c.id, h.handledFor)
 	case c.here:
-		_ = h.here.Release(c.ctx, c.id)
+		_ = h.here.Release(c.ctx, c.id, c.owner)
 	}
 	if h.shared == nil || !handled && !c.shared {
 		return
@@ -475,7 +483,7 @@ func (h *Handler) settle(c *call, handled bool) {
 		if handled {
 			return h.shared.Commit(ctx, c.id, h.handledFor)
 		}
-		return h.shared.Release(ctx, c.id)
+		return h.shared.Release(ctx, c.id, c.owner)
 	})
 	if err != nil {
 		h.note(c.ctx, c.ev, notSettled.refuse("end of claim: %w", err), nil)
@@ -505,7 +513,7 @@ type call struct {
 	ctx context.Context
 	ev  *wechatqr.Event
 
-	id           string
+	id, owner    string
 	here, shared bool // what it has claimed, or may have
 	unsaid       bool // it began late: when the clock rings nothing is decided for WeChat
 

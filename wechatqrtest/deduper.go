@@ -2,7 +2,6 @@ package wechatqrtest
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -52,11 +51,7 @@ func TestDeduper(t *testing.T, newDeduper func(t *testing.T) events.Deduper) {
 	run("a lease ends", func(t *testing.T, d deduperTest) {
 		d.claimed(t, 200*time.Millisecond, "the first time")
 		eventually(t, "Claim is true after the lease", func() bool {
-			ok, err := d.Claim(d.ctx, d.id, time.Hour)
-			if err != nil && !errors.Is(err, events.ErrInProgress) {
-				t.Fatalf("Claim: %v", err)
-			}
-			return ok
+			return d.claim(t, "later", time.Hour) == events.ClaimGranted
 		})
 		d.inProgress(t, "under the new lease")
 	})
@@ -76,11 +71,7 @@ func TestDeduper(t *testing.T, newDeduper func(t *testing.T) events.Deduper) {
 		d.claimed(t, time.Hour, "the first time")
 		d.commit(t, 200*time.Millisecond)
 		eventually(t, "Claim is true after the time of Commit", func() bool {
-			ok, err := d.Claim(d.ctx, d.id, time.Hour)
-			if err != nil {
-				t.Fatalf("Claim after Commit: %v", err)
-			}
-			return ok
+			return d.claim(t, "later", time.Hour) == events.ClaimGranted
 		})
 	})
 	run("ids are separate", func(t *testing.T, d deduperTest) {
@@ -103,12 +94,12 @@ func TestDeduper(t *testing.T, newDeduper func(t *testing.T) events.Deduper) {
 			var wg sync.WaitGroup
 			for range 16 {
 				wg.Go(func() {
-					ok, err := d.Claim(d.ctx, d.id, time.Hour)
-					switch {
-					case ok && err == nil:
+					switch got := d.claim(t, random(16), time.Hour); got {
+					case events.ClaimGranted:
 						won.Add(1)
-					case ok || !errors.Is(err, events.ErrInProgress):
-						t.Errorf("Claim under another's lease: got %v and error %v, want false and ErrInProgress", ok, err)
+					case events.ClaimBusy:
+					default:
+						t.Errorf("Claim under another's lease: got %d, want ClaimBusy", got)
 					}
 				})
 			}
@@ -121,9 +112,9 @@ func TestDeduper(t *testing.T, newDeduper func(t *testing.T) events.Deduper) {
 	run("context", func(t *testing.T, d deduperTest) {
 		ctx, cancel := context.WithCancel(d.ctx)
 		cancel()
-		returns(t, "Claim", func() { _, _ = d.Claim(ctx, d.id, time.Hour) })
+		returns(t, "Claim", func() { _, _ = d.Claim(ctx, d.id, owner, time.Hour) })
 		returns(t, "Commit", func() { _ = d.Commit(ctx, d.id, time.Hour) })
-		returns(t, "Release", func() { _ = d.Release(ctx, d.id) })
+		returns(t, "Release", func() { _ = d.Release(ctx, d.id, owner) })
 	})
 }
 
@@ -134,24 +125,35 @@ type deduperTest struct {
 	id string
 }
 
+const owner = "owner" // of a deduperTest's claims, unless another is named
+
+func (d deduperTest) claim(t *testing.T, owner string, lease time.Duration) events.Claim {
+	t.Helper()
+	got, err := d.Claim(d.ctx, d.id, owner, lease)
+	if err != nil {
+		t.Errorf("Claim: %v", err)
+	}
+	return got
+}
+
 func (d deduperTest) claimed(t *testing.T, lease time.Duration, when string) {
 	t.Helper()
-	if ok, err := d.Claim(d.ctx, d.id, lease); !ok || err != nil {
-		t.Errorf("Claim %s: got %v and error %v, want true", when, ok, err)
+	if got := d.claim(t, owner, lease); got != events.ClaimGranted {
+		t.Errorf("Claim %s: got %d, want ClaimGranted", when, got)
 	}
 }
 
 func (d deduperTest) inProgress(t *testing.T, when string) {
 	t.Helper()
-	if ok, err := d.Claim(d.ctx, d.id, time.Hour); ok || !errors.Is(err, events.ErrInProgress) {
-		t.Errorf("Claim %s: got %v and error %v, want false and ErrInProgress", when, ok, err)
+	if got := d.claim(t, "another", time.Hour); got != events.ClaimBusy {
+		t.Errorf("Claim %s: got %d, want ClaimBusy", when, got)
 	}
 }
 
 func (d deduperTest) handled(t *testing.T, when string) {
 	t.Helper()
-	if ok, err := d.Claim(d.ctx, d.id, time.Hour); ok || err != nil {
-		t.Errorf("Claim %s: got %v and error %v, want false and no error", when, ok, err)
+	if got := d.claim(t, "another", time.Hour); got != events.ClaimHandled {
+		t.Errorf("Claim %s: got %d, want ClaimHandled", when, got)
 	}
 }
 
@@ -164,7 +166,7 @@ func (d deduperTest) commit(t *testing.T, ttl time.Duration) {
 
 func (d deduperTest) release(t *testing.T) {
 	t.Helper()
-	if err := d.Release(d.ctx, d.id); err != nil {
+	if err := d.Release(d.ctx, d.id, owner); err != nil {
 		t.Errorf("Release: %v", err)
 	}
 }

@@ -16,7 +16,7 @@ import (
 const patience = 5 * time.Second
 
 // TestTokenStore checks that a store keeps the promises of
-// [wechatqr.TokenStore], and those of [wechatqr.Leaser] if it is one. Each
+// [wechatqr.TokenStore], and those of [wechatqr.TokenLeaser] if it is one. Each
 // part of the test has a store of its own from newStore; they may share their
 // data, for the keys are random.
 func TestTokenStore(t *testing.T, newStore func(t *testing.T) wechatqr.TokenStore) {
@@ -86,7 +86,7 @@ func TestTokenStore(t *testing.T, newStore func(t *testing.T) wechatqr.TokenStor
 		s.holds(t, want)
 	})
 	run("an expired token is never held", func(t *testing.T, s storeTest) {
-		_ = s.Save(s.ctx, s.key, lasting("first", -time.Minute)) // may refuse
+		_ = s.Save(s.ctx, s.key, lasting("first", -time.Minute), "") // may refuse
 		s.absent(t, "after Save of an expired token")
 	})
 	run("many save at once", func(t *testing.T, s storeTest) {
@@ -117,11 +117,11 @@ func TestTokenStore(t *testing.T, newStore func(t *testing.T) wechatqr.TokenStor
 		ctx, cancel := context.WithCancel(s.ctx)
 		cancel()
 		returns(t, "Load", func() { _, _ = s.Load(ctx, s.key) })
-		returns(t, "Save", func() { _ = s.Save(ctx, s.key, lasting("token", time.Hour)) })
+		returns(t, "Save", func() { _ = s.Save(ctx, s.key, lasting("token", time.Hour), "") })
 		returns(t, "Discard", func() { _ = s.Discard(ctx, s.key, "token") })
 	})
 	run("lease", func(t *testing.T, s storeTest) {
-		leaser, ok := s.TokenStore.(wechatqr.Leaser)
+		leaser, ok := s.TokenStore.(wechatqr.TokenLeaser)
 		if !ok {
 			return // it need not be one
 		}
@@ -129,62 +129,67 @@ func TestTokenStore(t *testing.T, newStore func(t *testing.T) wechatqr.TokenStor
 	})
 }
 
-func testLeaser(t *testing.T, s storeTest, leaser wechatqr.Leaser) {
-	lease := func(key string, ttl time.Duration) (func(), bool) {
-		release, ok, err := leaser.Lease(s.ctx, key, ttl)
+func testLeaser(t *testing.T, s storeTest, leaser wechatqr.TokenLeaser) {
+	lease := func(key, owner string, ttl time.Duration) bool {
+		t.Helper()
+		ok, err := leaser.Lease(s.ctx, key, owner, ttl)
 		if err != nil {
 			t.Errorf("Lease: %v", err)
-			return nil, false
 		}
-		if ok && release == nil {
-			t.Error("Lease: ok, and release is nil")
-			release = func() {}
+		return ok
+	}
+	unlease := func(key, owner string) {
+		t.Helper()
+		if err := leaser.Unlease(s.ctx, key, owner); err != nil {
+			t.Errorf("Unlease: %v", err)
 		}
-		return release, ok
 	}
-	release, ok := lease(s.key, time.Hour)
-	if !ok {
-		t.Fatal("Lease: not ok, and nobody holds it")
+	if !lease(s.key, "first", time.Hour) {
+		t.Fatal("Lease: false, and nobody holds it")
 	}
-	if _, again := lease(s.key, time.Hour); again {
-		t.Error("Lease: ok, and another holds it")
+	if lease(s.key, "second", time.Hour) {
+		t.Error("Lease: true, and another holds it")
 	}
-	other, ok := lease(s.key+":other", time.Hour)
-	if !ok {
-		t.Fatal("Lease: not ok, and another key is held")
+	if !lease(s.key, "first", time.Hour) {
+		t.Error("Lease: false, and the same owner holds it")
 	}
-	other()
+	if !lease(s.key+":other", "second", time.Hour) {
+		t.Fatal("Lease: false, and another key is held")
+	}
+	unlease(s.key+":other", "second")
 	s.absent(t, "of a key that is only leased")
 	want := lasting("token", time.Hour)
-	s.save(t, want)
+	if err := s.Save(s.ctx, s.key, want, "second"); err == nil {
+		t.Error("Save: no error, and another's lease runs")
+	}
+	s.absent(t, "after a Save that was refused")
+	if err := s.Save(s.ctx, s.key, want, "first"); err != nil {
+		t.Errorf("Save under the own lease: %v", err)
+	}
 	s.holds(t, want)
 	s.discard(t, want.Value)
-	if _, again := lease(s.key, time.Hour); again {
-		t.Error("Save or Discard ended a lease")
+	unlease(s.key, "second")
+	if lease(s.key, "second", time.Hour) {
+		t.Error("Save, Discard or another's Unlease ended a lease")
 	}
-	release()
-	release() // a second time is harmless
+	unlease(s.key, "first")
+	unlease(s.key, "first") // a second time is harmless
 
-	stale, ok := lease(s.key, 100*time.Millisecond)
-	if !ok {
-		t.Fatal("Lease: not ok after release")
+	if !lease(s.key, "stale", 100*time.Millisecond) {
+		t.Fatal("Lease: false after Unlease")
 	}
-	var fresh func()
-	eventually(t, "a lease ends by itself", func() bool {
-		fresh, ok = lease(s.key, time.Hour)
-		return ok
-	})
-	stale()
-	if _, again := lease(s.key, time.Hour); again {
-		t.Error("release of a lease that had ended ended another's")
+	eventually(t, "a lease ends by itself", func() bool { return lease(s.key, "fresh", time.Hour) })
+	unlease(s.key, "stale")
+	if lease(s.key, "second", time.Hour) {
+		t.Error("Unlease of a lease that had ended ended another's")
 	}
-	fresh()
+	unlease(s.key, "fresh")
 
 	var won atomic.Int32
 	var wg sync.WaitGroup
 	for range 32 {
 		wg.Go(func() {
-			if _, ok := lease(s.key, time.Hour); ok {
+			if lease(s.key, random(16), time.Hour) {
 				won.Add(1)
 			}
 		})
@@ -204,7 +209,7 @@ type storeTest struct {
 
 func (s storeTest) save(t *testing.T, tok wechatqr.Token) {
 	t.Helper()
-	if err := s.Save(s.ctx, s.key, tok); err != nil {
+	if err := s.Save(s.ctx, s.key, tok, ""); err != nil {
 		t.Errorf("Save: %v", err)
 	}
 }
