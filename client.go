@@ -87,26 +87,30 @@ func New(creds Credentials, opts ...Option) (*Client, error) {
 // newTokens composes memory in front of the store in front of WeChat.
 func newTokens(cfg *config, w *wire, creds Credentials) (TokenSource, error) {
 	if src := cfg.tokenSource; src != nil {
-		_, keeps := src.(Invalidator)
-		_, none := src.(noToken)
-		if _, stored := src.(*storedTokenSource); none || keeps && !stored {
+		switch src.(type) {
+		case noToken, *reuseTokenSource:
 			return src, nil
 		}
-		return newReuse(src, cfg.logger), nil
+		return ReuseTokenSource(src, cfg.logger), nil
 	}
 	if err := creds.check(); err != nil {
 		return nil, err
 	}
-	src, key := w.stableToken(creds), creds.AppID+"/stable"
+	src, key, interval := w.stableToken(creds), creds.AppID+"/stable", refusalInterval
 	if cfg.classic {
 		// Tokens of the two endpoints do not replace each other.
-		src, key = w.classicToken(creds), creds.AppID+"/classic"
+		src, key, interval = w.classicToken(creds), creds.AppID+"/classic", classicInterval
 	}
 	if cfg.stored != nil {
 		src = cfg.stored(key, src)
 	}
-	return newReuse(src, cfg.logger), nil
+	return newReuse(src, cfg.logger, interval), nil
 }
+
+// TokenSource returns the source of the client's tokens, for a token server or
+// for another library that needs a token of this account. With
+// [WithCloudHosting] it gives empty ones.
+func (c *Client) TokenSource() TokenSource { return c.tokens }
 
 // Format prints the type alone, whatever the verb.
 func (c Client) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "wechatqr.Client") }
@@ -152,39 +156,37 @@ func (c *Client) Do(ctx context.Context, method, path string, query url.Values, 
 	return c.call(ctx, x, out)
 }
 
-// call is the one path to WeChat: token, then send, read, judge and retry,
-// then once more with another token if WeChat refused the first.
+// call is the one path to WeChat: token, then send, and once more with another
+// token if WeChat refused the first.
 func (c *Client) call(ctx context.Context, x *exchange, out any) error {
 	if _, none := c.tokens.(noToken); none {
 		return c.wire.exchangeJSON(ctx, x, out)
 	}
-	query := x.rawQuery
-	var refusal error // of the first token
-	for {
-		tok, err := c.tokens.Token(ctx)
-		switch {
-		case err != nil && refusal != nil:
-			return fmt.Errorf("%w; then no other token could be had: %w", refusal, clean(err))
-		case err != nil:
-			return &opError{x.op, clean(err)}
-		case tok.Value == "":
-			return &opError{x.op, unexpected("get token", 0, "the token source gave an empty token: use NoToken for calls without one")}
-		case refusal != nil && tok.Value == x.secret:
-			return fmt.Errorf("%w; renewing the token gave the same one again", refusal)
-		}
-		x.secret = tok.Value
-		x.rawQuery = "access_token=" + url.QueryEscape(tok.Value)
-		if query != "" {
-			x.rawQuery += "&" + query
-		}
-		err = c.wire.exchangeJSON(ctx, x, out)
-		inv, ok := c.tokens.(Invalidator)
-		if !ok || refusal != nil || !refused(err) {
-			return err
-		}
-		if ierr := inv.Invalidate(ctx, tok.Value); ierr != nil {
-			c.wire.logger.WarnContext(ctx, "wechatqr: the token source could not drop a refused token", "error", clean(ierr, tok.Value))
-		}
-		refusal = err
+	tok, err := c.tokens.Token(ctx, "")
+	if err != nil {
+		return &opError{x.op, clean(err)}
 	}
+	query := x.rawQuery
+	refusal := c.callWith(ctx, x, query, tok, out)
+	if !refused(refusal) {
+		return refusal
+	}
+
+	next, err := c.tokens.Token(ctx, tok.Value)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w; then no other token could be had: %w", refusal, clean(err, tok.Value))
+	case next.Value == tok.Value:
+		return fmt.Errorf("%w; asked for another token, the source gave the same one", refusal)
+	}
+	return c.callWith(ctx, x, query, next, out)
+}
+
+func (c *Client) callWith(ctx context.Context, x *exchange, query string, tok Token, out any) error {
+	x.secret = tok.Value
+	x.rawQuery = "access_token=" + url.QueryEscape(tok.Value)
+	if query != "" {
+		x.rawQuery += "&" + query
+	}
+	return c.wire.exchangeJSON(ctx, x, out)
 }

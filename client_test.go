@@ -30,7 +30,7 @@ import (
 func TestNewRefuses(t *testing.T) {
 	t.Parallel()
 	good := wechatqr.Credentials{AppID: "wx0", AppSecret: "s"}
-	src := wechatqr.StaticToken("T")
+	src := wechatqr.StaticTokenSource("T")
 	for _, tt := range []struct {
 		name  string
 		creds wechatqr.Credentials
@@ -572,7 +572,7 @@ func connectionsFor(tb testing.TB, codes, atOnce int) int {
 	}
 	srv.Start()
 	defer srv.Close()
-	c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithTokenSource(wechatqr.StaticToken("T")), endpoint(srv.URL, "")[0])
+	c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithTokenSource(wechatqr.StaticTokenSource("T")), endpoint(srv.URL, "")[0])
 	require.NoError(tb, err)
 	var wg sync.WaitGroup
 	for range atOnce {
@@ -601,7 +601,7 @@ func TestOneWriteForARequest(t *testing.T) {
 		conn, err := new(net.Dialer).DialContext(ctx, network, address)
 		return countedConn{conn, &writes}, err
 	}
-	c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithTokenSource(wechatqr.StaticToken("T")), endpoint(srv.URL, "")[0],
+	c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithTokenSource(wechatqr.StaticTokenSource("T")), endpoint(srv.URL, "")[0],
 		wechatqr.WithHTTPClient(&http.Client{Transport: &http.Transport{DialContext: dial}}))
 	require.NoError(t, err)
 	for range 10 {
@@ -713,7 +713,7 @@ func TestObserverAndLogger(t *testing.T) {
 func TestDefaultTransportMocked(t *testing.T) {
 	httpmock.Activate(t)
 	httpmock.RegisterResponder("POST", "https://api.weixin.qq.com/cgi-bin/qrcode/create", httpmock.NewStringResponder(200, created))
-	c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithTokenSource(wechatqr.StaticToken("T")))
+	c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithTokenSource(wechatqr.StaticTokenSource("T")))
 	require.NoError(t, err)
 	_, err = c.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(1)))
 	require.NoError(t, err)
@@ -722,7 +722,7 @@ func TestDefaultTransportMocked(t *testing.T) {
 func TestTokenSourceOfTheUser(t *testing.T) {
 	t.Parallel()
 	cause := errors.New("token server: 503")
-	fail := wechatqr.TokenSourceFunc(func(context.Context) (wechatqr.Token, error) { return wechatqr.Token{}, cause })
+	fail := wechatqr.TokenSourceFunc(func(context.Context, string) (wechatqr.Token, error) { return wechatqr.Token{}, cause })
 	c := withToken(t, nil, wechatqr.WithTokenSource(fail))
 	_, err := c.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(1)))
 	require.ErrorIs(t, err, cause)

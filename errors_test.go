@@ -236,7 +236,7 @@ func TestNoSecretGetsOut(t *testing.T) {
 			case "classic":
 				opts = append(opts, wechatqr.WithClassicToken())
 			case "api", "do":
-				opts = append(opts, wechatqr.WithTokenSource(wechatqr.StaticToken(token)))
+				opts = append(opts, wechatqr.WithTokenSource(wechatqr.StaticTokenSource(token)))
 			}
 			c, err := wechatqr.New(creds, opts...)
 			require.NoError(t, err)
@@ -272,7 +272,7 @@ func TestNoSecretGetsOut(t *testing.T) {
 	}))
 	defer real.Close()
 	for _, base := range []string{closed.URL, real.URL, "http://127.0.0.1:1", "http://no-such-host.invalid"} {
-		for _, src := range []wechatqr.TokenSource{nil, wechatqr.StaticToken(token)} {
+		for _, src := range []wechatqr.TokenSource{nil, wechatqr.StaticTokenSource(token)} {
 			opts := []wechatqr.Option{
 				wechatqr.WithEndpoint(wechatqr.Endpoint{API: []string{base}, Image: base}), wechatqr.WithMaxRetries(0),
 				wechatqr.WithHTTPClient(&http.Client{Timeout: 100 * time.Millisecond}), wechatqr.WithLogger(loggers[1]),
@@ -299,7 +299,7 @@ func TestNoSecretGetsOut(t *testing.T) {
 
 	// Every exported type, by value, by pointer, inside others, and after use.
 	store := &leakyStore{tok: wechatqr.Token{Value: token}}
-	reuse := wechatqr.ReuseTokenSource(wechatqr.StoredTokenSource(store, "wx0", wechatqr.StaticToken(token), wechatqr.WithLogger(loggers[0])), wechatqr.WithLogger(loggers[1]))
+	reuse := wechatqr.ReuseTokenSource(wechatqr.StoredTokenSource(store, "wx0", wechatqr.StaticTokenSource(token), wechatqr.WithLogger(loggers[0])), wechatqr.WithLogger(loggers[1]))
 	for _, fail := range []bool{false, true, false} {
 		store.fail.Store(fail)
 		tok, err := reuse.Token(t.Context())
@@ -308,7 +308,7 @@ func TestNoSecretGetsOut(t *testing.T) {
 	}
 	_ = reuse.(wechatqr.Invalidator).Invalidate(t.Context(), "") // takes the lock, so that the renewal has let go of it
 	ends := true
-	early := wechatqr.ReuseTokenSource(wechatqr.TokenSourceFunc(func(context.Context) (wechatqr.Token, error) {
+	early := wechatqr.ReuseTokenSource(wechatqr.TokenSourceFunc(func(context.Context, string) (wechatqr.Token, error) {
 		if ends = !ends; ends {
 			return wechatqr.Token{}, errors.Join(errors.New("a"), &url.Error{Op: "Get", URL: "https://tokens.internal/?key=" + secret, Err: errors.New("refused")})
 		}
@@ -340,7 +340,7 @@ func TestNoSecretGetsOut(t *testing.T) {
 	}
 	h := holder{creds, tok, c, reuse, c, reuse}
 	for _, v := range []any{
-		creds, &creds, tok, &tok, c, reuse, stable, wechatqr.StaticToken(token), wechatqr.NoToken(), map[string]*wechatqr.Credentials{"a": &creds},
+		creds, &creds, tok, &tok, c, reuse, stable, wechatqr.StaticTokenSource(token), wechatqr.NoToken(), map[string]*wechatqr.Credentials{"a": &creds},
 	} {
 		show(v)
 	}

@@ -415,7 +415,7 @@ func ExampleWithTokenSource() {
 	address := srv.URL() + "/cgi-bin/token?grant_type=client_credential&appid=" + creds.AppID + "&secret=" + creds.AppSecret
 	endpoint := wechatqr.WithEndpoint(srv.Endpoint())
 
-	tokens := wechatqr.TokenSourceFunc(func(ctx context.Context) (wechatqr.Token, error) {
+	tokens := wechatqr.TokenSourceFunc(func(ctx context.Context, _ string) (wechatqr.Token, error) {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 		if err != nil {
 			return wechatqr.Token{}, err
@@ -464,7 +464,7 @@ func ExampleWithTokenSource_thirdParty() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	authorizer := wechatqr.TokenSourceFunc(func(ctx context.Context) (wechatqr.Token, error) {
+	authorizer := wechatqr.TokenSourceFunc(func(ctx context.Context, _ string) (wechatqr.Token, error) {
 		component, err := componentToken(ctx)
 		if err != nil {
 			return wechatqr.Token{}, err

@@ -50,9 +50,8 @@ func WithHTTPClient(hc *http.Client) Option {
 
 // WithTokenSource takes access tokens from src, be it a token server, another
 // process or a third-party platform's authorizer token; then no AppSecret is
-// needed. A src that is no [Invalidator], and one of [StoredTokenSource], is put
-// behind [ReuseTokenSource].
-// See also [StaticToken] and [NoToken].
+// needed. It is put behind [ReuseTokenSource] unless it is one.
+// See also [StaticTokenSource] and [StoredTokenSource].
 func WithTokenSource(src TokenSource) Option {
 	return func(c *config) {
 		if src == nil {
@@ -72,7 +71,13 @@ func WithTokenStore(store TokenStore) Option {
 			c.refuse("WithTokenStore(nil): leave the option out for the default")
 		}
 		// A closure, so that a program without a store does not link what needs one.
-		c.stored = func(key string, src TokenSource) TokenSource { return newStored(store, key, src, c.logger) }
+		c.stored = func(key string, src TokenSource) TokenSource {
+			leaser, _ := store.(TokenLeaser)
+			if !c.classic {
+				leaser = nil // everybody may ask for the stable token
+			}
+			return newStored(store, leaser, key, src, c.logger)
+		}
 	}
 }
 

@@ -33,7 +33,7 @@ func answer(status int, body string) *http.Response {
 func withToken(t testing.TB, f doer, opts ...wechatqr.Option) *wechatqr.Client {
 	t.Helper()
 	c, err := wechatqr.New(wechatqr.Credentials{}, append([]wechatqr.Option{
-		wechatqr.WithTokenSource(wechatqr.StaticToken("TOKEN")),
+		wechatqr.WithTokenSource(wechatqr.StaticTokenSource("TOKEN")),
 		wechatqr.WithHTTPClient(&http.Client{Transport: f}),
 	}, opts...)...)
 	require.NoError(t, err)

@@ -2,23 +2,28 @@ package wechatqr
 
 import (
 	"context"
-	"errors"
+	"encoding/json"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"time"
 )
 
-// Token is an access token. It prints as [redacted]; its JSON is the token
-// itself, for a [TokenStore] to keep.
+// Token is an access token. It prints and marshals as [redacted], in every
+// format: a [TokenStore] keeps Value and Expiry.
 type Token struct {
-	Value  string    `json:"value"`
-	Expiry time.Time `json:"expiry,omitzero"` // zero: unknown, good until WeChat refuses it
+	Value  string
+	Expiry time.Time // zero: unknown, good until WeChat refuses it
 }
 
 // Format prints the token without its value, whatever the verb.
 func (t Token) Format(f fmt.State, _ rune) {
+	text, _ := t.MarshalText()
+	_, _ = f.Write(text)
+}
+
+// MarshalText is what JSON, YAML, XML and slog show of the token: not its value.
+func (t Token) MarshalText() ([]byte, error) {
 	value := redacted
 	if t.Value == "" {
 		value = "none"
@@ -27,11 +32,11 @@ func (t Token) Format(f fmt.State, _ rune) {
 	if !t.Expiry.IsZero() {
 		end = t.Expiry.Format(time.RFC3339)
 	}
-	_, _ = fmt.Fprintf(f, "wechatqr.Token(%s, expires %s)", value, end)
+	return fmt.Appendf(nil, "wechatqr.Token(%s, expires %s)", value, end), nil
 }
 
-// LogValue is what slog shows of the token: not its value.
-func (t Token) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(t)) }
+// GobEncode is MarshalText.
+func (t Token) GobEncode() ([]byte, error) { return t.MarshalText() }
 
 // expired reports whether the token is of no more use.
 func (t Token) expired(now time.Time) bool { return !t.Expiry.IsZero() && !now.Before(t.Expiry) }
@@ -39,82 +44,60 @@ func (t Token) expired(now time.Time) bool { return !t.Expiry.IsZero() && !now.B
 // TokenSource gives access tokens. It must be safe for concurrent use and
 // return when ctx ends.
 type TokenSource interface {
-	Token(ctx context.Context) (Token, error)
-}
-
-// Invalidator is a TokenSource that keeps tokens and can drop one that WeChat
-// refused. It acts only if rejected is the token it would give next: a caller
-// that comes late must not drop its successor.
-type Invalidator interface {
-	Invalidate(ctx context.Context, rejected string) error
+	// Token returns a token to use now. rejected, unless empty, is one that WeChat
+	// has refused: another is wanted. A source that has no other gives the same
+	// again, or an error.
+	Token(ctx context.Context, rejected string) (Token, error)
 }
 
 // TokenSourceFunc is a function as a TokenSource.
-type TokenSourceFunc func(ctx context.Context) (Token, error)
+type TokenSourceFunc func(ctx context.Context, rejected string) (Token, error)
 
 // Token calls f.
-func (f TokenSourceFunc) Token(ctx context.Context) (Token, error) { return f(ctx) }
+func (f TokenSourceFunc) Token(ctx context.Context, rejected string) (Token, error) {
+	return f(ctx, rejected)
+}
 
-// StaticToken always gives this token: for tests, and for tools that get one
-// by hand. Nothing renews it: once WeChat refuses it, calls end in
+// StaticTokenSource always gives this token: for tests, and for tools that get
+// one by hand. Nothing renews it: once WeChat refuses it, calls end in
 // [ErrTokenRejected].
-func StaticToken(value string) TokenSource {
-	return TokenSourceFunc(func(context.Context) (Token, error) { return Token{Value: value}, nil })
-}
-
-// NoToken is for WeChat cloud hosting, whose network adds the token itself:
-// requests carry no access_token. Use it with an [Endpoint] of
-// http://api.weixin.qq.com inside the container.
-//
-// WeChat's page: https://developers.weixin.qq.com/minigame/dev/wxcloudrun/src/guide/weixin/open.html
-func NoToken() TokenSource { return noToken{} }
-
-type noToken struct{}
-
-func (noToken) Token(context.Context) (Token, error) { return Token{}, nil }
-
-// StableToken gives what POST /cgi-bin/stable_token answers, anew at every
-// call: put it behind [ReuseTokenSource]. The endpoint answers with the same
-// token until five minutes before its end, so that several processes do each
-// other no harm. force_refresh is never sent. Of the options those of sending
-// count: WithHTTPClient, WithEndpoint, WithMaxRetries, WithUserAgent,
-// WithLogger, WithObserver; errors here are [ErrInvalidArgument].
-//
-// WeChat's page: https://developers.weixin.qq.com/doc/offiaccount/Basic_Information/getStableAccessToken.html
-func StableToken(creds Credentials, opts ...Option) (TokenSource, error) {
-	w, err := tokenWire(creds, opts)
-	if err != nil {
-		return nil, err
-	}
-	return w.stableToken(creds), nil
-}
-
-func (w *wire) stableToken(creds Credentials) TokenSource {
-	return w.tokenSource(func() *exchange {
-		// AppID and AppSecret are printable ASCII; %q writes them as JSON does.
-		body := fmt.Appendf(nil, `{"grant_type":"client_credential","appid":%q,"secret":%q}`, creds.AppID, creds.AppSecret)
-		return &exchange{method: http.MethodPost, path: "/cgi-bin/stable_token", body: body, secret: creds.AppSecret}
+func StaticTokenSource(value string) TokenSource {
+	return TokenSourceFunc(func(context.Context, string) (Token, error) {
+		return Token{Value: value}, nil
 	})
 }
 
-// ClassicToken gives what GET /cgi-bin/token answers, anew at every call: put
-// it behind [ReuseTokenSource], and behind [StoredTokenSource] if several
-// processes use the account, for every call ends the token before it after
-// about five minutes. An account has 2000 calls a day. Options as for [StableToken].
+// noToken is for cloud hosting, whose network adds the token itself.
+type noToken struct{}
+
+func (noToken) Token(context.Context, string) (Token, error) { return Token{}, nil }
+
+// stableToken asks for the token that WeChat gives to everybody who asks, until
+// five minutes before its end. force_refresh is never sent.
 //
-// WeChat's page: https://developers.weixin.qq.com/doc/offiaccount/Basic_Information/Get_access_token.html
-func ClassicToken(creds Credentials, opts ...Option) (TokenSource, error) {
-	w, err := tokenWire(creds, opts)
-	if err != nil {
-		return nil, err
-	}
-	return w.classicToken(creds), nil
+// WeChat's page: https://developers.weixin.qq.com/doc/offiaccount/Basic_Information/getStableAccessToken.html
+func (w *wire) stableToken(creds Credentials) TokenSource {
+	return w.tokenSource(func() *exchange {
+		// AppID and AppSecret are printable ASCII; %q writes them as JSON does.
+		body := fmt.Appendf(nil, `{"grant_type":"client_credential","appid":%q,"secret":%q}`,
+			creds.AppID, creds.AppSecret)
+		return &exchange{
+			method: http.MethodPost, path: "/cgi-bin/stable_token", body: body, secret: creds.AppSecret,
+		}
+	})
 }
 
+// classicToken asks for a new token. Each ends the one before it, after about
+// five minutes, and an account has classicQuota a day.
+//
+// WeChat's page: https://developers.weixin.qq.com/doc/offiaccount/Basic_Information/Get_access_token.html
 func (w *wire) classicToken(creds Credentials) TokenSource {
 	return w.tokenSource(func() *exchange {
-		q := "grant_type=client_credential&appid=" + url.QueryEscape(creds.AppID) + "&secret=" + url.QueryEscape(creds.AppSecret)
-		return &exchange{method: http.MethodGet, path: "/cgi-bin/token", rawQuery: q, secret: creds.AppSecret}
+		query := "grant_type=client_credential&appid=" + url.QueryEscape(creds.AppID) +
+			"&secret=" + url.QueryEscape(creds.AppSecret)
+		return &exchange{
+			method: http.MethodGet, path: "/cgi-bin/token", rawQuery: query, secret: creds.AppSecret,
+		}
 	})
 }
 
@@ -122,49 +105,33 @@ func (w *wire) classicToken(creds Credentials) TokenSource {
 // would overflow a time.Duration.
 const maxExpiresIn = 30 * 24 * 3600
 
-// tokenWire is the wire of a token source that stands by itself.
-func tokenWire(creds Credentials, opts []Option) (*wire, error) {
-	const op = "new token source"
-	cfg, err := configure(opts)
-	if err == nil && (cfg.tokenSource != nil || cfg.stored != nil || cfg.classic) {
-		err = errors.New("WithTokenSource, WithTokenStore and WithClassicToken are for New")
-	}
-	if err == nil {
-		err = creds.check()
-	}
-	if err != nil {
-		return nil, invalid(op, err)
-	}
-	w, err := newWire(cfg)
-	if err != nil {
-		return nil, invalid(op, err)
-	}
-	return w, nil
-}
-
 // tokenSource asks WeChat by a request whose secret stays within the closure,
 // where fmt does not look.
 func (w *wire) tokenSource(request func() *exchange) TokenSource {
-	return TokenSourceFunc(func(ctx context.Context) (Token, error) {
+	return TokenSourceFunc(func(ctx context.Context, _ string) (Token, error) {
 		const op = "get token"
 		x := request()
 		x.op, x.repeatable, x.forToken = op, true, true
-		var ans struct {
-			AccessToken string `json:"access_token"`
-			ExpiresIn   int64  `json:"expires_in"`
+		var response struct {
+			AccessToken string      `json:"access_token"`
+			ExpiresIn   json.Number `json:"expires_in"` // proxies write 7200.0 or "7200"
 		}
-		// Reckoned from before the request, so that of two tokens the one asked
-		// for later ends later, however long an answer lies about.
+
+		// Count from before the request, so a slow response cannot extend the token's life.
 		asked := time.Now()
-		if err := w.exchangeJSON(ctx, x, &ans); err != nil {
+		if err := w.exchangeJSON(ctx, x, &response); err != nil {
 			return Token{}, err
 		}
-		if ans.AccessToken == "" {
-			return Token{}, unexpected(op, http.StatusOK, "the answer lacks access_token")
+
+		if response.AccessToken == "" {
+			return Token{}, unexpected(op, http.StatusOK, "the response lacks access_token")
 		}
-		if ans.ExpiresIn <= 0 || ans.ExpiresIn > maxExpiresIn {
-			return Token{}, unexpected(op, http.StatusOK, fmt.Sprintf("expires_in is %d, not 1 to 7200 seconds", ans.ExpiresIn))
+		seconds, err := response.ExpiresIn.Float64()
+		if err != nil || seconds < 1 || seconds > maxExpiresIn {
+			return Token{}, unexpected(op, http.StatusOK,
+				fmt.Sprintf("expires_in is %.32q, not 1 to 7200 seconds", response.ExpiresIn))
 		}
-		return Token{ans.AccessToken, asked.Add(time.Duration(ans.ExpiresIn) * time.Second).Round(0)}, nil
+		life := time.Duration(seconds) * time.Second
+		return Token{response.AccessToken, asked.Add(life).Round(0)}, nil
 	})
 }

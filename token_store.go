@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -42,36 +42,42 @@ type TokenLeaser interface {
 }
 
 const (
-	storeTimeout = 200 * time.Millisecond // for one operation of a TokenStore
-	leaseTTL     = 10 * time.Second       // for one renewal under a lease
-	leasePoll    = 50 * time.Millisecond  // between looks at what the leader has saved
-	maxRefused   = 16                     // refused tokens that are remembered, for a store that cannot drop them
+	storeTimeout  = 200 * time.Millisecond // for one operation of a TokenStore
+	storePatience = time.Second            // for a TokenLeaser that fails, before going on without it
+	leaseTTL      = time.Second            // prolonged while its owner renews
+	leasePoll     = 50 * time.Millisecond  // between looks at what another owner has saved
+	maxLeaseWait  = 10 * time.Second       // for another owner, who may hang
 )
 
-// StoredTokenSource puts a store in front of src. It looks into the store at
-// every call: put it behind [ReuseTokenSource]. With a store that is a
-// [Leaser] only one process asks src at a time, and the others take its token
-// when it comes. If the store fails, src is asked as if there were none.
+// StoredTokenSource puts a store in front of src, for processes that share the
+// token. It looks into the store at every call: put it behind
+// [ReuseTokenSource], as [WithTokenSource] does. With a store that is a
+// [TokenLeaser] one process at a time asks src, and the others take the token
+// that it saves; if that process dies, another takes over within a second. If
+// the store fails, src is asked as if there were none.
 //
-// key names the token in the store: another account's must have another. Of
-// the options only WithLogger counts; it hears of a store that fails.
-func StoredTokenSource(store TokenStore, key string, src TokenSource, opts ...Option) TokenSource {
-	return newStored(store, key, src, loggerOf(opts))
+// key names the token in the store: another account's must have another.
+// logger hears of a store that fails; nil is slog.Default.
+func StoredTokenSource(store TokenStore, key string, src TokenSource, logger *slog.Logger) TokenSource {
+	leaser, _ := store.(TokenLeaser)
+	return newStored(store, leaser, key, src, logger)
 }
 
-func newStored(store TokenStore, key string, src TokenSource, log *slog.Logger) *storedTokenSource {
-	return &storedTokenSource{store: store, key: key, src: src, log: log}
+// newStored takes a nil leaser where src may be asked by any number of processes.
+func newStored(store TokenStore, leaser TokenLeaser, key string, src TokenSource, logger *slog.Logger) *storedTokenSource {
+	if logger == nil {
+		logger = slog.Default()
+	}
+	return &storedTokenSource{store: store, leaser: leaser, key: key, src: src, logger: logger}
 }
 
 type storedTokenSource struct {
-	store TokenStore
-	key   string
-	src   TokenSource
-	log   *slog.Logger
-
-	mu      sync.Mutex
-	given   hidden   // what Token returned last
-	refused []hidden // what the store may still hold, the latest last
+	store  TokenStore
+	leaser TokenLeaser
+	key    string
+	src    TokenSource
+	logger *slog.Logger
+	given  atomic.Pointer[Token] // what Token returned last
 }
 
 // Format prints the type and the key, whatever the verb.
@@ -79,167 +85,167 @@ func (s *storedTokenSource) Format(f fmt.State, _ rune) {
 	_, _ = io.WriteString(f, "wechatqr.StoredTokenSource("+s.key+")")
 }
 
-func (s *storedTokenSource) Token(ctx context.Context) (Token, error) {
-	tok, err := s.ask(ctx)
+func (s *storedTokenSource) Token(ctx context.Context, rejected string) (Token, error) {
+	get := s.fromStore
+	if s.leaser != nil {
+		get = s.fromLeader
+	}
+	tok, err := get(ctx, rejected)
 	if err == nil {
-		s.mu.Lock()
-		s.given = hide(tok.Value)
-		s.mu.Unlock()
+		s.given.Store(&tok)
 	}
 	return tok, err
 }
 
-func (s *storedTokenSource) ask(ctx context.Context) (Token, error) {
-	tok, fresh, err := s.load(ctx)
-	if fresh {
+// fromStore takes the stored token, or fetches one.
+func (s *storedTokenSource) fromStore(ctx context.Context, rejected string) (Token, error) {
+	tok, ok, err := s.load(ctx, rejected)
+	switch {
+	case ok:
 		return tok, nil
+	case err != nil:
+		return s.src.Token(ctx, rejected)
 	}
-	if err != nil {
-		return s.src.Token(ctx)
-	}
-	leaser, ok := s.store.(TokenLeaser)
-	if !ok {
-		return s.fetch(ctx, "")
-	}
+	return s.fetch(ctx, rejected, "")
+}
+
+// fromLeader takes the stored token, or fetches one if no other process does.
+func (s *storedTokenSource) fromLeader(ctx context.Context, rejected string) (Token, error) {
+	owner := rand.Text()
 	poll := time.NewTicker(leasePoll)
 	defer poll.Stop()
-	// Time for one leader that died and for the next; a store that never frees a
-	// lease costs sharing, not service.
-	patience := time.Now().Add(2 * leaseTTL)
+	start := time.Now()
+	failing := start // since when the store fails
 	for {
-		owner := rand.Text()
-		ok, err := s.lease(ctx, leaser, owner)
-		if err != nil {
-			return s.src.Token(ctx)
-		}
+		tok, ok, err := s.load(ctx, rejected)
 		if ok {
-			return s.lead(ctx, leaser, owner)
+			return tok, nil
 		}
-		if time.Now().After(patience) {
-			return s.fetch(ctx, "")
+		leads := false
+		if err == nil {
+			leads, err = s.lease(ctx, owner)
+		}
+		if leads {
+			return s.renewAsLeader(ctx, rejected, owner)
+		}
+		now := time.Now()
+		if err == nil {
+			failing = now
+		}
+		if now.Sub(failing) >= storePatience || now.Sub(start) >= maxLeaseWait {
+			return s.fetch(ctx, rejected, owner)
 		}
 		select {
 		case <-poll.C:
 		case <-ctx.Done():
-			return Token{}, &opError{"get token", fmt.Errorf("waiting for the process that renews it: %w", ctx.Err())}
-		}
-		tok, fresh, err = s.load(ctx)
-		if fresh {
-			return tok, nil
-		}
-		if err != nil {
-			return s.src.Token(ctx)
+			return Token{}, &opError{"get token",
+				fmt.Errorf("waiting for the process that renews it: %w", ctx.Err())}
 		}
 	}
 }
 
-// lead renews under the lease, and not beyond it.
-func (s *storedTokenSource) lead(ctx context.Context, leaser TokenLeaser, owner string) (Token, error) {
-	defer func() {
-		op, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
-		defer cancel()
-		_ = leaser.Unlease(op, s.key, owner)
-	}()
-	ctx, cancel := context.WithTimeout(ctx, leaseTTL)
-	defer cancel()
-	tok, fresh, err := s.load(ctx) // the leader before may have saved one
-	if fresh {
+// renewAsLeader holds the lease until what was fetched is saved.
+func (s *storedTokenSource) renewAsLeader(ctx context.Context, rejected, owner string) (Token, error) {
+	stop := s.holdLease(ctx, owner)
+	defer stop()
+	tok, ok, _ := s.load(ctx, rejected) // the leader before may have saved one
+	if ok {
 		return tok, nil
 	}
-	if err != nil {
-		return s.src.Token(ctx)
-	}
-	return s.fetch(ctx, owner)
+	return s.fetch(ctx, rejected, owner)
 }
 
-// fetch asks src and saves what it gives.
-func (s *storedTokenSource) fetch(ctx context.Context, owner string) (Token, error) {
-	tok, err := s.src.Token(ctx)
-	if err != nil {
-		return Token{}, err
+// holdLease prolongs the lease until stop, which gives it back.
+func (s *storedTokenSource) holdLease(ctx context.Context, owner string) (stop func()) {
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		tick := time.NewTicker(leaseTTL / 3)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				_, _ = s.lease(ctx, owner)
+			case <-done:
+				return
+			}
+		}
+	})
+	return func() {
+		close(done)
+		wg.Wait()
+		_ = s.do(context.WithoutCancel(ctx), "unlease", func(ctx context.Context) error {
+			return s.leaser.Unlease(ctx, s.key, owner)
+		})
 	}
-	if tok.Value == "" || tok.expired(time.Now()) {
-		return tok, nil
+}
+
+// fetch asks src and saves what it gives. The refused token leaves the store
+// only when its successor is there.
+func (s *storedTokenSource) fetch(ctx context.Context, rejected, owner string) (Token, error) {
+	tok, err := s.src.Token(ctx, rejected)
+	if err != nil || tok.Value == "" || tok.expired(time.Now()) {
+		return tok, err
 	}
-	s.mu.Lock()
-	// What src gives is good, whatever was said of it before.
-	s.refused = slices.DeleteFunc(s.refused, func(h hidden) bool { return h.is(tok.Value) })
-	s.mu.Unlock()
-	op, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
-	defer cancel()
-	if err := s.store.Save(op, s.key, tok, owner); err != nil {
-		s.warn(ctx, "save", err, tok.Value)
+	ctx = context.WithoutCancel(ctx)
+	if rejected != "" && tok.Value != rejected {
+		// Save would keep it if it ended later.
+		_ = s.do(ctx, "discard", func(ctx context.Context) error {
+			return s.store.Discard(ctx, s.key, rejected)
+		}, rejected)
 	}
+	_ = s.do(ctx, "save", func(ctx context.Context) error {
+		return s.store.Save(ctx, s.key, tok, owner)
+	}, rejected, tok.Value)
 	return tok, nil
 }
 
-// load returns the store's token, empty if there is none of use, and whether
-// it is new to the caller or has long to live. err means that the store failed.
-func (s *storedTokenSource) load(ctx context.Context) (tok Token, fresh bool, err error) {
-	op, cancel := context.WithTimeout(ctx, storeTimeout)
-	defer cancel()
-	tok, err = s.store.Load(op, s.key)
-	switch {
-	case errors.Is(err, ErrTokenNotFound):
-		return Token{}, false, nil
-	case err != nil:
-		s.warn(ctx, "load", err)
+// load returns the store's token, and whether it is of use: neither refused, nor
+// about to end and known to the caller. err means that the store failed.
+func (s *storedTokenSource) load(ctx context.Context, rejected string) (tok Token, ok bool, err error) {
+	err = s.do(ctx, "load", func(ctx context.Context) (err error) {
+		tok, err = s.store.Load(ctx, s.key)
+		if errors.Is(err, ErrTokenNotFound) {
+			tok, err = Token{}, nil
+		}
+		return err
+	}, rejected)
+	now := time.Now()
+	if err != nil || tok.Value == "" || tok.Value == rejected || tok.expired(now) {
 		return Token{}, false, err
 	}
-	now := time.Now()
-	if tok.Value == "" || tok.expired(now) || s.isRefused(tok.Value) {
-		return Token{}, false, nil
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	fresh = !s.given.is(tok.Value) || tok.Expiry.IsZero() || tok.Expiry.Sub(now) > maxEarly
-	return tok, fresh, nil
+	given := s.given.Load()
+	ok = given == nil || given.Value != tok.Value ||
+		tok.Expiry.IsZero() || tok.Expiry.Sub(now) > maxEarly
+	return tok, ok, nil
 }
 
-func (s *storedTokenSource) lease(ctx context.Context, l TokenLeaser, owner string) (bool, error) {
-	op, cancel := context.WithTimeout(ctx, storeTimeout)
-	defer cancel()
-	ok, err := l.Lease(op, s.key, owner, leaseTTL)
-	if err != nil {
-		s.warn(ctx, "lease", err)
-	}
-	return ok, err
-}
-
-func (s *storedTokenSource) isRefused(value string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.ContainsFunc(s.refused, func(h hidden) bool { return h.is(value) })
-}
-
-// Invalidate removes the token from the store, and does not take it from
-// there again even if that fails.
-func (s *storedTokenSource) Invalidate(ctx context.Context, rejected string) error {
-	s.mu.Lock()
-	s.refused = append(s.refused[max(0, len(s.refused)-maxRefused+1):], hide(rejected))
-	s.mu.Unlock()
-	if inv, ok := s.src.(Invalidator); ok {
-		if err := inv.Invalidate(ctx, rejected); err != nil {
-			return err
-		}
-	}
-	op, cancel := context.WithTimeout(ctx, storeTimeout)
-	defer cancel()
-	if err := s.store.Discard(op, s.key, rejected); err != nil {
-		s.warn(ctx, "discard", err, rejected)
+func (s *storedTokenSource) lease(ctx context.Context, owner string) (ok bool, err error) {
+	err = s.do(ctx, "lease", func(ctx context.Context) (err error) {
+		ok, err = s.leaser.Lease(ctx, s.key, owner, leaseTTL)
 		return err
-	}
-	return nil
+	})
+	return ok && err == nil, err
 }
 
-func (s *storedTokenSource) warn(ctx context.Context, what string, err error, secrets ...string) {
-	s.mu.Lock()
-	for _, h := range append(s.refused[:len(s.refused):len(s.refused)], s.given) {
-		if h != nil {
-			secrets = append(secrets, h())
+// do runs one operation of the store's. A panic is its failure.
+func (s *storedTokenSource) do(ctx context.Context, what string, op func(context.Context) error, secrets ...string) (err error) {
+	limited, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
 		}
-	}
-	s.mu.Unlock()
-	s.log.WarnContext(ctx, "wechatqr: the token store failed; this process goes on without it",
-		"operation", what, "key", s.key, "error", clean(err, secrets...))
+		if err == nil || ctx.Err() != nil { // the caller's end is not the store's failure
+			return
+		}
+		if given := s.given.Load(); given != nil {
+			secrets = append(secrets, given.Value)
+		}
+		recoverPanic(func() {
+			s.logger.WarnContext(ctx, "wechatqr: the token store failed; this process goes on without it",
+				"operation", what, "key", s.key, "error", clean(err, secrets...))
+		})
+	}()
+	return op(limited)
 }
