@@ -1,6 +1,10 @@
 package wechatqr
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"hash/fnv"
 	"strconv"
 	"strings"
@@ -95,13 +99,13 @@ func (e *Event) Matches(scene Scene) bool {
 }
 
 // ID returns the same text for every delivery of one push, so that a push which
-// WeChat delivers up to three times can be handled once. A message is told by
+// WeChat delivers several times can be handled once. A message is identified by
 // its MsgID; an event has none, and WeChat's own rule of user and second takes
 // two codes scanned in one second for one, so the event's type, key and ticket
 // belong to it too. What else may tell two events of other types apart is in
 // Raw, of which their ID has a checksum.
 //
-// The text is plain and holds the openid and the scene.
+// The text is plain and holds the openid and the scene: see [Event.KeyedID].
 func (e *Event) ID() string {
 	if e.MsgType != "event" && e.MsgID != "" {
 		return e.ToUserName + "|" + e.MsgID
@@ -118,4 +122,18 @@ func (e *Event) ID() string {
 	// The key comes last: it alone may hold the separator.
 	return e.ToUserName + "|" + e.FromUserName + "|" + strconv.FormatInt(e.CreateTime.Unix(), 10) +
 		"|" + kind + "|" + e.MsgID + "|" + e.Ticket + "|" + e.EventKey
+}
+
+// KeyedID is the HMAC-SHA-256 of ID under key, as 64 hex digits: what to keep in
+// a database, as the unique key of an effect that must happen once. It tells
+// nobody without the key whose push it was, so it may stay when the user's data
+// is deleted. key has 16 bytes at the least, random and not kept in that
+// database; otherwise the error is [ErrInvalidArgument].
+func (e *Event) KeyedID(key []byte) (string, error) {
+	if len(key) < 16 {
+		return "", invalid("event ID", fmt.Errorf("the key has %d bytes: use 16 random ones at the least", len(key)))
+	}
+	mac := hmac.New(sha256.New, key)
+	_, _ = mac.Write([]byte(e.ID()))
+	return hex.EncodeToString(mac.Sum(nil)), nil
 }

@@ -1,10 +1,12 @@
 package wechatqr_test
 
 import (
+	"bytes"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/wechatqr/wechatqr"
 )
@@ -101,4 +103,25 @@ func TestEventID(t *testing.T) {
 	id := msg.ID()
 	msg.CreateTime = time.Unix(2, 0)
 	assert.Equal(t, id, msg.ID(), "a message is told by its MsgID")
+}
+
+// The key is the 20 bytes of RFC 4231's first vector; the sum is openssl's:
+//
+//	printf %s 'gh_1|o6_a|1700000000|scan||gQ==|7' | openssl dgst -sha256 -mac HMAC -macopt hexkey:…
+func TestEventKeyedID(t *testing.T) {
+	t.Parallel()
+	ev := wechatqr.Event{
+		ToUserName: "gh_1", FromUserName: "o6_a", CreateTime: time.Unix(1700000000, 0),
+		MsgType: "event", Event: wechatqr.EventScan, EventKey: "7", Ticket: "gQ==",
+	}
+	require.Equal(t, "gh_1|o6_a|1700000000|scan||gQ==|7", ev.ID())
+
+	id, err := ev.KeyedID(bytes.Repeat([]byte{0x0b}, 20))
+	require.NoError(t, err)
+	assert.Equal(t, "ae200074d1a854b690d848abc42e470c8a92ebb89a8a7e8312a3052ee7c09db1", id)
+
+	_, err = ev.KeyedID(make([]byte, 16))
+	require.NoError(t, err)
+	_, err = ev.KeyedID(make([]byte, 15))
+	require.ErrorIs(t, err, wechatqr.ErrInvalidArgument)
 }
