@@ -29,6 +29,8 @@ import (
 const childEnv = "REDISSTORE_TEST_CHILD"
 
 func TestMain(m *testing.M) {
+	slog.SetDefault(slog.New(slog.DiscardHandler)) // of Redis' failures
+	redis.SetLogger(silent{})
 	if role := os.Getenv(childEnv); role != "" {
 		if err := runChild([]byte(role)); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -38,6 +40,10 @@ func TestMain(m *testing.M) {
 	}
 	os.Exit(m.Run())
 }
+
+type silent struct{}
+
+func (silent) Printf(context.Context, string, ...any) {}
 
 // role is what a child process is to be.
 type role struct {

@@ -3,6 +3,7 @@ package redisstore_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -74,6 +75,7 @@ func startWeChat(t *testing.T, life, delay time.Duration) *wechat {
 }
 
 func (w *wechat) issue(rw http.ResponseWriter, r *http.Request, fresh bool) {
+	_, _ = io.Copy(io.Discard, r.Body) // else the end of the connection goes unnoticed
 	w.mu.Lock()
 	w.fetches++
 	now := time.Now()
