@@ -165,8 +165,8 @@ func TestPushOutlivesItsServer(t *testing.T) {
 	assert.Equal(t, 2, p.count())
 }
 
-// A server that stalls for longer than its claim lasts makes the event run
-// twice, and not a third time, however its own run ends.
+// A server that stalls for as long as WeChat waits, and its claim with it, makes
+// the event run twice, and not a third time, however its own run ends.
 func TestPushWhoseServerStalls(t *testing.T) {
 	t.Parallel()
 	for _, late := range []int{http.StatusOK, http.StatusBadGateway} {
@@ -174,12 +174,14 @@ func TestPushWhoseServerStalls(t *testing.T) {
 			t.Parallel()
 			p := startPushes(t)
 			gone := make(chan int, 1)
+			wechatGivesUp := time.Now().Add(5 * time.Second)
 			go func() { gone <- p.deliver(0) }()
 			require.Equal(t, 0, <-p.begun)
 			p.servers[0].signal(syscall.SIGSTOP)
 			answered := make(chan struct{})
 			go func() { defer close(answered); p.deliverNext(1, 2) }()
 			require.NotZero(t, <-p.begun)
+			time.Sleep(time.Until(wechatGivesUp))
 			p.servers[0].signal(syscall.SIGCONT)
 			p.outcome <- late
 			p.outcome <- http.StatusOK
