@@ -1,8 +1,11 @@
 package redisstore_test
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"io"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -40,6 +43,27 @@ func TestRedisPauses(t *testing.T) {
 	}
 	f.goOn(80)
 	assert.Less(t, f.check(none), 20, "a breaker that kept commits from Redis made 85 of 650")
+}
+
+// Redis carries every command out, and every fifth response is lost.
+func TestResponsesAreLost(t *testing.T) {
+	t.Parallel()
+	rs := startServer(t)
+	var sent atomic.Int64
+	f := startFleet(t, func(t *testing.T) redis.UniversalClient {
+		c := connect(t, rs.addr)
+		c.AddHook(hook(func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
+			err := next(ctx, cmd)
+			if err == nil && sent.Add(1)%5 == 0 {
+				err = io.ErrClosedPipe
+				cmd.SetErr(err)
+			}
+			return err
+		}))
+		return c
+	})
+	f.goOn(300)
+	assert.Zero(t, f.check(none), "each claim is asked again by its owner")
 }
 
 func TestClusterNodeIsKilled(t *testing.T) {
