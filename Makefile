@@ -2,26 +2,40 @@
 # make check  lint, known vulnerabilities, tidy modules; fetches the tools it needs
 # make bench  this library beside its peers; takes minutes
 
-MODULES := $(shell git ls-files '*go.mod' | grep -v '^tools/' | xargs -n1 dirname)
+# What the project's own modules and Go files are not found beneath.
+PRUNE := -name '.?*' -prune -o -name bin -prune -o -name node_modules -prune -o
+# The directories with a go.mod, with or without git: the root first, benchmarks last.
+FOUND := $(shell find . $(PRUNE) -name testdata -prune -o -path ./tools -prune -o -name go.mod -print | \
+	sed -e 's,/go\.mod$$,,' -e 's,^\./,,' | LC_ALL=C sort)
+MODULES := $(filter-out benchmarks,$(FOUND)) $(filter benchmarks,$(FOUND))
+ifneq ($(firstword $(MODULES)),.)
+$(error no go.mod in $(CURDIR): nothing to test)
+endif
 # Executions of each fuzz target, some seconds. A time instead ends in "context
 # deadline exceeded" now and then on a busy machine.
 FUZZTIME ?= 30000x
 TOOLS := $(CURDIR)/bin
 
-.PHONY: test fuzz check vulnerabilities tools bench
+.PHONY: test modules fuzz check vulnerabilities tools bench
 
 test:
+	@out=$$(find . $(PRUNE) -name '*.go' -exec gofmt -l {} +) || exit 1; \
+		test -z "$$out" || { echo "gofmt these:"; echo "$$out"; exit 1; }
 	@set -e; for m in $(MODULES); do \
 		echo "== $$m"; \
-		out=$$(gofmt -l $$(git ls-files "$$m/*.go")); test -z "$$out" || { echo "gofmt these:"; echo "$$out"; exit 1; }; \
 		(cd $$m && go vet ./... && go test -race -shuffle=on -timeout 15m ./...); \
 	done
 	@$(MAKE) --no-print-directory fuzz
 
+# The modules in the order in which they are tested, one a line.
+modules:
+	@printf '%s\n' $(MODULES)
+
 # Each fuzz target of each module, beyond its seeds.
 fuzz:
 	@set -e; for m in $(MODULES); do \
-		for p in $$(cd $$m && go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.Dir}}{{end}}' ./...); do \
+		packages=$$(cd $$m && go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.Dir}}{{end}}' ./...); \
+		for p in $$packages; do \
 			for f in $$(cd $$p && grep -ohE '^func Fuzz[A-Za-z0-9_]+' *_test.go | cut -c6-); do \
 				echo "== fuzz $$f in $$p"; (cd $$p && go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x .); \
 			done; \

@@ -48,32 +48,51 @@ func connect(t *testing.T, addr string) *redis.Client {
 
 // server is a redis-server of the test's own.
 type server struct {
-	addr string
-	args []string
-	cmd  *exec.Cmd
+	addr  string
+	args  []string
+	cmd   *exec.Cmd
+	ended chan struct{} // closed when the process is gone
 }
 
-// startServer starts a redis-server on a free port. Where there is none, CI
-// fails and other machines do without the test.
-func startServer(t *testing.T, args ...string) *server {
+// lookPath finds a program of Redis'. Where there is none, CI fails and other
+// machines do without the test.
+func lookPath(t *testing.T, program string) string {
 	t.Helper()
-	path, err := exec.LookPath("redis-server")
+	path, err := exec.LookPath(program)
 	if err != nil {
 		if os.Getenv("CI") == "true" {
-			t.Fatal("redis-server is not on PATH: install it (Debian: apt-get install redis-server)")
+			t.Fatal(program + " is not on PATH: install it (Debian: apt-get install redis-server)")
 		}
-		t.Skip("redis-server is not on PATH")
+		t.Skip(program + " is not on PATH")
 	}
-	// The port is free now; should somebody take it meanwhile, the next one is tried.
-	for range 5 {
+	return path
+}
+
+// freePort is free now, and so low that a cluster node's bus port, 10000
+// higher, is one too.
+func freePort(t *testing.T) int {
+	t.Helper()
+	for {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		require.NoError(t, err)
-		addr := l.Addr().(*net.TCPAddr)
+		port := l.Addr().(*net.TCPAddr).Port
 		require.NoError(t, l.Close())
-		dir := t.TempDir()
-		s := &server{addr: addr.String(), args: append([]string{
-			path, "--port", strconv.Itoa(addr.Port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
+		if port < 55000 {
+			return port
+		}
+	}
+}
+
+// startServer starts a redis-server on a free port.
+func startServer(t *testing.T, args ...string) *server {
+	t.Helper()
+	path := lookPath(t, "redis-server")
+	for range 5 { // should somebody take the port meanwhile, the next one is tried
+		port, dir := strconv.Itoa(freePort(t)), t.TempDir()
+		s := &server{addr: "127.0.0.1:" + port, args: append([]string{
+			path, "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
 			"--dir", dir, "--logfile", filepath.Join(dir, "log"), "--daemonize", "no",
+			"--repl-diskless-sync-delay", "0",
 		}, args...)}
 		if s.start(t) {
 			t.Cleanup(func() { s.stop(t) })
@@ -101,7 +120,7 @@ func (s *server) start(t *testing.T) bool {
 		default:
 		}
 		if c.Ping(context.Background()).Err() == nil {
-			s.cmd = cmd
+			s.cmd, s.ended = cmd, ended
 			return true
 		}
 	}
@@ -110,17 +129,11 @@ func (s *server) start(t *testing.T) bool {
 	return false
 }
 
+// stop kills the server and waits until it is gone, and its port free.
 func (s *server) stop(t *testing.T) {
 	t.Helper()
 	s.signal(t, syscall.SIGKILL)
-	for { // the port is free once the process is gone
-		c, err := net.DialTimeout("tcp", s.addr, time.Second)
-		if err != nil {
-			return
-		}
-		_ = c.Close()
-		time.Sleep(5 * time.Millisecond)
-	}
+	<-s.ended
 }
 
 func (s *server) signal(t *testing.T, sig syscall.Signal) {
@@ -128,26 +141,4 @@ func (s *server) signal(t *testing.T, sig syscall.Signal) {
 	if err := s.cmd.Process.Signal(sig); err != nil && sig != syscall.SIGKILL {
 		t.Error(err)
 	}
-}
-
-// startCluster starts a Redis Cluster of two nodes and returns a client of it.
-func startCluster(t *testing.T) *redis.ClusterClient {
-	t.Helper()
-	a, b := startServer(t, "--cluster-enabled", "yes"), startServer(t, "--cluster-enabled", "yes")
-	ctx := t.Context()
-	ca, cb := connect(t, a.addr), connect(t, b.addr)
-	require.NoError(t, ca.ClusterAddSlotsRange(ctx, 0, 8191).Err())
-	require.NoError(t, cb.ClusterAddSlotsRange(ctx, 8192, 16383).Err())
-	host, port, err := net.SplitHostPort(b.addr)
-	require.NoError(t, err)
-	require.NoError(t, ca.ClusterMeet(ctx, host, port).Err())
-	for _, c := range []*redis.Client{ca, cb} {
-		require.Eventually(t, func() bool {
-			info, err := c.ClusterInfo(ctx).Result()
-			return err == nil && len(info) > 16 && info[:16] == "cluster_state:ok"
-		}, 30*time.Second, 20*time.Millisecond)
-	}
-	c := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{a.addr, b.addr}})
-	t.Cleanup(func() { _ = c.Close() })
-	return c
 }
