@@ -1,5 +1,6 @@
 # make test   what a change must pass; needs Go and a C compiler
 # make check  lint, known vulnerabilities, tidy modules; fetches the tools it needs
+# make tables writes the tables in docs that repeat code
 # make bench  this library beside its peers; takes minutes
 
 # What the project's own modules and Go files are not found beneath.
@@ -16,7 +17,7 @@ endif
 FUZZTIME ?= 30000x
 TOOLS := $(CURDIR)/bin
 
-.PHONY: test modules fuzz check vulnerabilities tools bench
+.PHONY: test modules fuzz check vulnerabilities tools tables bench
 
 test:
 	@out=$$(find . $(PRUNE) -name '*.go' -exec gofmt -l {} +) || exit 1; \
@@ -49,7 +50,7 @@ check: tools
 		test $$m = benchmarks || $(MAKE) --no-print-directory vulnerabilities M=$$m; \
 	done
 	go -C tools mod tidy -diff
-	go test -count=1 -run 'TestDependencies|TestReadme' .
+	go test -count=1 -run 'TestDependencies|TestDocs' .
 
 # govulncheck, where its database can be reached; exit status 3 is a finding.
 # What the libraries in benchmarks depend on is not this project's to mend.
@@ -61,6 +62,10 @@ vulnerabilities:
 
 tools:
 	@mkdir -p $(TOOLS) && GOBIN=$(TOOLS) go -C tools install tool
+
+# What stands between the marks <!-- begin … --> and <!-- end … -->.
+tables:
+	WECHATQR_WRITE_TABLES=1 go test -count=1 -run 'TestDocs/tables' .
 
 bench:
 	go -C benchmarks run ./cmd/table
