@@ -1,0 +1,108 @@
+package events_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"net/http"
+	"time"
+
+	"github.com/wechatqr/wechatqr"
+	"github.com/wechatqr/wechatqr/events"
+	"github.com/wechatqr/wechatqr/wechatqrtest"
+)
+
+// One scene exactly: "7" does not take "70".
+func ExampleMux_HandleScene() {
+	var mux events.Mux
+	mux.HandleScene("7", func(_ context.Context, scan wechatqr.Scan, _ *wechatqr.Event) (events.Reply, error) {
+		return events.Text("Welcome to table " + scan.SceneKey), nil
+	})
+
+	for _, key := range []string{"7", "70"} {
+		ev := wechatqr.Event{MsgType: "event", Type: wechatqr.EventScan, EventKey: key}
+		reply, err := mux.Serve(context.Background(), &ev)
+		fmt.Println(key, reply != nil, err)
+	}
+	// Output:
+	// 7 true <nil>
+	// 70 false <nil>
+}
+
+// What a user can read in answer to a scan.
+func ExampleReply() {
+	replies := []events.Reply{
+		events.Text("Welcome"),
+		events.Image("media-id"),
+		events.Voice("media-id"),
+		events.Video(events.Clip{MediaID: "media-id", Title: "Our shop"}),
+		events.Music(events.Track{Title: "Our song", URL: "https://example.com/song.mp3", ThumbMediaID: "media-id"}),
+		events.News(events.Article{Title: "Your coupon", URL: "https://example.com/coupon"}),
+	}
+
+	config := events.Config{Token: "token", Plaintext: true}
+	for _, reply := range replies {
+		handler, err := events.NewHandler(config, func(context.Context, *wechatqr.Event) (events.Reply, error) {
+			return reply, nil
+		})
+		if err != nil {
+			log.Fatal(err)
+		}
+		r := wechatqrtest.NewRequest(config, wechatqr.Event{Type: wechatqr.EventScan, EventKey: "shop-7"})
+		response := handler.Handle(r.Context(), events.Request{Method: r.Method, RawQuery: r.URL.RawQuery, Body: read(r)})
+		read, err := wechatqrtest.ParseReply(config, response.Body)
+		fmt.Println(read.MsgType, err)
+	}
+	// Output:
+	// text <nil>
+	// image <nil>
+	// voice <nil>
+	// video <nil>
+	// music <nil>
+	// news <nil>
+}
+
+// Without Serve: first the server, so that no push comes any more, then the
+// handler, whose functions may outlive their requests.
+func ExampleHandler_Shutdown() {
+	handler, err := events.NewHandler(events.Config{Token: "token", Plaintext: true}, new(events.Mux).Serve)
+	if err != nil {
+		log.Fatal(err)
+	}
+	server := &http.Server{Handler: handler, ReadTimeout: 5 * time.Second}
+
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	fmt.Println(server.Shutdown(ctx), handler.Shutdown(ctx))
+	// Output: <nil> <nil>
+}
+
+// A queue of your own in place of a Handler: check the push, keep it, and say
+// success. Then repetitions are yours to find, by Event.KeyedID for instance.
+func ExampleVerifier() {
+	config := events.Config{Token: "token", Plaintext: true}
+
+	verifier, err := events.NewVerifier(config)
+	if err != nil {
+		log.Fatal(err)
+	}
+	receive := func(w http.ResponseWriter, r *http.Request) {
+		ev, err := verifier.ParseRequest(r)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusForbidden)
+			return
+		}
+		fmt.Println(ev.Type, ev.EventKey) // into the queue
+		fmt.Fprint(w, "success")
+	}
+
+	scan := wechatqr.Event{Type: wechatqr.EventScan, EventKey: "shop-7"}
+	receive(discard{}, wechatqrtest.NewRequest(config, scan))
+	// Output: SCAN shop-7
+}
+
+type discard struct{}
+
+func (discard) Header() http.Header         { return http.Header{} }
+func (discard) Write(b []byte) (int, error) { return len(b), nil }
+func (discard) WriteHeader(int)             {}
