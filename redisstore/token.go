@@ -41,12 +41,12 @@ return time[1] * 1000 + math.floor(time[2] / 1000)`)
 	// now is cut to whole milliseconds: with one off, the end is not late.
 	loadScript = tokenScript(`
 local left = ends - now - 1
-if not token or left <= 0 then return false end
+if left <= 0 then return false end
 if noexpiry then return {token, 0} end
 return {token, left}`)
 
 	saveScript = tokenScript(`
-if owner and owner ~= ARGV[4] and till > now then return 0 end
+if owner ~= ARGV[4] and till > now then return 0 end
 local new = tonumber(ARGV[2])
 if new <= now or token and ends > new and not noexpiry and ARGV[3] == '' then return 1 end
 redis.call('HSET', KEYS[1], 'token', ARGV[1], 'end', ARGV[2])
@@ -60,7 +60,7 @@ if token ~= ARGV[1] then return 0 end
 return redis.call('HDEL', KEYS[1], 'token', 'end', 'noexpiry')`)
 
 	leaseScript = tokenScript(`
-if owner and owner ~= ARGV[1] and till > now then return 0 end
+if owner ~= ARGV[1] and till > now then return 0 end
 till = now + ARGV[2]
 redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'until', string.format('%.0f', till))
 expire()

@@ -206,6 +206,26 @@ func TestTokenOfUnknownEnd(t *testing.T) {
 	})
 }
 
+// In its last milliseconds a token is not taken for one of unknown end.
+func TestTokenThatEnds(t *testing.T) {
+	everyRedis(t, func(t *testing.T, c redis.UniversalClient) {
+		s := newStore(t, c)
+		for i := range 20 {
+			tok := lasting(fmt.Sprint(i), 20*time.Millisecond)
+			save(t, s, tok, "")
+			for {
+				got, err := s.Load(t.Context(), "key")
+				if err != nil {
+					require.ErrorIs(t, err, wechatqr.ErrTokenNotFound)
+					break
+				}
+				require.False(t, got.Expiry.IsZero())
+				require.False(t, got.Expiry.After(tok.Expiry), "%v after %v", got.Expiry, tok.Expiry)
+			}
+		}
+	})
+}
+
 func TestEmptyTokenIsRefused(t *testing.T) {
 	err := newStore(t, embedded(t)).Save(t.Context(), "key", wechatqr.Token{}, "")
 	require.ErrorIs(t, err, wechatqr.ErrInvalidArgument)
