@@ -48,7 +48,7 @@ return {token, left}`)
 	saveScript = tokenScript(`
 if owner ~= ARGV[4] and till > now then return 0 end
 local new = tonumber(ARGV[2])
-if new <= now or token and ends > new and not noexpiry and ARGV[3] == '' then return 1 end
+if new <= now or ends > new and not noexpiry then return 1 end
 redis.call('HSET', KEYS[1], 'token', ARGV[1], 'end', ARGV[2])
 if ARGV[3] ~= '' then redis.call('HSET', KEYS[1], 'noexpiry', 1) else redis.call('HDEL', KEYS[1], 'noexpiry') end
 ends = new
@@ -100,8 +100,8 @@ func (s *Store) Load(ctx context.Context, key string) (wechatqr.Token, error) {
 	return wechatqr.Token{}, failed(op, unexpected(value))
 }
 
-// Save keeps the token until its Expiry, or for a day if that is unknown. It
-// replaces a token that ends later only if either end is unknown. It fails
+// Save keeps the token until its Expiry, or for a day if that is unknown. It does
+// not replace a token that ends later, unless that one's end is unknown. It fails
 // while another owner's lease on key runs; a lease of owner's own is not needed.
 func (s *Store) Save(ctx context.Context, key string, tok wechatqr.Token, owner string) error {
 	const op = "save token"
@@ -144,11 +144,10 @@ func (s *Store) Discard(ctx context.Context, key, rejected string) error {
 	return nil
 }
 
-// Lease takes the right to renew the token under key for the time ttl, 1 ms at
-// least, or prolongs it for the owner that has it; false while another has it.
+// Lease takes the right to renew the token under key for the time ttl, or
+// prolongs it for the owner that has it; false while another has it.
 func (s *Store) Lease(ctx context.Context, key, owner string, ttl time.Duration) (bool, error) {
-	ms := max(1, ttl.Milliseconds())
-	value, err := s.run(ctx, leaseScript, s.tokenKey(key), owner, ms)
+	value, err := s.run(ctx, leaseScript, s.tokenKey(key), owner, ttl.Milliseconds())
 	if err != nil {
 		return false, failed("lease", err)
 	}

@@ -194,16 +194,58 @@ func TestLeaseThatTheClientRepeats(t *testing.T) {
 
 func TestTokenOfUnknownEnd(t *testing.T) {
 	everyRedis(t, func(t *testing.T, c redis.UniversalClient) {
-		s := newStore(t, c)
-		save(t, s, wechatqr.Token{Value: "unknown"}, "")
-		tok, err := s.Load(t.Context(), "key")
-		require.NoError(t, err)
-		assert.Equal(t, wechatqr.Token{Value: "unknown"}, tok)
+		s, ctx := newStore(t, c), t.Context()
+		unknown := wechatqr.Token{Value: "unknown"}
+		holdsUnknown := func() {
+			t.Helper()
+			tok, err := s.Load(ctx, "key")
+			require.NoError(t, err)
+			require.Equal(t, unknown, tok)
+		}
+		save(t, s, unknown, "")
+		holdsUnknown()
+		save(t, s, lasting("expired", -time.Second), "")
+		holdsUnknown()
+
 		save(t, s, lasting("known", time.Hour), "")
-		assert.Equal(t, "known", load(t, s))
-		save(t, s, wechatqr.Token{Value: "unknown again"}, "")
-		assert.Equal(t, "unknown again", load(t, s))
+		tok, err := s.Load(ctx, "key")
+		require.NoError(t, err)
+		assert.Equal(t, "known", tok.Value)
+		assert.False(t, tok.Expiry.IsZero())
+		assert.Equal(t, tok.Expiry.Round(0), tok.Expiry, "it also runs while the machine sleeps")
+
+		save(t, s, unknown, "")
+		holdsUnknown()
+		require.NoError(t, s.Discard(ctx, "key", "unknown"))
+		assert.Zero(t, c.Exists(ctx, "wechatqr:token:key").Val())
 	})
+}
+
+// A proxy before Redis, or a hook of the client's, may change responses.
+func TestUnexpectedResponses(t *testing.T) {
+	t.Parallel()
+	c := embedded(t)
+	var value any
+	c.AddHook(hook(func(_ context.Context, cmd redis.Cmder, _ redis.ProcessHook) error {
+		cmd.(*redis.Cmd).SetVal(value)
+		return nil
+	}))
+	s, ctx := newStore(t, c), t.Context()
+	for _, value = range []any{
+		"text", int64(7), []any{}, []any{"token"}, []any{"token", "1"}, []any{int64(1), int64(1)},
+	} {
+		_, err := s.Load(ctx, "key")
+		require.ErrorContains(t, err, "wechatqr: redis: load token: unexpected response", "%v", value)
+		_, err = s.Claim(ctx, "id", "owner", time.Hour)
+		require.ErrorContains(t, err, "wechatqr: redis: claim event: unexpected response", "%v", value)
+		if _, ok := value.(int64); !ok {
+			err = s.Save(ctx, "key", lasting("token", time.Hour), "")
+			require.ErrorContains(t, err, "wechatqr: redis: save token: unexpected response", "%v", value)
+		}
+		ok, err := s.Lease(ctx, "key", "owner", time.Hour)
+		require.NoError(t, err)
+		require.False(t, ok)
+	}
 }
 
 // In its last milliseconds a token is not taken for one of unknown end.
