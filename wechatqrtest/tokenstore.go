@@ -167,7 +167,7 @@ func TestTokenStore(t *testing.T, newStore func(t *testing.T) wechatqr.TokenStor
 		l.busy(t, "first", "of the owner before")
 	})
 	lease("a lease ends by itself", func(t *testing.T, l leaseTest) {
-		l.saveAs(t, "stale", lasting("token", time.Hour)) // what the entry lives on for
+		l.saveAs(t, "stale", lasting("token", time.Hour)) // so the entry outlives the lease
 		l.leased(t, "stale", 100*time.Millisecond, "the first time")
 		eventually(t, "a lease ends", func() bool { return l.lease(t, "fresh", time.Hour) })
 		l.busy(t, "stale", "of the owner before")
