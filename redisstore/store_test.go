@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -225,6 +226,26 @@ func TestRedisHangs(t *testing.T) {
 
 		rs.signal(t, syscall.SIGCONT)
 		assert.Equal(t, "warm", loadKey(t, s, "warm"))
+	})
+}
+
+// What runs on after its caller has gone ends with the client's command, or the
+// bubble fails.
+func TestAbandonedOperationEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := redis.NewClient(&redis.Options{})
+		defer c.Close()
+		c.AddHook(hook(func(context.Context, redis.Cmder, redis.ProcessHook) error {
+			time.Sleep(time.Hour)
+			return nil
+		}))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := newStore(t, c).Load(ctx, "key")
+		require.EqualError(t, err,
+			"wechatqr: redis: load token: no response within 1s: context deadline exceeded")
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		time.Sleep(2 * time.Hour)
 	})
 }
 
