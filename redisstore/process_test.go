@@ -158,7 +158,7 @@ func (w *worker) call() {
 }
 
 // serve obeys the test: "burst" calls once from each goroutine, "load" goes on
-// calling, and what was seen is the answer to each line.
+// calling, and what was seen is the response to each line.
 func (w *worker) serve(in io.Reader, out io.Writer) error {
 	go watchStalls(w.note)
 	enc := json.NewEncoder(out)

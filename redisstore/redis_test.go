@@ -111,7 +111,7 @@ func startServer(t *testing.T, args ...string) *server {
 	return nil
 }
 
-// start runs the server and waits until it answers; false if it ended instead.
+// start runs the server and waits until it responds; false if it ended instead.
 func (s *server) start(t *testing.T) bool {
 	t.Helper()
 	cmd := exec.Command(s.args[0], s.args[1:]...)

@@ -167,7 +167,7 @@ func TestRedisAway(t *testing.T) {
 		{"paused", func() { rs.signal(t, syscall.SIGSTOP) }, func() { rs.signal(t, syscall.SIGCONT) }},
 		{"full", do("CONFIG", "SET", "maxmemory", "1"), do("CONFIG", "SET", "maxmemory", "0")},
 		{"read-only", do("REPLICAOF", "127.0.0.1", "1"), do("REPLICAOF", "NO", "ONE")},
-		{"answering with an error", do("ACL", "SETUSER", "default", "-@scripting"),
+		{"responding with an error", do("ACL", "SETUSER", "default", "-@scripting"),
 			do("ACL", "SETUSER", "default", "+@scripting")},
 		{"restarted empty", func() { rs.stop(t); require.True(t, rs.start(t)) }, func() {}},
 	} {

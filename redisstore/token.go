@@ -50,7 +50,11 @@ if owner ~= ARGV[4] and till > now then return 0 end
 local new = tonumber(ARGV[2])
 if new <= now or ends > new and not noexpiry then return 1 end
 redis.call('HSET', KEYS[1], 'token', ARGV[1], 'end', ARGV[2])
-if ARGV[3] ~= '' then redis.call('HSET', KEYS[1], 'noexpiry', 1) else redis.call('HDEL', KEYS[1], 'noexpiry') end
+if ARGV[3] ~= '' then
+	redis.call('HSET', KEYS[1], 'noexpiry', 1)
+else
+	redis.call('HDEL', KEYS[1], 'noexpiry')
+end
 ends = new
 expire()
 return 1`)

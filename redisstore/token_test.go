@@ -292,7 +292,8 @@ func TestProcessesAgreeOnTheEnd(t *testing.T) {
 			}
 			tok, err := s.Load(t.Context(), "key")
 			require.NoError(t, err)
-			fmt.Printf("at %d: %s ends in %d s\n", time.Now().Unix(), tok.Value, time.Until(tok.Expiry)/time.Second)
+			left := time.Until(tok.Expiry) / time.Second
+			fmt.Printf("at %d: %s ends in %d s\n", time.Now().Unix(), tok.Value, left)
 		})
 		return
 	}
@@ -305,7 +306,8 @@ func TestProcessesAgreeOnTheEnd(t *testing.T) {
 		out, err := cmd.CombinedOutput()
 		require.NoError(t, err, "%s", out)
 		var left int
-		_, err = fmt.Sscanf(regexp.MustCompile("(?m)^at .*").FindString(string(out)), "at %d: %s ends in %d s", &clocks[min(ahead, 1)], &token, &left)
+		line := regexp.MustCompile("(?m)^at .*").FindString(string(out))
+		_, err = fmt.Sscanf(line, "at %d: %s ends in %d s", &clocks[min(ahead, 1)], &token, &left)
 		require.NoError(t, err, "%s", out)
 		assert.LessOrEqual(t, left, 7200)
 		assert.Greater(t, left, 7200-60, "the test takes less than a minute")
@@ -313,7 +315,8 @@ func TestProcessesAgreeOnTheEnd(t *testing.T) {
 	}
 	assert.Equal(t, "first", process(120, "first"))
 	assert.Equal(t, "first", process(0, "load"))
-	assert.Equal(t, "second", process(0, "second"), "the later one, though by its saver's clock it ends before the first")
+	assert.Equal(t, "second", process(0, "second"),
+		"the later one, though by its saver's clock it ends before the first")
 	assert.Equal(t, "second", process(120, "load"))
 	assert.Equal(t, "third", process(120, "third"))
 	assert.EqualValues(t, 120, clocks[1]-clocks[0])
