@@ -25,7 +25,7 @@ import (
 	"github.com/wechatqr/wechatqr/wechatqrtest"
 )
 
-var callback = events.Config{AppID: creds.AppID, Token: "token"}
+var callback = events.Config{AppID: creds.AppID, Token: "token", Plaintext: true}
 
 // servePushes is a child process that serves the callback URL. What there is
 // to do with an event is done by the test: its answer is the outcome.
