@@ -175,6 +175,7 @@ func TestCreateTimeAgreesWithTimestamp(t *testing.T) {
 					require.NoError(t, err, "%s: %d", where, off)
 				} else {
 					require.ErrorIs(t, err, events.ErrStale, "%s: %d", where, off)
+					require.ErrorIs(t, err, events.ErrDecrypt, "%s: %d", where, off)
 				}
 			}
 		}

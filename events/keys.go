@@ -147,7 +147,7 @@ func (p *keyPair) open(sealed []byte, appID string) ([]byte, error) {
 	switch {
 	case err != nil:
 		return nil, refuse(ErrDecrypt, "Encrypt is not base64")
-	case n%aes.BlockSize != 0 || n < 2*aes.BlockSize || n <= header+len(appID):
+	case n%aes.BlockSize != 0 || n <= header+len(appID):
 		return nil, refuse(ErrDecrypt, "Encrypt holds %d bytes, which is no possible length", n)
 	}
 	b = b[:n]
@@ -175,7 +175,7 @@ func (p *keyPair) open(sealed []byte, appID string) ([]byte, error) {
 	return nil, refuse(ErrWrongAccount, "it was encrypted for AppID %.64q", content[length:])
 }
 
-// unpad returns the length of the padding of at least two blocks, and 1 if it
+// unpad returns the length of the padding of two blocks or more, and 1 if it
 // is right; a wrong one counts as 1 byte long. It looks at the same bytes in
 // the same order whatever they are.
 func unpad(b []byte) (pad, ok int) {
