@@ -4,22 +4,30 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
+	"unicode"
 )
 
 // Why a request was refused. Test with errors.Is; the text around it has the
 // details, and never the signature or key that would have been right.
+//
+// What fails once the decryption of a message has begun is answered as
+// ErrDecrypt, whichever it is: who could tell wrong padding from a foreign AppID
+// could encrypt messages without the key.
 var (
 	ErrNoSignature  = errors.New("the request is not signed")          // signature, msg_signature, timestamp or nonce is missing
 	ErrBadSignature = errors.New("the signature is wrong")             // made with another Token, or for another message
 	ErrStale        = errors.New("the timestamp is too far from now")  // see Config.MaxAge
-	ErrDecrypt      = errors.New("the message cannot be decrypted")    // sealed with another EncodingAESKey, or damaged
-	ErrWrongAccount = errors.New("the message is for another account") // by the AppID it was sealed for, or by ToUserName
+	ErrDecrypt      = errors.New("the message cannot be decrypted")    // encrypted with another EncodingAESKey, or damaged
+	ErrWrongAccount = errors.New("the message is for another account") // by the AppID it was encrypted for, or by ToUserName
 	ErrTooLarge     = errors.New("the body is too large")              // more than MaxBodyBytes
 	ErrMalformed    = errors.New("the message is malformed")           // no push of WeChat's looks like this
 	ErrNoAESKey     = errors.New("the message is encrypted, and there is no EncodingAESKey to open it")
-	ErrPlaintext    = errors.New("the message is not encrypted, as it must be") // an EncodingAESKey is set and AllowPlaintext is not
-	ErrBrokenOff    = errors.New("the request broke off before its end")        // the caller hung up, or the server's ReadTimeout passed
-	ErrMethod       = errors.New("the method is not WeChat's")                  // GET checks the URL, POST pushes
+	ErrPlaintext    = errors.New("the message is not encrypted, as it must be") // it has no Encrypt, and Config.Plaintext is not set
+
+	ErrIncompleteBody = errors.New("the request ended before its body did") // the caller hung up, or the server's ReadTimeout passed
+	ErrMethod         = errors.New("the method is not WeChat's")            // GET checks the URL, POST pushes
 )
 
 // What else a [Problem] can be.
@@ -49,9 +57,9 @@ var causes = [...]cause{
 	{ErrWrongAccount, http.StatusForbidden, "another account pushes to this URL, or AppID or Account is another account's: compare them with the console", "该 URL 收到其他账号的推送，或 AppID、Account 填成了其他账号的：请在后台核对"},
 	{ErrTooLarge, http.StatusRequestEntityTooLarge, "WeChat sends a few KiB at the most: this is somebody else", "微信的推送最多几 KiB，此请求并非来自微信"},
 	{ErrMalformed, http.StatusBadRequest, "WeChat does not send this: a proxy changed the request, or somebody else sent it", "微信不会发送这样的内容：请求被代理改动，或并非来自微信"},
-	{ErrNoAESKey, http.StatusBadRequest, "the console says safe or compatible mode: set EncodingAESKey and AppID here, or choose plaintext mode there", "后台为安全模式或兼容模式：请在此处设置 EncodingAESKey 与 AppID，或在后台改为明文模式"},
-	{ErrPlaintext, http.StatusForbidden, "the console says plaintext mode while an EncodingAESKey is set here: choose safe mode there, or AllowPlaintext here during the change", "后台为明文模式而此处设置了 EncodingAESKey：请在后台改为安全模式，或切换期间在此处设 AllowPlaintext"},
-	{ErrBrokenOff, http.StatusBadRequest, "the caller hung up or was too slow: look at the network and proxies between, and at the server's ReadTimeout", "对方断开连接或发送过慢：请检查网络、中间代理与服务器的 ReadTimeout"},
+	{ErrNoAESKey, http.StatusBadRequest, "the console says safe mode: set EncodingAESKey and AppID here instead of Plaintext, or choose plaintext mode there", "后台为安全模式：请在此处以 EncodingAESKey 与 AppID 取代 Plaintext，或在后台改为明文模式"},
+	{ErrPlaintext, http.StatusForbidden, "the console says plaintext mode while an EncodingAESKey is set here: choose safe or compatible mode there, or set Plaintext here instead", "后台为明文模式而此处设置了 EncodingAESKey：请在后台改为安全模式或兼容模式，或在此处改设 Plaintext"},
+	{ErrIncompleteBody, http.StatusBadRequest, "the caller hung up or was too slow: look at the network and proxies between, and at the server's ReadTimeout", "对方断开连接或发送过慢：请检查网络、中间代理与服务器的 ReadTimeout"},
 	{ErrMethod, http.StatusMethodNotAllowed, "WeChat sends GET and POST only: this is somebody else", "微信只发送 GET 与 POST，此请求并非来自微信"},
 	{ErrInProgress, http.StatusServiceUnavailable, "an earlier delivery is still running, or its process died a moment ago: WeChat's next delivery learns the outcome, or is handled", "上一次投递仍在处理，或其进程刚刚退出：微信的下一次投递会得知结果或被处理"},
 	{ErrOverloaded, http.StatusServiceUnavailable, "the functions are slower than the pushes come: look for a slow database or call, or raise WithMaxRunning", "处理函数跟不上推送速度：请检查慢查询或慢调用，或调大 WithMaxRunning"},
@@ -89,13 +97,14 @@ func explain(err error) (c cause) {
 		if r.cause != nil {
 			return *r.cause
 		}
-		for _, c = range causes {
-			if c.err == r.kind {
-				break
-			}
-		}
+		c = causeOf(r.kind)
 	}
 	return c
+}
+
+func causeOf(kind error) cause {
+	i := slices.IndexFunc(causes[:], func(c cause) bool { return c.err == kind })
+	return causes[i]
 }
 
 // refusal keeps apart what it is and what it wraps: that may be of another kind.
@@ -112,8 +121,32 @@ func (c *cause) refuse(format string, args ...any) error {
 	return &refusal{c.err, fmt.Errorf(format, args...), c}
 }
 
+// conceal has an error answered as ErrDecrypt is. It stays what it is, with its
+// own hints.
+func conceal(err error) error {
+	var r *refusal
+	if errors.As(err, &r) {
+		own, outside := explain(r), causeOf(ErrDecrypt)
+		r.cause = &cause{outside.err, outside.status, own.en, own.zh}
+	}
+	return err
+}
+
+const maxErrorBytes = 512
+
+// Error is a line of at most about 512 bytes, whatever the request held or the
+// function said.
 func (r *refusal) Error() string {
-	return "wechatqr: push: " + r.kind.Error() + ": " + r.reason.Error()
+	s := "wechatqr: push: " + r.kind.Error() + ": " + r.reason.Error()
+	if len(s) > maxErrorBytes {
+		s = strings.ToValidUTF8(s[:maxErrorBytes], "") + "…"
+	}
+	return strings.Map(func(c rune) rune {
+		if !unicode.IsPrint(c) {
+			return ' '
+		}
+		return c
+	}, s)
 }
 
 func (r *refusal) Unwrap() []error {

@@ -6,7 +6,6 @@ import (
 	"io"
 	"log"
 	"net/http"
-	"os"
 	"strings"
 	"time"
 
@@ -17,11 +16,12 @@ import (
 
 // A callback for whoever scans one of the account's codes.
 func ExampleNewHandler() {
-	handler, err := events.NewHandler(events.Config{
-		AppID:          os.Getenv("WECHAT_APP_ID"),
-		Token:          os.Getenv("WECHAT_TOKEN"),
-		EncodingAESKey: os.Getenv("WECHAT_AES_KEY"), // empty in plaintext mode
-	}, func(ctx context.Context, ev *wechatqr.Event) (events.Reply, error) {
+	config, err := events.ConfigFromEnv()
+	if err != nil {
+		log.Print(err) // it says which variable is wrong
+		return
+	}
+	handler, err := events.NewHandler(config, func(ctx context.Context, ev *wechatqr.Event) (events.Reply, error) {
 		scan, ok := ev.Scan()
 		if !ok {
 			return nil, nil
@@ -29,7 +29,7 @@ func ExampleNewHandler() {
 		return events.Text("Welcome! You scanned " + scan.Scene), nil
 	})
 	if err != nil {
-		log.Print(err) // it says which setting is wrong
+		log.Print(err)
 		return
 	}
 	http.Handle("/wechat", handler)
@@ -41,7 +41,7 @@ func ExampleNewHandler() {
 // of the event, then the default. The separator keeps "shop-" from "shopping",
 // and the function reads the rest of the scene.
 func ExampleMux() {
-	config := events.Config{Token: "token"}
+	config := events.Config{Token: "token", Plaintext: true}
 
 	say := func(text string) events.HandlerFunc {
 		return func(context.Context, *wechatqr.Event) (events.Reply, error) { return events.Text(text), nil }
@@ -80,7 +80,7 @@ func ExampleMux() {
 
 // A server that is not built on net/http.
 func ExampleHandler_Handle() {
-	handler, err := events.NewHandler(events.Config{Token: "token"}, new(events.Mux).Serve)
+	handler, err := events.NewHandler(events.Config{Token: "token", Plaintext: true}, new(events.Mux).Serve)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func ExampleConfig_previous() {
 
 // What goes wrong is told with a hint, to a logger or a metric of yours.
 func ExampleWithHook() {
-	handler, err := events.NewHandler(events.Config{Token: "token"}, new(events.Mux).Serve,
+	handler, err := events.NewHandler(events.Config{Token: "token", Plaintext: true}, new(events.Mux).Serve,
 		events.WithHook(func(_ context.Context, p events.Problem) {
 			fmt.Println(p.Status, p.Err)
 			fmt.Println(p.Hint)
@@ -113,7 +113,7 @@ func ExampleWithHook() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	r := wechatqrtest.NewRequest(events.Config{Token: "another"}, wechatqr.Event{Event: wechatqr.EventScan})
+	r := wechatqrtest.NewRequest(events.Config{Token: "another", Plaintext: true}, wechatqr.Event{Event: wechatqr.EventScan})
 	handler.Handle(r.Context(), events.Request{Method: r.Method, RawQuery: r.URL.RawQuery, Body: read(r)})
 	// Output:
 	// 403 wechatqr: push: the signature is wrong: signature was made with another Token or for another request

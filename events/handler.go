@@ -278,20 +278,17 @@ func (h *Handler) Handle(ctx context.Context, r Request) Response {
 		ctx = context.Background()
 	}
 	q, err := check(r.Method, r.RawQuery)
-	if err == nil && len(r.Body) > MaxBodyBytes {
-		err = tooLarge()
-	}
 	if err != nil {
 		return h.fail(ctx, nil, err, nil)
 	}
 	if r.Method == http.MethodGet {
 		return h.echo(ctx, start, &q)
 	}
-	message, keys, err := h.verifier.open(&q, r.Body, start)
+	ev, keys, err := h.verifier.parse(&q, start, func() ([]byte, error) { return r.Body, nil })
 	if err == nil && keys == nil {
-		message = bytes.Clone(message)
+		ev.Raw = bytes.Clone(ev.Raw)
 	}
-	return h.push(ctx, start, &q, message, keys, err)
+	return h.push(ctx, start, &q, ev, keys, err)
 }
 
 // ServeHTTP implements http.Handler.
@@ -319,8 +316,8 @@ func (h *Handler) serve(start time.Time, r *http.Request) Response {
 	if r.Method == http.MethodGet {
 		return h.echo(r.Context(), start, &q)
 	}
-	message, keys, err := h.verifier.receive(&q, r, start)
-	return h.push(r.Context(), start, &q, message, keys, err)
+	ev, keys, err := h.verifier.parse(&q, start, func() ([]byte, error) { return readBody(r) })
+	return h.push(r.Context(), start, &q, ev, keys, err)
 }
 
 func check(method, rawQuery string) (query, error) {
@@ -345,11 +342,7 @@ func (h *Handler) echo(ctx context.Context, now time.Time, q *query) Response {
 }
 
 // push handles one delivery, or refuses it if it could not be opened.
-func (h *Handler) push(ctx context.Context, start time.Time, q *query, message []byte, keys *pair, err error) Response {
-	var ev *wechatqr.Event
-	if err == nil {
-		ev, err = h.verifier.parse(message)
-	}
+func (h *Handler) push(ctx context.Context, start time.Time, q *query, ev *wechatqr.Event, keys *keyPair, err error) Response {
 	if err != nil {
 		return h.fail(ctx, nil, err, nil)
 	}
@@ -616,7 +609,7 @@ func (h *Handler) finish(c *call) {
 }
 
 // answer sends a reply, sealed with the keys of the message if it had any.
-func (h *Handler) answer(q *query, ev *wechatqr.Event, keys *pair, body []byte) (Response, error) {
+func (h *Handler) answer(q *query, ev *wechatqr.Event, keys *keyPair, body []byte) (Response, error) {
 	if keys != nil {
 		var err error
 		if body, err = h.verifier.seal(q, keys, ev, body, time.Now()); err != nil {

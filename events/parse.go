@@ -8,7 +8,6 @@ import (
 	"errors"
 	"io"
 	"strconv"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -52,33 +51,15 @@ const (
 )
 
 var elementNames = [elementCount]string{
-	"ToUserName", "FromUserName", "MsgType", "Event", "EventKey", "Ticket", "Content", "MsgId", "CreateTime", "Encrypt", "MsgID",
+	"ToUserName", "FromUserName", "MsgType", "Event", "EventKey", "Ticket", "Content", "MsgId", "CreateTime", "Encrypt",
+	"MsgID", // on reports of mass and template messages
 }
 
 func elementOf(name []byte) (element, bool) {
-	switch string(name) {
-	case "ToUserName":
-		return toUserName, true
-	case "FromUserName":
-		return fromUserName, true
-	case "MsgType":
-		return msgType, true
-	case "Event":
-		return event, true
-	case "EventKey":
-		return eventKey, true
-	case "Ticket":
-		return ticket, true
-	case "Content":
-		return content, true
-	case "MsgId":
-		return msgID, true
-	case "MsgID": // on reports of mass and template messages
-		return reportID, true
-	case "CreateTime":
-		return createTime, true
-	case "Encrypt":
-		return encrypt, true
+	for e, known := range elementNames {
+		if string(name) == known {
+			return element(e), true
+		}
 	}
 	return 0, false
 }
@@ -101,7 +82,7 @@ func (f *fields) set(e element, value []byte) bool {
 	return true
 }
 
-func twice(e element) error {
+func duplicateElement(e element) error {
 	return refuse(ErrMalformed, "%s occurs twice", elementNames[e])
 }
 
@@ -139,18 +120,12 @@ func (f *fields) event(message []byte) (*wechatqr.Event, error) {
 	}
 
 	// One string for all of them.
-	n := 0
+	var room [256]byte // enough for most: no allocation
+	all := room[:0]
 	for _, v := range f.value[:createTime] {
-		n += len(v)
+		all = append(all, v...)
 	}
-	var all strings.Builder
-	all.Grow(n)
-	for _, v := range f.value[:createTime] {
-		if len(v) > 0 {
-			all.Write(v)
-		}
-	}
-	rest := all.String()
+	rest := string(all)
 	for e, to := range [createTime]*string{
 		&ev.ToUserName, &ev.FromUserName, &ev.MsgType, (*string)(&ev.Event), &ev.EventKey, &ev.Ticket, &ev.Content, &ev.MsgID,
 	} {
@@ -192,8 +167,11 @@ const (
 )
 
 // scan finds the elements, by the quickest way that is sure.
-func (f *fields) scan(message []byte) error {
-	if scanFast(message, f) {
+func (f *fields) scan(message []byte) error { return f.scanUntil(elementCount, message) }
+
+// scanUntil may stop at an element, for a message whose rest does not matter.
+func (f *fields) scanUntil(last element, message []byte) error {
+	if scanFast(message, f, last) {
 		return nil
 	}
 	*f = fields{}
@@ -212,8 +190,8 @@ func (f *fields) scan(message []byte) error {
 	return refuse(ErrMalformed, "it is neither XML nor JSON")
 }
 
-// usual is how WeChat writes an event, and the envelope of a sealed one.
-var usual = [...]struct {
+// canonicalOrder is how WeChat writes an event, and the envelope of a sealed one.
+var canonicalOrder = [...]struct {
 	element
 	open, end string
 }{
@@ -229,14 +207,15 @@ var usual = [...]struct {
 
 // scanFast reads what WeChat sends: a flat list of elements without
 // attributes, each with one CDATA section or a plain word. It returns false
-// for everything else, valid or not; what it reads it reads as scanXML does.
-func scanFast(m []byte, f *fields) bool {
+// for everything else, valid or not; what it reads it reads as scanXML does. It
+// may stop after the element last.
+func scanFast(m []byte, f *fields, last element) bool {
 	const open, closing, cdata = "<xml>", "</xml>", "<![CDATA["
 	if !hasPrefix(m, open) {
 		return false
 	}
 	i := len(open)
-	for _, u := range usual { // a quarter faster than the loop below
+	for _, u := range canonicalOrder { // a sixth faster than the loop below
 		i = skipSpace(m, i)
 		if !hasPrefix(m[i:], u.open) {
 			continue
@@ -250,6 +229,9 @@ func scanFast(m []byte, f *fields) bool {
 		}
 		if end < 0 || !hasPrefix(m[end:], u.end) || !f.set(u.element, m[i:end]) {
 			return false
+		}
+		if u.element == last {
+			return true
 		}
 		i = end + len(u.end)
 	}
@@ -353,12 +335,12 @@ func plainText(m []byte, start, end int) bool {
 	i := start
 	for i+32 <= end {
 		w := (*[32]byte)(m[i:])
-		if (odd(w[0:])|odd(w[8:])|odd(w[16:])|odd(w[24:]))&high != 0 {
+		if (needsSlowCheck(w[0:])|needsSlowCheck(w[8:])|needsSlowCheck(w[16:])|needsSlowCheck(w[24:]))&high != 0 {
 			break
 		}
 		i += 32
 	}
-	for i < end && i+8 <= len(m) && odd(m[i:])&high == 0 {
+	for i < end && i+8 <= len(m) && needsSlowCheck(m[i:])&high == 0 {
 		i += 8
 	}
 	if i >= end {
@@ -375,9 +357,9 @@ func plainText(m []byte, start, end int) bool {
 
 const high = 0x8080808080808080
 
-// odd sets high bits if one of the first eight bytes is below the space or
+// needsSlowCheck sets high bits if one of the first eight bytes is below the space or
 // above ASCII.
-func odd(b []byte) uint64 {
+func needsSlowCheck(b []byte) uint64 {
 	x := binary.LittleEndian.Uint64(b)
 	return x - ' '*(high>>7) | x
 }
@@ -435,7 +417,7 @@ func (f *fields) scanXML(text []byte) error {
 				value = value[:fixed]
 			}
 			if !f.set(which, value) {
-				return twice(which)
+				return duplicateElement(which)
 			}
 		case xml.CharData:
 			section := bytes.HasPrefix(text[start:], []byte("<![CDATA["))
@@ -483,7 +465,7 @@ func (f *fields) scanJSON(text []byte) error {
 			return refuse(ErrMalformed, "%s is neither text nor a number", elementNames[e])
 		}
 		if !f.set(e, value) {
-			return twice(e)
+			return duplicateElement(e)
 		}
 	}
 	if _, err := dec.Token(); err != nil { // the other brace

@@ -72,19 +72,10 @@ func repeated(p param) error {
 }
 
 func paramOf(key string) (param, bool) {
-	switch key {
-	case "signature":
-		return signature, true
-	case "msg_signature":
-		return msgSignature, true
-	case "timestamp":
-		return timestamp, true
-	case "nonce":
-		return nonce, true
-	case "echostr":
-		return echostr, true
-	case "encrypt_type":
-		return encryptType, true
+	for p, name := range paramNames {
+		if key == name {
+			return param(p), true
+		}
 	}
 	return 0, false
 }

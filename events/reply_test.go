@@ -3,6 +3,7 @@ package events_test
 import (
 	"encoding/json"
 	"encoding/xml"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -197,6 +198,7 @@ func TestSealedReplies(t *testing.T) {
 	t.Run("JSON", func(t *testing.T) {
 		t.Parallel()
 		message := strings.Replace(sampleJSON, "debug_demo", "SCAN", 1)
+		message = strings.Replace(message, "1714112445", strconv.FormatInt(time.Now().Unix(), 10), 1)
 		sealed := s.seal(t, message)
 		p := s.envelope(`{"ToUserName":"`+testAccount+`","Encrypt":"`+sealed+`"}`, sealed)
 		w := p.to(handler(t, safeMode(), replyWith(events.Text("你好")), nil))
@@ -212,18 +214,6 @@ func TestSealedReplies(t *testing.T) {
 		reply, _ := s.open(t, v.Encrypt)
 		assert.True(t, json.Valid([]byte(reply)))
 		assert.Contains(t, reply, `"Content":"你好"`)
-	})
-	t.Run("a nonce that XML cannot carry", func(t *testing.T) {
-		t.Parallel()
-		sealed := s.seal(t, scanPush("shop-7"))
-		p := s.envelope(envelope(sealed), sealed)
-		p.query.Set("nonce", "\x00")
-		p.query.Set("msg_signature", sign(s.token, p.query.Get("timestamp"), "\x00", sealed))
-		var problems []events.Problem
-		w := p.to(handler(t, safeMode(), replyWith(events.Text("hi")), &problems))
-		assert.Equal(t, "success", w.Body.String())
-		require.Len(t, problems, 1)
-		require.ErrorIs(t, problems[0].Err, events.ErrReply)
 	})
 	t.Run("never twice alike", func(t *testing.T) {
 		t.Parallel()

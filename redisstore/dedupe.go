@@ -39,7 +39,9 @@ func holder(owner string) string { return "by:" + owner }
 // Claim takes the event id for the time lease, 1 ms at least, or prolongs the
 // claim that owner has. After an error Redis may have done so all the same: ask
 // again, or call Commit or Release, or let the lease end.
-func (s *Store) Claim(ctx context.Context, id, owner string, lease time.Duration) (events.Claim, error) {
+func (s *Store) Claim(
+	ctx context.Context, id, owner string, lease time.Duration,
+) (events.Claim, error) {
 	const op = "claim event"
 	ms := max(1, lease.Milliseconds())
 	value, err := s.run(ctx, claimScript, s.eventKey(id), holder(owner), ms)

@@ -2,6 +2,7 @@ package redisstore_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -74,7 +75,8 @@ func (f *fleet) end() {
 	f.wg.Wait()
 }
 
-// watched notes the events of which a server could not ask Redis.
+// watched notes the events of which a server could not ask Redis. A response
+// that was lost is no such event: the server is to ask again.
 type watched struct {
 	events.Deduper
 	f *fleet
@@ -95,7 +97,7 @@ func (w watched) Commit(ctx context.Context, id string, ttl time.Duration) error
 }
 
 func (w watched) note(id string, err error) {
-	if err != nil {
+	if err != nil && !errors.Is(err, errLost) {
 		w.f.mu.Lock()
 		defer w.f.mu.Unlock()
 		w.f.unreachable[id] = struct{}{}

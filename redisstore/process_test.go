@@ -158,7 +158,7 @@ func (w *worker) call() {
 }
 
 // serve obeys the test: "burst" calls once from each goroutine, "load" goes on
-// calling, and what was seen is the answer to each line.
+// calling, and what was seen is the response to each line.
 func (w *worker) serve(in io.Reader, out io.Writer) error {
 	go watchStalls(w.note)
 	enc := json.NewEncoder(out)
@@ -196,7 +196,7 @@ func (w *worker) serve(in io.Reader, out io.Writer) error {
 // watchStalls counts how often this process gets the processor too late for a
 // lease of a second, which is renewed a few times within it.
 func watchStalls(note func(seen)) {
-	const nap, late = 5 * time.Millisecond, 300 * time.Millisecond
+	const nap, late = 5 * time.Millisecond, 500 * time.Millisecond
 	for {
 		start := time.Now()
 		time.Sleep(nap)

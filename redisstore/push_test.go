@@ -30,7 +30,7 @@ var callback = events.Config{
 }
 
 // servePushes is a child process that serves the callback URL. What there is
-// to do with an event is done by the test: its answer is the outcome.
+// to do with an event is done by the test: its response is the outcome.
 func servePushes(r role, store *redisstore.Store) error {
 	fn := func(ctx context.Context, _ *wechatqr.Event) (events.Reply, error) {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.Handle, nil)
@@ -80,7 +80,9 @@ func startPushes(t *testing.T) *pushes {
 	t.Helper()
 	p := &pushes{
 		t: t, begun: make(chan int, 10), outcome: make(chan int, 10),
-		event: wechatqr.Event{Event: wechatqr.EventScan, EventKey: "shop-7", Ticket: "gQH", CreateTime: time.Now()},
+		event: wechatqr.Event{
+			Event: wechatqr.EventScan, EventKey: "shop-7", Ticket: "gQH", CreateTime: time.Now(),
+		},
 	}
 	work := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()
@@ -99,7 +101,7 @@ func startPushes(t *testing.T) *pushes {
 	return p
 }
 
-// deliver sends the event to a server and returns the answer, 0 if none came.
+// deliver sends the event to a server and returns the response's status, 0 if none came.
 func (p *pushes) deliver(server int) int {
 	r := wechatqrtest.NewRequest(callback, p.event)
 	resp, err := http.Post("http://"+p.servers[server].addr+r.RequestURI, "text/xml", r.Body)
@@ -143,7 +145,7 @@ func TestPushThatFailedIsHandledAgain(t *testing.T) {
 }
 
 // deliverNext delivers the event to the servers in turn, as WeChat does after
-// a delivery without an answer, until one takes it.
+// a delivery without a response, until one takes it.
 func (p *pushes) deliverNext(servers ...int) {
 	p.t.Helper()
 	for _, server := range servers {

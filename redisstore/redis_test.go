@@ -2,6 +2,8 @@ package redisstore_test
 
 import (
 	"context"
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -68,19 +70,25 @@ func lookPath(t *testing.T, program string) string {
 	return path
 }
 
-// freePort is free now, and so low that a cluster node's bus port, 10000
-// higher, is one too.
+// freePort is free now, with the port of a cluster node's bus, 10000 higher.
+// Both are below those that the system gives to connections, so that they are
+// still free after the server has been away.
 func freePort(t *testing.T) int {
 	t.Helper()
-	for {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
-		port := l.Addr().(*net.TCPAddr).Port
-		require.NoError(t, l.Close())
-		if port < 55000 {
+	free := func(port int) bool {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			err = l.Close()
+		}
+		return err == nil
+	}
+	for range 1000 {
+		if port := 10000 + rand.N(12000); free(port) && free(port+10000) {
 			return port
 		}
 	}
+	t.Fatal("no port is free")
+	return 0
 }
 
 // startServer starts a redis-server on a free port.
@@ -103,7 +111,7 @@ func startServer(t *testing.T, args ...string) *server {
 	return nil
 }
 
-// start runs the server and waits until it answers; false if it ended instead.
+// start runs the server and waits until it responds; false if it ended instead.
 func (s *server) start(t *testing.T) bool {
 	t.Helper()
 	cmd := exec.Command(s.args[0], s.args[1:]...)
@@ -113,7 +121,7 @@ func (s *server) start(t *testing.T) bool {
 	go func() { defer close(ended); _ = cmd.Wait() }()
 	c := redis.NewClient(&redis.Options{Addr: s.addr, MaxRetries: -1})
 	defer c.Close()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(settles); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		select {
 		case <-ended:
 			return false

@@ -110,7 +110,7 @@ func (s *Store) run(ctx context.Context, script *redis.Script, key string, args 
 	switch {
 	case errors.Is(r.err, redis.Nil):
 		return nil, nil
-	case ctx.Err() != nil && errors.Is(r.err, ctx.Err()):
+	case r.err != nil && ctx.Err() != nil:
 		took := time.Since(start).Round(time.Millisecond)
 		return nil, fmt.Errorf("no response within %v: %w", took, ctx.Err())
 	case redis.HasErrorPrefix(r.err, "unknown command"):

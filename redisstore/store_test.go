@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -69,7 +70,7 @@ func (hook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPip
 	return next
 }
 
-// twice carries a command out twice, as a client does whose first answer is lost.
+// twice carries a command out twice, as a client does whose first response is lost.
 func twice(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
 	_ = next(ctx, cmd)
 	cmd.SetErr(nil)
@@ -122,6 +123,9 @@ func TestEntriesExpireAndKeysTellNothing(t *testing.T) {
 				require.NoError(t, s.Save(ctx, key, lasting("TOKEN", 2*time.Hour), "owner"))
 			}
 		}
+		_, err := s.Lease(ctx, "given back", "owner", time.Hour)
+		require.NoError(t, err)
+		require.NoError(t, s.Unlease(ctx, "given back", "owner"))
 		require.NoError(t, s.Discard(ctx, "discarded", "TOKEN"))
 		require.NoError(t, s.Discard(ctx, "unknown end", "TOKEN"))
 		require.NoError(t, s.Save(ctx, "unknown end", wechatqr.Token{Value: "TOKEN"}, ""))
@@ -206,13 +210,24 @@ func TestRedisHangs(t *testing.T) {
 		s := newStore(t, c)
 		warm(t, s)
 		rs.signal(t, syscall.SIGSTOP)
-		for name, op := range map[string]func(context.Context) error{
-			"Load":    func(ctx context.Context) error { _, err := s.Load(ctx, "warm"); return err },
-			"Save":    func(ctx context.Context) error { return s.Save(ctx, "key", lasting("t", time.Hour), "") },
+		for name, op := range map[string]func(ctx context.Context) error{
+			"Load": func(ctx context.Context) error {
+				_, err := s.Load(ctx, "warm")
+				return err
+			},
+			"Save": func(ctx context.Context) error {
+				return s.Save(ctx, "key", lasting("t", time.Hour), "")
+			},
 			"Discard": func(ctx context.Context) error { return s.Discard(ctx, "key", "t") },
-			"Lease":   func(ctx context.Context) error { _, err := s.Lease(ctx, "key", "o", time.Hour); return err },
+			"Lease": func(ctx context.Context) error {
+				_, err := s.Lease(ctx, "key", "o", time.Hour)
+				return err
+			},
 			"Unlease": func(ctx context.Context) error { return s.Unlease(ctx, "key", "o") },
-			"Claim":   func(ctx context.Context) error { _, err := s.Claim(ctx, "id", "o", time.Hour); return err },
+			"Claim": func(ctx context.Context) error {
+				_, err := s.Claim(ctx, "id", "o", time.Hour)
+				return err
+			},
 			"Commit":  func(ctx context.Context) error { return s.Commit(ctx, "id", time.Hour) },
 			"Release": func(ctx context.Context) error { return s.Release(ctx, "id", "o") },
 		} {
@@ -228,7 +243,27 @@ func TestRedisHangs(t *testing.T) {
 	})
 }
 
-// Callers that are gone before Redis has answered are nobody else's concern.
+// What runs on after its caller has gone ends with the client's command, or the
+// bubble fails.
+func TestAbandonedOperationEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := redis.NewClient(&redis.Options{})
+		defer c.Close()
+		c.AddHook(hook(func(context.Context, redis.Cmder, redis.ProcessHook) error {
+			time.Sleep(time.Hour)
+			return nil
+		}))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := newStore(t, c).Load(ctx, "key")
+		require.EqualError(t, err,
+			"wechatqr: redis: load token: no response within 1s: context deadline exceeded")
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		time.Sleep(2 * time.Hour)
+	})
+}
+
+// Callers that are gone before Redis has responded are nobody else's concern.
 func TestCallersThatCancel(t *testing.T) {
 	everyTimeout(t, func(t *testing.T, rs *server, c redis.UniversalClient) {
 		s := newStore(t, c)

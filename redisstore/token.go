@@ -41,16 +41,20 @@ return time[1] * 1000 + math.floor(time[2] / 1000)`)
 	// now is cut to whole milliseconds: with one off, the end is not late.
 	loadScript = tokenScript(`
 local left = ends - now - 1
-if not token or left <= 0 then return false end
+if left <= 0 then return false end
 if noexpiry then return {token, 0} end
 return {token, left}`)
 
 	saveScript = tokenScript(`
-if owner and owner ~= ARGV[4] and till > now then return 0 end
+if owner ~= ARGV[4] and till > now then return 0 end
 local new = tonumber(ARGV[2])
-if new <= now or token and ends > new and not noexpiry and ARGV[3] == '' then return 1 end
+if new <= now or ends > new and not noexpiry then return 1 end
 redis.call('HSET', KEYS[1], 'token', ARGV[1], 'end', ARGV[2])
-if ARGV[3] ~= '' then redis.call('HSET', KEYS[1], 'noexpiry', 1) else redis.call('HDEL', KEYS[1], 'noexpiry') end
+if ARGV[3] ~= '' then
+	redis.call('HSET', KEYS[1], 'noexpiry', 1)
+else
+	redis.call('HDEL', KEYS[1], 'noexpiry')
+end
 ends = new
 expire()
 return 1`)
@@ -60,7 +64,7 @@ if token ~= ARGV[1] then return 0 end
 return redis.call('HDEL', KEYS[1], 'token', 'end', 'noexpiry')`)
 
 	leaseScript = tokenScript(`
-if owner and owner ~= ARGV[1] and till > now then return 0 end
+if owner ~= ARGV[1] and till > now then return 0 end
 till = now + ARGV[2]
 redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'until', string.format('%.0f', till))
 expire()
@@ -100,8 +104,8 @@ func (s *Store) Load(ctx context.Context, key string) (wechatqr.Token, error) {
 	return wechatqr.Token{}, failed(op, unexpected(value))
 }
 
-// Save keeps the token until its Expiry, or for a day if that is unknown. It
-// replaces a token that ends later only if either end is unknown. It fails
+// Save keeps the token until its Expiry, or for a day if that is unknown. It does
+// not replace a token that ends later, unless that one's end is unknown. It fails
 // while another owner's lease on key runs; a lease of owner's own is not needed.
 func (s *Store) Save(ctx context.Context, key string, tok wechatqr.Token, owner string) error {
 	const op = "save token"
@@ -144,11 +148,10 @@ func (s *Store) Discard(ctx context.Context, key, rejected string) error {
 	return nil
 }
 
-// Lease takes the right to renew the token under key for the time ttl, 1 ms at
-// least, or prolongs it for the owner that has it; false while another has it.
+// Lease takes the right to renew the token under key for the time ttl, or
+// prolongs it for the owner that has it; false while another has it.
 func (s *Store) Lease(ctx context.Context, key, owner string, ttl time.Duration) (bool, error) {
-	ms := max(1, ttl.Milliseconds())
-	value, err := s.run(ctx, leaseScript, s.tokenKey(key), owner, ms)
+	value, err := s.run(ctx, leaseScript, s.tokenKey(key), owner, ttl.Milliseconds())
 	if err != nil {
 		return false, failed("lease", err)
 	}

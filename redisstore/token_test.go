@@ -194,15 +194,77 @@ func TestLeaseThatTheClientRepeats(t *testing.T) {
 
 func TestTokenOfUnknownEnd(t *testing.T) {
 	everyRedis(t, func(t *testing.T, c redis.UniversalClient) {
-		s := newStore(t, c)
-		save(t, s, wechatqr.Token{Value: "unknown"}, "")
-		tok, err := s.Load(t.Context(), "key")
-		require.NoError(t, err)
-		assert.Equal(t, wechatqr.Token{Value: "unknown"}, tok)
+		s, ctx := newStore(t, c), t.Context()
+		unknown := wechatqr.Token{Value: "unknown"}
+		holdsUnknown := func() {
+			t.Helper()
+			tok, err := s.Load(ctx, "key")
+			require.NoError(t, err)
+			require.Equal(t, unknown, tok)
+		}
+		save(t, s, unknown, "")
+		holdsUnknown()
+		save(t, s, lasting("expired", -time.Second), "")
+		holdsUnknown()
+
 		save(t, s, lasting("known", time.Hour), "")
-		assert.Equal(t, "known", load(t, s))
-		save(t, s, wechatqr.Token{Value: "unknown again"}, "")
-		assert.Equal(t, "unknown again", load(t, s))
+		tok, err := s.Load(ctx, "key")
+		require.NoError(t, err)
+		assert.Equal(t, "known", tok.Value)
+		assert.False(t, tok.Expiry.IsZero())
+		assert.Equal(t, tok.Expiry.Round(0), tok.Expiry, "it also runs while the machine sleeps")
+
+		save(t, s, unknown, "")
+		holdsUnknown()
+		require.NoError(t, s.Discard(ctx, "key", "unknown"))
+		assert.Zero(t, c.Exists(ctx, "wechatqr:token:key").Val())
+	})
+}
+
+// A proxy before Redis, or a hook of the client's, may change responses.
+func TestUnexpectedResponses(t *testing.T) {
+	t.Parallel()
+	c := embedded(t)
+	var value any
+	c.AddHook(hook(func(_ context.Context, cmd redis.Cmder, _ redis.ProcessHook) error {
+		cmd.(*redis.Cmd).SetVal(value)
+		return nil
+	}))
+	s, ctx := newStore(t, c), t.Context()
+	for _, value = range []any{
+		"text", int64(7), []any{}, []any{"token"}, []any{"token", "1"}, []any{int64(1), int64(1)},
+	} {
+		_, err := s.Load(ctx, "key")
+		require.ErrorContains(t, err, "wechatqr: redis: load token: unexpected response", "%v", value)
+		_, err = s.Claim(ctx, "id", "owner", time.Hour)
+		require.ErrorContains(t, err, "wechatqr: redis: claim event: unexpected response", "%v", value)
+		if _, ok := value.(int64); !ok {
+			err = s.Save(ctx, "key", lasting("token", time.Hour), "")
+			require.ErrorContains(t, err, "wechatqr: redis: save token: unexpected response", "%v", value)
+		}
+		ok, err := s.Lease(ctx, "key", "owner", time.Hour)
+		require.NoError(t, err)
+		require.False(t, ok)
+	}
+}
+
+// In its last milliseconds a token is not taken for one of unknown end.
+func TestTokenThatEnds(t *testing.T) {
+	everyRedis(t, func(t *testing.T, c redis.UniversalClient) {
+		s := newStore(t, c)
+		for i := range 20 {
+			tok := lasting(fmt.Sprint(i), 20*time.Millisecond)
+			save(t, s, tok, "")
+			for {
+				got, err := s.Load(t.Context(), "key")
+				if err != nil {
+					require.ErrorIs(t, err, wechatqr.ErrTokenNotFound)
+					break
+				}
+				require.False(t, got.Expiry.IsZero())
+				require.False(t, got.Expiry.After(tok.Expiry), "%v after %v", got.Expiry, tok.Expiry)
+			}
+		}
 	})
 }
 
@@ -230,7 +292,8 @@ func TestProcessesAgreeOnTheEnd(t *testing.T) {
 			}
 			tok, err := s.Load(t.Context(), "key")
 			require.NoError(t, err)
-			fmt.Printf("at %d: %s ends in %d s\n", time.Now().Unix(), tok.Value, time.Until(tok.Expiry)/time.Second)
+			left := time.Until(tok.Expiry) / time.Second
+			fmt.Printf("at %d: %s ends in %d s\n", time.Now().Unix(), tok.Value, left)
 		})
 		return
 	}
@@ -243,7 +306,8 @@ func TestProcessesAgreeOnTheEnd(t *testing.T) {
 		out, err := cmd.CombinedOutput()
 		require.NoError(t, err, "%s", out)
 		var left int
-		_, err = fmt.Sscanf(regexp.MustCompile("(?m)^at .*").FindString(string(out)), "at %d: %s ends in %d s", &clocks[min(ahead, 1)], &token, &left)
+		line := regexp.MustCompile("(?m)^at .*").FindString(string(out))
+		_, err = fmt.Sscanf(line, "at %d: %s ends in %d s", &clocks[min(ahead, 1)], &token, &left)
 		require.NoError(t, err, "%s", out)
 		assert.LessOrEqual(t, left, 7200)
 		assert.Greater(t, left, 7200-60, "the test takes less than a minute")
@@ -251,7 +315,8 @@ func TestProcessesAgreeOnTheEnd(t *testing.T) {
 	}
 	assert.Equal(t, "first", process(120, "first"))
 	assert.Equal(t, "first", process(0, "load"))
-	assert.Equal(t, "second", process(0, "second"), "the later one, though by its saver's clock it ends before the first")
+	assert.Equal(t, "second", process(0, "second"),
+		"the later one, though by its saver's clock it ends before the first")
 	assert.Equal(t, "second", process(120, "load"))
 	assert.Equal(t, "third", process(120, "third"))
 	assert.EqualValues(t, 120, clocks[1]-clocks[0])

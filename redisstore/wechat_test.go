@@ -110,7 +110,7 @@ func (w *wechat) call(rw http.ResponseWriter, r *http.Request) {
 	end, known := w.ends[r.FormValue("access_token")]
 	switch {
 	case !known:
-		_, _ = rw.Write([]byte(`{"errcode":40001,"errmsg":"invalid credential, access_token is invalid or not latest"}`))
+		_, _ = rw.Write([]byte(`{"errcode":40001,"errmsg":"invalid credential"}`))
 	case !time.Now().Before(end):
 		_, _ = rw.Write([]byte(`{"errcode":42001,"errmsg":"access_token expired"}`))
 	default:

@@ -111,10 +111,10 @@ func (s *Server) ServeCallback(h http.Handler) string {
 func (s *Server) CallbackConfig() events.Config {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	cfg := events.Config{AppID: s.st.AppID, Token: s.st.Callback.Token, Account: s.st.Account}
-	if s.st.Callback.Mode != Plain {
-		cfg.EncodingAESKey = s.st.Callback.EncodingAESKey
-		cfg.AllowPlaintext = s.st.Callback.Mode == Compatible
+	c := s.st.Callback
+	cfg := events.Config{AppID: s.st.AppID, Token: c.Token, Account: s.st.Account, Plaintext: c.Mode == Plain}
+	if !cfg.Plaintext {
+		cfg.EncodingAESKey = c.EncodingAESKey
 	}
 	return cfg
 }

@@ -46,8 +46,10 @@ func TestSetCallback(t *testing.T) {
 		require.NoError(t, srv.SetCallback(wechatqrtest.Callback{Token: token, Mode: wechatqrtest.Plain}))
 	}
 	assert.Empty(t, srv.CallbackConfig().EncodingAESKey)
+	assert.True(t, srv.CallbackConfig().Plaintext)
 	require.NoError(t, srv.SetCallback(wechatqrtest.Callback{Mode: wechatqrtest.Compatible}))
-	assert.True(t, srv.CallbackConfig().AllowPlaintext)
+	assert.Equal(t, first.EncodingAESKey, srv.CallbackConfig().EncodingAESKey)
+	assert.False(t, srv.CallbackConfig().Plaintext)
 }
 
 func TestCheckCallback(t *testing.T) {

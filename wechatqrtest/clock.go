@@ -1,9 +1,6 @@
 package wechatqrtest
 
-import (
-	"maps"
-	"time"
-)
+import "time"
 
 // Now is the time by which the Server reckons: this machine's, and what
 // Advance added.
@@ -14,17 +11,12 @@ func (s *Server) Now() time.Time {
 }
 
 // Advance lets d pass at once: tokens and temporary codes expire, quotas of
-// the minute and the day come back. The client's clock stays as it is. A
-// negative d goes back; a user whose last event is then more than an hour ahead
-// of the clock acts by the clock again.
+// the minute and the day come back. The client's clock stays as it is, and so
+// does CreateTime of pushes. A negative d goes back.
 func (s *Server) Advance(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.st.Ahead += d
-	if d < 0 {
-		limit := s.now().Add(longAhead)
-		maps.DeleteFunc(s.st.Moments, func(_ string, last time.Time) bool { return last.After(limit) })
-	}
 	s.notify()
 }
 

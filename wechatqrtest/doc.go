@@ -68,11 +68,12 @@
 //     event or message, in any number, and their media are not looked up.
 //   - Events of one user are a second apart at the least, by their CreateTime,
 //     which so may be later than the clock: on WeChat two scans of one second can
-//     look like one that is delivered twice.
+//     look like one that is delivered twice. In safe and compatible mode a backend
+//     refuses those of a user that are 5 minutes ahead.
 //   - Pushes are XML. Callbacks may have any port; their address is not resolved
 //     beforehand, and a proxy is not used.
-//   - [Server.Advance] moves the Server's clock and CreateTime of pushes, while
-//     the timestamp that is signed follows this machine's, so that a backend does
+//   - [Server.Advance] moves the Server's clock, while CreateTime of pushes and
+//     the timestamp that is signed follow this machine's, so that a backend does
 //     not take the push for a stale one.
 //   - Pictures have 430 × 430 pixels.
 //

@@ -88,9 +88,9 @@ func (p *Push) clone() Push {
 // Push delivers ev, any event or message, to the callback: up to three times,
 // until it is answered in time with status 200. It waits for the answer and
 // returns it, decoded. The blanks of ev are filled in as NewRequest does it;
-// CreateTime is by the Server's clock, a second after the user's last event at
-// the least, and the signed timestamp by this machine's. Pushing the Event of a
-// Push again is delivering it again, for it keeps its CreateTime and so its ID.
+// CreateTime is by this machine's clock, as the signed timestamp is, and a
+// second after the user's last event at the least. Pushing the Event of a Push
+// again is delivering it again, for it keeps its CreateTime and so its ID.
 //
 // If the callback fails, the error is that of [Push.Err] and holds a
 // *[CallbackError]. Other errors are ErrNoCallback, that of ctx, and

@@ -170,7 +170,7 @@ func TestPushJudgesAnswers(t *testing.T) {
 		"sealed in safe":       {wechatqrtest.Safe, func(s *wechatqrtest.Server) string { return sealed(s, s.CallbackConfig()) }, "", ""},
 		"sealed in plain": {wechatqrtest.Plain, func(s *wechatqrtest.Server) string {
 			cfg := s.CallbackConfig()
-			cfg.EncodingAESKey = s.Callback().EncodingAESKey
+			cfg.EncodingAESKey, cfg.Plaintext = s.Callback().EncodingAESKey, false
 			return sealed(s, cfg)
 		}, wechatqrtest.NotOpened, "plain mode"},
 		"other token": {wechatqrtest.Safe, func(s *wechatqrtest.Server) string {

@@ -18,10 +18,10 @@ import (
 )
 
 // NewRequest is a push of ev as WeChat sends it to a callback with this
-// configuration: plain without an EncodingAESKey, in the way of compatible
-// mode with AllowPlaintext, else in the way of safe mode. It is for a handler's
-// ServeHTTP and has the path "/"; to send pushes over the network, with
-// deadline and repetition, see [Server.Push].
+// configuration: in the way of plaintext mode with Plaintext, else in that of
+// safe mode. It is for a handler's ServeHTTP and has the path "/"; to send
+// pushes over the network, in compatible mode too and with deadline and
+// repetition, see [Server.Push].
 //
 // The blanks of ev are filled in: ToUserName with cfg.Account or a fixed one,
 // FromUserName with a fixed one, CreateTime with the present, MsgType with
@@ -53,11 +53,8 @@ func NewEchoRequest(cfg events.Config, echo string) *http.Request {
 }
 
 func modeOf(cfg events.Config) Mode {
-	switch {
-	case cfg.EncodingAESKey == "":
+	if cfg.Plaintext {
 		return Plain
-	case cfg.AllowPlaintext:
-		return Compatible
 	}
 	return Safe
 }

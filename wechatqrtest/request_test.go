@@ -18,9 +18,8 @@ import (
 func configs() map[string]events.Config {
 	const key = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"
 	return map[string]events.Config{
-		"plain":      {AppID: "wx2c2769f8efd9abc2", Token: "spamtest"},
-		"compatible": {AppID: "wx2c2769f8efd9abc2", Token: "spamtest", EncodingAESKey: key, AllowPlaintext: true},
-		"safe":       {AppID: "wx2c2769f8efd9abc2", Token: "spamtest", EncodingAESKey: key},
+		"plain": {AppID: "wx2c2769f8efd9abc2", Token: "spamtest", Plaintext: true},
+		"safe":  {AppID: "wx2c2769f8efd9abc2", Token: "spamtest", EncodingAESKey: key},
 	}
 }
 

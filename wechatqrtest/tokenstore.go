@@ -36,7 +36,7 @@ func TestTokenStore(t *testing.T, newStore func(t *testing.T) wechatqr.TokenStor
 		}
 	})
 	run("save and load", func(t *testing.T, s storeTest) {
-		want := wechatqr.Token{Value: "97_" + strings.Repeat("Az0-_", 101), Expiry: time.Now().Add(2 * time.Hour)}
+		want := lasting("97_"+strings.Repeat("Az0-_", 101), 2*time.Hour)
 		s.save(t, want)
 		s.holds(t, want)
 	})
@@ -104,7 +104,8 @@ func TestTokenStore(t *testing.T, newStore func(t *testing.T) wechatqr.TokenStor
 	})
 	run("discard spares what is saved meanwhile", func(t *testing.T, s storeTest) {
 		for i := range 100 {
-			old, fresh := lasting("old", time.Duration(2*i+1)*time.Hour), lasting("fresh", time.Duration(2*i+2)*time.Hour)
+			old := lasting("old", time.Duration(2*i+1)*time.Hour)
+			fresh := lasting("fresh", time.Duration(2*i+2)*time.Hour)
 			s.save(t, old)
 			var wg sync.WaitGroup
 			both := []func(){func() { s.discard(t, old.Value) }, func() { s.save(t, fresh) }}
@@ -167,6 +168,7 @@ func TestTokenStore(t *testing.T, newStore func(t *testing.T) wechatqr.TokenStor
 		l.busy(t, "first", "of the owner before")
 	})
 	lease("a lease ends by itself", func(t *testing.T, l leaseTest) {
+		l.saveAs(t, "stale", lasting("token", time.Hour)) // so the entry outlives the lease
 		l.leased(t, "stale", 100*time.Millisecond, "the first time")
 		eventually(t, "a lease ends", func() bool { return l.lease(t, "fresh", time.Hour) })
 		l.busy(t, "stale", "of the owner before")

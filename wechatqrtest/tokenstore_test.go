@@ -169,7 +169,14 @@ func (m *memoryStore) Lease(ctx context.Context, key, owner string, ttl time.Dur
 	case "leases to all":
 		same = true
 	}
-	if ok && !same && (time.Now().Before(l.end) || m.broken == "leases never end") {
+	runs := time.Now().Before(l.end)
+	switch m.broken {
+	case "leases never end":
+		runs = true
+	case "a lease ends with the token":
+		_, runs = m.tokens[key]
+	}
+	if ok && !same && runs {
 		return false, nil
 	}
 	if !ok || !same || m.broken != "lease is not prolonged" {
@@ -259,7 +266,7 @@ func TestTokenStoreFindsBroken(t *testing.T) {
 		"save without an owner is not refused", "save needs a lease", "save is refused under any lease",
 		"leases are kept", "leases to all", "leases never end", "lease is two steps",
 		"lease is not prolonged", "the same owner is refused", "owners have no case",
-		"one owner of all keys", "a lease is a token",
+		"one owner of all keys", "a lease is a token", "a lease ends with the token",
 		"never unleases", "unleases another's", "unleases without case", "unlease of nothing fails",
 		"unlease by an owner of any key", "unlease drops the token",
 		"deaf to ctx", "lease is deaf to ctx", "unlease is deaf to ctx")

@@ -72,15 +72,11 @@ func (s *Server) PutUser(u User) User {
 // PutUser changes keeps it.
 type moments map[string]time.Time
 
-// longAhead is how far ahead of a clock that was turned back a user's events go
-// on, so that a few of them do not repeat an ID.
-const longAhead = time.Hour
-
-// moment is when the user does the next thing: now, and a second after the last
-// at the least, since events of one second may have the same ID. The caller
-// holds the lock.
+// moment is when the user does the next thing: now by this machine's clock, and
+// a second after the last at the least, since events of one second may have the
+// same ID. The caller holds the lock.
 func (s *Server) moment(openID string) time.Time {
-	at := s.now().Truncate(time.Second)
+	at := time.Now().Truncate(time.Second)
 	if next := s.st.Moments[openID].Add(time.Second); at.Before(next) {
 		at = next
 	}
@@ -141,7 +137,7 @@ func (s *Server) ScanEvent(ticket, openID string) (wechatqr.Event, error) {
 	u := s.user(openID)
 	ev := wechatqr.Event{Event: wechatqr.EventScan, EventKey: c.Scene(), Ticket: c.Ticket, CreateTime: s.moment(u.OpenID)}
 	if !u.Follows {
-		u.follow(c, ev.CreateTime)
+		u.follow(c, ev.CreateTime.Add(s.st.Ahead))
 		ev.Event, ev.EventKey = wechatqr.EventSubscribe, "qrscene_"+c.Scene()
 	}
 	c.Scans++
@@ -163,7 +159,7 @@ func (s *Server) Follow(ctx context.Context, openID string) (Push, error) {
 	s.mu.Lock()
 	u := s.user(openID)
 	ev := wechatqr.Event{Event: wechatqr.EventSubscribe, CreateTime: s.moment(u.OpenID)}
-	u.follow(nil, ev.CreateTime)
+	u.follow(nil, ev.CreateTime.Add(s.st.Ahead))
 	ev = s.does(u, ev)
 	s.mu.Unlock()
 	return s.Push(ctx, ev)

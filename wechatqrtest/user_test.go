@@ -168,19 +168,16 @@ func TestMomentsFollowTheClock(t *testing.T) {
 		}
 		time.Sleep(10 * time.Second)
 		assert.Equal(t, 10*time.Second, scan("o6_1"))
-		srv.Advance(50 * time.Second)
+		srv.Advance(10 * time.Minute)
+		assert.Equal(t, 11*time.Second, scan("o6_1"), "not by a clock that was turned")
+		time.Sleep(50 * time.Second)
 		assert.Equal(t, time.Minute, scan("o6_1"))
 		assert.Equal(t, time.Minute, scan("o6_2"))
-
-		srv.Advance(-time.Hour)
-		assert.Equal(t, 61*time.Second, scan("o6_1"), "an hour ahead, and going on")
-		srv.Advance(-time.Nanosecond)
-		assert.Equal(t, -time.Hour+59*time.Second, scan("o6_2"), "further ahead: by the clock again")
 
 		snapshot, err := srv.Snapshot()
 		require.NoError(t, err)
 		require.NoError(t, srv.Restore(snapshot))
-		assert.Equal(t, -time.Hour+60*time.Second, scan("o6_2"), "a restart changes nothing")
+		assert.Equal(t, 61*time.Second, scan("o6_2"), "a restart changes nothing")
 	})
 }
 
@@ -205,7 +202,7 @@ func TestScanOfNoCode(t *testing.T) {
 		push, err := srv.Scan(t.Context(), ticket, "o6_user")
 		if lenient {
 			require.NoError(t, err, "late scans were seen to be reported")
-			assert.WithinDuration(t, srv.Now(), push.Event.CreateTime, time.Minute)
+			assert.WithinDuration(t, time.Now(), push.Event.CreateTime, time.Minute)
 			continue
 		}
 		require.ErrorIs(t, err, wechatqrtest.ErrExpired)

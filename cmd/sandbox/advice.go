@@ -41,7 +41,7 @@ func adviceOn(e *wechatqrtest.CallbackError) advice {
 func adviceOnStatus(status int) phrase {
 	switch status {
 	case http.StatusBadRequest:
-		return say("The backend cannot read what it got: compare EncodingAESKey and the mode with those here.")
+		return say("The backend cannot read what it got: compare EncodingAESKey, AppID and the mode with those here.")
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return say("The signature was refused: compare Token with that here, then AppID and the mode. Or the backend's clock is off, or something in front of it asks for a login.")
 	case http.StatusNotFound:

@@ -197,9 +197,10 @@ func TestCheckProbesKeyAndMode(t *testing.T) {
 		"right":              {wechatqrtest.Safe, func(*events.Config) {}, 0},
 		"right, in plain":    {wechatqrtest.Plain, func(*events.Config) {}, 0},
 		"wrong key":          {wechatqrtest.Safe, func(c *events.Config) { c.EncodingAESKey = strings.Repeat("k", 43) }, 400},
-		"wrong AppID":        {wechatqrtest.Safe, func(c *events.Config) { c.AppID = "wx0000000000000000" }, 403},
-		"backend in plain":   {wechatqrtest.Safe, func(c *events.Config) { c.EncodingAESKey = "" }, 400},
-		"backend in safe":    {wechatqrtest.Plain, func(c *events.Config) { c.EncodingAESKey = strings.Repeat("k", 43) }, 403},
+		"wrong AppID":        {wechatqrtest.Safe, func(c *events.Config) { c.AppID = "wx0000000000000000" }, 400},
+		"backend in plain":   {wechatqrtest.Safe, func(c *events.Config) { c.EncodingAESKey, c.Plaintext = "", true }, 400},
+		"plain, compatible":  {wechatqrtest.Compatible, func(c *events.Config) { c.EncodingAESKey, c.Plaintext = "", true }, 0},
+		"backend in safe":    {wechatqrtest.Plain, func(c *events.Config) { c.EncodingAESKey, c.Plaintext = strings.Repeat("k", 43), false }, 403},
 		"backend too strict": {wechatqrtest.Compatible, func(c *events.Config) { c.EncodingAESKey = strings.Repeat("k", 43) }, 400},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -3,9 +3,10 @@
 // words, and a page with the codes and how often each was scanned.
 //
 // With WECHAT_APP_ID, WECHAT_APP_SECRET and WECHAT_TOKEN in the environment, and
-// WECHAT_AES_KEY unless the account is in plaintext mode, it serves WeChat. In
-// the console give it the URL http(s)://your-host/wechat. Without them it
-// serves a fake WeChat that it starts itself, lets some people scan, and ends.
+// WECHAT_AES_KEY, or WECHAT_PLAINTEXT=1 for an account in plaintext mode, it
+// serves WeChat. In the console give it the URL http(s)://your-host/wechat.
+// Without them it serves a fake WeChat that it starts itself, lets some people
+// scan, and ends.
 package main
 
 import (
@@ -36,14 +37,14 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := run(ctx, os.Args[1:], os.Getenv, os.Stdout)
+	err := run(ctx, os.Args[1:], os.Stdout)
 	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "callback:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, args []string, getenv func(string) string, out io.Writer) error {
+func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("callback", flag.ContinueOnError)
 	flags.SetOutput(out)
 	listen := flags.String("listen", ":8080", "the `address` to serve; WeChat itself calls ports 80 and 443 only")
@@ -51,14 +52,17 @@ func run(ctx context.Context, args []string, getenv func(string) string, out io.
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	creds := wechatqr.Credentials{AppID: getenv("WECHAT_APP_ID"), AppSecret: getenv("WECHAT_APP_SECRET")}
-	cfg := events.Config{AppID: creds.AppID, Token: getenv("WECHAT_TOKEN"), EncodingAESKey: getenv("WECHAT_AES_KEY")}
+	creds := wechatqr.Credentials{AppID: os.Getenv("WECHAT_APP_ID"), AppSecret: os.Getenv("WECHAT_APP_SECRET")}
 	logger := log.New(out, "", 0)
-	if creds == (wechatqr.Credentials{}) && cfg.Token == "" && cfg.EncodingAESKey == "" {
+	if creds == (wechatqr.Credentials{}) && os.Getenv("WECHAT_TOKEN") == "" && os.Getenv("WECHAT_AES_KEY") == "" {
 		logger.Print("No WECHAT_APP_ID, WECHAT_APP_SECRET and WECHAT_TOKEN: this is a fake WeChat inside this process.")
 		return demo(ctx, logger)
 	}
 	client, err := wechatqr.New(creds)
+	if err != nil {
+		return err
+	}
+	cfg, err := events.ConfigFromEnv()
 	if err != nil {
 		return err
 	}

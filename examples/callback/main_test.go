@@ -19,9 +19,9 @@ import (
 )
 
 func TestDemo(t *testing.T) {
-	t.Parallel()
 	var out bytes.Buffer
-	require.NoError(t, run(t.Context(), nil, func(string) string { return "" }, &out))
+	setenv(t, nil)
+	require.NoError(t, run(t.Context(), nil, &out))
 	text := out.String()
 	for _, want := range []string{
 		"the console has accepted http://127.0.0.1:",
@@ -85,18 +85,27 @@ func TestServe(t *testing.T) {
 	require.NoError(t, <-served)
 }
 
+// setenv leaves of this module's variables those in env.
+func setenv(t *testing.T, env map[string]string) {
+	t.Helper()
+	for _, name := range []string{"APP_ID", "APP_SECRET", "TOKEN", "AES_KEY", "PLAINTEXT", "ACCOUNT"} {
+		t.Setenv("WECHAT_"+name, env["WECHAT_"+name])
+	}
+}
+
 func TestRunRefuses(t *testing.T) {
-	t.Parallel()
 	for name, c := range map[string]struct {
 		env  map[string]string
 		want string
 	}{
 		"no secret": {map[string]string{"WECHAT_APP_ID": "wx1", "WECHAT_TOKEN": "token"}, "AppSecret is empty"},
 		"no id":     {map[string]string{"WECHAT_APP_SECRET": "s", "WECHAT_TOKEN": "token"}, "AppID is empty"},
-		"no token":  {map[string]string{"WECHAT_APP_ID": "wx1", "WECHAT_APP_SECRET": "s"}, "Token is empty"},
+		"no token":  {map[string]string{"WECHAT_APP_ID": "wx1", "WECHAT_APP_SECRET": "s"}, "WECHAT_TOKEN is empty"},
+		"no key":    {map[string]string{"WECHAT_APP_ID": "wx1", "WECHAT_APP_SECRET": "s", "WECHAT_TOKEN": "token"}, "WECHAT_PLAINTEXT=1"},
 		"a key":     {map[string]string{"WECHAT_AES_KEY": "k"}, "AppID is empty"},
 	} {
-		err := run(t.Context(), nil, func(k string) string { return c.env[k] }, io.Discard)
+		setenv(t, c.env)
+		err := run(t.Context(), nil, io.Discard)
 		require.ErrorIs(t, err, wechatqr.ErrInvalidArgument, name)
 		require.ErrorContains(t, err, c.want, name)
 	}

@@ -22,7 +22,7 @@
 // # To run it
 //
 // With WECHAT_APP_ID, WECHAT_APP_SECRET and WECHAT_TOKEN in the environment, and
-// WECHAT_AES_KEY unless the account is in plaintext mode, it serves WeChat
+// WECHAT_AES_KEY, or WECHAT_PLAINTEXT=1 for plaintext mode, it serves WeChat
 // behind something that does TLS and that limits requests by address: the
 // number of logins under way is bounded, and one visitor could take them all. In
 // the console give it the URL https://your-host/wechat. Without them it serves a
@@ -54,14 +54,14 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := run(ctx, os.Args[1:], os.Getenv, os.Stdout)
+	err := run(ctx, os.Args[1:], os.Stdout)
 	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "login:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, args []string, getenv func(string) string, out io.Writer) error {
+func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("login", flag.ContinueOnError)
 	flags.SetOutput(out)
 	listen := flags.String("listen", ":8080", "the `address` to serve")
@@ -69,10 +69,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, out io.
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	creds := wechatqr.Credentials{AppID: getenv("WECHAT_APP_ID"), AppSecret: getenv("WECHAT_APP_SECRET")}
-	cfg := events.Config{AppID: creds.AppID, Token: getenv("WECHAT_TOKEN"), EncodingAESKey: getenv("WECHAT_AES_KEY")}
+	creds := wechatqr.Credentials{AppID: os.Getenv("WECHAT_APP_ID"), AppSecret: os.Getenv("WECHAT_APP_SECRET")}
 	logger := log.New(out, "", 0)
-	if creds == (wechatqr.Credentials{}) && cfg.Token == "" && cfg.EncodingAESKey == "" {
+	if creds == (wechatqr.Credentials{}) && os.Getenv("WECHAT_TOKEN") == "" && os.Getenv("WECHAT_AES_KEY") == "" {
 		logger.Print("No WECHAT_APP_ID, WECHAT_APP_SECRET and WECHAT_TOKEN: this is a fake WeChat inside this process.")
 		return demo(ctx, logger)
 	}
@@ -80,6 +79,10 @@ func run(ctx context.Context, args []string, getenv func(string) string, out io.
 		return fmt.Errorf("-origin is %q: give the page's address, with https://, for the cookie is as good as a password", *origin)
 	}
 	client, err := wechatqr.New(creds)
+	if err != nil {
+		return err
+	}
+	cfg, err := events.ConfigFromEnv()
 	if err != nil {
 		return err
 	}
