@@ -62,13 +62,6 @@ func StaticToken(value string) TokenSource {
 	return TokenSourceFunc(func(context.Context) (Token, error) { return Token{Value: value}, nil })
 }
 
-// NoToken is for WeChat cloud hosting, whose network adds the token itself:
-// requests carry no access_token. Use it with an [Endpoint] of
-// http://api.weixin.qq.com inside the container.
-//
-// WeChat's page: https://developers.weixin.qq.com/minigame/dev/wxcloudrun/src/guide/weixin/open.html
-func NoToken() TokenSource { return noToken{} }
-
 type noToken struct{}
 
 func (noToken) Token(context.Context) (Token, error) { return Token{}, nil }
@@ -82,18 +75,18 @@ func (noToken) Token(context.Context) (Token, error) { return Token{}, nil }
 //
 // WeChat's page: https://developers.weixin.qq.com/doc/offiaccount/Basic_Information/getStableAccessToken.html
 func StableToken(creds Credentials, opts ...Option) (TokenSource, error) {
-	w, err := tokenWire(creds, opts)
+	w, err := tokenSender(creds, opts)
 	if err != nil {
 		return nil, err
 	}
 	return w.stableToken(creds), nil
 }
 
-func (w *wire) stableToken(creds Credentials) TokenSource {
-	return w.tokenSource(func() *exchange {
+func (w *sender) stableToken(creds Credentials) TokenSource {
+	return w.tokenSource(func() *apiRequest {
 		// AppID and AppSecret are printable ASCII; %q writes them as JSON does.
 		body := fmt.Appendf(nil, `{"grant_type":"client_credential","appid":%q,"secret":%q}`, creds.AppID, creds.AppSecret)
-		return &exchange{method: http.MethodPost, path: "/cgi-bin/stable_token", body: body, secret: creds.AppSecret}
+		return &apiRequest{method: http.MethodPost, path: "/cgi-bin/stable_token", body: body, secret: creds.AppSecret}
 	})
 }
 
@@ -104,17 +97,17 @@ func (w *wire) stableToken(creds Credentials) TokenSource {
 //
 // WeChat's page: https://developers.weixin.qq.com/doc/offiaccount/Basic_Information/Get_access_token.html
 func ClassicToken(creds Credentials, opts ...Option) (TokenSource, error) {
-	w, err := tokenWire(creds, opts)
+	w, err := tokenSender(creds, opts)
 	if err != nil {
 		return nil, err
 	}
 	return w.classicToken(creds), nil
 }
 
-func (w *wire) classicToken(creds Credentials) TokenSource {
-	return w.tokenSource(func() *exchange {
+func (w *sender) classicToken(creds Credentials) TokenSource {
+	return w.tokenSource(func() *apiRequest {
 		q := "grant_type=client_credential&appid=" + url.QueryEscape(creds.AppID) + "&secret=" + url.QueryEscape(creds.AppSecret)
-		return &exchange{method: http.MethodGet, path: "/cgi-bin/token", rawQuery: q, secret: creds.AppSecret}
+		return &apiRequest{method: http.MethodGet, path: "/cgi-bin/token", rawQuery: q, secret: creds.AppSecret}
 	})
 }
 
@@ -122,8 +115,8 @@ func (w *wire) classicToken(creds Credentials) TokenSource {
 // would overflow a time.Duration.
 const maxExpiresIn = 30 * 24 * 3600
 
-// tokenWire is the wire of a token source that stands by itself.
-func tokenWire(creds Credentials, opts []Option) (*wire, error) {
+// tokenSender is the wire of a token source that stands by itself.
+func tokenSender(creds Credentials, opts []Option) (*sender, error) {
 	const op = "new token source"
 	cfg, err := configure(opts)
 	if err == nil && (cfg.tokenSource != nil || cfg.stored != nil || cfg.classic) {
@@ -135,7 +128,7 @@ func tokenWire(creds Credentials, opts []Option) (*wire, error) {
 	if err != nil {
 		return nil, invalid(op, err)
 	}
-	w, err := newWire(cfg)
+	w, err := newSender(cfg)
 	if err != nil {
 		return nil, invalid(op, err)
 	}
@@ -144,11 +137,11 @@ func tokenWire(creds Credentials, opts []Option) (*wire, error) {
 
 // tokenSource asks WeChat by a request whose secret stays within the closure,
 // where fmt does not look.
-func (w *wire) tokenSource(request func() *exchange) TokenSource {
+func (w *sender) tokenSource(request func() *apiRequest) TokenSource {
 	return TokenSourceFunc(func(ctx context.Context) (Token, error) {
 		const op = "get token"
 		x := request()
-		x.op, x.repeatable, x.forToken = op, true, true
+		x.op, x.kind, x.forToken = op, idempotent, true
 		var ans struct {
 			AccessToken string `json:"access_token"`
 			ExpiresIn   int64  `json:"expires_in"`
@@ -156,7 +149,7 @@ func (w *wire) tokenSource(request func() *exchange) TokenSource {
 		// Reckoned from before the request, so that of two tokens the one asked
 		// for later ends later, however long an answer lies about.
 		asked := time.Now()
-		if err := w.exchangeJSON(ctx, x, &ans); err != nil {
+		if err := w.sendJSON(ctx, x, &ans); err != nil {
 			return Token{}, err
 		}
 		if ans.AccessToken == "" {
