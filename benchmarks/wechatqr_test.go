@@ -59,7 +59,7 @@ func wechatqrAdapter() adapter {
 				if err != nil {
 					return code{}, err
 				}
-				return code{t.Value, t.URL}, nil
+				return code{t.Value, t.Content}, nil
 			}
 		},
 	}

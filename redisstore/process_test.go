@@ -171,7 +171,7 @@ func (w *worker) note(s seen) {
 
 func (w *worker) call() {
 	s := seen{Calls: 1}
-	if err := w.client.Do(context.Background(), http.MethodGet, "/cgi-bin/getcallbackip", nil, nil, nil); err != nil {
+	if err := w.client.Do(context.Background(), wechatqr.Request{Method: http.MethodGet, Path: "/cgi-bin/getcallbackip"}, nil); err != nil {
 		s.Failed, s.Error = 1, err.Error()
 	}
 	w.note(s)

@@ -170,7 +170,7 @@ func TestWarmTokenAsksNoRedis(t *testing.T) {
 	c, err := wechatqr.New(creds, wechatqr.WithTokenStore(newStore(t, rdb)), wechatqr.WithEndpoint(wechatqr.Endpoint{API: []string{wx.URL}}))
 	require.NoError(t, err)
 	call := func() {
-		require.NoError(t, c.Do(t.Context(), http.MethodGet, "/cgi-bin/getcallbackip", nil, nil, nil))
+		require.NoError(t, c.Do(t.Context(), wechatqr.Request{Method: http.MethodGet, Path: "/cgi-bin/getcallbackip"}, nil))
 	}
 	call()
 	// The lease goes back behind the call: the last command that there is.
