@@ -218,7 +218,11 @@ func (s *sender) newAttempt(ctx context.Context, x *apiRequest, base *url.URL) *
 
 // Value gives net/http the trace.
 func (a *attempt) Value(key any) any {
-	if key == a.traceKey {
+	switch a.traceKey {
+	case nil:
+		a.traceKey = key // of findTraceKey
+		return nil
+	case key:
 		return &a.trace
 	}
 	return a.Context.Value(key)
@@ -227,19 +231,9 @@ func (a *attempt) Value(key any) any {
 // findTraceKey returns the key under which net/http looks for a trace.
 // httptrace.WithClientTrace, which knows it, makes a program 50 KiB larger.
 func findTraceKey() any {
-	f := &keyFinder{Context: context.Background()}
-	httptrace.ContextClientTrace(f)
-	return f.key
-}
-
-type keyFinder struct {
-	context.Context
-	key any
-}
-
-func (f *keyFinder) Value(key any) any {
-	f.key = key
-	return nil
+	a := &attempt{}
+	httptrace.ContextClientTrace(a)
+	return a.traceKey
 }
 
 func (a *attempt) getConn(hostPort string) {
