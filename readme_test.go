@@ -181,9 +181,10 @@ func TestReadme(t *testing.T) {
 		rowsEN, rowsZH := en.table(t, "45029"), zh.table(t, "45029")
 		require.Len(t, rowsEN, 1+len(codes))
 		require.Len(t, rowsZH, 1+len(codes))
-		check := func(e error, hint string, en, zh []string) {
+		check := func(e *wechatqr.Error, en, zh []string) {
 			const ip = "203.0.113.9"
-			assert.Equal(t, strings.ReplaceAll(hint, ip, "{ip}"), en[2]+" / "+zh[2], "%v", en)
+			assert.Equal(t, strings.ReplaceAll(e.Hint(), ip, "{ip}"), en[2], "%v", en)
+			assert.Equal(t, strings.ReplaceAll(e.HintZH(), ip, "{ip}"), zh[2], "%v", zh)
 			assert.Equal(t, en[1], zh[1], "%v", en)
 			assert.ErrorIs(t, e, kindNamed(t, strings.Trim(en[1], "`")), "%v", en)
 		}
@@ -192,7 +193,7 @@ func TestReadme(t *testing.T) {
 			en, zh := rowsEN[i+1], rowsZH[i+1]
 			assert.Equal(t, strconv.Itoa(int(code)), en[0])
 			assert.Equal(t, en[0], zh[0])
-			check(e, e.Hint(), en, zh)
+			check(e, en, zh)
 		}
 
 		// 40001 means something else where the token comes from.
@@ -203,7 +204,7 @@ func TestReadme(t *testing.T) {
 		require.ErrorAs(t, err, &e)
 		assert.Regexp(t, "^40001 ?[^0-9]", rowsEN[0][0])
 		assert.Regexp(t, "^40001 ?[^0-9]", rowsZH[0][0])
-		check(err, e.Hint(), rowsEN[0], rowsZH[0])
+		check(e, rowsEN[0], rowsZH[0])
 	})
 }
 
@@ -514,12 +515,10 @@ func sandboxActions(t *testing.T) (names []string) {
 	return names
 }
 
-// knownErrors are the names of the kinds and the codes of the table in errors.go.
-func knownErrors(t *testing.T) (kinds []string, codes []wechatqr.Code) {
+// knownErrors are the names of the kinds in errors.go and the codes of the table in codes.go.
+func knownErrors(t *testing.T) (kinds []string, codes []wechatqr.ErrorCode) {
 	t.Helper()
-	file, err := parser.ParseFile(token.NewFileSet(), "errors.go", nil, 0)
-	require.NoError(t, err)
-	ast.Inspect(file, func(n ast.Node) bool {
+	inspect := func(n ast.Node) bool {
 		spec, ok := n.(*ast.ValueSpec)
 		if !ok {
 			return true
@@ -541,11 +540,16 @@ func knownErrors(t *testing.T) (kinds []string, codes []wechatqr.Code) {
 				})
 				code, err := strconv.Atoi(text)
 				require.NoError(t, err)
-				codes = append(codes, wechatqr.Code(code))
+				codes = append(codes, wechatqr.ErrorCode(code))
 			}
 		}
 		return false
-	})
+	}
+	for _, name := range []string{"errors.go", "codes.go"} {
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		require.NoError(t, err)
+		ast.Inspect(file, inspect)
+	}
 	require.NotEmpty(t, kinds)
 	require.NotEmpty(t, codes)
 	return kinds, codes
@@ -559,6 +563,8 @@ func kindNamed(t *testing.T, name string) error {
 		"ErrIPNotAllowed":      wechatqr.ErrIPNotAllowed,
 		"ErrTokenRejected":     wechatqr.ErrTokenRejected,
 		"ErrQuota":             wechatqr.ErrQuota,
+		"ErrRateLimited":       wechatqr.ErrRateLimited,
+		"ErrPermanentLimit":    wechatqr.ErrPermanentLimit,
 		"ErrNotPermitted":      wechatqr.ErrNotPermitted,
 		"ErrBusy":              wechatqr.ErrBusy,
 	}[name]

@@ -122,10 +122,10 @@ func makeCodes(ctx context.Context, client *wechatqr.Client, requests []wechatqr
 		if !ticket.Permanent() {
 			life = "until " + ticket.ExpiresAt.Format(time.DateTime)
 		}
-		fmt.Fprintf(out, "scene %s, %s\n  url     %s\n  picture %s\n", ticket.Scene, life, ticket.URL, path)
+		fmt.Fprintf(out, "scene %s, %s\n  url     %s\n  picture %s\n", ticket.Scene, life, ticket.Content, path)
 		tickets = append(tickets, ticket)
 	}
-	return tickets, draw(out, tickets[0].URL)
+	return tickets, draw(out, tickets[0].Content)
 }
 
 // tour makes the codes and has a stranger and a follower scan each.
@@ -151,8 +151,8 @@ func tour(ctx context.Context, wx *wechatqrtest.Server, requests []wechatqr.Tick
 		return err
 	}
 	for _, ticket := range tickets {
-		openID := "o-" + strings.TrimPrefix(ticket.URL, "http://weixin.qq.com/q/") // anybody new
-		for range 2 {                                                              // by the second time they follow
+		openID := "o-" + strings.TrimPrefix(ticket.Content, "http://weixin.qq.com/q/") // anybody new
+		for range 2 {                                                                  // by the second time they follow
 			push, err := wx.Scan(ctx, ticket.Value, openID)
 			if err != nil {
 				return err
