@@ -898,6 +898,7 @@ func TestStoredStoreFails(t *testing.T) {
 					assert.LessOrEqual(t, time.Since(start), wait)
 					assert.EqualValues(t, 1, up.calls.Load())
 					assert.Contains(t, log.String(), "the token store failed")
+					assert.LessOrEqual(t, strings.Count(log.String(), "\n"), 2, "not at every look")
 				})
 			})
 		}
@@ -974,6 +975,26 @@ func TestStoredRefusedWhileTheSourceIsDown(t *testing.T) {
 		tok, err := exclusive(store, up).Token(t.Context(), "")
 		require.NoError(t, err, "a process that begins meanwhile")
 		assert.Equal(t, "T1", tok.Value)
+	})
+}
+
+// A token that was revoked while the store could not be written is still in it.
+func TestStoredOlderTokenIsNotTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newMemoryStore()
+		src := exclusive(store, &upstream{life: 2 * time.Hour})
+		get := func(rejected string) string {
+			tok, err := src.Token(t.Context(), rejected)
+			require.NoError(t, err)
+			return tok.Value
+		}
+		require.Equal(t, "T1", get(""))
+		time.Sleep(time.Hour)
+		store.err = errors.New("READONLY")
+		require.Equal(t, "T2", get("T1"))
+		store.err = nil
+		require.Equal(t, "T1", store.tokens["wx0"].Value)
+		assert.Equal(t, "T3", get("T2"))
 	})
 }
 
