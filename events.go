@@ -95,7 +95,7 @@ func (e *Event) Matches(scene Scene) bool {
 }
 
 // ID returns the same text for every delivery of one push, so that a push which
-// WeChat delivers up to three times can be handled once. A message is told by
+// WeChat delivers several times can be handled once. A message is told by
 // its MsgID; an event has none, and WeChat's own rule of user and second takes
 // two codes scanned in one second for one, so the event's type, key and ticket
 // belong to it too. What else may tell two events of other types apart is in
