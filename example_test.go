@@ -102,7 +102,7 @@ func ExampleClient() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		fmt.Println("  reads:", push.Shown())
+		fmt.Println("  reads:", push.UserSees())
 	}
 	// Output:
 	// image/jpeg

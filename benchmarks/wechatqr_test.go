@@ -65,13 +65,13 @@ func wechatqrAdapter() adapter {
 	}
 }
 
-func wechatqrHandler(tb testing.TB, cfg events.Config, fn func(scan) string, opts ...events.HandlerOption) http.Handler {
+func wechatqrHandler(tb testing.TB, cfg events.Config, fn func(scan) string, opts ...events.Option) http.Handler {
 	h, err := events.NewHandler(cfg, func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
 		if text := fn(scanOf(ev)); text != "" {
 			return events.Text(text), nil
 		}
 		return nil, nil
-	}, append(opts, events.WithHook(func(context.Context, events.Problem) {}))...)
+	}, append(opts, events.WithProblemHandler(func(context.Context, events.Problem) {}))...)
 	require.NoError(tb, err)
 	return h
 }

@@ -258,7 +258,7 @@ func shown(p *wechatqrtest.Push) string {
 	if p == nil || p.Event.Event.Is(probe) {
 		return ""
 	}
-	return p.Shown()
+	return p.UserSees()
 }
 
 // deliver begins the push of an action. It returns it if it was done in time.
