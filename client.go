@@ -2,36 +2,59 @@ package wechatqr
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"reflect"
+	"slices"
 	"strings"
 )
 
-// Credentials identify an account. They print and marshal without the secret.
+// Credentials identify an account. fmt, slog and the encoders of JSON, YAML and
+// XML leave the secret out; gob refuses it.
 type Credentials struct {
 	AppID     string `json:"app_id"`     // wx…
-	AppSecret string `json:"app_secret"` // not needed with WithTokenSource
+	AppSecret string `json:"app_secret"` // not needed with WithTokenSource or WithCloudHosting
+}
+
+// CredentialsFromEnv reads WECHAT_APP_ID and WECHAT_APP_SECRET. The error names
+// those that are not set; it is [ErrInvalidArgument].
+func CredentialsFromEnv() (Credentials, error) {
+	var creds Credentials
+	var missing []string
+	for name, field := range map[string]*string{
+		"WECHAT_APP_ID": &creds.AppID, "WECHAT_APP_SECRET": &creds.AppSecret,
+	} {
+		if *field = os.Getenv(name); *field == "" {
+			missing = append(missing, name)
+		}
+	}
+	if missing != nil {
+		slices.Sort(missing)
+		return Credentials{}, invalid("credentials",
+			errors.New("set "+strings.Join(missing, " and ")+" in the environment"))
+	}
+	return creds, nil
 }
 
 // Format prints the AppID alone, whatever the verb.
 func (c Credentials) Format(f fmt.State, _ rune) {
-	_, _ = fmt.Fprintf(f, "wechatqr.Credentials(%s, %s)", c.AppID, redacted)
+	text, _ := c.MarshalText()
+	_, _ = f.Write(text)
 }
 
-// MarshalJSON writes [redacted] for the secret: a configuration that is dumped
-// or logged must not give it away.
-func (c Credentials) MarshalJSON() ([]byte, error) {
-	type plain Credentials
-	if c.AppSecret != "" {
-		c.AppSecret = redacted
-	}
-	return json.Marshal(plain(c))
+// MarshalText is what JSON, YAML, XML and slog show: the AppID and no secret.
+func (c Credentials) MarshalText() ([]byte, error) {
+	return []byte("wechatqr.Credentials(" + c.AppID + ", " + redacted + ")"), nil
 }
+
+// MarshalBinary refuses, so that gob stores no secret and none is missed later.
+func (c Credentials) MarshalBinary() ([]byte, error) { return nil, errNotEncoded }
+
+var errNotEncoded = errors.New("wechatqr: secrets are not encoded: store their fields by themselves")
 
 func (c Credentials) check() error {
 	switch {
@@ -43,8 +66,6 @@ func (c Credentials) check() error {
 		return errors.New("Credentials.AppSecret looks like an AppID: are the two swapped?")
 	case strings.ContainsFunc(c.AppID+c.AppSecret, func(r rune) bool { return r <= ' ' || r > '~' }):
 		return errors.New("Credentials contain white space or other odd characters: was a line end read with them?")
-	case c.AppSecret == redacted:
-		return errors.New("Credentials.AppSecret is \"[redacted]\": they were written as JSON, which leaves the secret out")
 	}
 	return nil
 }
@@ -53,7 +74,7 @@ func (c Credentials) check() error {
 // for each account is enough: it keeps the token and the connections. It needs
 // no closing. For many accounts share the connections by [WithHTTPClient].
 type Client struct {
-	wire   *wire
+	sender *sender
 	tokens TokenSource
 	images *hosts
 }
@@ -61,15 +82,15 @@ type Client struct {
 // New makes a Client. It does no I/O: what it refuses, with
 // [ErrInvalidArgument], is credentials and options that cannot be right.
 //
-// By default tokens come from the stable endpoint and are kept in memory, an
-// exchange may take 10 s, an answer 1 MiB and a picture 4 MiB.
+// By default tokens come from the stable endpoint and are kept in memory, a
+// request may take 10 s, a response 1 MiB and a picture 4 MiB.
 func New(creds Credentials, opts ...Option) (*Client, error) {
 	const op = "new client"
 	cfg, err := configure(opts)
 	if err != nil {
 		return nil, invalid(op, err)
 	}
-	w, err := newWire(cfg)
+	w, err := newSender(cfg)
 	if err != nil {
 		return nil, invalid(op, err)
 	}
@@ -81,11 +102,11 @@ func New(creds Credentials, opts ...Option) (*Client, error) {
 	if err != nil {
 		return nil, invalid(op, err)
 	}
-	return &Client{wire: w, tokens: tokens, images: images}, nil
+	return &Client{sender: w, tokens: tokens, images: images}, nil
 }
 
 // newTokens composes memory in front of the store in front of WeChat.
-func newTokens(cfg *config, w *wire, creds Credentials) (TokenSource, error) {
+func newTokens(cfg *config, s *sender, creds Credentials) (TokenSource, error) {
 	if src := cfg.tokenSource; src != nil {
 		switch src.(type) {
 		case noToken, *reuseTokenSource:
@@ -96,10 +117,10 @@ func newTokens(cfg *config, w *wire, creds Credentials) (TokenSource, error) {
 	if err := creds.check(); err != nil {
 		return nil, err
 	}
-	src, key, interval := w.stableToken(creds), creds.AppID+"/stable", refusalInterval
+	src, key, interval := s.stableToken(creds), creds.AppID+"/stable", refusalInterval
 	if cfg.classic {
 		// Tokens of the two endpoints do not replace each other.
-		src, key, interval = w.classicToken(creds), creds.AppID+"/classic", classicInterval
+		src, key, interval = s.classicToken(creds), creds.AppID+"/classic", classicInterval
 	}
 	if cfg.stored != nil {
 		src = cfg.stored(key, src)
@@ -115,52 +136,70 @@ func (c *Client) TokenSource() TokenSource { return c.tokens }
 // Format prints the type alone, whatever the verb.
 func (c Client) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "wechatqr.Client") }
 
+// Request is a call of any other API of WeChat's, for [Client.Do].
+type Request struct {
+	Method string     // http.MethodGet or http.MethodPost
+	Path   string     // like "/cgi-bin/user/info", unescaped
+	Query  url.Values // further parameters; access_token is added by the client
+	Body   any        // sent as JSON in raw UTF-8, unless nil
+
+	// Idempotent says that the call may be carried out twice. A GET may be, always.
+	Idempotent bool
+}
+
 // Do calls any other API of WeChat's with the client's token, timeouts,
-// retries, errors and redaction. path is like "/cgi-bin/user/info", unescaped;
-// query adds parameters, access_token excepted; in, unless nil, is sent as JSON
-// in raw UTF-8; out, unless nil, points to what receives the JSON of a
-// successful answer.
+// retries, errors and redaction. out, unless nil, points to what receives the
+// JSON of a successful response. Do supports neither uploads nor responses that
+// are not JSON.
 //
-// A GET is repeated after a broken connection or HTTP 5xx; another method is
-// not, when its request may have arrived: that is [ErrOutcomeUnknown]. A busy
-// answer (-1) is repeated always. Files and other answers than JSON are not for
-// Do.
+// An idempotent request is repeated after a broken connection, HTTP 5xx or
+// errcode -1. Another one is repeated only when it cannot have arrived;
+// otherwise the error is [ErrOutcomeUnknown].
 //
 // Errors: [ErrInvalidArgument] before any request, then every kind of [Error],
 // and as they are those of the network, of ctx and of a [TokenSource].
-func (c *Client) Do(ctx context.Context, method, path string, query url.Values, in, out any) error {
-	op := method + " " + cutQuery(path)
-	if !strings.HasPrefix(path, "/") || strings.ContainsAny(path, "?#") {
-		return invalid(op, fmt.Errorf("the path is %q: begin with / and put parameters into query", cutQuery(path)))
+func (c *Client) Do(ctx context.Context, req Request, out any) error {
+	op := req.Method + " " + cutQuery(req.Path)
+	if err := req.check(out); err != nil {
+		return invalid(op, err)
 	}
-	if method == "" || strings.ContainsFunc(method, func(r rune) bool { return r < 'A' || r > 'Z' }) {
-		return invalid(op, fmt.Errorf("the method is %q: use http.MethodGet or http.MethodPost", method))
+	x := &apiRequest{op: op, method: req.Method, path: req.Path, rawQuery: req.Query.Encode()}
+	if req.Idempotent || req.Method == http.MethodGet {
+		x.kind = idempotent
 	}
-	if v := reflect.ValueOf(out); out != nil && (v.Kind() != reflect.Pointer || v.IsNil()) {
-		return invalid(op, fmt.Errorf("out is a %T: pass a pointer to what the answer is to fill, or nil", out))
-	}
-	if _, raw := in.([]byte); raw {
-		return invalid(op, errors.New("in is []byte, which JSON would encode as base64: pass json.RawMessage"))
-	}
-	if query.Has("access_token") {
-		return invalid(op, errors.New("the query has access_token: leave it out, the client adds its own"))
-	}
-	x := &exchange{op: op, method: method, path: path, rawQuery: query.Encode(), repeatable: method == http.MethodGet}
-	if in != nil {
-		body, err := marshal(in)
+	if req.Body != nil {
+		body, err := marshal(req.Body)
 		if err != nil {
-			return invalid(op, err)
+			return invalid(op, clean(err))
 		}
 		x.body = body
 	}
 	return c.call(ctx, x, out)
 }
 
+func (r Request) check(out any) error {
+	_, raw := r.Body.([]byte)
+	v := reflect.ValueOf(out)
+	switch {
+	case !strings.HasPrefix(r.Path, "/") || strings.ContainsAny(r.Path, "?#"):
+		return fmt.Errorf("the path is %q: begin with / and put parameters into Query", cutQuery(r.Path))
+	case r.Method == "" || strings.ContainsFunc(r.Method, func(c rune) bool { return c < 'A' || c > 'Z' }):
+		return fmt.Errorf("the method is %q: use http.MethodGet or http.MethodPost", r.Method)
+	case r.Query.Has("access_token"):
+		return errors.New("Query has access_token: leave it out, the client adds its own")
+	case raw:
+		return errors.New("Body is []byte, which JSON would encode as base64: pass json.RawMessage")
+	case out != nil && (v.Kind() != reflect.Pointer || v.IsNil()):
+		return fmt.Errorf("out is a %T: pass a pointer to what the response is to fill, or nil", out)
+	}
+	return nil
+}
+
 // call is the one path to WeChat: token, then send, and once more with another
 // token if WeChat refused the first.
-func (c *Client) call(ctx context.Context, x *exchange, out any) error {
+func (c *Client) call(ctx context.Context, x *apiRequest, out any) error {
 	if _, none := c.tokens.(noToken); none {
-		return c.wire.exchangeJSON(ctx, x, out)
+		return c.sender.sendJSON(ctx, x, out)
 	}
 	tok, err := c.tokens.Token(ctx, "")
 	if err != nil {
@@ -182,11 +221,11 @@ func (c *Client) call(ctx context.Context, x *exchange, out any) error {
 	return c.callWith(ctx, x, query, next, out)
 }
 
-func (c *Client) callWith(ctx context.Context, x *exchange, query string, tok Token, out any) error {
+func (c *Client) callWith(ctx context.Context, x *apiRequest, query string, tok Token, out any) error {
 	x.secret = tok.Value
 	x.rawQuery = "access_token=" + url.QueryEscape(tok.Value)
 	if query != "" {
 		x.rawQuery += "&" + query
 	}
-	return c.wire.exchangeJSON(ctx, x, out)
+	return c.sender.sendJSON(ctx, x, out)
 }

@@ -2,101 +2,150 @@ package wechatqr
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"iter"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
-// exchangeJSON does an exchange with the API and fills out from the answer.
-func (w *wire) exchangeJSON(ctx context.Context, x *exchange, out any) error {
-	return w.send(ctx, x, w.api, maxAnswer, func(status int, answer []byte) (fate, error) {
-		return judge(x, status, answer, out)
-	})
+// classify says what a response means and fills out from it.
+func (x *apiRequest) classify(status int, response []byte) (outcome, error) {
+	if x.accept != nil {
+		return x.accept(status, response)
+	}
+	return x.classifyJSON(status, response)
 }
 
-// judge reads an API answer. HTTP 200 means little: errcode comes first.
-func judge(x *exchange, status int, answer []byte, out any) (fate, error) {
-	if status != http.StatusOK || bytes.Contains(answer, []byte("errcode")) {
-		if err := faultIn(x, status, answer); err != nil {
-			f := final
-			switch {
-			case err.Code != 0 && err.Is(ErrBusy):
-				f = busy
-			case status >= 500 && err.Code == 0:
-				f = failed
-			case status >= 200 && status < 300 && err.Code == 0:
-				f = garbled
-			}
-			return f, err
+// classifyJSON reads a response of the API. HTTP 200 means little: errcode comes first.
+func (x *apiRequest) classifyJSON(status int, response []byte) (outcome, error) {
+	if status != http.StatusOK || mayHoldErrcode(response) {
+		if err := x.errorIn(status, response); err != nil {
+			return outcomeOf(err), err
 		}
 	}
-	if out == nil {
-		if !json.Valid(answer) {
-			return garbled, notJSON(x, status, answer)
+	if x.out == nil {
+		if !json.Valid(response) {
+			return unreadable, x.notJSON(status, response)
 		}
-		return final, nil
+		return succeeded, nil
 	}
-	switch err := json.Unmarshal(answer, out).(type) {
+	switch err := json.Unmarshal(response, x.out).(type) {
 	case nil:
-		return final, nil
+		return succeeded, nil
 	case *json.SyntaxError:
-		return garbled, notJSON(x, status, answer)
+		return unreadable, x.notJSON(status, response)
 	default:
-		return garbled, unexpected(x.op, status, redact(err.Error(), x.secret))
+		return unreadable, unexpected(x.op, status, clean(err, x.secret).Error())
 	}
 }
 
-// faultIn returns the *Error that an answer stands for, nil if it is none.
-func faultIn(x *exchange, status int, answer []byte) *Error {
-	var env struct {
-		ErrCode Code   `json:"errcode"`
-		ErrMsg  string `json:"errmsg"`
-	}
-	err := json.Unmarshal(answer, &env)
-	wrongType, typed := err.(*json.UnmarshalTypeError) // the other fields are filled all the same
+func outcomeOf(e *Error) outcome {
 	switch {
-	case env.ErrCode != 0:
-		e := fault(x.op, status, env.ErrCode, redact(env.ErrMsg, x.secret))
-		if x.forToken && e.Code == 40001 {
-			e.kind = ErrInvalidCredential
+	case e.Code != 0 && e.Is(ErrBusy):
+		return busy
+	case e.Code == 0 && e.StatusCode >= 500:
+		return serverError
+	case e.Code == 0 && e.StatusCode < 300:
+		return unreadable
+	}
+	return failed
+}
+
+// mayHoldErrcode reports whether encoding/json, which takes any letter case and
+// escapes, may find errcode in the text.
+func mayHoldErrcode(text []byte) bool {
+	name := []byte("errcode")
+	if bytes.Contains(text, []byte(`\u`)) {
+		return true
+	}
+	for {
+		quote := bytes.IndexByte(text, '"')
+		if quote < 0 {
+			return false
 		}
-		return e
-	case status == http.StatusOK && typed && wrongType.Field == "errcode":
+		text = text[quote+1:]
+		if len(text) > len(name) && bytes.EqualFold(text[:len(name)], name) {
+			return true
+		}
+	}
+}
+
+// errcode is the first value that is not 0, should the name come twice.
+type errcode struct {
+	value    ErrorCode
+	noNumber bool
+}
+
+func (c *errcode) UnmarshalJSON(b []byte) error {
+	var value ErrorCode
+	if json.Unmarshal(b, &value) != nil {
+		c.noNumber = true
+	}
+	if c.value == 0 {
+		c.value = value
+	}
+	return nil
+}
+
+// errorIn returns the *Error that a response stands for, nil if it is none.
+func (x *apiRequest) errorIn(status int, response []byte) *Error {
+	var env struct {
+		ErrCode errcode `json:"errcode"`
+		ErrMsg  string  `json:"errmsg"`
+	}
+	err := json.Unmarshal(response, &env)
+	_, wrongType := err.(*json.UnmarshalTypeError) // the other fields are filled all the same
+	switch {
+	case env.ErrCode.value != 0:
+		return x.apiError(status, env.ErrCode.value, env.ErrMsg)
+	case status == http.StatusOK && env.ErrCode.noNumber:
 		return unexpected(x.op, status, "errcode is no number")
-	case status == http.StatusOK && (err == nil || typed):
+	case status == http.StatusOK && (err == nil || wrongType):
 		return nil
 	case status == http.StatusOK:
-		return notJSON(x, status, answer)
+		return x.notJSON(status, response)
 	case status >= 300 && status < 400:
 		return unexpected(x.op, status, "a redirect, not followed: is there a proxy or a login page between here and WeChat?")
 	}
-	return &Error{Op: x.op, StatusCode: status, Message: snippet(x, answer)}
+	return &Error{Op: x.op, StatusCode: status, Message: x.snippet(response)}
 }
 
-func notJSON(x *exchange, status int, answer []byte) *Error {
-	return unexpected(x.op, status, "no JSON: "+snippet(x, answer))
+// apiError makes the *Error that an errcode stands for.
+func (x *apiRequest) apiError(status int, code ErrorCode, errmsg string) *Error {
+	e := &Error{Op: x.op, Code: code, StatusCode: status}
+	e.Message, e.RequestID = splitRID(redact(clip(errmsg), x.secret))
+	switch {
+	case x.forToken && code == 40001:
+		e.known = &rowWrongSecret
+	case x.forToken && code == 45009 && x.method == http.MethodGet:
+		e.known = &rowClassicQuota
+	}
+	return e
 }
 
-// snippet is how an answer begins, enough to tell a proxy's page from WeChat's.
+func (x *apiRequest) notJSON(status int, response []byte) *Error {
+	return unexpected(x.op, status, "no JSON: "+x.snippet(response))
+}
+
+// snippet is how a response begins, enough to tell a proxy's page from WeChat's.
 // What looks like JSON is not shown, for it may hold a token.
-func snippet(x *exchange, answer []byte) string {
-	const looked, most = 4 << 10, 120
-	first := bytes.TrimLeft(answer, " \t\r\n\ufeff")
+func (x *apiRequest) snippet(response []byte) string {
+	const most = 120
+	first := bytes.TrimLeft(response, " \t\r\n\ufeff")
 	switch {
 	case len(first) == 0:
 		return "an empty body"
 	case first[0] == '{' || first[0] == '[' || first[0] != '<' && x.forToken:
-		return fmt.Sprintf("%d bytes, not shown, for they may hold a secret", len(answer))
+		return fmt.Sprintf("%d bytes, not shown, for they may hold a secret", len(response))
 	}
-	text := redact(string(first[:min(len(first), looked)]), x.secret)
+	text := redact(clip(string(first[:min(len(first), 2*maxText)])), x.secret)
 	if len(text) > most {
-		text = text[:most] + "…"
+		text = cutText(text, most)
 	}
 	return strconv.Quote(text)
 }
@@ -131,14 +180,40 @@ func marshal(v any) ([]byte, error) {
 	return out, nil
 }
 
-const redacted = "[redacted]"
+const (
+	redacted = "[redacted]"
+	piece    = 8   // how much of a secret is never shown
+	maxText  = 512 // bytes of what others wrote, in an error
+)
 
-// piece is how much of a secret is never shown.
-const piece = 8
+// clip cuts a text that others wrote to maxText bytes, and puts spaces for its
+// control characters. It comes before all that looks at the text more closely.
+func clip(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
+			return ' '
+		}
+		return r
+	}, cutText(text, maxText))
+}
 
-// redact takes the secrets out of a text: as they are, as a query holds them,
-// quoted, as in JSON or in an error that quotes JSON, and then whatever piece
-// of them is left, for an unknown escape or a cut may stand in between.
+// cutText cuts at the beginning of a character.
+func cutText(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	for cut := most; cut > most-utf8.UTFMax; cut-- {
+		if utf8.RuneStart(text[cut]) {
+			return text[:cut] + "…"
+		}
+	}
+	return text[:most] + "…"
+}
+
+// redact takes the secrets out of a text that clip has cut: as they are, as a
+// query holds them, quoted, as in JSON or in an error that quotes JSON, and then
+// whatever piece of them is left, for an unknown escape or a cut may stand in
+// between.
 func redact(text string, secrets ...string) string {
 	for _, s := range secrets {
 		if s == "" {
@@ -152,68 +227,77 @@ func redact(text string, secrets ...string) string {
 		} {
 			text = strings.ReplaceAll(text, form, redacted)
 		}
-		for i := 0; i+piece <= len(s); i++ {
-			for from := 0; ; {
-				j := strings.Index(text[from:], s[i:i+piece])
-				if j < 0 {
-					break
-				}
-				j += from
-				n := piece
-				for i+n < len(s) && j+n < len(text) && s[i+n] == text[j+n] {
-					n++
-				}
-				text = text[:j] + redacted + text[j+n:]
-				from = j + len(redacted)
-			}
-		}
+		text = redactPieces(text, s)
 	}
 	return text
 }
 
-// clean returns err without secrets. A *url.Error, which is what net/http
-// gives, holds the whole query: a copy of it without the query keeps
-// errors.Is, errors.As and Timeout as they were.
-func clean(err error, secrets ...string) error {
+// redactPieces replaces what is left of the secret in the text.
+func redactPieces(text, secret string) string {
+	for at := 0; at+piece <= len(text); at++ {
+		from := strings.Index(secret, text[at:at+piece])
+		if from < 0 {
+			continue
+		}
+		end := at + piece
+		for end < len(text) && from+end-at < len(secret) && text[end] == secret[from+end-at] {
+			end++
+		}
+		text = text[:at] + redacted + text[end:]
+		at += len(redacted) - 1
+	}
+	return text
+}
+
+// clean is the gate of all errors that others made: it returns err with a short
+// text, without secrets and without the queries of addresses. A copy of a
+// *url.Error, which is what net/http gives, keeps errors.As and Timeout as they were.
+func clean(err error, secrets ...string) (cleaned error) {
+	defer func() {
+		if p := recover(); p != nil {
+			cleaned = &scrubbed{text: fmt.Sprintf("an error of type %T that cannot be printed", err), hidden: true}
+		}
+	}()
 	if ue, ok := err.(*url.Error); ok {
-		return &url.Error{Op: ue.Op, URL: redact(cutQuery(ue.URL), secrets...), Err: clean(ue.Err, secrets...)}
+		return &url.Error{Op: ue.Op, URL: redact(clip(cutQuery(ue.URL)), secrets...), Err: clean(ue.Err, secrets...)}
 	}
-	text := err.Error()
-	for e := range layers(err) {
-		if ue, ok := e.(*url.Error); ok {
-			text = strings.ReplaceAll(text, strconv.Quote(ue.URL), strconv.Quote(cutQuery(ue.URL))) // as its Error has it
-			text = strings.ReplaceAll(text, ue.URL, cutQuery(ue.URL))
-		}
+	full := err.Error()
+	clipped := clip(full)
+	text := redact(cutQueries(clipped), secrets...)
+	switch {
+	case text == full:
+		return err
+	case text == clipped && len(full) <= maxText: // only control characters are gone
+		return &scrubbed{text: text, err: err}
 	}
-	if text = redact(text, secrets...); text != err.Error() {
-		return &scrubbed{text, err}
-	}
-	return err
+	return &scrubbed{text: text, err: err, hidden: true}
 }
 
-// layers are err and all that it wraps.
-func layers(err error) iter.Seq[error] {
-	return func(yield func(error) bool) { walk(err, yield) }
+// cutQueries takes the queries off the addresses in a text.
+func cutQueries(text string) (cut string) {
+	for {
+		before, address, found := strings.Cut(text, "://")
+		if !found {
+			return cut + text
+		}
+		scheme := strings.LastIndexAny(before, " \"") + 1
+		end := addressEnd(address, scheme > 0 && before[scheme-1] == '"')
+		cut += before + "://" + cutQuery(address[:end])
+		text = address[end:]
+	}
 }
 
-func walk(err error, yield func(error) bool) bool {
-	if err == nil {
-		return true
-	}
-	if !yield(err) {
-		return false
-	}
-	switch e := err.(type) {
-	case interface{ Unwrap() error }:
-		return walk(e.Unwrap(), yield)
-	case interface{ Unwrap() []error }:
-		for _, err := range e.Unwrap() {
-			if !walk(err, yield) {
-				return false
-			}
+// addressEnd is where an address ends that begins the text. A *url.Error quotes it.
+func addressEnd(text string, quoted bool) int {
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"', !quoted && (c == ' ' || c == '\'' || c == '<'):
+			return i
 		}
 	}
-	return true
+	return len(text)
 }
 
 func cutQuery(address string) string {
@@ -223,19 +307,42 @@ func cutQuery(address string) string {
 	return address
 }
 
-// scrubbed has no Unwrap, for that would hand out the text it hides.
+// scrubbed is an error with another text. hidden keeps errors.As from err, whose
+// own text holds what must not be shown.
 type scrubbed struct {
-	text string
-	err  error
+	text   string
+	err    error
+	hidden bool
 }
 
 func (e *scrubbed) Error() string        { return e.text }
 func (e *scrubbed) Is(target error) bool { return errors.Is(e.err, target) }
+
+func (e *scrubbed) Unwrap() error {
+	if e.hidden {
+		return nil
+	}
+	return e.err
+}
+
+// Timeout is that of the first error beneath that has one.
 func (e *scrubbed) Timeout() bool {
-	for err := range layers(e.err) {
-		if t, ok := err.(interface{ Timeout() bool }); ok {
-			return t.Timeout()
+	timeout, _ := timeoutOf(e.err)
+	return timeout
+}
+
+func timeoutOf(err error) (timeout, found bool) {
+	switch e := err.(type) {
+	case interface{ Timeout() bool }:
+		return e.Timeout(), true
+	case interface{ Unwrap() error }:
+		return timeoutOf(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, err := range e.Unwrap() {
+			if timeout, found := timeoutOf(err); found {
+				return timeout, true
+			}
 		}
 	}
-	return false
+	return false, false
 }

@@ -3,326 +3,364 @@ package wechatqr
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
-	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"sync/atomic"
 	"time"
 )
 
-// exchange is a request to WeChat and what may be done with it.
-type exchange struct {
-	op         string
-	method     string
-	path       string
-	rawQuery   string
-	body       []byte // JSON, or nil
-	secret     string // in the query or the body, so never in an error
-	repeatable bool   // doing it twice does no harm
-	forToken   bool   // 40001 means the AppSecret, not a token
+// apiRequest is a request to WeChat and what may be done with it.
+type apiRequest struct {
+	op       string
+	method   string
+	path     string
+	rawQuery string
+	body     []byte // JSON, or nil
+	secret   string // in the query or the body, so never in an error
+	kind     requestKind
+	forToken bool // 40001 means the AppSecret, not a token
+	unsure   bool // an attempt may have been carried out
+
+	out    any                                                // what receives the JSON, or nil
+	accept func(status int, response []byte) (outcome, error) // instead of out, for what is no JSON
 }
 
-// wire sends exchanges. The client and its token source share one.
-type wire struct {
+// sender sends requests. The client and its token source share one.
+type sender struct {
 	transport  http.RoundTripper
-	timeout    time.Duration // of one exchange
+	timeout    time.Duration // of one attempt
 	api        *hosts
 	maxRetries int
 	userAgent  string
 	logger     *slog.Logger
 	observe    func(context.Context, Call)
+	traceKey   any    // see findTraceKey
+	closeIdle  func() // closes the idle connections if they are this sender's own
 }
 
 const (
-	exchangeTimeout = 10 * time.Second
-	dialTimeout     = 3 * time.Second // leaves time for the next host
-	longEnough      = time.Second     // without an answer, to look for another host
-	maxAnswer       = 1 << 20
-	maxImage        = 4 << 20
-	firstBackoff    = 200 * time.Millisecond
+	attemptTimeout   = 10 * time.Second
+	connectTimeout   = 3 * time.Second        // leaves time for the next host
+	slowResponse     = 500 * time.Millisecond // a shorter wait does not mean that a host is down
+	maxResponseBytes = 1 << 20
+	maxPictureBytes  = 4 << 20
 )
 
-func newWire(cfg *config) (*wire, error) {
+func newSender(cfg *config) (*sender, error) {
 	api, err := newHosts(cfg.endpoint.API...)
 	if err != nil {
 		return nil, err
 	}
-	w := &wire{
-		timeout: exchangeTimeout, api: api, maxRetries: cfg.maxRetries, userAgent: cfg.userAgent,
-		logger: cfg.logger, observe: cfg.observe,
+	s := &sender{
+		timeout: attemptTimeout, api: api, maxRetries: cfg.maxRetries, userAgent: cfg.userAgent,
+		logger: cfg.logger, observe: cfg.observe, traceKey: findTraceKey(), closeIdle: func() {},
 	}
 	if hc := cfg.httpClient; hc != nil {
-		w.transport = hc.Transport
+		s.transport = hc.Transport
 		if hc.Timeout > 0 {
-			w.timeout = hc.Timeout
+			s.timeout = hc.Timeout
 		}
 	}
-	if w.transport == nil {
-		w.transport = newTransport()
-	}
-	return w, nil
-}
-
-// newTransport is net/http's default with room for many callers.
-func newTransport() http.RoundTripper {
-	def, ok := http.DefaultTransport.(*http.Transport)
-	if !ok {
-		return http.DefaultTransport // somebody's mock
-	}
-	t := def.Clone()
-	t.DialContext = (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext
-	t.MaxIdleConns = 256
-	t.MaxIdleConnsPerHost = 128
-	return t
-}
-
-// hosts are base addresses that serve alike, and which of them to begin with.
-type hosts struct {
-	urls  []*url.URL
-	first atomic.Int32
-	until atomic.Int64 // Unix nanoseconds; then urls[0] has its turn again
-}
-
-// awayFor is how long a host that could not be reached is left alone.
-const awayFor = time.Minute
-
-func newHosts(addresses ...string) (*hosts, error) {
-	h := &hosts{}
-	for _, address := range addresses {
-		u, err := parseBase(address)
-		if err != nil {
-			return nil, err
+	if s.transport == nil {
+		s.transport = newTransport()
+		if t, ok := s.transport.(*http.Transport); ok && s.transport != http.DefaultTransport {
+			s.closeIdle = t.CloseIdleConnections
 		}
-		h.urls = append(h.urls, u)
 	}
-	return h, nil
+	return s, nil
 }
 
-func (h *hosts) begin() int {
-	i := int(h.first.Load())
-	if i != 0 && time.Now().UnixNano() > h.until.Load() {
-		h.first.Store(0)
-		return 0
-	}
-	return i
+// sendJSON sends a request to the API and fills out from the response.
+func (s *sender) sendJSON(ctx context.Context, x *apiRequest, out any) error {
+	x.out = out
+	return s.send(ctx, x, s.api, maxResponseBytes)
 }
 
-// leave has the next calls begin with another host than i, which could not be
-// reached.
-func (h *hosts) leave(i int) {
-	if h.first.CompareAndSwap(int32(i), int32((i+1)%len(h.urls))) {
-		h.until.Store(time.Now().Add(awayFor).UnixNano())
-	}
-}
-
-// fate is what became of one attempt, and so whether another may follow.
-type fate int
-
-const (
-	final   fate = iota // to live with
-	busy                // WeChat says that it did nothing
-	failed              // HTTP 5xx: may have been carried out
-	garbled             // an answer that cannot be read, to live with: may have been carried out
-	broken              // no answer, or half of one: may have been carried out
-	notSent             // cannot have arrived
-)
-
-// send makes attempts until one is final or there have been enough.
-func (w *wire) send(ctx context.Context, x *exchange, at *hosts, limit int64, judge func(status int, answer []byte) (fate, error)) error {
-	host := at.begin()
+// send makes attempts until decide has it stop.
+func (s *sender) send(ctx context.Context, x *apiRequest, at *hosts, limit int64) error {
+	host, probe := at.pick(x.kind == idempotent)
 	tried := 1 // hosts, since the last pause
-	for attempt := 1; ; attempt++ {
-		start := time.Now()
-		f, err := w.attempt(ctx, x, at.urls[host], attempt, limit, judge)
-		// A caller that was in a hurry says nothing about the host.
-		if f == notSent || f == broken && errors.Is(err, context.DeadlineExceeded) && time.Since(start) >= longEnough {
-			at.leave(host)
+	for n := 1; ; n++ {
+		state := retryState{kind: x.kind, unsure: x.unsure, lastOne: n > s.maxRetries}
+		state.otherHosts = tried < len(at.urls)
+		hurry := state.otherHosts && !state.lastOne
+		o, down, err := s.attempt(ctx, x, at.urls[host], n, limit, hurry)
+		switch {
+		case down:
+			at.markDown(host)
+			s.closeIdle() // if one connection is dead, those beside it may be
+		case probe && (o == succeeded || o == failed || o == busy):
+			at.markUp()
 		}
-		if !x.repeatable && (f == failed || f == garbled || f == broken) {
-			return outcomeUnknown(x, err)
-		}
-		if f == final || f == garbled || attempt > w.maxRetries || ctx.Err() != nil {
+		probe = false
+
+		state.outcome = o
+		state.lastOne = state.lastOne || ctx.Err() != nil
+		x.unsure = x.unsure || state.mayHaveArrived()
+		d := decide(state)
+		switch d {
+		case stop:
 			return err
+		case stopUnknown:
+			return outcomeUnknown(x, err)
+		case retryNextHost, retryNextLater:
+			host = at.next(host)
 		}
-		if f == notSent || f == broken {
-			host = (host + 1) % len(at.urls)
-			if tried++; tried <= len(at.urls) {
-				continue // at once, for nothing has been asked of that host yet
-			}
+		if d == retryNextHost {
+			tried++
+			continue
 		}
 		tried = 1
-		if !pause(ctx, attempt) {
+		if !pause(ctx, n) {
+			if x.kind != idempotent && x.unsure {
+				err = outcomeUnknown(x, err)
+			}
 			if errors.Is(ctx.Err(), context.Canceled) {
-				return fmt.Errorf("%w; then: %w", err, context.Canceled)
+				err = fmt.Errorf("%w; then: %w", err, context.Canceled)
 			}
 			return err
 		}
 	}
 }
 
-// outcomeUnknown is the error of an exchange that must not be done twice and
-// may have been done once.
-func outcomeUnknown(x *exchange, err error) error {
-	if e, ok := err.(*Error); ok {
-		e.unsure = true
-		if e.kind == nil && e.StatusCode >= 500 { // ErrBusy would say that it may be repeated
-			e.kind = ErrOutcomeUnknown
-		}
-		return e
+// attempt sends the request once and reads the response. down reports that the
+// host should be left alone for a while. With hurry, for there is another host,
+// it does not wait long for a connection.
+func (s *sender) attempt(
+	ctx context.Context, x *apiRequest, base *url.URL, n int, limit int64, hurry bool,
+) (o outcome, down bool, err error) {
+	if err := ctx.Err(); err != nil {
+		return notSent, false, &opError{x.op, err}
 	}
-	if o, ok := err.(*opError); ok {
-		err = o.err
-	}
-	return &opError{x.op, fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)}
-}
-
-// pause waits before the next attempt; false if ctx would end first.
-func pause(ctx context.Context, attempt int) bool {
-	d := firstBackoff << (attempt - 1)
-	d = d/2 + rand.N(d)
-	if end, ok := ctx.Deadline(); ok && time.Until(end) < d {
-		return false
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// attempt does one HTTP exchange.
-func (w *wire) attempt(ctx context.Context, x *exchange, base *url.URL, n int, limit int64, judge func(int, []byte) (fate, error)) (fate, error) {
 	start := time.Now()
-	status, answer, err := w.roundTrip(ctx, x, base, limit)
-	f := final
+	a := s.newAttempt(ctx, x, base)
+	status, response, err := s.roundTrip(x, a, limit, hurry)
+	took := time.Since(start)
 	switch {
 	case err == nil:
-		f, err = judge(status, answer)
-	case errors.Is(err, errTooLarge):
-		f, err = garbled, unexpected(x.op, status, fmt.Sprintf("the answer is larger than %d KiB", limit>>10))
+		o, err = x.classify(status, response)
+		down = o == serverError
+	case err == errTooLarge:
+		o, err = unreadable, unexpected(x.op, status, fmt.Sprintf("the response is larger than %d KiB", limit>>10))
+	case err == errUpgraded:
+		o, err = unreadable, unexpected(x.op, status, err.Error())
 	default:
-		f = broken
-		if status == 0 && cannotHaveArrived(err) {
-			f = notSent
+		o, down = noResponse, a.hostIsDown(err, took)
+		if a.phase.Load() == connecting {
+			o, err = notSent, s.nameProxy(a, err)
 		}
-		err = &opError{x.op, clean(err, x.secret)}
+		err = &opError{x.op, err}
 	}
-	w.report(ctx, x, base, n, status, time.Since(start), err)
-	return f, err
+	if e, ok := err.(*Error); ok {
+		e.retried = n > 1
+	}
+	s.report(ctx, x, base, n, status, took, err)
+	return o, down, err
 }
 
-var errTooLarge = errors.New("too large")
-
-// cannotHaveArrived is true only of what happens before a request is written.
-func cannotHaveArrived(err error) bool {
-	for e := range layers(err) {
-		switch e := e.(type) {
-		case *net.DNSError, *tls.CertificateVerificationError:
-			return true
-		case *net.OpError:
-			if e.Op == "dial" || e.Op == "proxyconnect" {
-				return true
-			}
-		}
+// hostIsDown judges an attempt without a response. A short deadline of the
+// caller does not mean that the host is down.
+func (a *attempt) hostIsDown(err error, waited time.Duration) bool {
+	timeout, ok := context.Cause(a).(*timeoutError)
+	switch {
+	case ok && timeout.connecting:
+		return waited >= slowResponse/2 // half of what ctx had left
+	case errors.Is(a.callers.Err(), context.Canceled):
+		return false
 	}
-	return false
+	return !errors.Is(err, context.DeadlineExceeded) || waited >= slowResponse
+}
+
+// The phases of an attempt. A transport that does not tell, such as a mock,
+// leaves it at unknown.
+const (
+	unknownPhase int32 = iota
+	connecting         // so the request has not been sent
+	connected          // it may have been
+)
+
+// attempt is what lives as long as one HTTP request, in one allocation, and the
+// request's context.
+type attempt struct {
+	context.Context
+	callers context.Context
+	url     url.URL
+	body    bytes.Reader
+	values  [2]string // of headers
+
+	// The hooks of trace and expire may run in other goroutines. rest belongs to
+	// expire once the timer runs.
+	trace    httptrace.ClientTrace
+	traceKey any
+	phase    atomic.Int32
+	cancel   context.CancelCauseFunc
+	timer    *time.Timer
+	limit    time.Duration
+	rest     time.Duration // of limit, after the time for a connection; 0 once that is over
+}
+
+func (s *sender) newAttempt(ctx context.Context, x *apiRequest, base *url.URL) *attempt {
+	a := &attempt{callers: ctx, url: *base, traceKey: s.traceKey}
+	a.values = [...]string{s.userAgent, "application/json"}
+	a.url.Path += x.path
+	a.url.RawQuery = x.rawQuery
+	if outer := httptrace.ContextClientTrace(ctx); outer != nil {
+		a.trace = *outer
+	}
+	a.trace.GetConn, a.trace.GotConn = a.getConn, a.gotConn
+	return a
+}
+
+// Value gives net/http the trace.
+func (a *attempt) Value(key any) any {
+	switch a.traceKey {
+	case nil:
+		a.traceKey = key // of findTraceKey
+		return nil
+	case key:
+		return &a.trace
+	}
+	return a.Context.Value(key)
+}
+
+// findTraceKey returns the key under which net/http looks for a trace.
+// httptrace.WithClientTrace, which knows it, makes a program 50 KiB larger.
+func findTraceKey() any {
+	a := &attempt{}
+	httptrace.ContextClientTrace(a)
+	return a.traceKey
+}
+
+func (a *attempt) getConn(hostPort string) {
+	a.phase.Store(connecting)
+	if outer := httptrace.ContextClientTrace(a.callers); outer != nil && outer.GetConn != nil {
+		outer.GetConn(hostPort)
+	}
+}
+
+func (a *attempt) gotConn(info httptrace.GotConnInfo) {
+	a.phase.Store(connected)
+	if outer := httptrace.ContextClientTrace(a.callers); outer != nil && outer.GotConn != nil {
+		outer.GotConn(info)
+	}
+}
+
+// expire ends the attempt when it has no connection in time, or no response.
+func (a *attempt) expire() {
+	rest := a.rest
+	a.rest = 0
+	switch {
+	case rest == 0:
+		a.cancel(&timeoutError{after: a.limit})
+	case a.phase.Load() == connecting:
+		a.cancel(&timeoutError{connecting: true, after: a.limit - rest})
+	default:
+		time.AfterFunc(rest, a.expire) // in vain if the attempt has ended by then
+	}
+}
+
+// start sets the end of the attempt.
+func (a *attempt) start(limit time.Duration, hurry bool) {
+	a.Context, a.cancel = context.WithCancelCause(a.callers)
+	a.limit = limit
+	first := limit
+	if hurry {
+		first = min(first, connectTimeout)
+		if end, ok := a.callers.Deadline(); ok {
+			first = min(first, time.Until(end)/2)
+		}
+		a.rest = limit - first
+	}
+	a.timer = time.AfterFunc(first, a.expire)
+}
+
+// end stops what start started.
+func (a *attempt) end() {
+	a.timer.Stop()
+	a.cancel(nil)
 }
 
 // roundTrip uses the transport itself: what http.Client would add is
 // redirects, which would carry the query, secrets included, to another host as
 // Referer.
-func (w *wire) roundTrip(ctx context.Context, x *exchange, base *url.URL, limit int64) (status int, answer []byte, err error) {
-	if end, ok := ctx.Deadline(); !ok || time.Until(end) > w.timeout {
-		own, cancel := context.WithTimeout(ctx, w.timeout)
-		defer cancel()
-		defer func(callers context.Context) {
-			if err != nil && own.Err() != nil && callers.Err() == nil {
-				err = fmt.Errorf("%s %s://%s%s: %w", x.method, base.Scheme, base.Host, base.Path+x.path, timeoutError(w.timeout))
-			}
-		}(ctx)
-		ctx = own
-	}
-	// The parts of a request that live as long as it, in one allocation.
-	parts := &struct {
-		url    url.URL
-		body   bytes.Reader
-		values [2]string
-	}{url: *base, values: [...]string{w.userAgent, "application/json"}}
-	u := &parts.url
-	u.Path += x.path
-	u.RawQuery = x.rawQuery
+func (s *sender) roundTrip(
+	x *apiRequest, a *attempt, limit int64, hurry bool,
+) (status int, response []byte, err error) {
+	a.start(s.timeout, hurry)
+	defer a.end()
+	u := &a.url
 	r := http.Request{
 		Method: x.method, URL: u, Host: u.Host,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: http.Header{"User-Agent": parts.values[:1:1]},
+		Header: http.Header{"User-Agent": a.values[:1:1]},
 	}
 	if x.body != nil {
-		r.Header["Content-Type"] = parts.values[1:]
-		parts.body.Reset(x.body)
-		r.Body = io.NopCloser(&parts.body) // net/http knows this one, and sends it along with the headers
+		r.Header["Content-Type"] = a.values[1:]
+		a.body.Reset(x.body)
+		r.Body = io.NopCloser(&a.body) // net/http knows this one, and sends it along with the headers
 		r.ContentLength = int64(len(x.body))
-		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(x.body)), nil }
+		body := x.body // so that x stays on the stack
+		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 	}
-	resp, err := w.transport.RoundTrip(r.WithContext(ctx))
+	resp, err := s.transport.RoundTrip(r.WithContext(a))
+	if err == nil && resp == nil {
+		return 0, nil, fmt.Errorf("the http.RoundTripper %T gave neither a response nor an error", s.transport)
+	}
+	if err == nil {
+		status = resp.StatusCode
+		response, err = s.readBody(a, resp, limit)
+	}
+	if err == nil || err == errTooLarge || err == errUpgraded {
+		return status, response, err
+	}
+	err = clean(err, x.secret)
 	switch {
-	case err != nil:
-		return 0, nil, fmt.Errorf("%s %s://%s%s: %w", x.method, u.Scheme, u.Host, u.Path, err)
-	case resp == nil:
-		return 0, nil, fmt.Errorf("the http.RoundTripper %T gave neither an answer nor an error", w.transport)
-	case resp.Body == nil:
-		return resp.StatusCode, nil, nil
+	case a.callers.Err() == nil && a.Err() != nil:
+		err = context.Cause(a)
+	case a.callers.Err() != nil && !errors.Is(err, a.callers.Err()):
+		err = fmt.Errorf("%w: %w", a.callers.Err(), err)
 	}
-	defer resp.Body.Close()
-	if resp.ContentLength > limit {
-		return resp.StatusCode, nil, errTooLarge
-	}
-	answer, err = readAll(resp.Body, resp.ContentLength, limit)
-	if err != nil {
-		err = fmt.Errorf("reading the answer: %w", err)
-	}
-	return resp.StatusCode, answer, err
+	return status, nil, fmt.Errorf("%s %s://%s%s: %w", x.method, u.Scheme, u.Host, u.Path, err)
 }
 
-// timeoutError says that an exchange took longer than it may by itself, as
+// timeoutError says that an attempt took longer than it may by itself, as
 // opposed to the caller's context.
-type timeoutError time.Duration
-
-func (e timeoutError) Error() string        { return "no answer within " + time.Duration(e).String() }
-func (e timeoutError) Timeout() bool        { return true }
-func (e timeoutError) Temporary() bool      { return true }
-func (e timeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
-
-// readAll reads to the end, of which size is a guess, and refuses more than limit.
-func readAll(r io.Reader, size, limit int64) ([]byte, error) {
-	buf := make([]byte, 0, min(max(size, 0), limit)+512)
-	for {
-		n, err := r.Read(buf[len(buf):cap(buf)])
-		buf = buf[:len(buf)+n]
-		switch {
-		case int64(len(buf)) > limit:
-			return nil, errTooLarge
-		case err == io.EOF:
-			return buf, nil
-		case err != nil:
-			return nil, err
-		case len(buf) == cap(buf):
-			buf = append(buf, 0)[:len(buf)]
-		}
-	}
+type timeoutError struct {
+	connecting bool
+	after      time.Duration
 }
 
-func (w *wire) report(ctx context.Context, x *exchange, base *url.URL, n, status int, took time.Duration, err error) {
-	debug := w.logger.Enabled(ctx, slog.LevelDebug)
-	if w.observe == nil && !debug {
+func (e *timeoutError) Error() string {
+	if e.connecting {
+		return "no connection within " + e.after.Round(time.Millisecond).String()
+	}
+	return "no response within " + e.after.String()
+}
+func (e *timeoutError) Timeout() bool        { return true }
+func (e *timeoutError) Temporary() bool      { return true }
+func (e *timeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
+
+// nameProxy says so when it was a proxy that gave no connection.
+func (s *sender) nameProxy(a *attempt, err error) error {
+	t, ok := s.transport.(*http.Transport)
+	if !ok || t.Proxy == nil {
+		return err
+	}
+	proxy, perr := t.Proxy(&http.Request{URL: &a.url, Host: a.url.Host})
+	if perr != nil || proxy == nil {
+		return err
+	}
+	return fmt.Errorf("through the proxy %s://%s: %w", proxy.Scheme, proxy.Host, err)
+}
+
+func (s *sender) report(ctx context.Context, x *apiRequest, base *url.URL, n, status int, took time.Duration, err error) {
+	debug := s.logger.Enabled(ctx, slog.LevelDebug)
+	if s.observe == nil && !debug {
 		return
 	}
 	call := Call{
@@ -333,10 +371,10 @@ func (w *wire) report(ctx context.Context, x *exchange, base *url.URL, n, status
 		call.Code, call.RequestID = e.Code, e.RequestID
 	}
 	if debug {
-		w.logger.DebugContext(ctx, "wechatqr: exchange", "op", call.Op, "method", call.Method, "url", call.URL,
+		s.logger.DebugContext(ctx, "wechatqr: request", "op", call.Op, "method", call.Method, "url", call.URL,
 			"attempt", n, "status", status, "errcode", int(call.Code), "rid", call.RequestID, "duration", took, "error", err)
 	}
-	if w.observe != nil {
-		w.observe(ctx, call)
+	if s.observe != nil {
+		s.observe(ctx, call)
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Token is an access token. It prints and marshals as [redacted], in every
-// format: a [TokenStore] keeps Value and Expiry.
+// Token is an access token. fmt, slog and the encoders of JSON, YAML and XML
+// leave its value out; gob refuses it. A [TokenStore] keeps Value and Expiry.
 type Token struct {
 	Value  string
 	Expiry time.Time // zero: unknown, good until WeChat refuses it
@@ -35,8 +35,8 @@ func (t Token) MarshalText() ([]byte, error) {
 	return fmt.Appendf(nil, "wechatqr.Token(%s, expires %s)", value, end), nil
 }
 
-// GobEncode is MarshalText.
-func (t Token) GobEncode() ([]byte, error) { return t.MarshalText() }
+// MarshalBinary refuses, so that gob stores no token and none is missed later.
+func (t Token) MarshalBinary() ([]byte, error) { return nil, errNotEncoded }
 
 // expired reports whether the token is of no more use.
 func (t Token) expired(now time.Time) bool { return !t.Expiry.IsZero() && !now.Before(t.Expiry) }
@@ -76,12 +76,12 @@ func (noToken) Token(context.Context, string) (Token, error) { return Token{}, n
 // five minutes before its end. force_refresh is never sent.
 //
 // WeChat's page: https://developers.weixin.qq.com/doc/offiaccount/Basic_Information/getStableAccessToken.html
-func (w *wire) stableToken(creds Credentials) TokenSource {
-	return w.tokenSource(func() *exchange {
+func (s *sender) stableToken(creds Credentials) TokenSource {
+	return s.tokenSource(func() *apiRequest {
 		// AppID and AppSecret are printable ASCII; %q writes them as JSON does.
 		body := fmt.Appendf(nil, `{"grant_type":"client_credential","appid":%q,"secret":%q}`,
 			creds.AppID, creds.AppSecret)
-		return &exchange{
+		return &apiRequest{
 			method: http.MethodPost, path: "/cgi-bin/stable_token", body: body, secret: creds.AppSecret,
 		}
 	})
@@ -91,11 +91,11 @@ func (w *wire) stableToken(creds Credentials) TokenSource {
 // five minutes, and an account has classicQuota a day.
 //
 // WeChat's page: https://developers.weixin.qq.com/doc/offiaccount/Basic_Information/Get_access_token.html
-func (w *wire) classicToken(creds Credentials) TokenSource {
-	return w.tokenSource(func() *exchange {
+func (s *sender) classicToken(creds Credentials) TokenSource {
+	return s.tokenSource(func() *apiRequest {
 		query := "grant_type=client_credential&appid=" + url.QueryEscape(creds.AppID) +
 			"&secret=" + url.QueryEscape(creds.AppSecret)
-		return &exchange{
+		return &apiRequest{
 			method: http.MethodGet, path: "/cgi-bin/token", rawQuery: query, secret: creds.AppSecret,
 		}
 	})
@@ -107,11 +107,11 @@ const maxExpiresIn = 30 * 24 * 3600
 
 // tokenSource asks WeChat by a request whose secret stays within the closure,
 // where fmt does not look.
-func (w *wire) tokenSource(request func() *exchange) TokenSource {
+func (s *sender) tokenSource(request func() *apiRequest) TokenSource {
 	return TokenSourceFunc(func(ctx context.Context, _ string) (Token, error) {
 		const op = "get token"
 		x := request()
-		x.op, x.repeatable, x.forToken = op, true, true
+		x.op, x.kind, x.forToken = op, idempotent, true
 		var response struct {
 			AccessToken string      `json:"access_token"`
 			ExpiresIn   json.Number `json:"expires_in"` // proxies write 7200.0 or "7200"
@@ -119,7 +119,7 @@ func (w *wire) tokenSource(request func() *exchange) TokenSource {
 
 		// Count from before the request, so a slow response cannot extend the token's life.
 		asked := time.Now()
-		if err := w.exchangeJSON(ctx, x, &response); err != nil {
+		if err := s.sendJSON(ctx, x, &response); err != nil {
 			return Token{}, err
 		}
 

@@ -228,7 +228,7 @@ func earlier(a, b time.Time) time.Time {
 
 func pauseAfter(failures int, err error) time.Duration {
 	limit := outagePause
-	if e := (*Error)(nil); errors.As(err, &e) && !errors.Is(err, ErrBusy) {
+	if e, ok := err.(*Error); ok && !e.Is(ErrBusy) {
 		limit = maxPause
 	}
 	return min(firstPause<<min(failures-1, 10), limit)

@@ -104,6 +104,7 @@ func (s *storedTokenSource) fromStore(ctx context.Context, rejected string) (Tok
 	case ok:
 		return tok, nil
 	case err != nil:
+		s.warn(ctx, err, rejected)
 		return s.src.Token(ctx, rejected)
 	}
 	return s.fetch(ctx, rejected, "")
@@ -115,7 +116,7 @@ func (s *storedTokenSource) fromLeader(ctx context.Context, rejected string) (To
 	poll := time.NewTicker(leasePoll)
 	defer poll.Stop()
 	start := time.Now()
-	failing := start // since when the store fails
+	working := start // when the store last did
 	for {
 		tok, ok, err := s.load(ctx, rejected)
 		if ok {
@@ -128,11 +129,15 @@ func (s *storedTokenSource) fromLeader(ctx context.Context, rejected string) (To
 		if leads {
 			return s.renewAsLeader(ctx, rejected, owner)
 		}
+
 		now := time.Now()
 		if err == nil {
-			failing = now
+			working = now
 		}
-		if now.Sub(failing) >= storePatience || now.Sub(start) >= maxLeaseWait {
+		if now.Sub(working) >= storePatience || now.Sub(start) >= maxLeaseWait {
+			if err != nil {
+				s.warn(ctx, err, rejected)
+			}
 			return s.fetch(ctx, rejected, owner)
 		}
 		select {
@@ -174,6 +179,7 @@ func (s *storedTokenSource) holdLease(ctx context.Context, owner string) (stop f
 	return func() {
 		close(done)
 		wg.Wait()
+		// If this fails the lease ends by itself, within a second.
 		_ = s.do(context.WithoutCancel(ctx), "unlease", func(ctx context.Context) error {
 			return s.leaser.Unlease(ctx, s.key, owner)
 		})
@@ -188,20 +194,23 @@ func (s *storedTokenSource) fetch(ctx context.Context, rejected, owner string) (
 		return tok, err
 	}
 	ctx = context.WithoutCancel(ctx)
-	if rejected != "" && tok.Value != rejected {
-		// Save would keep it if it ended later.
-		_ = s.do(ctx, "discard", func(ctx context.Context) error {
-			return s.store.Discard(ctx, s.key, rejected)
-		}, rejected)
-	}
-	_ = s.do(ctx, "save", func(ctx context.Context) error {
+	err = s.do(ctx, "save", func(ctx context.Context) error {
+		if rejected != "" && tok.Value != rejected {
+			// Or Save would keep it, if it ended later.
+			if err := s.store.Discard(ctx, s.key, rejected); err != nil {
+				return err
+			}
+		}
 		return s.store.Save(ctx, s.key, tok, owner)
-	}, rejected, tok.Value)
+	})
+	if err != nil {
+		s.warn(ctx, err, rejected, tok.Value)
+	}
 	return tok, nil
 }
 
-// load returns the store's token, and whether it is of use: neither refused, nor
-// about to end and known to the caller. err means that the store failed.
+// load returns the store's token, and whether it is of use. err means that the
+// store failed.
 func (s *storedTokenSource) load(ctx context.Context, rejected string) (tok Token, ok bool, err error) {
 	err = s.do(ctx, "load", func(ctx context.Context) (err error) {
 		tok, err = s.store.Load(ctx, s.key)
@@ -209,15 +218,20 @@ func (s *storedTokenSource) load(ctx context.Context, rejected string) (tok Toke
 			tok, err = Token{}, nil
 		}
 		return err
-	}, rejected)
+	})
 	now := time.Now()
 	if err != nil || tok.Value == "" || tok.Value == rejected || tok.expired(now) {
 		return Token{}, false, err
 	}
 	given := s.given.Load()
-	ok = given == nil || given.Value != tok.Value ||
-		tok.Expiry.IsZero() || tok.Expiry.Sub(now) > maxEarly
-	return tok, ok, nil
+	switch {
+	case given == nil || tok.Expiry.IsZero():
+		return tok, true, nil
+	case given.Value == tok.Value:
+		return tok, tok.Expiry.Sub(now) > maxEarly, nil // or it is the one to be renewed
+	}
+	// One that ends earlier is older: its successor could not be saved.
+	return tok, !tok.Expiry.Before(given.Expiry), nil
 }
 
 func (s *storedTokenSource) lease(ctx context.Context, owner string) (ok bool, err error) {
@@ -229,23 +243,30 @@ func (s *storedTokenSource) lease(ctx context.Context, owner string) (ok bool, e
 }
 
 // do runs one operation of the store's. A panic is its failure.
-func (s *storedTokenSource) do(ctx context.Context, what string, op func(context.Context) error, secrets ...string) (err error) {
-	limited, cancel := context.WithTimeout(ctx, storeTimeout)
+func (s *storedTokenSource) do(ctx context.Context, what string, op func(context.Context) error) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v", p)
 		}
-		if err == nil || ctx.Err() != nil { // the caller's end is not the store's failure
-			return
+		if err != nil {
+			err = &opError{what, err}
 		}
-		if given := s.given.Load(); given != nil {
-			secrets = append(secrets, given.Value)
-		}
-		recoverPanic(func() {
-			s.logger.WarnContext(ctx, "wechatqr: the token store failed; this process goes on without it",
-				"operation", what, "key", s.key, "error", clean(err, secrets...))
-		})
 	}()
-	return op(limited)
+	return op(ctx)
+}
+
+// warn tells of a store that failed, unless it was the caller that gave up.
+func (s *storedTokenSource) warn(ctx context.Context, err error, secrets ...string) {
+	if ctx.Err() != nil {
+		return
+	}
+	if given := s.given.Load(); given != nil {
+		secrets = append(secrets, given.Value)
+	}
+	recoverPanic(func() {
+		s.logger.WarnContext(ctx, "wechatqr: the token store failed; this process goes on without it",
+			"key", s.key, "error", clean(err, secrets...))
+	})
 }

@@ -235,7 +235,7 @@ func TestReuseKeepsNothingUseless(t *testing.T) {
 					return Token{Value: "good"}, nil
 				}), nil)
 				_, err := src.Token(t.Context(), "")
-				require.ErrorIs(t, err, ErrUnexpectedAnswer)
+				require.ErrorIs(t, err, ErrUnexpectedResponse)
 				time.Sleep(time.Second)
 				tok, err := src.Token(t.Context(), "")
 				require.NoError(t, err)
@@ -580,23 +580,23 @@ func TestTokenAnswers(t *testing.T) {
 	}{
 		{"good", `{"access_token":"T","expires_in":7200}`, 200, nil, ""},
 		{"slashes escaped", `{"access_token":"a\/b","expires_in":1}`, 200, nil, ""},
-		{"expires_in 0", `{"access_token":"T","expires_in":0}`, 200, ErrUnexpectedAnswer, `expires_in is "0"`},
-		{"expires_in negative", `{"access_token":"T","expires_in":-1}`, 200, ErrUnexpectedAnswer, `expires_in is "-1"`},
-		{"expires_in below a second", `{"access_token":"T","expires_in":0.9}`, 200, ErrUnexpectedAnswer, "expires_in"},
-		{"expires_in missing", `{"access_token":"T"}`, 200, ErrUnexpectedAnswer, "expires_in is \"\""},
+		{"expires_in 0", `{"access_token":"T","expires_in":0}`, 200, ErrUnexpectedResponse, `expires_in is "0"`},
+		{"expires_in negative", `{"access_token":"T","expires_in":-1}`, 200, ErrUnexpectedResponse, `expires_in is "-1"`},
+		{"expires_in below a second", `{"access_token":"T","expires_in":0.9}`, 200, ErrUnexpectedResponse, "expires_in"},
+		{"expires_in missing", `{"access_token":"T"}`, 200, ErrUnexpectedResponse, "expires_in is \"\""},
 		{"expires_in a string", `{"access_token":"T","expires_in":"7200"}`, 200, nil, ""},
 		{"expires_in 7200.0", `{"access_token":"T","expires_in":7200.0}`, 200, nil, ""},
 		{"expires_in of 30 days", `{"access_token":"T","expires_in":2592000}`, 200, nil, ""},
-		{"expires_in above 30 days", `{"access_token":"T","expires_in":2592001}`, 200, ErrUnexpectedAnswer, "expires_in"},
-		{"expires_in a word", `{"access_token":"T","expires_in":"soon"}`, 200, ErrUnexpectedAnswer, ""},
-		{"expires_in overflows", `{"access_token":"T","expires_in":9223372036854775807}`, 200, ErrUnexpectedAnswer, "expires_in"},
-		{"token empty", `{"access_token":"","expires_in":7200}`, 200, ErrUnexpectedAnswer, "lacks access_token"},
-		{"token missing", `{"expires_in":7200}`, 200, ErrUnexpectedAnswer, "lacks access_token"},
-		{"empty body", ``, 200, ErrUnexpectedAnswer, "no JSON"},
-		{"null", `null`, 200, ErrUnexpectedAnswer, "lacks access_token"},
+		{"expires_in above 30 days", `{"access_token":"T","expires_in":2592001}`, 200, ErrUnexpectedResponse, "expires_in"},
+		{"expires_in a word", `{"access_token":"T","expires_in":"soon"}`, 200, ErrUnexpectedResponse, ""},
+		{"expires_in overflows", `{"access_token":"T","expires_in":9223372036854775807}`, 200, ErrUnexpectedResponse, "expires_in"},
+		{"token empty", `{"access_token":"","expires_in":7200}`, 200, ErrUnexpectedResponse, "lacks access_token"},
+		{"token missing", `{"expires_in":7200}`, 200, ErrUnexpectedResponse, "lacks access_token"},
+		{"empty body", ``, 200, ErrUnexpectedResponse, "no JSON"},
+		{"null", `null`, 200, ErrUnexpectedResponse, "lacks access_token"},
 		{"wrong secret", `{"errcode":40001,"errmsg":"invalid credential rid: 611740a4-27f9a8ba-065da01b"}`, 200, ErrInvalidCredential, "AppSecret"},
 		{"wrong appid", `{"errcode":40013,"errmsg":"invalid appid"}`, 200, ErrInvalidCredential, "AppID"},
-		{"quota", `{"errcode":45009,"errmsg":"reach max api daily quota limit"}`, 200, ErrQuota, "stable"},
+		{"quota", `{"errcode":45009,"errmsg":"reach max api daily quota limit"}`, 200, ErrQuota, "quota of the day"},
 		{"IP", `{"errcode":40164,"errmsg":"invalid ip 218.58.124.130 ipv6 ::ffff:218.58.124.130, not in whitelist rid: 611740a4-27f9a8ba-065da01b"}`, 200, ErrIPNotAllowed, "add 218.58.124.130 to"},
 		{"gateway", `<html>bad gateway</html>`, 502, ErrBusy, "HTTP 502"},
 	} {
@@ -898,6 +898,7 @@ func TestStoredStoreFails(t *testing.T) {
 					assert.LessOrEqual(t, time.Since(start), wait)
 					assert.EqualValues(t, 1, up.calls.Load())
 					assert.Contains(t, log.String(), "the token store failed")
+					assert.LessOrEqual(t, strings.Count(log.String(), "\n"), 2, "not at every look")
 				})
 			})
 		}
@@ -974,6 +975,26 @@ func TestStoredRefusedWhileTheSourceIsDown(t *testing.T) {
 		tok, err := exclusive(store, up).Token(t.Context(), "")
 		require.NoError(t, err, "a process that begins meanwhile")
 		assert.Equal(t, "T1", tok.Value)
+	})
+}
+
+// A token that was revoked while the store could not be written is still in it.
+func TestStoredOlderTokenIsNotTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newMemoryStore()
+		src := exclusive(store, &upstream{life: 2 * time.Hour})
+		get := func(rejected string) string {
+			tok, err := src.Token(t.Context(), rejected)
+			require.NoError(t, err)
+			return tok.Value
+		}
+		require.Equal(t, "T1", get(""))
+		time.Sleep(time.Hour)
+		store.err = errors.New("READONLY")
+		require.Equal(t, "T2", get("T1"))
+		store.err = nil
+		require.Equal(t, "T1", store.tokens["wx0"].Value)
+		assert.Equal(t, "T3", get("T2"))
 	})
 }
 

@@ -43,11 +43,11 @@ func wechatqrAdapter() adapter {
 			return wechatqrHandler(tb, cfg, fn, events.WithDeduper(nil))
 		},
 		tokens: func(tb testing.TB, a account) func() (string, error) {
-			src, err := wechatqr.StableToken(a.creds, wechatqrOptions(a)...)
+			client, err := wechatqr.New(a.creds, wechatqrOptions(a)...)
 			require.NoError(tb, err)
-			reuse := wechatqr.ReuseTokenSource(src)
+			tokens := client.TokenSource()
 			return func() (string, error) {
-				tok, err := reuse.Token(context.Background())
+				tok, err := tokens.Token(context.Background(), "")
 				return tok.Value, err
 			}
 		},
@@ -59,19 +59,19 @@ func wechatqrAdapter() adapter {
 				if err != nil {
 					return code{}, err
 				}
-				return code{t.Value, t.URL}, nil
+				return code{t.Value, t.Content}, nil
 			}
 		},
 	}
 }
 
-func wechatqrHandler(tb testing.TB, cfg events.Config, fn func(scan) string, opts ...events.HandlerOption) http.Handler {
+func wechatqrHandler(tb testing.TB, cfg events.Config, fn func(scan) string, opts ...events.Option) http.Handler {
 	h, err := events.NewHandler(cfg, func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
 		if text := fn(scanOf(ev)); text != "" {
 			return events.Text(text), nil
 		}
 		return nil, nil
-	}, append(opts, events.WithHook(func(context.Context, events.Problem) {}))...)
+	}, append(opts, events.WithProblemHandler(func(context.Context, events.Problem) {}))...)
 	require.NoError(tb, err)
 	return h
 }

@@ -35,8 +35,10 @@ func evening(t *testing.T, texts replies, question, message string) *sandbox {
 	back.breakWith(nil)
 	guest := box.act(t, "scan", "scene", "table-12").Push.Event.FromUserName
 	box.act(t, "text", "openid", guest, "content", question)
-	require.NoError(t, client.Do(t.Context(), http.MethodPost, "/cgi-bin/message/custom/send", nil,
-		map[string]any{"touser": guest, "msgtype": "text", "text": map[string]string{"content": message}}, nil))
+	require.NoError(t, client.Do(t.Context(), wechatqr.Request{
+		Method: http.MethodPost, Path: "/cgi-bin/message/custom/send",
+		Body: map[string]any{"touser": guest, "msgtype": "text", "text": map[string]string{"content": message}},
+	}, nil))
 	return box
 }
 

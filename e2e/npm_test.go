@@ -72,6 +72,8 @@ func TestClientsThatAreNotOurs(t *testing.T) {
 	pic, err := box.client(t).FetchQRCode(t.Context(), seen.Ticket)
 	require.NoError(t, err)
 	assert.NotEmpty(t, pic.Data)
-	err = box.client(t).Do(t.Context(), "GET", "/cgi-bin/user/info", map[string][]string{"openid": {"unknown"}}, nil, nil)
+	err = box.client(t).Do(t.Context(), wechatqr.Request{
+		Method: "GET", Path: "/cgi-bin/user/info", Query: map[string][]string{"openid": {"unknown"}},
+	}, nil)
 	assert.ErrorIs(t, err, wechatqr.ErrInvalidArgument)
 }

@@ -81,8 +81,10 @@ func TestAPersonTriesABackend(t *testing.T) {
 	back.mu.Unlock()
 
 	// A message of customer service is shown too.
-	require.NoError(t, client.Do(t.Context(), http.MethodPost, "/cgi-bin/message/custom/send", nil,
-		map[string]any{"touser": person, "msgtype": "text", "text": map[string]string{"content": "Your water is on its way."}}, nil))
+	require.NoError(t, client.Do(t.Context(), wechatqr.Request{
+		Method: http.MethodPost, Path: "/cgi-bin/message/custom/send",
+		Body: map[string]any{"touser": person, "msgtype": "text", "text": map[string]string{"content": "Your water is on its way."}},
+	}, nil))
 	tb.see(latest, "customer service message")
 	tb.see(latest+" .bubble", "Your water is on its way.")
 

@@ -157,7 +157,7 @@ func (s *sandbox) act(t *testing.T, action string, form ...string) outcome {
 func (s *sandbox) client(t *testing.T) *wechatqr.Client {
 	t.Helper()
 	c, err := wechatqr.New(wechatqr.Credentials{AppID: appID, AppSecret: appSecret},
-		wechatqr.WithEndpoint(wechatqr.Endpoint{API: []string{s.url}, Image: s.url}))
+		wechatqr.WithBaseURL(s.url))
 	require.NoError(t, err)
 	return c
 }

@@ -3,12 +3,13 @@ package events
 import (
 	"context"
 	"crypto/sha256"
+	"maps"
 	"sync"
 	"time"
 )
 
-// Deduper remembers which events were handled, so that a push which WeChat
-// delivers several times runs the function once. Share one between the
+// Deduper remembers which events were handled, so that a push which is
+// delivered several times runs the function once. Share one between the
 // processes that serve one URL; package redisstore has such a one. It is safe
 // for concurrent use and respects ctx.
 //
@@ -40,87 +41,112 @@ const (
 	ClaimBusy                     // another owner holds it
 )
 
-// NewMemoryDeduper returns a Deduper for a single process that holds at most
-// about limit events, of some 100 bytes each, and forgets the oldest beyond
-// that. A limit below 1024 counts as 1024.
+// NewMemoryDeduper returns a Deduper for a single process. It remembers the
+// latest limit committed events at the least, for as long as Commit said, and
+// twice as many at the most; each takes some 50 bytes, however long its id is.
+// A claim is never forgotten while its lease runs. A limit below 1024 counts as
+// 1024.
 func NewMemoryDeduper(limit int) Deduper { return newMemory(limit) }
 
-const memoryLimit = 1 << 16 // a Handler's own
+const defaultRemembered = 1 << 20 // events that a Handler remembers by itself
 
 func newMemory(limit int) *memory {
-	return &memory{half: max(limit, 1024) / 2, start: time.Now(), young: make(map[key]claim)}
+	return &memory{
+		limit: max(limit, 1024), start: time.Now(), lossTold: -time.Minute,
+		claims: make(map[idHash]memoryClaim), young: make(map[idHash]time.Duration),
+	}
 }
 
-// memory keeps two generations: the young one takes what comes, and becomes
-// the old one when it is full or all of the old one has expired. So nothing
-// has to be searched for what expired.
+// memory keeps the committed events in two generations: the young one takes
+// what comes, and becomes the old one when it is full or all of the old one has
+// expired. So no search for what expired is needed, and its memory is freed.
 type memory struct {
-	half  int
+	limit int
 	start time.Time // times are counted from here, on the monotonic clock
 
 	mu         sync.Mutex
-	young, old map[key]claim
-	youngEnds  time.Duration // when the last of them expires
+	claims     map[idHash]memoryClaim
+	sweepAt    int                      // number of claims at which those that ended are deleted
+	young, old map[idHash]time.Duration // until when the event stays handled
+	youngEnds  time.Duration            // when the last of them expires
 	oldEnds    time.Duration
+	lossTold   time.Duration
 }
 
-// key is an id's hash: an id may be long, and its length is the sender's.
-type key [sha256.Size]byte
+// idHash is a hash of an event's id: an id may be long, and its length is the
+// sender's.
+type idHash [16]byte
 
-type claim struct {
-	owner     string
-	until     time.Duration
-	committed bool
+func keyOf(id string) idHash {
+	sum := sha256.Sum256([]byte(id))
+	return idHash(sum[:16])
+}
+
+type memoryClaim struct {
+	owner string
+	until time.Duration
 }
 
 func (m *memory) Claim(_ context.Context, id, owner string, lease time.Duration) (Claim, error) {
-	k := key(sha256.Sum256([]byte(id)))
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	now := time.Since(m.start)
-	c, ok := m.young[k]
-	if !ok {
-		c, ok = m.old[k]
-	}
-	if ok && now < c.until {
-		if c.committed {
-			return ClaimHandled, nil
-		}
-		if c.owner != owner {
-			return ClaimBusy, nil
-		}
-	}
-	m.put(k, claim{owner: owner, until: now + lease}, now)
-	return ClaimGranted, nil
+	return m.claim(keyOf(id), owner, lease), nil
 }
 
 func (m *memory) Commit(_ context.Context, id string, ttl time.Duration) error {
-	k := key(sha256.Sum256([]byte(id)))
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	now := time.Since(m.start)
-	m.put(k, claim{until: now + ttl, committed: true}, now)
+	m.commit(keyOf(id), ttl)
 	return nil
 }
 
 func (m *memory) Release(_ context.Context, id, owner string) error {
-	k := key(sha256.Sum256([]byte(id)))
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, generation := range [...]map[key]claim{m.young, m.old} {
-		if c, ok := generation[k]; ok && !c.committed && c.owner == owner {
-			delete(generation, k)
-		}
-	}
+	m.release(keyOf(id), owner)
 	return nil
 }
 
-func (m *memory) put(k key, c claim, now time.Duration) {
-	if _, known := m.young[k]; !known && (len(m.young) >= m.half || len(m.young) > 0 && now >= m.oldEnds) {
-		m.old, m.oldEnds = m.young, m.youngEnds
-		m.young, m.youngEnds = make(map[key]claim), 0
+func (m *memory) claim(k idHash, owner string, lease time.Duration) Claim {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Since(m.start)
+
+	if now < m.young[k] || now < m.old[k] {
+		return ClaimHandled
 	}
-	delete(m.old, k)
-	m.young[k] = c
-	m.youngEnds = max(m.youngEnds, c.until)
+	if c, ok := m.claims[k]; ok && now < c.until && c.owner != owner {
+		return ClaimBusy
+	}
+
+	if len(m.claims) >= m.sweepAt {
+		maps.DeleteFunc(m.claims, func(_ idHash, c memoryClaim) bool { return now >= c.until })
+		m.sweepAt = max(1024, 2*len(m.claims))
+	}
+	m.claims[k] = memoryClaim{owner, now + lease}
+	return ClaimGranted
+}
+
+// commit reports whether events that had not expired were forgotten for want of
+// room, once a minute at the most.
+func (m *memory) commit(k idHash, ttl time.Duration) (lost bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Since(m.start)
+	delete(m.claims, k)
+
+	full := len(m.young) >= m.limit
+	if _, known := m.young[k]; !known && (full || len(m.young) > 0 && now >= m.oldEnds) {
+		lost = now < m.oldEnds && now-m.lossTold >= time.Minute
+		if lost {
+			m.lossTold = now
+		}
+		m.old, m.oldEnds = m.young, m.youngEnds
+		m.young, m.youngEnds = make(map[idHash]time.Duration), 0
+	}
+	m.young[k] = now + ttl
+	m.youngEnds = max(m.youngEnds, now+ttl)
+	return lost
+}
+
+func (m *memory) release(k idHash, owner string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.claims[k].owner == owner {
+		delete(m.claims, k)
+	}
 }

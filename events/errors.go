@@ -32,14 +32,16 @@ var (
 
 // What else a [Problem] can be.
 var (
-	ErrInProgress = errors.New("another delivery of this event is being handled") // also what Deduper.Claim returns then
-	ErrOverloaded = errors.New("too many functions are running")                  // see WithMaxRunning
+	ErrInProgress = errors.New("another delivery of this event is being handled")
+	ErrNoTime     = errors.New("too little time is left for the function") // less than 1 s of 4.5 s
+	ErrOverloaded = errors.New("too many functions are running")           // see WithMaxRunning
 	ErrShutdown   = errors.New("the handler was shut down")
 	ErrFunction   = errors.New("the function failed") // wraps the error that it returned
 	ErrPanic      = errors.New("the function panicked")
 	ErrLate       = errors.New("the outcome came too late for the answer") // a reply, or beside ErrFunction or ErrPanic a failure
 	ErrReply      = errors.New("the reply cannot be sent")
 	ErrDeduper    = errors.New("the deduper failed")
+	ErrForgotten  = errors.New("handled events were forgotten too soon") // while pushes of them could still be fresh
 )
 
 // cause is what is known of an Err value.
@@ -61,13 +63,15 @@ var causes = [...]cause{
 	{ErrPlaintext, http.StatusForbidden, "the console says plaintext mode while an EncodingAESKey is set here: choose safe or compatible mode there, or set Plaintext here instead", "后台为明文模式而此处设置了 EncodingAESKey：请在后台改为安全模式或兼容模式，或在此处改设 Plaintext"},
 	{ErrIncompleteBody, http.StatusBadRequest, "the caller hung up or was too slow: look at the network and proxies between, and at the server's ReadTimeout", "对方断开连接或发送过慢：请检查网络、中间代理与服务器的 ReadTimeout"},
 	{ErrMethod, http.StatusMethodNotAllowed, "WeChat sends GET and POST only: this is somebody else", "微信只发送 GET 与 POST，此请求并非来自微信"},
-	{ErrInProgress, http.StatusServiceUnavailable, "an earlier delivery is still running, or its process died a moment ago: WeChat's next delivery learns the outcome, or is handled", "上一次投递仍在处理，或其进程刚刚退出：微信的下一次投递会得知结果或被处理"},
+	{ErrInProgress, http.StatusServiceUnavailable, "an earlier delivery is still running, or its process died a moment ago: a later delivery, if WeChat makes one, learns the outcome, or is handled", "上一次投递仍在处理，或其进程刚刚退出：若微信再次投递，会得知结果或被处理"},
+	{ErrNoTime, http.StatusServiceUnavailable, "a slow body, a full Handler or another delivery took the time: look at the network and proxies between, and for a slow database or call", "时间被缓慢的正文、已满的 Handler 或另一次投递用尽：请检查网络与中间代理，以及慢查询或慢调用"},
 	{ErrOverloaded, http.StatusServiceUnavailable, "the functions are slower than the pushes come: look for a slow database or call, or raise WithMaxRunning", "处理函数跟不上推送速度：请检查慢查询或慢调用，或调大 WithMaxRunning"},
-	{ErrShutdown, http.StatusServiceUnavailable, "this process is ending: WeChat's next delivery may reach the one that follows it", "本进程正在退出：微信的下一次投递可能到达后续进程"},
-	{ErrFunction, http.StatusInternalServerError, "the error says why; WeChat's next delivery runs the function again", "请看错误内容；微信的下一次投递会再次处理"},
-	{ErrPanic, http.StatusInternalServerError, "the stack shows where; WeChat's next delivery runs the function again", "请看堆栈定位；微信的下一次投递会再次处理"},
+	{ErrShutdown, http.StatusServiceUnavailable, "this process is ending: a later delivery, if WeChat makes one, may reach the process that follows it", "本进程正在退出：若微信再次投递，可能到达后续进程"},
+	{ErrFunction, http.StatusInternalServerError, "the error says why; if WeChat delivers the event again, the function runs again: do not count on it, redo it from this event", "请看错误内容；若微信再次投递会再次处理，但不可依赖：请根据此事件自行补做"},
+	{ErrPanic, http.StatusInternalServerError, "the stack shows where; if WeChat delivers the event again, the function runs again: do not count on it, redo it from this event", "请看堆栈定位；若微信再次投递会再次处理，但不可依赖：请根据此事件自行补做"},
 	{ErrLate, 0, "WeChat waits 5 s: return sooner, and answer later with a customer service message", "微信只等待 5 秒：请尽快返回，稍后用客服消息回复"},
 	{ErrReply, 0, "the event was handled and answered with success; correct the reply", "事件已处理并回复 success；请修正回复内容"},
+	{ErrForgotten, 0, "more pushes come than the memory of handled events holds: pushes delivered again or replayed may run the function again; give NewMemoryDeduper a larger limit, or share a store", "推送数量超过去重内存的容量：重复投递或重放的推送可能再次执行处理函数；请调大 NewMemoryDeduper 的上限，或使用共享存储"},
 }
 
 // What is known more closely than by the Err value.
@@ -79,6 +83,14 @@ var (
 	failedLate = cause{
 		ErrLate, 0, "WeChat was told success already: nobody runs it again; redo it from this event",
 		"已向微信回复 success，不会再次投递：请根据此事件自行补做",
+	}
+	recovered = cause{
+		ErrFunction, 0, "the function ran again and succeeded: the event is handled; look for what was away for a moment",
+		"再次执行后成功，事件已处理：请检查短暂不可用的依赖",
+	}
+	claimLost = cause{
+		ErrInProgress, 0, "another process may run the function for this event too: this one stalled, or the store lost the claim",
+		"其他进程可能也在处理此事件：本进程曾停顿，或去重存储丢失了占用记录",
 	}
 	notClaimed = cause{
 		ErrDeduper, 0, "the event is handled all the same, once in this process, perhaps in another too: look after the store",
@@ -119,6 +131,15 @@ func refuse(kind error, format string, args ...any) error {
 
 func (c *cause) refuse(format string, args ...any) error {
 	return &refusal{c.err, fmt.Errorf(format, args...), c}
+}
+
+// withCause is err, which refuse made, when more is known of it.
+func withCause(err error, c *cause, when string) error {
+	var r *refusal
+	if !errors.As(err, &r) {
+		return err
+	}
+	return &refusal{r.kind, fmt.Errorf("%s: %w", when, r.reason), c}
 }
 
 // conceal has an error answered as ErrDecrypt is. It stays what it is, with its

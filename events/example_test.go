@@ -6,7 +6,10 @@ import (
 	"io"
 	"log"
 	"net/http"
+	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/wechatqr/wechatqr"
@@ -32,14 +35,14 @@ func ExampleNewHandler() {
 		log.Print(err)
 		return
 	}
-	http.Handle("/wechat", handler)
-	server := http.Server{Addr: ":8080", ReadTimeout: 5 * time.Second} // so that nobody holds a connection with half a request
-	log.Print(server.ListenAndServe())
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	log.Print(events.Serve(ctx, &http.Server{Addr: ":8080"}, handler))
 }
 
-// Which function handles what: the longest prefix of the scene, then the type
-// of the event, then the default. The separator keeps "shop-" from "shopping",
-// and the function reads the rest of the scene.
+// Which function handles what: the scene, then the longest prefix of it, then
+// the type of the event, then the default. The separator keeps "shop-" from
+// "shopping", and the function reads the rest of the scene.
 func ExampleMux() {
 	config := events.Config{Token: "token", Plaintext: true}
 
@@ -47,11 +50,16 @@ func ExampleMux() {
 		return func(context.Context, *wechatqr.Event) (events.Reply, error) { return events.Text(text), nil }
 	}
 	var mux events.Mux
-	mux.HandleScene("shop-", func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
-		scan, _ := ev.Scan()
+	mux.HandleScenePrefix("shop-", func(
+		_ context.Context, scan wechatqr.Scan, _ *wechatqr.Event,
+	) (events.Reply, error) {
 		return events.Text("Welcome to shop " + strings.TrimPrefix(scan.Scene, "shop-")), nil
 	})
-	mux.HandleScene("fair-", say("Welcome to the fair"))
+	mux.HandleScene("fair-2026", func(
+		context.Context, wechatqr.Scan, *wechatqr.Event,
+	) (events.Reply, error) {
+		return events.Text("Welcome to the fair"), nil
+	})
 	mux.HandleEvent(wechatqr.EventSubscribe, say("Thank you for following"))
 	mux.HandleDefault(say("Please scan a code"))
 	handler, err := events.NewHandler(config, mux.Serve)
@@ -104,9 +112,9 @@ func ExampleConfig_previous() {
 }
 
 // What goes wrong is told with a hint, to a logger or a metric of yours.
-func ExampleWithHook() {
-	handler, err := events.NewHandler(events.Config{Token: "token", Plaintext: true}, new(events.Mux).Serve,
-		events.WithHook(func(_ context.Context, p events.Problem) {
+func ExampleWithProblemHandler() {
+	handler, err := events.NewHandler(events.Config{Token: "token"}, new(events.Mux).Serve,
+		events.WithProblemHandler(func(_ context.Context, p events.Problem) {
 			fmt.Println(p.Status, p.Err)
 			fmt.Println(p.Hint)
 		}))

@@ -33,10 +33,12 @@ func Image(mediaID string) Reply { return mediaReply{"image", "Image", mediaID} 
 // Voice is a recording that was uploaded as material.
 func Voice(mediaID string) Reply { return mediaReply{"voice", "Voice", mediaID} }
 
-// Video is a video that was uploaded as material. Title and description may be empty.
-func Video(mediaID, title, description string) Reply {
-	return videoReply{mediaID, title, description}
-}
+// Clip is a video that was uploaded as material. Title and description may be
+// empty.
+type Clip struct{ MediaID, Title, Description string }
+
+// Video is a video.
+func Video(c Clip) Reply { return videoReply(c) }
 
 // Track is a link to music. All but the ThumbMediaID, a small picture that was
 // uploaded as material, may be empty.
@@ -64,7 +66,7 @@ func News(articles ...Article) Reply { return newsReply(articles) }
 type (
 	textReply  string
 	mediaReply struct{ msgType, element, mediaID string }
-	videoReply struct{ mediaID, title, description string }
+	videoReply Clip
 	musicReply Track
 	newsReply  []Article
 )
@@ -89,9 +91,9 @@ func (r mediaReply) AppendReply(b []byte, ev *wechatqr.Event, now time.Time) ([]
 func (r videoReply) AppendReply(b []byte, ev *wechatqr.Event, now time.Time) ([]byte, error) {
 	w := answer(b, ev, now, "video")
 	w.open("Video", '{')
-	w.required("MediaId", r.mediaID)
-	w.optional("Title", r.title)
-	w.optional("Description", r.description)
+	w.required("MediaId", r.MediaID)
+	w.optional("Title", r.Title)
+	w.optional("Description", r.Description)
 	w.close("Video", '}')
 	return w.end()
 }

@@ -90,7 +90,7 @@ func (s *Store) run(ctx context.Context, script *redis.Script, key string, args 
 	}
 	responses := make(chan response, 1)
 	go func() {
-		var r response
+		r := response{err: errors.New("the Redis client ended its goroutine")}
 		defer func() {
 			if p := recover(); p != nil { // of a hook or a dialer of the user's
 				r.err = fmt.Errorf("the Redis client panicked: %v", p)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -331,6 +332,13 @@ func TestClientThatPanics(t *testing.T) {
 	c.AddHook(hook(func(context.Context, redis.Cmder, redis.ProcessHook) error { panic("HOOK") }))
 	_, err := newStore(t, c).Load(t.Context(), "key")
 	require.ErrorContains(t, err, "wechatqr: redis: load token: the Redis client panicked: HOOK")
+	goexit := embedded(t)
+	goexit.AddHook(hook(func(context.Context, redis.Cmder, redis.ProcessHook) error {
+		runtime.Goexit()
+		return nil
+	}))
+	err = newStore(t, goexit).Commit(t.Context(), "id", time.Hour)
+	require.ErrorContains(t, err, "wechatqr: redis: commit event: the Redis client ended its goroutine")
 	_, err = newStore(t, (*redis.Client)(nil)).Claim(t.Context(), "id", "owner", time.Hour)
 	require.ErrorContains(t, err, "wechatqr: redis: claim event: the Redis client panicked: ")
 }

@@ -56,7 +56,9 @@ func TestRID(t *testing.T) {
 	t.Parallel()
 	srv := wechatqrtest.Start(t)
 	c := srv.Client()
-	err := c.Do(t.Context(), http.MethodPost, create, nil, map[string]any{"action_name": "QR_CARD"}, nil)
+	err := c.Do(t.Context(), wechatqr.Request{
+		Method: http.MethodPost, Path: create, Body: map[string]any{"action_name": "QR_CARD"},
+	}, nil)
 	var e *wechatqr.Error
 	require.ErrorAs(t, err, &e)
 	ask := func(rid string) (string, int) {

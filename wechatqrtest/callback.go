@@ -136,16 +136,16 @@ type Problem string
 
 // The problems. WeChat delivers a push again after the first four.
 const (
-	Unreachable  Problem = "unreachable"      // no connection, or it broke
-	TooSlow      Problem = "too slow"         // no whole answer within the deadline
-	Redirected   Problem = "redirected"       // WeChat does not follow
-	WrongStatus  Problem = "wrong status"     // another than 200
-	Quoted       Problem = "quoted"           // the right text, but in quotes
-	WrongEcho    Problem = "wrong echo"       // another text than echostr
-	NotXML       Problem = "not xml"          // nor success
-	WrongReply   Problem = "wrong reply"      // XML that WeChat does not show
-	NotEncrypted Problem = "not encrypted"    // in safe mode
-	NotOpened    Problem = "cannot be opened" // the reply's signature or encryption is wrong
+	ProblemUnreachable   Problem = "unreachable"      // no connection, or it broke
+	ProblemTooSlow       Problem = "too slow"         // no whole answer within the deadline
+	ProblemRedirected    Problem = "redirected"       // WeChat does not follow
+	ProblemWrongStatus   Problem = "wrong status"     // another than 200
+	ProblemQuoted        Problem = "quoted"           // the right text, but in quotes
+	ProblemWrongEcho     Problem = "wrong echo"       // another text than echostr
+	ProblemNotXML        Problem = "not xml"          // nor success
+	ProblemWrongReply    Problem = "wrong reply"      // XML that WeChat does not show
+	ProblemNotEncrypted  Problem = "not encrypted"    // in safe mode
+	ProblemUndecryptable Problem = "cannot be opened" // the reply's signature or encryption is wrong
 )
 
 // CallbackError says why a callback's answer is not what WeChat wants.
@@ -198,13 +198,13 @@ func judgeEcho(echo, answer string) *CallbackError {
 	case answer == echo:
 		return nil
 	case answer == `"`+echo+`"`, answer == `'`+echo+`'`:
-		return &CallbackError{Problem: Quoted, Detail: "the answer is echostr in quotes: send it as text, not as JSON"}
+		return &CallbackError{Problem: ProblemQuoted, Detail: "the answer is echostr in quotes: send it as text, not as JSON"}
 	case strings.TrimSpace(answer) == echo:
-		return &CallbackError{Problem: WrongEcho, Detail: "the answer has spaces or line breaks around echostr: send nothing else"}
+		return &CallbackError{Problem: ProblemWrongEcho, Detail: "the answer has spaces or line breaks around echostr: send nothing else"}
 	case answer == "":
-		return &CallbackError{Problem: WrongEcho, Detail: "the answer is empty: send the echostr of the query"}
+		return &CallbackError{Problem: ProblemWrongEcho, Detail: "the answer is empty: send the echostr of the query"}
 	}
-	return &CallbackError{Problem: WrongEcho, Detail: fmt.Sprintf("the answer is not echostr: %.80q", answer)}
+	return &CallbackError{Problem: ProblemWrongEcho, Detail: fmt.Sprintf("the answer is not echostr: %.80q", answer)}
 }
 
 const maxAnswer = 64 << 10
@@ -219,7 +219,7 @@ func (s *Server) exchange(ctx context.Context, method, address, body string) (At
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	defer context.AfterFunc(s.life, stop)()
-	limited, cancel := context.WithTimeout(ctx, s.deadline)
+	limited, cancel := context.WithTimeout(ctx, s.pushTimeout)
 	defer cancel()
 
 	a := Attempt{Time: s.Now(), URL: address, Body: body}
@@ -233,14 +233,14 @@ func (s *Server) exchange(ctx context.Context, method, address, body string) (At
 			return a, ctx.Err()
 		}
 		if limited.Err() != nil {
-			p, detail = TooSlow, fmt.Sprintf("no whole answer within %v", s.deadline)
+			p, detail = ProblemTooSlow, fmt.Sprintf("no whole answer within %v", s.pushTimeout)
 		}
 		a.Err = &CallbackError{p, detail, a.Status}
 		return a, nil
 	}
 	req, err := http.NewRequestWithContext(limited, method, address, strings.NewReader(body))
 	if err != nil {
-		return fail(Unreachable, err.Error())
+		return fail(ProblemUnreachable, err.Error())
 	}
 	setHeader(req.Header, method)
 	resp, err := s.client.Do(req)
@@ -249,20 +249,20 @@ func (s *Server) exchange(ctx context.Context, method, address, body string) (At
 		if errors.As(err, &ue) {
 			err = ue.Err // without the signed URL
 		}
-		return fail(Unreachable, err.Error())
+		return fail(ProblemUnreachable, err.Error())
 	}
 	defer func() { _ = resp.Body.Close() }() // it was read
 	a.Status = resp.StatusCode
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	a.Answer = string(answer)
 	if err != nil {
-		return fail(Unreachable, "the connection broke within the answer: "+err.Error())
+		return fail(ProblemUnreachable, "the connection broke within the answer: "+err.Error())
 	}
 	switch {
 	case resp.StatusCode/100 == 3:
-		return fail(Redirected, fmt.Sprintf("HTTP %d to %q: give the console the final URL", resp.StatusCode, resp.Header.Get("Location")))
+		return fail(ProblemRedirected, fmt.Sprintf("HTTP %d to %q: give the console the final URL", resp.StatusCode, resp.Header.Get("Location")))
 	case resp.StatusCode != http.StatusOK:
-		return fail(WrongStatus, fmt.Sprintf("HTTP %d: %.80q", resp.StatusCode, answer))
+		return fail(ProblemWrongStatus, fmt.Sprintf("HTTP %d: %.80q", resp.StatusCode, answer))
 	}
 	a.Duration = time.Since(began)
 	return a, nil

@@ -65,19 +65,19 @@ func TestCheckCallback(t *testing.T) {
 		status   int
 	}{
 		"right":      {say(echo), "", "", 0},
-		"quoted":     {say(func(r *http.Request) string { return `"` + echo(r) + `"` }), wechatqrtest.Quoted, "as text", 200},
-		"newline":    {say(func(r *http.Request) string { return echo(r) + "\n" }), wechatqrtest.WrongEcho, "line breaks", 200},
-		"empty":      {say(func(*http.Request) string { return "" }), wechatqrtest.WrongEcho, "empty", 200},
-		"success":    {say(func(*http.Request) string { return "success" }), wechatqrtest.WrongEcho, `"success"`, 200},
-		"not found":  {http.NotFound, wechatqrtest.WrongStatus, "404", 404},
-		"redirected": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/login", http.StatusFound) }, wechatqrtest.Redirected, `"/login"`, 302},
-		"slow":       {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, wechatqrtest.TooSlow, "100ms", 0},
+		"quoted":     {say(func(r *http.Request) string { return `"` + echo(r) + `"` }), wechatqrtest.ProblemQuoted, "as text", 200},
+		"newline":    {say(func(r *http.Request) string { return echo(r) + "\n" }), wechatqrtest.ProblemWrongEcho, "line breaks", 200},
+		"empty":      {say(func(*http.Request) string { return "" }), wechatqrtest.ProblemWrongEcho, "empty", 200},
+		"success":    {say(func(*http.Request) string { return "success" }), wechatqrtest.ProblemWrongEcho, `"success"`, 200},
+		"not found":  {http.NotFound, wechatqrtest.ProblemWrongStatus, "404", 404},
+		"redirected": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/login", http.StatusFound) }, wechatqrtest.ProblemRedirected, `"/login"`, 302},
+		"slow":       {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, wechatqrtest.ProblemTooSlow, "100ms", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var opts []wechatqrtest.Option
-			if tt.want == wechatqrtest.TooSlow {
-				opts = append(opts, wechatqrtest.WithDeadline(100*time.Millisecond))
+			if tt.want == wechatqrtest.ProblemTooSlow {
+				opts = append(opts, wechatqrtest.WithPushTimeout(100*time.Millisecond))
 			}
 			srv := wechatqrtest.Start(t, opts...)
 			srv.ServeCallback(tt.callback)

@@ -190,7 +190,7 @@ func TestPermanentLimit(t *testing.T) {
 	_, err := c.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(1)))
 	require.NoError(t, err)
 	_, err = c.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(2)))
-	require.ErrorIs(t, err, wechatqr.ErrQuota)
+	require.ErrorIs(t, err, wechatqr.ErrPermanentLimit)
 	var e *wechatqr.Error
 	require.ErrorAs(t, err, &e)
 	assert.EqualValues(t, 45029, e.Code)

@@ -9,7 +9,7 @@
 //	srv.ServeCallback(backend) // made with srv.CallbackConfig()
 //	ticket, err := client.CreateTicket(ctx, wechatqr.Temporary(scene, time.Hour))
 //	push, err := srv.Scan(ctx, ticket.Value, "o6_somebody")
-//	// push.Reply is what the backend answered, push.Shown() what the user sees.
+//	// push.Reply is what the backend answered, push.UserSees() what the user sees.
 //
 // A [Server] has one account and keeps state: tokens, codes, users, quotas. To
 // make something go wrong use [Server.Inject], [Server.RevokeTokens],
@@ -48,9 +48,12 @@
 //   - An expired code has no picture (404) and cannot be scanned. With
 //     WithLenient both work on: WeChat was seen to report scans days later.
 //   - Two permanent codes of one scene are two codes, and both are counted.
-//   - A push is delivered again at once, signed anew, when there was no
-//     connection, no whole answer in time, or a status other than 200; an answer
-//     of status 200 is final, even if it is no reply. A redirect is not followed.
+//   - A push without a whole response in time is delivered up to three times,
+//     signed anew, without a pause (see [WithRetryDelay]); whether WeChat signs
+//     anew is not known. A push with a status other than 200, 201 included, is
+//     delivered up to four times at once with the same URL and body, as WeChat
+//     was seen to do (see [WithSpacedRetries]). A response of status 200 is final,
+//     even if it is no reply. A redirect is not followed.
 //   - "success" may have white space around it; an echo may not.
 //   - user/info tells of the last follow, and not of the scans since.
 //

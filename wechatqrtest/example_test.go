@@ -44,7 +44,7 @@ func Example() {
 			fmt.Println(err)
 			return
 		}
-		fmt.Println(push.Event.Event, push.Event.EventKey, "→", push.Shown())
+		fmt.Println(push.Event.Event, push.Event.EventKey, "→", push.UserSees())
 	}
 	// Output:
 	// subscribe qrscene_shop-7 → Welcome to shop-7

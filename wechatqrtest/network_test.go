@@ -19,7 +19,7 @@ import (
 func TestDeadlineToTheNanosecond(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		srv := wechatqrtest.Start(t, wechatqrtest.WithoutNetwork(), wechatqrtest.WithGap(time.Second))
+		srv := wechatqrtest.Start(t, wechatqrtest.WithoutNetwork(), wechatqrtest.WithRetryDelay(time.Second))
 		var takes time.Duration
 		srv.ServeCallback(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
@@ -39,10 +39,10 @@ func TestDeadlineToTheNanosecond(t *testing.T) {
 		push, err = srv.Follow(t.Context(), "o6_user")
 		var ce *wechatqrtest.CallbackError
 		require.ErrorAs(t, err, &ce)
-		assert.Equal(t, wechatqrtest.TooSlow, ce.Problem)
+		assert.Equal(t, wechatqrtest.ProblemTooSlow, ce.Problem)
 		assert.Len(t, push.Attempts, 3)
 		assert.Equal(t, 17*time.Second, time.Since(began), "three times 5 s and two gaps")
-		assert.Equal(t, wechatqrtest.ServiceFault, push.Shown())
+		assert.Equal(t, wechatqrtest.ServiceFault, push.UserSees())
 	})
 }
 

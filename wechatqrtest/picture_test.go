@@ -49,7 +49,7 @@ func TestPictureReadsAsURL(t *testing.T) {
 		file := filepath.Join(dir, strconv.Itoa(i)+".jpg")
 		require.NoError(t, os.WriteFile(file, picture.Data, 0o600))
 		args = append(args, file)
-		want += ticket.URL + "\n"
+		want += ticket.Content + "\n"
 	}
 	out, err := exec.CommandContext(t.Context(), scanner, args...).Output()
 	require.NoError(t, err)

@@ -10,8 +10,11 @@ import (
 	"github.com/wechatqr/wechatqr"
 )
 
-// attempts is how often WeChat delivers a push that is not answered.
-const attempts = 3
+// How often a push is delivered, the first time included.
+const (
+	spacedDeliveries = 3 // without a response
+	burstDeliveries  = 4 // with a wrong status
+)
 
 // ServiceFault is what WeChat shows the user when a push is not answered as
 // it should be.
@@ -46,9 +49,9 @@ func (p Push) Err() error {
 	return nil
 }
 
-// Shown is what the user sees in the chat: the reply's text, ServiceFault, or
+// UserSees is what the user sees in the chat: the reply's text, ServiceFault, or
 // nothing.
-func (p Push) Shown() string {
+func (p Push) UserSees() string {
 	switch {
 	case !p.Done || p.Event.Event.Is(wechatqr.EventUnsubscribe):
 		return "" // one who left sees no chat
@@ -58,13 +61,20 @@ func (p Push) Shown() string {
 	return p.Reply.Text()
 }
 
-// WithDeadline sets how long an answer to a push may take; the default is 5 s,
-// as on WeChat.
-func WithDeadline(d time.Duration) Option { return func(s *Server) { s.deadline = d } }
+// WithPushTimeout sets how long the response to a push may take; the default is
+// 5 s, as on WeChat.
+func WithPushTimeout(d time.Duration) Option { return func(s *Server) { s.pushTimeout = d } }
 
-// WithGap sets the time between a delivery that failed and the next one. By
-// default there is none; WeChat's is not documented.
-func WithGap(d time.Duration) Option { return func(s *Server) { s.gap = d } }
+// WithRetryDelay sets the time between a delivery without a response and the
+// next one. By default there is none: after a timeout deliveries are 5 s apart,
+// as on WeChat.
+func WithRetryDelay(d time.Duration) Option { return func(s *Server) { s.retryDelay = d } }
+
+// WithSpacedRetries has a wrong status followed by the same deliveries as no
+// response: up to three in all, signed anew, WithRetryDelay apart. By default
+// up to four follow each other at once with the same URL and body, as WeChat was
+// seen to do: a failure that lasts longer loses the event.
+func WithSpacedRetries() Option { return func(s *Server) { s.spaced = true } }
 
 const keptPushes = 200
 
@@ -85,8 +95,9 @@ func (p *Push) clone() Push {
 	return c
 }
 
-// Push delivers ev, any event or message, to the callback: up to three times,
-// until it is answered in time with status 200. It waits for the answer and
+// Push delivers ev, any event or message, to the callback, until it is answered
+// in time with status 200: up to three times without a response, and four with
+// another status, see [WithSpacedRetries]. It waits for the answer and
 // returns it, decoded. The blanks of ev are filled in as NewRequest does it;
 // CreateTime is by this machine's clock, as the signed timestamp is, and a
 // second after the user's last event at the least. Pushing the Event of a Push
@@ -129,9 +140,10 @@ func (s *Server) Push(ctx context.Context, ev wechatqr.Event) (Push, error) {
 }
 
 func (s *Server) deliver(ctx context.Context, l line, base string, p *Push) error {
+	address, body := l.push(base, p.Event, time.Now())
 	for n := 1; ; n++ {
-		address, body := l.push(base, p.Event, time.Now())
 		a, err := s.exchange(ctx, http.MethodPost, address, body)
+		wrongStatus := a.Err != nil && (a.Err.Problem == ProblemWrongStatus || a.Err.Problem == ProblemRedirected)
 		var reply Reply
 		answered := err == nil && a.Err == nil
 		if answered {
@@ -149,18 +161,26 @@ func (s *Server) deliver(ctx context.Context, l line, base string, p *Push) erro
 		p.Reply = reply
 		s.notify()
 		s.mu.Unlock()
-		if err != nil || answered || n == attempts {
+
+		burst := wrongStatus && !s.spaced
+		switch {
+		case err != nil || answered:
 			return err
-		}
-		if err := s.pause(ctx); err != nil {
-			return err
+		case burst && n < burstDeliveries:
+		case burst || n >= spacedDeliveries:
+			return nil
+		default:
+			if err := s.pause(ctx); err != nil {
+				return err
+			}
+			address, body = l.push(base, p.Event, time.Now())
 		}
 	}
 }
 
 // pause waits for the time between two deliveries.
 func (s *Server) pause(ctx context.Context) error {
-	t := time.NewTimer(s.gap)
+	t := time.NewTimer(s.retryDelay)
 	defer t.Stop()
 	select {
 	case <-t.C:
@@ -175,9 +195,9 @@ func (s *Server) pause(ctx context.Context) error {
 func misaddressed(r Reply, ev wechatqr.Event) *CallbackError {
 	switch {
 	case r.ToUserName != ev.FromUserName:
-		return &CallbackError{Problem: WrongReply, Detail: fmt.Sprintf("ToUserName is %q: a reply goes to FromUserName of the push, %q", r.ToUserName, ev.FromUserName)}
+		return &CallbackError{Problem: ProblemWrongReply, Detail: fmt.Sprintf("ToUserName is %q: a reply goes to FromUserName of the push, %q", r.ToUserName, ev.FromUserName)}
 	case r.FromUserName != ev.ToUserName:
-		return &CallbackError{Problem: WrongReply, Detail: fmt.Sprintf("FromUserName is %q: a reply comes from ToUserName of the push, %q", r.FromUserName, ev.ToUserName)}
+		return &CallbackError{Problem: ProblemWrongReply, Detail: fmt.Sprintf("FromUserName is %q: a reply comes from ToUserName of the push, %q", r.FromUserName, ev.ToUserName)}
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package wechatqrtest_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -55,7 +57,7 @@ func TestPushReachesHandler(t *testing.T) {
 
 			push, err := srv.Scan(t.Context(), temporary(t, srv), "o6_user")
 			require.NoError(t, err)
-			assert.Equal(t, "欢迎 <&>]]> ", push.Shown())
+			assert.Equal(t, "欢迎 <&>]]> ", push.UserSees())
 			assert.Equal(t, mode != wechatqrtest.Plain, push.Reply.Encrypted)
 			assert.True(t, push.Done)
 			require.Len(t, push.Attempts, 1)
@@ -70,7 +72,7 @@ func TestPushReachesHandler(t *testing.T) {
 
 			push, err = srv.SendText(t.Context(), "o6_user", "a]]>b<c>")
 			require.NoError(t, err)
-			assert.Equal(t, "欢迎 <&>]]> a]]>b<c>", push.Shown())
+			assert.Equal(t, "欢迎 <&>]]> a]]>b<c>", push.UserSees())
 			assert.Len(t, push.Event.MsgID, 17)
 			assert.Equal(t, push.Event.MsgID, got.Load().MsgID)
 
@@ -92,7 +94,7 @@ func TestPushReplies(t *testing.T) {
 		"text":  {events.Text("hi"), wechatqrtest.Reply{MsgType: "text", Content: "hi"}, "hi"},
 		"image": {events.Image("m1"), wechatqrtest.Reply{MsgType: "image", MediaID: "m1"}, "[image m1]"},
 		"voice": {events.Voice("m2"), wechatqrtest.Reply{MsgType: "voice", MediaID: "m2"}, "[voice m2]"},
-		"video": {events.Video("m3", "T", "D"), wechatqrtest.Reply{MsgType: "video", MediaID: "m3", Title: "T", Description: "D"}, "[video m3]\nT\nD"},
+		"video": {events.Video(events.Clip{MediaID: "m3", Title: "T", Description: "D"}), wechatqrtest.Reply{MsgType: "video", MediaID: "m3", Title: "T", Description: "D"}, "[video m3]\nT\nD"},
 		"music": {
 			events.Music(events.Track{Title: "T", URL: "http://u", HQURL: "http://h", ThumbMediaID: "m4"}),
 			wechatqrtest.Reply{MsgType: "music", Title: "T", MusicURL: "http://u", HQMusicURL: "http://h", ThumbMediaID: "m4"}, "[music http://u]\nT",
@@ -111,7 +113,7 @@ func TestPushReplies(t *testing.T) {
 			srv.ServeCallback(h)
 			push, err := srv.Follow(t.Context(), "o6_user")
 			require.NoError(t, err)
-			assert.Equal(t, tt.shown, push.Shown())
+			assert.Equal(t, tt.shown, push.UserSees())
 			got := push.Reply
 			if tt.reply != nil {
 				assert.Equal(t, "o6_user", got.ToUserName)
@@ -150,44 +152,44 @@ func TestPushJudgesAnswers(t *testing.T) {
 		"success":             {wechatqrtest.Safe, func(*wechatqrtest.Server) string { return "success" }, "", ""},
 		"success and newline": {wechatqrtest.Safe, func(*wechatqrtest.Server) string { return "success\n" }, "", ""},
 		"nothing":             {wechatqrtest.Safe, func(*wechatqrtest.Server) string { return "" }, "", ""},
-		"quoted success":      {wechatqrtest.Plain, func(*wechatqrtest.Server) string { return `"success"` }, wechatqrtest.Quoted, "as text"},
-		"JSON":                {wechatqrtest.Plain, func(*wechatqrtest.Server) string { return `{"code":0}` }, wechatqrtest.NotXML, "JSON"},
-		"HTML":                {wechatqrtest.Plain, func(*wechatqrtest.Server) string { return "<!DOCTYPE html><html><br></html>" }, wechatqrtest.NotXML, "HTML"},
-		"other text":          {wechatqrtest.Plain, func(*wechatqrtest.Server) string { return "ok" }, wechatqrtest.NotXML, "neither"},
+		"quoted success":      {wechatqrtest.Plain, func(*wechatqrtest.Server) string { return `"success"` }, wechatqrtest.ProblemQuoted, "as text"},
+		"JSON":                {wechatqrtest.Plain, func(*wechatqrtest.Server) string { return `{"code":0}` }, wechatqrtest.ProblemNotXML, "JSON"},
+		"HTML":                {wechatqrtest.Plain, func(*wechatqrtest.Server) string { return "<!DOCTYPE html><html><br></html>" }, wechatqrtest.ProblemNotXML, "HTML"},
+		"other text":          {wechatqrtest.Plain, func(*wechatqrtest.Server) string { return "ok" }, wechatqrtest.ProblemNotXML, "neither"},
 		"plain in plain":      {wechatqrtest.Plain, reply, "", ""},
 		"plain in compatible": {wechatqrtest.Compatible, reply, "", ""},
-		"plain in safe":       {wechatqrtest.Safe, reply, wechatqrtest.NotEncrypted, "clear"},
+		"plain in safe":       {wechatqrtest.Safe, reply, wechatqrtest.ProblemNotEncrypted, "clear"},
 		"milliseconds": {wechatqrtest.Plain, func(s *wechatqrtest.Server) string {
 			return strings.Replace(reply(s), "1700000000", "1700000000000", 1)
 		}, "", ""},
-		"a date":               {wechatqrtest.Plain, func(s *wechatqrtest.Server) string { return strings.Replace(reply(s), "1700000000", "2026-11-23", 1) }, wechatqrtest.WrongReply, "CreateTime"},
-		"to another":           {wechatqrtest.Plain, func(s *wechatqrtest.Server) string { return strings.Replace(reply(s), "o6_user", "o6_other", 1) }, wechatqrtest.WrongReply, "ToUserName"},
-		"from another":         {wechatqrtest.Plain, func(s *wechatqrtest.Server) string { return strings.Replace(reply(s), s.Account(), "gh_other", 1) }, wechatqrtest.WrongReply, "FromUserName"},
-		"empty content":        {wechatqrtest.Plain, func(s *wechatqrtest.Server) string { return strings.Replace(reply(s), "[hi]", "[]", 1) }, wechatqrtest.WrongReply, "Content"},
-		"unknown type":         {wechatqrtest.Plain, func(s *wechatqrtest.Server) string { return strings.Replace(reply(s), "[text]", "[card]", 1) }, wechatqrtest.WrongReply, `"card"`},
-		"no type":              {wechatqrtest.Plain, func(*wechatqrtest.Server) string { return "<xml></xml>" }, wechatqrtest.WrongReply, "MsgType"},
-		"news without article": {wechatqrtest.Plain, func(s *wechatqrtest.Server) string { return strings.Replace(reply(s), "[text]", "[news]", 1) }, wechatqrtest.WrongReply, "Articles"},
+		"a date":               {wechatqrtest.Plain, func(s *wechatqrtest.Server) string { return strings.Replace(reply(s), "1700000000", "2026-11-23", 1) }, wechatqrtest.ProblemWrongReply, "CreateTime"},
+		"to another":           {wechatqrtest.Plain, func(s *wechatqrtest.Server) string { return strings.Replace(reply(s), "o6_user", "o6_other", 1) }, wechatqrtest.ProblemWrongReply, "ToUserName"},
+		"from another":         {wechatqrtest.Plain, func(s *wechatqrtest.Server) string { return strings.Replace(reply(s), s.Account(), "gh_other", 1) }, wechatqrtest.ProblemWrongReply, "FromUserName"},
+		"empty content":        {wechatqrtest.Plain, func(s *wechatqrtest.Server) string { return strings.Replace(reply(s), "[hi]", "[]", 1) }, wechatqrtest.ProblemWrongReply, "Content"},
+		"unknown type":         {wechatqrtest.Plain, func(s *wechatqrtest.Server) string { return strings.Replace(reply(s), "[text]", "[card]", 1) }, wechatqrtest.ProblemWrongReply, `"card"`},
+		"no type":              {wechatqrtest.Plain, func(*wechatqrtest.Server) string { return "<xml></xml>" }, wechatqrtest.ProblemWrongReply, "MsgType"},
+		"news without article": {wechatqrtest.Plain, func(s *wechatqrtest.Server) string { return strings.Replace(reply(s), "[text]", "[news]", 1) }, wechatqrtest.ProblemWrongReply, "Articles"},
 		"sealed in safe":       {wechatqrtest.Safe, func(s *wechatqrtest.Server) string { return sealed(s, s.CallbackConfig()) }, "", ""},
 		"sealed in plain": {wechatqrtest.Plain, func(s *wechatqrtest.Server) string {
 			cfg := s.CallbackConfig()
 			cfg.EncodingAESKey, cfg.Plaintext = s.Callback().EncodingAESKey, false
 			return sealed(s, cfg)
-		}, wechatqrtest.NotOpened, "plain mode"},
+		}, wechatqrtest.ProblemUndecryptable, "plain mode"},
 		"other token": {wechatqrtest.Safe, func(s *wechatqrtest.Server) string {
 			cfg := s.CallbackConfig()
 			cfg.Token = "other"
 			return sealed(s, cfg)
-		}, wechatqrtest.NotOpened, "MsgSignature"},
+		}, wechatqrtest.ProblemUndecryptable, "MsgSignature"},
 		"other key": {wechatqrtest.Safe, func(s *wechatqrtest.Server) string {
 			cfg := s.CallbackConfig()
 			cfg.EncodingAESKey = strings.Repeat("k", 43)
 			return sealed(s, cfg)
-		}, wechatqrtest.NotOpened, ""},
+		}, wechatqrtest.ProblemUndecryptable, ""},
 		"other AppID": {wechatqrtest.Safe, func(s *wechatqrtest.Server) string {
 			cfg := s.CallbackConfig()
 			cfg.AppID = "wxother"
 			return sealed(s, cfg)
-		}, wechatqrtest.NotOpened, "wxother"},
+		}, wechatqrtest.ProblemUndecryptable, "wxother"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -198,7 +200,7 @@ func TestPushJudgesAnswers(t *testing.T) {
 			assert.Len(t, push.Attempts, 1, "an answer in time with status 200 is not asked for again")
 			if tt.want == "" {
 				require.NoError(t, err)
-				assert.NotEqual(t, wechatqrtest.ServiceFault, push.Shown())
+				assert.NotEqual(t, wechatqrtest.ServiceFault, push.UserSees())
 				return
 			}
 			var ce *wechatqrtest.CallbackError
@@ -206,67 +208,110 @@ func TestPushJudgesAnswers(t *testing.T) {
 			assert.Equal(t, tt.want, ce.Problem)
 			assert.Contains(t, ce.Detail, tt.detail)
 			assert.Equal(t, http.StatusOK, ce.Status)
-			assert.Equal(t, wechatqrtest.ServiceFault, push.Shown())
+			assert.Equal(t, wechatqrtest.ServiceFault, push.UserSees())
 			assert.Zero(t, push.Reply)
 		})
 	}
 }
 
-func TestPushIsDeliveredThreeTimes(t *testing.T) {
+// What is delivered again, how often, when and how, depends on what went wrong.
+func TestPushIsDeliveredAgain(t *testing.T) {
 	t.Parallel()
-	for name, tt := range map[string]struct {
-		fail http.HandlerFunc
-		want wechatqrtest.Problem
+	status := func(code int) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(code)
+			_, _ = io.WriteString(w, "success")
+		}
+	}
+	cut := func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "100")
+		_, _ = io.WriteString(w, "succ")
+	}
+	silent := func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // else the server does not see the client go
+		<-r.Context().Done()
+	}
+	redirect := func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "https://elsewhere.example/", http.StatusFound)
+	}
+	spaced := []wechatqrtest.Option{
+		wechatqrtest.WithSpacedRetries(), wechatqrtest.WithRetryDelay(time.Second),
+	}
+	for _, tt := range []struct {
+		name  string
+		fail  http.HandlerFunc
+		opts  []wechatqrtest.Option
+		want  wechatqrtest.Problem
+		times int
+		takes time.Duration
+		anew  bool // each delivery is signed anew
 	}{
-		"status": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }, wechatqrtest.WrongStatus},
-		"redirect": {func(w http.ResponseWriter, r *http.Request) {
-			http.Redirect(w, r, "https://elsewhere.example/", http.StatusFound)
-		}, wechatqrtest.Redirected},
-		"reset": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, wechatqrtest.Unreachable},
-		"cut": {func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Length", "100")
-			_, _ = io.WriteString(w, "succ")
-		}, wechatqrtest.Unreachable},
-		"slow": {func(_ http.ResponseWriter, r *http.Request) {
-			_, _ = io.Copy(io.Discard, r.Body) // else the server does not see the client go
-			<-r.Context().Done()
-		}, wechatqrtest.TooSlow},
+		{"500", status(500), nil, wechatqrtest.ProblemWrongStatus, 4, 0, false},
+		{"201", status(201), nil, wechatqrtest.ProblemWrongStatus, 4, 0, false},
+		{"redirect", redirect, nil, wechatqrtest.ProblemRedirected, 4, 0, false},
+		{"500, delay", status(500), spaced[1:], wechatqrtest.ProblemWrongStatus, 4, 0, false},
+		{"500, spaced", status(500), spaced, wechatqrtest.ProblemWrongStatus, 3, 2 * time.Second, true},
+		{"reset", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, nil,
+			wechatqrtest.ProblemUnreachable, 3, 0, true},
+		{"cut", cut, spaced[1:], wechatqrtest.ProblemUnreachable, 3, 2 * time.Second, true},
+		{"silent", silent, nil, wechatqrtest.ProblemTooSlow, 3, 15 * time.Second, true},
+		{"silent, delay", silent, spaced[1:], wechatqrtest.ProblemTooSlow, 3, 17 * time.Second, true},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			deadline := 10 * time.Second
-			if tt.want == wechatqrtest.TooSlow {
-				deadline = 100 * time.Millisecond
-			}
-			srv := wechatqrtest.Start(t, wechatqrtest.WithDeadline(deadline), wechatqrtest.WithGap(time.Millisecond))
-			var calls atomic.Int32
-			srv.ServeCallback(tt.fail)
-			push, err := srv.Follow(t.Context(), "o6_user")
-			var ce *wechatqrtest.CallbackError
-			require.ErrorAs(t, err, &ce)
-			assert.Equal(t, tt.want, ce.Problem, ce.Detail)
-			assert.Equal(t, push.Attempts[2].Status, ce.Status)
-			assert.ErrorContains(t, err, "delivered 3 times")
-			require.Len(t, push.Attempts, 3)
-			assert.Equal(t, wechatqrtest.ServiceFault, push.Shown())
-			assert.NotEqual(t, push.Attempts[0].URL, push.Attempts[1].URL, "each delivery is signed anew")
+			synctest.Test(t, func(t *testing.T) {
+				srv := wechatqrtest.Start(t, append(tt.opts, wechatqrtest.WithoutNetwork())...)
+				srv.ServeCallback(tt.fail)
+				start := time.Now()
+				push, err := srv.Follow(t.Context(), "o6_user")
+				var ce *wechatqrtest.CallbackError
+				require.ErrorAs(t, err, &ce)
+				assert.Equal(t, tt.want, ce.Problem, ce.Detail)
+				assert.ErrorContains(t, err, fmt.Sprintf("delivered %d times", tt.times))
+				require.Len(t, push.Attempts, tt.times)
+				assert.Equal(t, tt.takes, time.Since(start))
+				assert.Equal(t, wechatqrtest.ServiceFault, push.UserSees())
+				first, second := push.Attempts[0], push.Attempts[1]
+				assert.Equal(t, tt.anew, first.URL != second.URL)
+				assert.Equal(t, tt.anew, first.Body != second.Body)
 
-			srv.ServeCallback(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if calls.Add(1) < 3 {
-					tt.fail(w, r)
-					return
-				}
-				_, _ = io.WriteString(w, "success")
-			}))
-			if tt.want == wechatqrtest.TooSlow {
-				return // 100 ms may be too short even for success, on a busy machine
-			}
-			push, err = srv.Follow(t.Context(), "o6_user")
-			require.NoError(t, err)
-			assert.Len(t, push.Attempts, 3)
-			assert.Empty(t, push.Shown())
+				var calls atomic.Int32
+				srv.ServeCallback(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if calls.Add(1) < int32(tt.times) {
+						tt.fail(w, r)
+						return
+					}
+					_, _ = io.WriteString(w, "success")
+				}))
+				push, err = srv.Follow(t.Context(), "o6_user")
+				require.NoError(t, err)
+				assert.Len(t, push.Attempts, tt.times)
+				assert.Empty(t, push.UserSees())
+			})
 		})
 	}
+}
+
+// A database that is away for a moment loses no event, although WeChat's
+// deliveries after a wrong status are over within it.
+func TestHandlerOutlivesTheBurst(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		srv := wechatqrtest.Start(t, wechatqrtest.WithoutNetwork())
+		back := time.Now().Add(2 * time.Second)
+		h, err := events.NewHandler(srv.CallbackConfig(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
+			if time.Now().Before(back) {
+				return nil, errors.New("database is away")
+			}
+			return events.Text("welcome"), nil
+		})
+		require.NoError(t, err)
+		srv.ServeCallback(h)
+		push, err := srv.Follow(t.Context(), "o6_user")
+		require.NoError(t, err)
+		assert.Equal(t, "welcome", push.UserSees())
+		assert.Len(t, push.Attempts, 1)
+	})
 }
 
 func TestPushToNobody(t *testing.T) {
@@ -287,7 +332,7 @@ func TestPushToNobody(t *testing.T) {
 	_, err = srv.Follow(t.Context(), "o6_user")
 	var ce *wechatqrtest.CallbackError
 	require.ErrorAs(t, err, &ce)
-	assert.Equal(t, wechatqrtest.Unreachable, ce.Problem)
+	assert.Equal(t, wechatqrtest.ProblemUnreachable, ce.Problem)
 	assert.NotContains(t, ce.Detail, "signature")
 
 	ctx, cancel := context.WithCancel(t.Context())

@@ -69,7 +69,7 @@ func ParseReply(cfg events.Config, body []byte) (Reply, error) {
 	if l.mode != Plain {
 		key, err := aesKey(cfg.EncodingAESKey)
 		if err != nil {
-			return Reply{}, &CallbackError{Problem: NotOpened, Detail: err.Error()}
+			return Reply{}, &CallbackError{Problem: ProblemUndecryptable, Detail: err.Error()}
 		}
 		l.key = key
 	}
@@ -126,7 +126,7 @@ func (l line) reply(body []byte) (Reply, *CallbackError) {
 	case text == "" || text == "success":
 		return Reply{}, nil
 	case strings.Trim(text, `"'`) == "success":
-		return Reply{}, &CallbackError{Problem: Quoted, Detail: fmt.Sprintf("the answer is %s with the quotes: send success as text, not as JSON", text)}
+		return Reply{}, &CallbackError{Problem: ProblemQuoted, Detail: fmt.Sprintf("the answer is %s with the quotes: send success as text, not as JSON", text)}
 	}
 	e, problem := readEnvelope(text)
 	if problem != nil {
@@ -134,19 +134,19 @@ func (l line) reply(body []byte) (Reply, *CallbackError) {
 	}
 	if e.Encrypt == nil {
 		if l.mode == Safe {
-			return Reply{}, &CallbackError{Problem: NotEncrypted, Detail: "the reply is in the clear, and in safe mode it must be encrypted"}
+			return Reply{}, &CallbackError{Problem: ProblemNotEncrypted, Detail: "the reply is in the clear, and in safe mode it must be encrypted"}
 		}
 		return e.reply(text, false)
 	}
 	if l.key == nil {
-		return Reply{}, &CallbackError{Problem: NotOpened, Detail: "the reply is encrypted, and the account is in plain mode"}
+		return Reply{}, &CallbackError{Problem: ProblemUndecryptable, Detail: "the reply is encrypted, and the account is in plain mode"}
 	}
 	if e.MsgSignature != sign(l.token, e.TimeStamp, e.Nonce, *e.Encrypt) {
-		return Reply{}, &CallbackError{Problem: NotOpened, Detail: "MsgSignature is not that of Token, TimeStamp, Nonce and Encrypt"}
+		return Reply{}, &CallbackError{Problem: ProblemUndecryptable, Detail: "MsgSignature is not that of Token, TimeStamp, Nonce and Encrypt"}
 	}
 	message, err := unseal(l.key, l.appID, *e.Encrypt)
 	if err != nil {
-		return Reply{}, &CallbackError{Problem: NotOpened, Detail: err.Error()}
+		return Reply{}, &CallbackError{Problem: ProblemUndecryptable, Detail: err.Error()}
 	}
 	if e, problem = readEnvelope(string(message)); problem != nil {
 		return Reply{}, problem
@@ -164,7 +164,7 @@ func readEnvelope(text string) (*envelope, *CallbackError) {
 		case strings.HasPrefix(strings.ToLower(text), "<!doctype html"), strings.HasPrefix(strings.ToLower(text), "<html"):
 			kind = "it is a page of HTML"
 		}
-		return nil, &CallbackError{Problem: NotXML, Detail: fmt.Sprintf("%s: %.80q", kind, text)}
+		return nil, &CallbackError{Problem: ProblemNotXML, Detail: fmt.Sprintf("%s: %.80q", kind, text)}
 	}
 	return &e, nil
 }
@@ -213,7 +213,7 @@ func (e *envelope) reply(text string, encrypted bool) (Reply, *CallbackError) {
 		}
 	}
 	if err != nil {
-		return Reply{}, &CallbackError{Problem: WrongReply, Detail: err.Error()}
+		return Reply{}, &CallbackError{Problem: ProblemWrongReply, Detail: err.Error()}
 	}
 	return r, nil
 }

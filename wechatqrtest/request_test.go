@@ -95,5 +95,5 @@ func TestNewRequestNeedsAKey(t *testing.T) {
 	_, err := wechatqrtest.ParseReply(cfg, nil)
 	var ce *wechatqrtest.CallbackError
 	require.ErrorAs(t, err, &ce)
-	assert.Equal(t, wechatqrtest.NotOpened, ce.Problem)
+	assert.Equal(t, wechatqrtest.ProblemUndecryptable, ce.Problem)
 }

@@ -38,8 +38,9 @@ type Server struct {
 	unverified   bool
 	cloudHosting bool
 	maxPermanent int
-	deadline     time.Duration
-	gap          time.Duration
+	pushTimeout  time.Duration
+	retryDelay   time.Duration
+	spaced       bool // retries after a wrong status too
 
 	life    context.Context // ends with Close
 	end     context.CancelFunc
@@ -88,7 +89,7 @@ func NewServer(opts ...Option) *Server {
 		tokens:       map[string]*token{},
 		counts:       map[string]int{},
 		maxPermanent: 100_000,
-		deadline:     5 * time.Second,
+		pushTimeout:  5 * time.Second,
 	}
 	s.life, s.end = context.WithCancel(context.Background())
 	s.idle = sync.NewCond(&s.mu)

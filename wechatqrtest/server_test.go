@@ -18,7 +18,7 @@ import (
 
 func TestManyClients(t *testing.T) {
 	t.Parallel()
-	srv := wechatqrtest.Start(t, wechatqrtest.WithDeadline(time.Minute)) // the machine may be busy
+	srv := wechatqrtest.Start(t, wechatqrtest.WithPushTimeout(time.Minute)) // the machine may be busy
 	srv.ServeCallback(answering("success"))
 	ctx, cancel := context.WithCancel(t.Context())
 	var watcher sync.WaitGroup

@@ -200,7 +200,7 @@ func TestCloudHosting(t *testing.T) {
 	assert.NotEmpty(t, resp.Header.Get("X-Openapi-Seqid"))
 	assert.Equal(t, 41001, judge(t, srv, ""), "an empty token is a mistake")
 	assert.Equal(t, 40014, judge(t, srv, "short"))
-	c := srv.Client(wechatqr.WithTokenSource(wechatqr.NoToken()))
+	c := srv.Client(wechatqr.WithCloudHosting())
 	_, err := c.CreateTicket(t.Context(), wechatqr.Temporary(wechatqr.SceneID(1), time.Minute))
 	require.NoError(t, err)
 	for _, c := range srv.Calls() {

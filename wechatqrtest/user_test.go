@@ -29,7 +29,9 @@ type info struct {
 
 func userInfo(t *testing.T, srv *wechatqrtest.Server, openID string) (got info, err error) {
 	t.Helper()
-	err = srv.Client().Do(t.Context(), http.MethodGet, "/cgi-bin/user/info", url.Values{"openid": {openID}}, nil, &got)
+	err = srv.Client().Do(t.Context(), wechatqr.Request{
+		Method: http.MethodGet, Path: "/cgi-bin/user/info", Query: url.Values{"openid": {openID}},
+	}, &got)
 	return got, err
 }
 
@@ -218,7 +220,9 @@ func TestUserGet(t *testing.T) {
 		Data         struct{ OpenID []string }
 		NextOpenID   string `json:"next_openid"`
 	}) {
-		require.NoError(t, c.Do(t.Context(), http.MethodGet, "/cgi-bin/user/get", url.Values{"next_openid": {next}}, nil, &out))
+		require.NoError(t, c.Do(t.Context(), wechatqr.Request{
+			Method: http.MethodGet, Path: "/cgi-bin/user/get", Query: url.Values{"next_openid": {next}},
+		}, &out))
 		return out
 	}
 	assert.Zero(t, page(""))
@@ -233,7 +237,9 @@ func TestUserGet(t *testing.T) {
 	assert.Equal(t, []any{10_001, 10_000, "o6_09999"}, []any{p.Total, p.Count, p.NextOpenID})
 	p = page(p.NextOpenID)
 	assert.Equal(t, []any{10_001, 1, "", []string{last.OpenID}}, []any{p.Total, p.Count, p.NextOpenID, p.Data.OpenID})
-	err := c.Do(t.Context(), http.MethodGet, "/cgi-bin/user/get", url.Values{"next_openid": {"o6_x"}}, nil, nil)
+	err := c.Do(t.Context(), wechatqr.Request{
+		Method: http.MethodGet, Path: "/cgi-bin/user/get", Query: url.Values{"next_openid": {"o6_x"}},
+	}, nil)
 	require.ErrorIs(t, err, wechatqr.ErrInvalidArgument)
 }
 

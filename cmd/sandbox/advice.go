@@ -12,25 +12,25 @@ type advice struct{ What, Todo phrase }
 
 func adviceOn(e *wechatqrtest.CallbackError) advice {
 	switch e.Problem {
-	case wechatqrtest.Unreachable:
+	case wechatqrtest.ProblemUnreachable:
 		return advice{say("Nothing answers at this address."), say("Is the backend running, and does it listen on this host and port? Inside a container, localhost is the container itself.")}
-	case wechatqrtest.TooSlow:
+	case wechatqrtest.ProblemTooSlow:
 		return advice{say("The answer took too long."), say("Answer “success” at once and do the work afterwards; what the user should read can follow as a customer service message. To step through the backend in a debugger, start the sandbox with a longer -deadline.")}
-	case wechatqrtest.Redirected:
+	case wechatqrtest.ProblemRedirected:
 		return advice{say("The address redirects, and WeChat does not follow."), say("Set the final address. Look for http or https, a slash at the end, and a login page in front.")}
-	case wechatqrtest.WrongStatus:
+	case wechatqrtest.ProblemWrongStatus:
 		return advice{say("The answer has the status %d, not 200.", e.Status), adviceOnStatus(e.Status)}
-	case wechatqrtest.Quoted:
+	case wechatqrtest.ProblemQuoted:
 		return advice{say("The text is right, but it is in quotes."), say("Write it as plain text. A JSON encoder adds the quotes.")}
-	case wechatqrtest.WrongEcho:
+	case wechatqrtest.ProblemWrongEcho:
 		return advice{say("The answer is not the echostr."), say("Answer GET with the echostr of the query and nothing else: no page around it, no line break, no byte order mark.")}
-	case wechatqrtest.NotXML:
+	case wechatqrtest.ProblemNotXML:
 		return advice{say("The answer is neither XML nor “success”."), say("Answer with a reply's XML, with “success”, or with nothing at all.")}
-	case wechatqrtest.WrongReply:
+	case wechatqrtest.ProblemWrongReply:
 		return advice{say("The reply's XML is not one that WeChat shows."), say("Compare its elements with WeChat's page on passive replies.")}
-	case wechatqrtest.NotEncrypted:
+	case wechatqrtest.ProblemNotEncrypted:
 		return advice{say("The reply is in the clear, and in safe mode it must be encrypted."), say("Encrypt the reply as the push was, or choose another mode here.")}
-	case wechatqrtest.NotOpened:
+	case wechatqrtest.ProblemUndecryptable:
 		return advice{say("The encrypted reply cannot be opened."), say("Compare Token, EncodingAESKey and AppID with those here. The signature is of Token, TimeStamp, Nonce and Encrypt.")}
 	}
 	return advice{say("The answer is not what WeChat wants."), phrase{}}

@@ -66,7 +66,7 @@ func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func newApp(life context.Context, wx *wechatqrtest.Server, origin string) (*app, error) {
 	client, err := wechatqr.New(wx.Credentials(),
-		wechatqr.WithEndpoint(wechatqr.Endpoint{API: []string{origin}, Image: origin}),
+		wechatqr.WithBaseURL(origin),
 		wechatqr.WithHTTPClient(&http.Client{Transport: inProcess{wx}, Timeout: 10 * time.Second}),
 		wechatqr.WithMaxRetries(0))
 	if err != nil {
@@ -258,7 +258,7 @@ func shown(p *wechatqrtest.Push) string {
 	if p == nil || p.Event.Event.Is(probe) {
 		return ""
 	}
-	return p.Shown()
+	return p.UserSees()
 }
 
 // deliver begins the push of an action. It returns it if it was done in time.

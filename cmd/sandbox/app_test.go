@@ -270,8 +270,8 @@ func TestEveryProblemHasAdvice(t *testing.T) {
 	t.Parallel()
 	other := adviceOn(&wechatqrtest.CallbackError{Problem: "something new"})
 	for _, p := range []wechatqrtest.Problem{
-		wechatqrtest.Unreachable, wechatqrtest.TooSlow, wechatqrtest.Redirected, wechatqrtest.WrongStatus, wechatqrtest.Quoted,
-		wechatqrtest.WrongEcho, wechatqrtest.NotXML, wechatqrtest.WrongReply, wechatqrtest.NotEncrypted, wechatqrtest.NotOpened,
+		wechatqrtest.ProblemUnreachable, wechatqrtest.ProblemTooSlow, wechatqrtest.ProblemRedirected, wechatqrtest.ProblemWrongStatus, wechatqrtest.ProblemQuoted,
+		wechatqrtest.ProblemWrongEcho, wechatqrtest.ProblemNotXML, wechatqrtest.ProblemWrongReply, wechatqrtest.ProblemNotEncrypted, wechatqrtest.ProblemUndecryptable,
 	} {
 		got := adviceOn(&wechatqrtest.CallbackError{Problem: p})
 		assert.NotEqual(t, other.What.Text, got.What.Text, p)
@@ -285,7 +285,7 @@ func TestEveryProblemHasAdvice(t *testing.T) {
 	}
 	assert.Equal(t, adviceOnStatus(401), adviceOnStatus(403))
 	assert.Equal(t, adviceOnStatus(502), adviceOnStatus(504))
-	e := &wechatqrtest.CallbackError{Problem: wechatqrtest.WrongStatus, Status: 413}
+	e := &wechatqrtest.CallbackError{Problem: wechatqrtest.ProblemWrongStatus, Status: 413}
 	assert.Equal(t, "The answer has the status 413, not 200.", adviceOn(e).What.in(english))
 	assert.Equal(t, "响应的状态码是 413，而不是 200。", adviceOn(e).What.in(chinese))
 }

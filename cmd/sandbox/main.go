@@ -118,7 +118,7 @@ func (c *config) account(logger *log.Logger) (*wechatqrtest.Server, *store, erro
 		creds.AppSecret = randomHex(16)
 	}
 	opts := []wechatqrtest.Option{
-		wechatqrtest.WithOrigin(c.origin), wechatqrtest.WithCredentials(creds), wechatqrtest.WithDeadline(c.deadline),
+		wechatqrtest.WithOrigin(c.origin), wechatqrtest.WithCredentials(creds), wechatqrtest.WithPushTimeout(c.deadline),
 	}
 	if c.lenient {
 		opts = append(opts, wechatqrtest.WithLenient())

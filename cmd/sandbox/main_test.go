@@ -70,7 +70,7 @@ func TestRunServesAndStops(t *testing.T) {
 	for _, want := range []string{creds.AppID, creds.AppSecret, "atoken", "compatible", "wx.mp.hosts.api-host=" + base} {
 		assert.Contains(t, greeting, want)
 	}
-	c, err := wechatqr.New(creds, wechatqr.WithEndpoint(wechatqr.Endpoint{API: []string{base}, Image: base}))
+	c, err := wechatqr.New(creds, wechatqr.WithBaseURL(base))
 	require.NoError(t, err)
 	_, err = c.CreateTicket(t.Context(), wechatqr.Temporary(wechatqr.SceneID(1), time.Hour))
 	require.NoError(t, err)

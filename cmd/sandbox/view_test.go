@@ -79,7 +79,7 @@ func TestPushItem(t *testing.T) {
 	scan := wechatqr.Event{FromUserName: "o1", MsgType: "event", Event: "SCAN", EventKey: "7", CreateTime: time.Now()}
 	names := map[string]person{"o1": {name: say("Lin")}}
 	ok := wechatqrtest.Attempt{Time: time.Now(), Duration: time.Millisecond, Status: 200, Answer: "success"}
-	bad := wechatqrtest.Attempt{Time: time.Now(), Err: &wechatqrtest.CallbackError{Problem: wechatqrtest.Unreachable, Detail: "refused"}}
+	bad := wechatqrtest.Attempt{Time: time.Now(), Err: &wechatqrtest.CallbackError{Problem: wechatqrtest.ProblemUnreachable, Detail: "refused"}}
 	for name, tc := range map[string]struct {
 		push  wechatqrtest.Push
 		state string

@@ -70,21 +70,17 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	l, err := net.Listen("tcp", *listen)
-	if err != nil {
-		return err
-	}
-	logger.Printf("serving %s: the codes are at /, the callback is at /wechat", l.Addr())
-	return b.serve(ctx, l)
+	return b.serve(ctx, *listen, func(addr string) {
+		logger.Printf("serving %s: the codes are at /, the callback is at /wechat", addr)
+	})
 }
 
 type shop struct {
-	scene   string // what its code carries, and the mark it is recognised by
+	scene   string // what its code carries
 	name    string
 	welcome events.Reply
 }
 
-// shops have scenes of which none is the beginning of another.
 func shops() []shop {
 	return []shop{
 		{"shop-beijing", "北京店", events.Text("欢迎来到北京店！本周烤鸭八折。")},
@@ -122,7 +118,7 @@ func newBackend(ctx context.Context, client *wechatqr.Client, cfg events.Config,
 		return nil, nil
 	})
 	var err error
-	b.handler, err = events.NewHandler(cfg, mux.Serve, events.WithHook(func(_ context.Context, p events.Problem) {
+	b.handler, err = events.NewHandler(cfg, mux.Serve, events.WithProblemHandler(func(_ context.Context, p events.Problem) {
 		logger.Printf("callback: %v (%s / %s)", p.Err, p.Hint, p.HintZH)
 	}))
 	if err != nil {
@@ -133,9 +129,8 @@ func newBackend(ctx context.Context, client *wechatqr.Client, cfg events.Config,
 }
 
 // scanned counts a scan, by a new follower or an old one, and welcomes them.
-func (b *backend) scanned(s shop) events.HandlerFunc {
-	return func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
-		scan, _ := ev.Scan()
+func (b *backend) scanned(s shop) events.ScanFunc {
+	return func(_ context.Context, scan wechatqr.Scan, _ *wechatqr.Event) (events.Reply, error) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		t := b.scans[s.scene]
@@ -150,23 +145,17 @@ func (b *backend) scanned(s shop) events.HandlerFunc {
 	}
 }
 
-// serve ends when ctx does, and leaves no event half handled.
-func (b *backend) serve(ctx context.Context, l net.Listener) error {
+// serve ends when ctx does, and tells which address it has.
+func (b *backend) serve(ctx context.Context, listen string, serving func(addr string)) error {
 	routes := http.NewServeMux()
 	routes.Handle("/wechat", b.handler)
 	routes.HandleFunc("GET /{$}", b.page)
-	server := &http.Server{Handler: routes, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second}
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(l) }()
-	select {
-	case err := <-failed:
-		return err
-	case <-ctx.Done():
+	server := &http.Server{Addr: listen, Handler: routes, WriteTimeout: 10 * time.Second}
+	server.BaseContext = func(l net.Listener) context.Context {
+		serving(l.Addr().String())
+		return context.Background()
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
-	defer cancel()
-	// In this order: functions may go on after their requests.
-	return errors.Join(server.Shutdown(ctx), b.handler.Shutdown(ctx))
+	return events.Serve(ctx, server, b.handler)
 }
 
 var pageTemplate = template.Must(template.New("page").Parse(`<!DOCTYPE html>
@@ -257,16 +246,18 @@ func demo(ctx context.Context, logger *log.Logger) error {
 	if err != nil {
 		return err
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
 	ctx, stop := context.WithCancel(ctx)
-	served := make(chan error, 1)
-	go func() { served <- b.serve(ctx, l) }()
-	err = b.day(ctx, wx, "http://"+l.Addr().String()+"/wechat")
-	stop()
-	return errors.Join(err, <-served)
+	defer stop()
+	var day sync.WaitGroup
+	var went error
+	served := b.serve(ctx, "127.0.0.1:0", func(addr string) {
+		day.Go(func() {
+			defer stop()
+			went = b.day(ctx, wx, "http://"+addr+"/wechat")
+		})
+	})
+	day.Wait()
+	return errors.Join(went, served)
 }
 
 func (b *backend) day(ctx context.Context, wx *wechatqrtest.Server, url string) error {
@@ -296,7 +287,7 @@ func (b *backend) day(ctx context.Context, wx *wechatqrtest.Server, url string) 
 		if err != nil {
 			return err
 		}
-		b.logger.Printf("  %s %s and reads: %s", step.who, step.does, cmp.Or(push.Shown(), "nothing"))
+		b.logger.Printf("  %s %s and reads: %s", step.who, step.does, cmp.Or(push.UserSees(), "nothing"))
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -5,7 +5,6 @@ import (
 	"context"
 	"io"
 	"log"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -55,17 +54,17 @@ func TestServe(t *testing.T) {
 	}
 
 	ctx, stop := context.WithCancel(t.Context())
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	served := make(chan error)
-	go func() { served <- b.serve(ctx, l) }()
-	address := "http://" + l.Addr().String()
+	served, serving := make(chan error, 1), make(chan string, 1)
+	go func() {
+		served <- b.serve(ctx, "127.0.0.1:0", func(addr string) { serving <- addr })
+	}()
+	address := "http://" + <-serving
 	require.NoError(t, wx.SetCallback(wechatqrtest.Callback{URL: address + "/wechat"}))
 	require.NoError(t, wx.CheckCallback(t.Context()))
 	for _, s := range shops() {
 		push, err := wx.Scan(t.Context(), b.tickets[s.scene].Value, "")
 		require.NoError(t, err)
-		assert.Contains(t, push.Shown(), "欢迎来到"+s.name)
+		assert.Contains(t, push.UserSees(), "欢迎来到"+s.name)
 	}
 
 	resp, err := http.Get(address + "/")
@@ -113,4 +112,23 @@ func TestRunRefuses(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, []byte("{"), 0o600))
 	_, err := loadTickets(t.Context(), wechatqrtest.Start(t).Client(), file)
 	require.ErrorContains(t, err, "tickets.json", "a broken file is not overwritten")
+}
+
+// A code of another's whose scene only begins as a shop's does is not that shop's.
+func TestShopsAreToldApart(t *testing.T) {
+	t.Parallel()
+	wx := wechatqrtest.Start(t)
+	file := filepath.Join(t.TempDir(), "tickets.json")
+	b, err := newBackend(t.Context(), wx.Client(), wx.CallbackConfig(), file, log.New(io.Discard, "", 0))
+	require.NoError(t, err)
+	wx.ServeCallback(b.handler)
+	for _, s := range shops() {
+		scene := wechatqr.SceneString(s.scene + "-2")
+		ticket, err := wx.Client().CreateTicket(t.Context(), wechatqr.Permanent(scene))
+		require.NoError(t, err)
+		push, err := wx.Scan(t.Context(), ticket.Value, "")
+		require.NoError(t, err)
+		assert.NotContains(t, push.UserSees(), "欢迎来到"+s.name)
+	}
+	assert.Empty(t, b.scans)
 }

@@ -57,8 +57,8 @@ func evening(ctx context.Context, wx *wechatqrtest.Server, origin string, logger
 		if err != nil {
 			return err
 		}
-		logger.Printf("  scans it, as WeChat tells by %s, and reads:\n%s", push.Event.Event, push.Shown())
-		if _, err := browse(browser, http.MethodPost, origin+"/confirm", url.Values{"number": {numberIn(push.Shown())}}); err != nil {
+		logger.Printf("  scans it, as WeChat tells by %s, and reads:\n%s", push.Event.Event, push.UserSees())
+		if _, err := browse(browser, http.MethodPost, origin+"/confirm", url.Values{"number": {numberIn(push.UserSees())}}); err != nil {
 			return err
 		}
 		state, err := browse(browser, http.MethodGet, origin+"/status", nil)

@@ -88,9 +88,9 @@ func (w *world) scan(code wechatqrtest.Code, who string) string {
 
 func (w *world) told(push wechatqrtest.Push) string {
 	w.Helper()
-	number := numberIn(push.Shown())
+	number := numberIn(push.UserSees())
 	if number == "" {
-		require.Contains(w, push.Shown(), "This code has expired or was used")
+		require.Contains(w, push.UserSees(), "This code has expired or was used")
 	}
 	return number
 }
@@ -190,7 +190,7 @@ func TestFirstScanWins(t *testing.T) {
 				who := fmt.Sprintf("o-%d", i%10)
 				push, err := w.wx.Scan(w.Context(), code.Ticket, who)
 				assert.NoError(w, err)
-				if number := numberIn(push.Shown()); number != "" {
+				if number := numberIn(push.UserSees()); number != "" {
 					mu.Lock()
 					defer mu.Unlock()
 					numbers[who] = number
@@ -218,7 +218,7 @@ func TestRepeatedPush(t *testing.T) {
 		require.NoError(w, err)
 		again, err := w.wx.Push(w.Context(), ev)
 		require.NoError(w, err)
-		assert.Empty(w, again.Shown(), "WeChat shows the first answer")
+		assert.Empty(w, again.UserSees(), "WeChat shows the first answer")
 		assert.Equal(w, "in", w.confirm(b, w.told(first)))
 
 		time.Sleep(15 * time.Minute) // older than the callback takes

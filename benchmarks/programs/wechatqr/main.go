@@ -23,5 +23,5 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(code.Value, code.URL)
+	fmt.Println(code.Value, code.Content)
 }

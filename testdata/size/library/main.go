@@ -20,5 +20,5 @@ func main() {
 	if err != nil {
 		panic(err)
 	}
-	fmt.Println(t.Value, t.URL)
+	fmt.Println(t.Value, t.Content)
 }

@@ -1,0 +1,107 @@
+package wechatqr
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"reflect"
+	"strings"
+)
+
+var (
+	errTooLarge = errors.New("too large")
+	errUpgraded = errors.New("a connection of another protocol, which was not asked for")
+)
+
+// readBody reads the body and closes it. It returns when ctx ends, whatever the
+// body does.
+func (s *sender) readBody(ctx context.Context, resp *http.Response, limit int64) ([]byte, error) {
+	body := resp.Body
+	if body == nil {
+		return nil, nil
+	}
+	_, upgraded := body.(io.Writer)
+	_, own := s.transport.(*http.Transport) // whose bodies heed ctx
+	switch {
+	case upgraded || resp.StatusCode < 200:
+		_ = body.Close()
+		return nil, errUpgraded
+	case resp.ContentLength > limit:
+		_ = body.Close()
+		return nil, errTooLarge
+	case own || inMemory(body):
+		defer body.Close()
+		return readAll(body, resp.ContentLength, limit)
+	}
+
+	type result struct {
+		data []byte
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		r := result{err: errors.New("the response's body ended its goroutine")}
+		defer func() {
+			if p := recover(); p != nil {
+				r = result{err: fmt.Errorf("the response's body panicked: %v", p)}
+			}
+			done <- r
+		}()
+		defer body.Close()
+		r.data, r.err = readAll(body, resp.ContentLength, limit)
+	}()
+	select {
+	case r := <-done:
+		return r.data, r.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// inMemory reports whether the body is io.NopCloser of bytes or a text, as
+// mocks have it, which cannot block.
+func inMemory(body io.ReadCloser) bool {
+	v := reflect.ValueOf(body)
+	if v.Type() != reflect.TypeOf(io.NopCloser(&bytes.Reader{})) {
+		return false
+	}
+	switch v.Field(0).Interface().(type) {
+	case *bytes.Reader, *strings.Reader, *bytes.Buffer:
+		return true
+	}
+	return false
+}
+
+// maxEmptyReads is how often in a row a body may read nothing.
+const maxEmptyReads = 100
+
+// readAll reads to the end, of which size is a guess, and refuses more than limit.
+func readAll(r io.Reader, size, limit int64) ([]byte, error) {
+	room := min(size, limit) + 1 // for the Read that finds the end
+	if size < 0 {
+		room = 512
+	}
+	buf := make([]byte, 0, room)
+	for empty := 0; ; {
+		n, err := r.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		if empty++; n > 0 {
+			empty = 0
+		}
+		switch {
+		case int64(len(buf)) > limit:
+			return nil, errTooLarge
+		case err == io.EOF:
+			return buf, nil
+		case err != nil:
+			return nil, fmt.Errorf("reading the response: %w", err)
+		case empty == maxEmptyReads:
+			return nil, fmt.Errorf("reading the response: %w", io.ErrNoProgress)
+		case len(buf) == cap(buf):
+			buf = append(buf, 0)[:len(buf)]
+		}
+	}
+}

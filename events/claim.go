@@ -1,0 +1,175 @@
+package events
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"time"
+
+	"github.com/wechatqr/wechatqr"
+)
+
+const (
+	outcomeTimeout = 4700 * time.Millisecond // from the request on, for another's claim to end
+	storeDeadline  = 4750 * time.Millisecond // from the request on, for the last word to a Deduper
+	storeTimeout   = 250 * time.Millisecond  // for a Deduper to answer; it is asked twice
+	minStoreTime   = 50 * time.Millisecond   // the same, however late it is
+	pollInterval   = 100 * time.Millisecond  // between looks at another's claim
+
+	// lease is shorter than the time for which a delivery waits to begin: who is
+	// given the event of a process that died gets to handle it.
+	lease         = 3 * time.Second
+	renewInterval = lease / 3
+)
+
+// claims is where a Handler's deliveries claim their events: first in local,
+// then in shared. So a shared Deduper that is away leaves each event to one
+// delivery of this process.
+type claims struct {
+	local  *memory // nil: nothing is claimed or remembered
+	shared Deduper // nil: there is only local
+	ttl    time.Duration
+	report func(context.Context, *wechatqr.Event, error) // of what went wrong
+}
+
+// newClaims takes any Deduper, nil included.
+func newClaims(d Deduper, ttl time.Duration) claims {
+	switch d := d.(type) {
+	case nil:
+		return claims{}
+	case *memory:
+		return claims{local: d, ttl: ttl}
+	}
+	return claims{local: newMemory(defaultRemembered), shared: d, ttl: ttl}
+}
+
+// claim is one delivery's claim of its event. One goroutine uses it, the one
+// that serves the request.
+type claim struct {
+	*claims
+	ctx   context.Context // outlives the request
+	ev    *wechatqr.Event
+	start time.Time // of the request
+
+	id    string
+	key   idHash
+	owner string
+
+	held     bool // in local; in shared it may be held from then on
+	reported bool // that shared failed, or lost the claim
+}
+
+// take claims the event, and waits while another has it, until its outcome is
+// known or outcomeTimeout is over. A shared Deduper that fails does not keep the
+// event from being handled: twice is better than not at all. But once it said
+// that another has the event, its failure does not take the event from that one.
+func (c *claim) take(ctx context.Context) (Claim, error) {
+	if c.local == nil {
+		return ClaimGranted, nil
+	}
+	c.id, c.owner = c.ev.ID(), rand.Text()
+	c.key = keyOf(c.id)
+
+	for othersClaim := false; ; {
+		got := ClaimGranted
+		if !c.held {
+			// This one needs no renewal: endClaim follows in any case.
+			got = c.local.claim(c.key, c.owner, c.ttl)
+			c.held = got == ClaimGranted
+		}
+		if c.held && c.shared != nil {
+			var err error
+			got, err = c.ask()
+			othersClaim = othersClaim || got == ClaimBusy
+			if err != nil {
+				c.reportOnce(notClaimed.refuse("claim: %w", err))
+				if !othersClaim {
+					return ClaimGranted, nil
+				}
+				got = ClaimBusy
+			}
+		}
+		if got != ClaimBusy {
+			return got, nil
+		}
+		if outcomeTimeout-time.Since(c.start) < 2*pollInterval {
+			return 0, refuse(ErrInProgress, "it is not done yet")
+		}
+		select {
+		case <-time.After(pollInterval):
+		case <-ctx.Done():
+			return 0, refuse(ErrInProgress, "the caller has gone")
+		}
+	}
+}
+
+// renew prolongs the claim in shared, and tells if another has got it.
+func (c *claim) renew() {
+	switch got, err := c.ask(); {
+	case err != nil:
+		c.reportOnce(notClaimed.refuse("claim: %w", err))
+	case got != ClaimGranted:
+		c.reportOnce(claimLost.refuse("its claim ended while the function ran"))
+	}
+}
+
+// ask claims the event in shared.
+func (c *claim) ask() (got Claim, err error) {
+	err = c.callDeduper(func(ctx context.Context) (err error) {
+		got, err = c.shared.Claim(ctx, c.id, c.owner, lease)
+		if err == nil && (got < ClaimGranted || got > ClaimBusy) {
+			err = fmt.Errorf("Claim returned %d, which is no outcome", got)
+		}
+		return err
+	})
+	return got, err
+}
+
+// endClaim commits an event that was handled, and else gives back what is
+// claimed, or may be: a claim whose response was lost is not left behind.
+func (c *claim) endClaim(handled bool) {
+	switch {
+	case c.local == nil || !c.held && !handled:
+		return
+	case handled && c.local.commit(c.key, c.ttl) && c.shared == nil:
+		c.report(c.ctx, c.ev, refuse(ErrForgotten, "more than %d in %v", c.local.limit, c.ttl))
+	case !handled:
+		c.local.release(c.key, c.owner)
+	}
+	if c.shared == nil {
+		return
+	}
+	err := c.callDeduper(func(ctx context.Context) error {
+		if handled {
+			return c.shared.Commit(ctx, c.id, c.ttl)
+		}
+		return c.shared.Release(ctx, c.id, c.owner)
+	})
+	if err != nil {
+		c.report(c.ctx, c.ev, notSettled.refuse("end of claim: %w", err))
+	}
+}
+
+// callDeduper puts a question to shared, and again if it failed: the response may have
+// been lost, and every question gets the same answer again.
+func (c *claim) callDeduper(question func(context.Context) error) (err error) {
+	for range 2 {
+		err = recoverPanic(func() error {
+			left := storeDeadline - time.Since(c.start)
+			ctx, cancel := context.WithTimeout(c.ctx, max(min(storeTimeout, left), minStoreTime))
+			defer cancel()
+			return question(ctx)
+		})
+		if err == nil {
+			break
+		}
+	}
+	return err
+}
+
+func (c *claim) reportOnce(err error) {
+	if !c.reported {
+		c.report(c.ctx, c.ev, err)
+	}
+	c.reported = true
+}
