@@ -11,7 +11,7 @@ type codeRow struct {
 }
 
 var (
-	checkArgs = advice{"correct the request: repeating it is no use", "请修正请求参数，重试无用"}
+	checkArgs = advice{"correct the request: repeating it is no use", "请修正请求参数，重试无效"}
 	tryLater  = advice{"try again in a moment", "请稍后重试"}
 
 	adviceUnsure         = advice{"it may have been carried out: look before you repeat it", "请求可能已被执行，请先确认结果再重试"}

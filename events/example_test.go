@@ -46,20 +46,20 @@ func ExampleNewHandler() {
 func ExampleMux() {
 	config := events.Config{Token: "token", Plaintext: true}
 
+	shop := func(_ context.Context, scan wechatqr.Scan, _ *wechatqr.Event) (events.Reply, error) {
+		return events.Text("Welcome to shop " + strings.TrimPrefix(scan.Scene, "shop-")), nil
+	}
+	fair := func(context.Context, wechatqr.Scan, *wechatqr.Event) (events.Reply, error) {
+		return events.Text("Welcome to the fair"), nil
+	}
 	say := func(text string) events.HandlerFunc {
-		return func(context.Context, *wechatqr.Event) (events.Reply, error) { return events.Text(text), nil }
+		return func(context.Context, *wechatqr.Event) (events.Reply, error) {
+			return events.Text(text), nil
+		}
 	}
 	var mux events.Mux
-	mux.HandleScenePrefix("shop-", func(
-		_ context.Context, scan wechatqr.Scan, _ *wechatqr.Event,
-	) (events.Reply, error) {
-		return events.Text("Welcome to shop " + strings.TrimPrefix(scan.Scene, "shop-")), nil
-	})
-	mux.HandleScene("fair-2026", func(
-		context.Context, wechatqr.Scan, *wechatqr.Event,
-	) (events.Reply, error) {
-		return events.Text("Welcome to the fair"), nil
-	})
+	mux.HandleScenePrefix("shop-", shop)
+	mux.HandleScene("fair-2026", fair)
 	mux.HandleEvent(wechatqr.EventSubscribe, say("Thank you for following"))
 	mux.HandleDefault(say("Please scan a code"))
 	handler, err := events.NewHandler(config, mux.Serve)
@@ -113,7 +113,7 @@ func ExampleConfig_previous() {
 
 // What goes wrong is told with a hint, to a logger or a metric of yours.
 func ExampleWithProblemHandler() {
-	handler, err := events.NewHandler(events.Config{Token: "token"}, new(events.Mux).Serve,
+	handler, err := events.NewHandler(events.Config{Token: "token", Plaintext: true}, new(events.Mux).Serve,
 		events.WithProblemHandler(func(_ context.Context, p events.Problem) {
 			fmt.Println(p.Status, p.Err)
 			fmt.Println(p.Hint)
