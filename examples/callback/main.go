@@ -6,7 +6,7 @@
 // WECHAT_AES_KEY, or WECHAT_PLAINTEXT=1 for an account in plaintext mode, it
 // serves WeChat. In the console give it the URL http(s)://your-host/wechat.
 // Without them it serves a fake WeChat that it starts itself, lets some people
-// scan, and ends.
+// scan, and ends. WECHAT_BASE_URL points it at the sandbox.
 package main
 
 import (
@@ -58,7 +58,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		logger.Print("No WECHAT_APP_ID, WECHAT_APP_SECRET and WECHAT_TOKEN: this is a fake WeChat inside this process.")
 		return demo(ctx, logger)
 	}
-	client, err := wechatqr.New(creds)
+	var opts []wechatqr.Option
+	if url := os.Getenv("WECHAT_BASE_URL"); url != "" {
+		opts = append(opts, wechatqr.WithBaseURL(url))
+	}
+	client, err := wechatqr.New(creds, opts...)
 	if err != nil {
 		return err
 	}

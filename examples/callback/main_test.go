@@ -87,7 +87,7 @@ func TestServe(t *testing.T) {
 // setenv leaves of this module's variables those in env.
 func setenv(t *testing.T, env map[string]string) {
 	t.Helper()
-	for _, name := range []string{"APP_ID", "APP_SECRET", "TOKEN", "AES_KEY", "PLAINTEXT", "ACCOUNT"} {
+	for _, name := range []string{"APP_ID", "APP_SECRET", "TOKEN", "AES_KEY", "PLAINTEXT", "ACCOUNT", "BASE_URL"} {
 		t.Setenv("WECHAT_"+name, env["WECHAT_"+name])
 	}
 }

@@ -28,6 +28,9 @@
 // the console give it the URL https://your-host/wechat. Without them it serves a
 // fake WeChat that it starts itself, has two people log in, and ends.
 //
+// WECHAT_BASE_URL points it at the sandbox; then -origin http://127.0.0.1:8080 is
+// enough, for on loopback nobody listens in.
+//
 // Logins and sessions are in memory: with several processes, or to keep them
 // over a restart, put them into your database.
 package main
@@ -41,6 +44,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/signal"
 	"strings"
@@ -75,10 +79,14 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		logger.Print("No WECHAT_APP_ID, WECHAT_APP_SECRET and WECHAT_TOKEN: this is a fake WeChat inside this process.")
 		return demo(ctx, logger)
 	}
-	if !strings.HasPrefix(*origin, "https://") {
+	if !strings.HasPrefix(*origin, "https://") && !onLoopback(*origin) {
 		return fmt.Errorf("-origin is %q: give the page's address, with https://, for the cookie is as good as a password", *origin)
 	}
-	client, err := wechatqr.New(creds)
+	var opts []wechatqr.Option
+	if base := os.Getenv("WECHAT_BASE_URL"); base != "" {
+		opts = append(opts, wechatqr.WithBaseURL(base))
+	}
+	client, err := wechatqr.New(creds, opts...)
 	if err != nil {
 		return err
 	}
@@ -96,6 +104,16 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	logger.Printf("serving %s: the page is at /, the callback is at /wechat", l.Addr())
 	return s.serve(ctx, l)
+}
+
+// onLoopback reports whether the address is http on this machine.
+func onLoopback(origin string) bool {
+	u, err := url.Parse(origin)
+	if err != nil || u.Scheme != "http" {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // serve ends when ctx does, and leaves no event half handled.

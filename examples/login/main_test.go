@@ -54,7 +54,7 @@ func TestServe(t *testing.T) {
 // setenv leaves of this module's variables those in env.
 func setenv(t *testing.T, env map[string]string) {
 	t.Helper()
-	for _, name := range []string{"APP_ID", "APP_SECRET", "TOKEN", "AES_KEY", "PLAINTEXT", "ACCOUNT"} {
+	for _, name := range []string{"APP_ID", "APP_SECRET", "TOKEN", "AES_KEY", "PLAINTEXT", "ACCOUNT", "BASE_URL"} {
 		t.Setenv("WECHAT_"+name, env["WECHAT_"+name])
 	}
 }
@@ -69,6 +69,7 @@ func TestRunRefuses(t *testing.T) {
 		"no token":        {"WECHAT_TOKEN", "-origin https://a.example", "WECHAT_TOKEN is empty"},
 		"no origin":       {"", "", `-origin is ""`},
 		"no TLS":          {"", "-origin http://a.example", `-origin is "http://a.example"`},
+		"no TLS, by name": {"", "-origin http://localhost.example", `-origin is "http://localhost.example"`},
 		"origin and path": {"", "-origin https://a.example/login", "https://a.example/login"},
 		"an unknown flag": {"", "-x", "-x"},
 	} {
@@ -77,6 +78,16 @@ func TestRunRefuses(t *testing.T) {
 		setenv(t, with)
 		err := run(ended, strings.Fields(c.args), io.Discard)
 		require.ErrorContains(t, err, c.want, name)
+	}
+}
+
+func TestOnLoopback(t *testing.T) {
+	t.Parallel()
+	for origin, want := range map[string]bool{
+		"http://127.0.0.1:8080": true, "http://[::1]:8080": true, "http://localhost:8080": true,
+		"http://10.0.0.1:8080": false, "https://127.0.0.1": false, "http://localhost.example": false, "": false,
+	} {
+		assert.Equal(t, want, onLoopback(origin), origin)
 	}
 }
 
