@@ -30,8 +30,8 @@ var (
 	rowClassicQuota   = codeRow{45009, &ErrQuota, advice{"the quota of the day is used up: wait for tomorrow or use the stable endpoint, which has its own", "当日调用次数已用完，请等次日，或改用 stable_token"}}
 )
 
-// codeTable is every code of the API that this library knows. The README's
-// table is the same.
+// codeTable is every code of the API that this library knows. make tables writes
+// it into docs.
 var codeTable = [...]codeRow{
 	{-1, &ErrBusy, tryLater},
 	{40001, &ErrTokenRejected, advice{"another program had a new token made (force_refresh, or a token of the classic endpoint that is not shared), the AppSecret was reset, or the token is another account's", "可能有其他程序重新获取了 token（force_refresh，或未共用的 /cgi-bin/token）、AppSecret 已被重置，或 token 属于其他账号"}},
