@@ -113,7 +113,7 @@ func ExampleConfig_previous() {
 
 // What goes wrong is told with a hint, to a logger or a metric of yours.
 func ExampleWithProblemHandler() {
-	handler, err := events.NewHandler(events.Config{Token: "token"}, new(events.Mux).Serve,
+	handler, err := events.NewHandler(events.Config{Token: "token", Plaintext: true}, new(events.Mux).Serve,
 		events.WithProblemHandler(func(_ context.Context, p events.Problem) {
 			fmt.Println(p.Status, p.Err)
 			fmt.Println(p.Hint)
