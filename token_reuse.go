@@ -195,9 +195,9 @@ func (s *reuseTokenSource) settle(ctx context.Context, r *renewal) {
 // keep returns the token that stays in use although the renewal failed, nil if
 // there is none.
 func (s *reuseTokenSource) keep(r *renewal) *heldToken {
+	defer close(r.done)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	defer close(r.done)
 	s.running = nil
 	now := time.Now()
 	if r.err == nil {

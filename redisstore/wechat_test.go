@@ -32,7 +32,7 @@ func newClient(
 
 // callAPI makes a call that needs nothing but a token.
 func callAPI(ctx context.Context, c *wechatqr.Client) error {
-	return c.Do(ctx, http.MethodGet, "/cgi-bin/getcallbackip", nil, nil, nil)
+	return c.Do(ctx, wechatqr.Request{Method: http.MethodGet, Path: "/cgi-bin/getcallbackip"}, nil)
 }
 
 // classicKey is where a client's classic token is in the store.
