@@ -39,7 +39,8 @@ func TestDocs(t *testing.T) {
 	t.Run("code is compiled", func(t *testing.T) {
 		t.Parallel()
 		compiled := readCode(t)
-		for _, name := range append(slices.Clone(english), "redisstore/README.md", "CONTRIBUTING.md", "SECURITY.md") {
+		others := []string{"redisstore/README.md", "CONTRIBUTING.md", "SECURITY.md"}
+		for _, name := range slices.Concat(english, others) {
 			for _, b := range readPage(t, name).blocks {
 				switch b.lang {
 				case "go":
@@ -67,7 +68,8 @@ func TestDocs(t *testing.T) {
 				if file == "" {
 					target = name
 				}
-				if _, err := os.Stat(target); assert.NoError(t, err, "%s links to %s", name, link) && anchor != "" {
+				_, err := os.Stat(target)
+				if assert.NoError(t, err, "%s links to %s", name, link) && anchor != "" {
 					assert.Contains(t, readPage(t, target).anchors(), anchor, "%s links to %s", name, link)
 				}
 			}
@@ -94,7 +96,8 @@ func TestDocs(t *testing.T) {
 			}
 			if assert.Len(t, zh.blocks, len(en.blocks), "blocks of %s", zh.path) {
 				for j, b := range en.blocks {
-					assert.True(t, b.translatedBy(zh.blocks[j]), "%s: not the code of %s:\n%s", zh.path, en.path, zh.blocks[j].text)
+					same := b.translatedBy(zh.blocks[j])
+					assert.True(t, same, "%s: not the code of %s:\n%s", zh.path, en.path, zh.blocks[j].text)
 				}
 			}
 		}
@@ -113,7 +116,8 @@ func TestDocs(t *testing.T) {
 			for _, dir := range []string{"docs/", "docs/zh/"} {
 				rows := strings.Join(readPage(t, dir+where.page).rows, "\n")
 				for _, name := range names {
-					assert.True(t, strings.Contains(rows, "`"+name[1]+"`"), "%s lacks %s of %s", dir+where.page, name[1], file)
+					found := strings.Contains(rows, "`"+name[1]+"`")
+					assert.True(t, found, "%s lacks %s of %s", dir+where.page, name[1], file)
 				}
 			}
 		}
@@ -219,9 +223,8 @@ func (b block) translatedBy(zh block) bool {
 		strip := func(s string) string { return shComment.ReplaceAllString(s, "") }
 		return b.lang == zh.lang && strip(b.text) == strip(zh.text)
 	}
-	return zh.lang == "go" && slices.EqualFunc(tokens(b.text), tokens(zh.text), func(en, zh string) bool {
-		return en == zh || en[0] == '"' && zh[0] == '"' && hasHan(zh)
-	})
+	same := func(en, zh string) bool { return en == zh || en[0] == '"' && zh[0] == '"' && hasHan(zh) }
+	return zh.lang == "go" && slices.EqualFunc(tokens(b.text), tokens(zh.text), same)
 }
 
 // tokens are those of Go code, comments and white space left out.
@@ -253,13 +256,15 @@ func readCode(t *testing.T) string {
 	t.Helper()
 	var all strings.Builder
 	require.NoError(t, filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
-		program := strings.HasPrefix(filepath.ToSlash(name), "examples/")
-		switch base := d.Name(); {
-		case err != nil:
+		if err != nil {
 			return err
-		case d.IsDir() && (base == "testdata" || base == "node_modules" || base == "bin" || len(base) > 1 && base[0] == '.'):
+		}
+		base, program := d.Name(), strings.HasPrefix(filepath.ToSlash(name), "examples/")
+		hidden := len(base) > 1 && base[0] == '.'
+		switch {
+		case d.IsDir() && (hidden || base == "testdata" || base == "node_modules" || base == "bin"):
 			return fs.SkipDir
-		case d.IsDir() || !strings.HasSuffix(base, "_test.go") && !(program && strings.HasSuffix(base, ".go")):
+		case d.IsDir(), filepath.Ext(base) != ".go", !program && !strings.HasSuffix(base, "_test.go"):
 			return nil
 		}
 		src, err := os.ReadFile(name)

@@ -76,8 +76,11 @@ func ExampleWithTokenStore() {
 		}
 	}
 
-	fmt.Println(srv.Count("/cgi-bin/qrcode/create"), "codes,", srv.Count("/cgi-bin/stable_token"), "token")
-	// Output: 4 codes, 1 token
+	fmt.Println(srv.Count("/cgi-bin/qrcode/create"), "codes")
+	fmt.Println(srv.Count("/cgi-bin/stable_token"), "token")
+	// Output:
+	// 4 codes
+	// 1 token
 }
 
 // The unique key of an effect that must happen once, such as a coupon. It says

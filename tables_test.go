@@ -27,7 +27,9 @@ func checkTables(t *testing.T, name string, zh bool) {
 	file, err := os.ReadFile(name)
 	require.NoError(t, err)
 	text := string(file)
-	for mark, rows := range map[string]func(*testing.T, bool) [][]string{"codes": codeRows, "limits": limitRows} {
+	for mark, rows := range map[string]func(*testing.T, bool) [][]string{
+		"codes": codeRows, "limits": limitRows,
+	} {
 		begin, end := "<!-- begin "+mark+" -->\n", "<!-- end "+mark+" -->"
 		before, rest, found := strings.Cut(text, begin)
 		_, after, closed := strings.Cut(rest, end)
@@ -40,7 +42,7 @@ func checkTables(t *testing.T, name string, zh bool) {
 		require.NoError(t, os.WriteFile(name, []byte(text), 0o644))
 		return
 	}
-	assert.True(t, text == string(file), "the tables of %s are not what the code says: run make tables", name)
+	assert.True(t, text == string(file), "tables of %s differ from the code: run make tables", name)
 }
 
 func markdown(rows [][]string) string {
@@ -65,21 +67,24 @@ func choose(zh bool, inEnglish, inChinese string) string {
 // codeRows are the errcodes. Some mean something else where a token is fetched.
 func codeRows(t *testing.T, zh bool) [][]string {
 	t.Helper()
-	rows := [][]string{{choose(zh, "Code", "错误码"), choose(zh, "Kind", "类别"), choose(zh, "What to do", "处理办法")}}
-	add := func(name string, err error, e *wechatqr.Error) {
+	rows := [][]string{{"Code", "Kind", "What to do"}}
+	if zh {
+		rows = [][]string{{"错误码", "类别", "处理办法"}}
+	}
+	add := func(name string, e *wechatqr.Error) {
 		hint := strings.ReplaceAll(choose(zh, e.Hint(), e.HintZH()), hintIP, "{ip}")
-		rows = append(rows, []string{name, "`" + kindOf(t, err) + "`", hint})
+		rows = append(rows, []string{name, "`" + kindOf(t, e) + "`", hint})
 	}
 	for _, code := range wechatqr.KnownCodes() {
-		e := &wechatqr.Error{Code: code, Message: "invalid ip " + hintIP}
-		add(strconv.Itoa(int(code)), e, e)
+		add(strconv.Itoa(int(code)), &wechatqr.Error{Code: code, Message: "invalid ip " + hintIP})
 		switch code {
 		case 40001:
-			err, e := fetchError(t, "/cgi-bin/stable_token", 40001)
-			add(choose(zh, "40001 when fetching a token", "40001（获取 token 时）"), err, e)
+			e := fetchError(t, "/cgi-bin/stable_token", code)
+			add("40001"+choose(zh, " when fetching a token", "（获取 token 时）"), e)
 		case 45009:
-			err, e := fetchError(t, "/cgi-bin/token", 45009, wechatqr.WithClassicToken())
-			add(choose(zh, "45009 when fetching a classic token", "45009（获取普通 access_token 时）"), err, e)
+			e := fetchError(t, "/cgi-bin/token", code, wechatqr.WithClassicToken())
+			where := choose(zh, " when fetching a classic token", "（获取普通 access_token 时）")
+			add("45009"+where, e)
 		}
 	}
 	return rows
@@ -88,14 +93,17 @@ func codeRows(t *testing.T, zh bool) [][]string {
 const hintIP = "203.0.113.9"
 
 // fetchError is the error of a call whose token could not be fetched.
-func fetchError(t *testing.T, path string, code int, opts ...wechatqr.Option) (error, *wechatqr.Error) {
+func fetchError(
+	t *testing.T, path string, code wechatqr.ErrorCode, opts ...wechatqr.Option,
+) *wechatqr.Error {
 	t.Helper()
 	srv := wechatqrtest.Start(t)
-	srv.Inject(wechatqrtest.Fault{Path: path, Code: code})
-	_, err := srv.Client(opts...).CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(1)))
+	srv.Inject(wechatqrtest.Fault{Path: path, Code: int(code)})
+	req := wechatqr.Temporary(wechatqr.SceneID(1), time.Hour)
+	_, err := srv.Client(opts...).CreateTicket(t.Context(), req)
 	var e *wechatqr.Error
 	require.ErrorAs(t, err, &e)
-	return err, e
+	return e
 }
 
 // kindOf names the Err value that the error of an errcode matches.
@@ -122,18 +130,43 @@ func kindOf(t *testing.T, err error) string {
 
 // limitRows are the limits that are constants.
 func limitRows(_ *testing.T, zh bool) [][]string {
-	seconds := func(d time.Duration) int { return int(d / time.Second) }
-	to := choose(zh, "%d to %d", "%d 到 %d")
-	return [][]string{
-		{choose(zh, "What", "项目"), choose(zh, "Limit", "限制"), choose(zh, "Constant", "常量")},
-		{choose(zh, "number of a temporary code", "临时二维码的整数场景值"), fmt.Sprintf(to, 1, uint32(math.MaxUint32)), ""},
-		{choose(zh, "number of a permanent code", "永久二维码的整数场景值"), fmt.Sprintf(to, 1, wechatqr.MaxPermanentID), "`wechatqr.MaxPermanentID`"},
-		{choose(zh, "text", "字符串场景值"), fmt.Sprintf(to+choose(zh, " bytes of UTF-8", " 字节（UTF-8）"), 1, wechatqr.MaxSceneBytes), "`wechatqr.MaxSceneBytes`"},
+	first, last := int(wechatqr.MinTTL/time.Second), int(wechatqr.MaxTTL/time.Second)
+	days := int(wechatqr.MaxTTL / (24 * time.Hour))
+	rows := [][]string{{"What", "Limit", "Constant"}}
+	if zh {
+		rows = [][]string{{"项目", "限制", "常量"}}
+	}
+	for _, limit := range []struct {
+		en, zh         string
+		limit, limitZH string
+		numbers        []any
+		constants      string
+	}{
 		{
-			choose(zh, "life of a temporary code", "临时二维码的有效期"),
-			fmt.Sprintf(to+choose(zh, " s (%d days)", " 秒（%d 天）"), seconds(wechatqr.MinTTL), seconds(wechatqr.MaxTTL), wechatqr.MaxTTL/(24*time.Hour)),
+			"number of a temporary code", "临时二维码的整数场景值",
+			"1 to %d", "1 到 %d", []any{uint32(math.MaxUint32)}, "",
+		},
+		{
+			"number of a permanent code", "永久二维码的整数场景值",
+			"1 to %d", "1 到 %d", []any{wechatqr.MaxPermanentID}, "`wechatqr.MaxPermanentID`",
+		},
+		{
+			"text", "字符串场景值",
+			"1 to %d bytes of UTF-8", "1 到 %d 字节（UTF-8）", []any{wechatqr.MaxSceneBytes},
+			"`wechatqr.MaxSceneBytes`",
+		},
+		{
+			"life of a temporary code", "临时二维码的有效期",
+			"%d to %d s (%d days)", "%d 到 %d 秒（%d 天）", []any{first, last, days},
 			"`wechatqr.MinTTL`, `wechatqr.MaxTTL`",
 		},
-		{choose(zh, "body of a push", "推送的正文"), fmt.Sprintf("%d KiB", events.MaxBodyBytes>>10), "`events.MaxBodyBytes`"},
+		{
+			"body of a push", "推送的正文",
+			"%d KiB", "%d KiB", []any{events.MaxBodyBytes >> 10}, "`events.MaxBodyBytes`",
+		},
+	} {
+		text := fmt.Sprintf(choose(zh, limit.limit, limit.limitZH), limit.numbers...)
+		rows = append(rows, []string{choose(zh, limit.en, limit.zh), text, limit.constants})
 	}
+	return rows
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log"
 	"net/http"
+	"net/http/httptest"
 	"time"
 
 	"github.com/wechatqr/wechatqr"
@@ -14,10 +15,11 @@ import (
 
 // One scene exactly: "7" does not take "70".
 func ExampleMux_HandleScene() {
+	table := func(context.Context, wechatqr.Scan, *wechatqr.Event) (events.Reply, error) {
+		return events.Text("Welcome to table 7"), nil
+	}
 	var mux events.Mux
-	mux.HandleScene("7", func(_ context.Context, scan wechatqr.Scan, _ *wechatqr.Event) (events.Reply, error) {
-		return events.Text("Welcome to table " + scan.SceneKey), nil
-	})
+	mux.HandleScene("7", table)
 
 	for _, key := range []string{"7", "70"} {
 		ev := wechatqr.Event{MsgType: "event", Type: wechatqr.EventScan, EventKey: key}
@@ -36,22 +38,22 @@ func ExampleReply() {
 		events.Image("media-id"),
 		events.Voice("media-id"),
 		events.Video(events.Clip{MediaID: "media-id", Title: "Our shop"}),
-		events.Music(events.Track{Title: "Our song", URL: "https://example.com/song.mp3", ThumbMediaID: "media-id"}),
+		events.Music(events.Track{URL: "https://example.com/song.mp3", ThumbMediaID: "media-id"}),
 		events.News(events.Article{Title: "Your coupon", URL: "https://example.com/coupon"}),
 	}
 
 	config := events.Config{Token: "token", Plaintext: true}
 	for _, reply := range replies {
-		handler, err := events.NewHandler(config, func(context.Context, *wechatqr.Event) (events.Reply, error) {
-			return reply, nil
-		})
+		fn := func(context.Context, *wechatqr.Event) (events.Reply, error) { return reply, nil }
+		handler, err := events.NewHandler(config, fn)
 		if err != nil {
 			log.Fatal(err)
 		}
-		r := wechatqrtest.NewRequest(config, wechatqr.Event{Type: wechatqr.EventScan, EventKey: "shop-7"})
-		response := handler.Handle(r.Context(), events.Request{Method: r.Method, RawQuery: r.URL.RawQuery, Body: read(r)})
-		read, err := wechatqrtest.ParseReply(config, response.Body)
-		fmt.Println(read.MsgType, err)
+		scan := wechatqr.Event{Type: wechatqr.EventScan, EventKey: "shop-7"}
+		recorder := httptest.NewRecorder()
+		handler.ServeHTTP(recorder, wechatqrtest.NewRequest(config, scan))
+		shown, err := wechatqrtest.ParseReply(config, recorder.Body.Bytes())
+		fmt.Println(shown.MsgType, err)
 	}
 	// Output:
 	// text <nil>
@@ -65,7 +67,8 @@ func ExampleReply() {
 // Without Serve: first the server, so that no push comes any more, then the
 // handler, whose functions may outlive their requests.
 func ExampleHandler_Shutdown() {
-	handler, err := events.NewHandler(events.Config{Token: "token", Plaintext: true}, new(events.Mux).Serve)
+	config := events.Config{Token: "token", Plaintext: true}
+	handler, err := events.NewHandler(config, new(events.Mux).Serve)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -97,12 +100,6 @@ func ExampleVerifier() {
 	}
 
 	scan := wechatqr.Event{Type: wechatqr.EventScan, EventKey: "shop-7"}
-	receive(discard{}, wechatqrtest.NewRequest(config, scan))
+	receive(httptest.NewRecorder(), wechatqrtest.NewRequest(config, scan))
 	// Output: SCAN shop-7
 }
-
-type discard struct{}
-
-func (discard) Header() http.Header         { return http.Header{} }
-func (discard) Write(b []byte) (int, error) { return len(b), nil }
-func (discard) WriteHeader(int)             {}

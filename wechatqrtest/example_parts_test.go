@@ -17,17 +17,19 @@ func ExampleServer_Scan() {
 	srv := wechatqrtest.NewServer()
 	defer srv.Close()
 	ctx := context.Background()
-	var mux events.Mux
-	mux.HandleScene("shop-7", func(context.Context, wechatqr.Scan, *wechatqr.Event) (events.Reply, error) {
+	welcome := func(context.Context, wechatqr.Scan, *wechatqr.Event) (events.Reply, error) {
 		return events.Text("Welcome to shop 7"), nil
-	})
+	}
+	var mux events.Mux
+	mux.HandleScene("shop-7", welcome)
 	handler, err := events.NewHandler(srv.CallbackConfig(), mux.Serve)
 	if err != nil {
 		log.Fatal(err)
 	}
 	srv.ServeCallback(handler)
 
-	ticket, err := srv.Client().CreateTicket(ctx, wechatqr.Temporary(wechatqr.SceneString("shop-7"), time.Hour))
+	req := wechatqr.Temporary(wechatqr.SceneString("shop-7"), time.Hour)
+	ticket, err := srv.Client().CreateTicket(ctx, req)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -46,7 +46,8 @@ func TestTour(t *testing.T) {
 	require.NoError(t, run(t.Context(), []string{"-out", dir}, noEnv, &out))
 	text := out.String()
 	assert.NotContains(t, text, "\x1b", "plain text, for this is no terminal")
-	codes := regexp.MustCompile(`(?m)^  content (\S+)\n  kept in (\S+)\n  picture (\S+)$`).FindAllStringSubmatch(text, -1)
+	code := regexp.MustCompile(`(?m)^  content (\S+)\n  kept in (\S+)\n  picture (\S+)$`)
+	codes := code.FindAllStringSubmatch(text, -1)
 	require.Len(t, codes, 3)
 	for _, scene := range []string{"7", "渠道=北京&a<b", "shop-1"} {
 		assert.Regexp(t, `(?m)^  subscribe: scene `+scene+` scanned by o-\S+, a new follower$`, text)
@@ -148,7 +149,8 @@ func TestFlags(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			var out bytes.Buffer
-			require.NoError(t, run(t.Context(), append(strings.Fields(tt.args), "-out", t.TempDir()), noEnv, &out))
+			args := append(strings.Fields(tt.args), "-out", t.TempDir())
+			require.NoError(t, run(t.Context(), args, noEnv, &out))
 			assert.Contains(t, out.String(), tt.want)
 			assert.Equal(t, 1, strings.Count(out.String(), "picture"))
 		})
@@ -180,7 +182,9 @@ func TestFlags(t *testing.T) {
 	}
 	var out bytes.Buffer
 	require.ErrorIs(t, run(t.Context(), []string{"-h"}, noEnv, &out), flag.ErrHelp)
-	for _, want := range []string{"-scene text", "-id number", "-ttl long", "-permanent", "-out folder", "WECHAT_APP_SECRET"} {
+	for _, want := range []string{
+		"-scene text", "-id number", "-ttl long", "-permanent", "-out folder", "WECHAT_APP_SECRET",
+	} {
 		assert.Contains(t, out.String(), want)
 	}
 	half := func(name string) string { return map[string]string{"WECHAT_APP_ID": "wx0"}[name] }
