@@ -139,8 +139,8 @@ func tour(ctx context.Context, wx *wechatqrtest.Server, requests []wechatqr.Tick
 		if scan.NewFollower {
 			who = "a new follower"
 		}
-		fmt.Fprintf(out, "%s: scene %s scanned by %s, %s\n", ev.Event, scan.Scene, scan.OpenID, who)
-		return events.Text("欢迎！ Welcome! " + scan.Scene), nil
+		fmt.Fprintf(out, "%s: scene %s scanned by %s, %s\n", ev.Type, scan.SceneKey, scan.OpenID, who)
+		return events.Text("欢迎！ Welcome! " + scan.SceneKey), nil
 	})
 	if err != nil {
 		return err
