@@ -37,7 +37,7 @@ type Event struct {
 	FromUserName string    // the user's openid
 	CreateTime   time.Time // whole seconds
 	MsgType      string    // "event", or "text", "image", … for a message
-	Event        EventType // empty unless MsgType is "event"
+	Type         EventType // empty unless MsgType is "event"
 	EventKey     string    // as WeChat sent it, the qrscene_ mark included: Scan takes it off
 	Ticket       string    // of the code that was scanned, else empty
 	Content      string    // of a text message, else empty
@@ -54,7 +54,7 @@ const qrscene = "qrscene_"
 // Scan is somebody scanning a parametric code, in one shape for new followers
 // and existing ones.
 type Scan struct {
-	Scene       string // what the code carries, Scene.Key of the code's scene
+	SceneKey    string // what the code carries, Scene.Key of the code's scene
 	OpenID      string // who scanned
 	Ticket      string // of the code
 	NewFollower bool   // the scan made them a follower, perhaps again; false: they were one already
@@ -73,19 +73,19 @@ func (e *Event) Scan() (Scan, bool) {
 	switch {
 	case e.MsgType != "event":
 		return Scan{}, false
-	case e.Event.Is(EventSubscribe):
+	case e.Type.Is(EventSubscribe):
 		// The mark comes off once: a scene may itself begin with it.
 		scene, ok := strings.CutPrefix(e.EventKey, qrscene)
 		if !ok || scene == "" {
 			return Scan{}, false
 		}
-		s.Scene, s.NewFollower = scene, true
+		s.SceneKey, s.NewFollower = scene, true
 		return s, true
-	case e.Event.Is(EventScan):
+	case e.Type.Is(EventScan):
 		if e.EventKey == "" {
 			return Scan{}, false
 		}
-		s.Scene = e.EventKey
+		s.SceneKey = e.EventKey
 		return s, true
 	}
 	return Scan{}, false
@@ -95,7 +95,7 @@ func (e *Event) Scan() (Scan, bool) {
 // The zero Scene matches nothing.
 func (e *Event) Matches(scene Scene) bool {
 	scan, ok := e.Scan()
-	return ok && scan.Scene == scene.Key()
+	return ok && scan.SceneKey == scene.Key()
 }
 
 // ID returns the same text for every delivery of one push, so that a push which
@@ -111,10 +111,10 @@ func (e *Event) ID() string {
 		return e.ToUserName + "|" + e.MsgID
 	}
 	kind := e.MsgType
-	if e.Event != "" {
-		kind = strings.ToLower(string(e.Event))
+	if e.Type != "" {
+		kind = strings.ToLower(string(e.Type))
 	}
-	if e.MsgType == "event" && len(e.Raw) > 0 && !e.Event.Is(EventScan) && !e.Event.Is(EventSubscribe) && !e.Event.Is(EventUnsubscribe) {
+	if e.MsgType == "event" && len(e.Raw) > 0 && !e.Type.Is(EventScan) && !e.Type.Is(EventSubscribe) && !e.Type.Is(EventUnsubscribe) {
 		h := fnv.New64a()
 		_, _ = h.Write(e.Raw)
 		kind += "#" + strconv.FormatUint(h.Sum64(), 16)

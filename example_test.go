@@ -51,8 +51,8 @@ func Example() {
 		if !ok {
 			return nil, nil // something else: a message, an unfollow
 		}
-		fmt.Println(scan.Scene, scan.OpenID, scan.NewFollower)
-		return events.Text("Welcome to " + scan.Scene), nil
+		fmt.Println(scan.SceneKey, scan.OpenID, scan.NewFollower)
+		return events.Text("Welcome to " + scan.SceneKey), nil
 	}
 	config := events.Config{AppID: creds.AppID, Token: os.Getenv("WECHAT_TOKEN"), EncodingAESKey: os.Getenv("WECHAT_AES_KEY")}
 	handler, err := events.NewHandler(config, onEvent)
@@ -84,8 +84,8 @@ func ExampleClient() {
 		if !ok {
 			return nil, nil // something else: a message, an unfollow
 		}
-		fmt.Println(scan.Scene, scan.OpenID, scan.NewFollower)
-		return events.Text("Welcome to " + scan.Scene), nil
+		fmt.Println(scan.SceneKey, scan.OpenID, scan.NewFollower)
+		return events.Text("Welcome to " + scan.SceneKey), nil
 	}
 	handler, err := events.NewHandler(config, onEvent)
 	if err != nil {
@@ -238,12 +238,12 @@ func ExampleTicket() {
 // Both kinds of push are one kind of Scan.
 func ExampleEvent_Scan() {
 	for _, ev := range []wechatqr.Event{
-		{MsgType: "event", Event: wechatqr.EventSubscribe, EventKey: "qrscene_shop-7", FromUserName: "o6_new"},
-		{MsgType: "event", Event: wechatqr.EventScan, EventKey: "shop-7", FromUserName: "o6_old"},
-		{MsgType: "event", Event: wechatqr.EventSubscribe, FromUserName: "o6_by_search"},
+		{MsgType: "event", Type: wechatqr.EventSubscribe, EventKey: "qrscene_shop-7", FromUserName: "o6_new"},
+		{MsgType: "event", Type: wechatqr.EventScan, EventKey: "shop-7", FromUserName: "o6_old"},
+		{MsgType: "event", Type: wechatqr.EventSubscribe, FromUserName: "o6_by_search"},
 	} {
 		scan, ok := ev.Scan()
-		fmt.Println(ok, scan.Scene, scan.OpenID, scan.NewFollower)
+		fmt.Println(ok, scan.SceneKey, scan.OpenID, scan.NewFollower)
 	}
 	// Output:
 	// true shop-7 o6_new true

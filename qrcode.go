@@ -44,7 +44,7 @@ func SceneID(id uint32) Scene { return Scene{id: id} }
 func SceneString(s string) Scene { return Scene{str: s} }
 
 // Key is the text by which WeChat reports a scan: the number in decimal, or
-// the text itself. It is what [Scan.Scene] holds.
+// the text itself. It is what [Scan.SceneKey] holds.
 func (s Scene) Key() string {
 	if s.id != 0 {
 		return strconv.FormatUint(uint64(s.id), 10)

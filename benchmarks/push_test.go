@@ -40,11 +40,11 @@ func sealed() events.Config {
 }
 
 func scanEvent() wechatqr.Event {
-	return wechatqr.Event{FromUserName: openID, Event: wechatqr.EventScan, EventKey: scene, Ticket: ticket}
+	return wechatqr.Event{FromUserName: openID, Type: wechatqr.EventScan, EventKey: scene, Ticket: ticket}
 }
 
 func subscribeEvent() wechatqr.Event {
-	return wechatqr.Event{FromUserName: openID, Event: wechatqr.EventSubscribe, EventKey: "qrscene_" + scene, Ticket: ticket}
+	return wechatqr.Event{FromUserName: openID, Type: wechatqr.EventSubscribe, EventKey: "qrscene_" + scene, Ticket: ticket}
 }
 
 // push is a request that can be made anew.

@@ -89,5 +89,5 @@ func scanOf(ev *wechatqr.Event) scan {
 	if !ok {
 		return scan{}
 	}
-	return scan{s.OpenID, s.Scene, s.NewFollower}
+	return scan{s.OpenID, s.SceneKey, s.NewFollower}
 }

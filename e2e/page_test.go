@@ -73,7 +73,7 @@ func TestAPersonTriesABackend(t *testing.T) {
 
 	back.mu.Lock()
 	require.Len(t, back.scans, 2)
-	assert.Equal(t, "table-12", back.scans[0].Scene)
+	assert.Equal(t, "table-12", back.scans[0].SceneKey)
 	assert.True(t, back.scans[0].NewFollower)
 	assert.Equal(t, person, back.scans[1].OpenID)
 	assert.False(t, back.scans[1].NewFollower)

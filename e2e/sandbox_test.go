@@ -209,7 +209,7 @@ func (b *backend) handle(_ context.Context, ev *wechatqr.Event) (events.Reply, e
 		b.mu.Lock()
 		b.scans = append(b.scans, scan)
 		b.mu.Unlock()
-		table := strings.TrimPrefix(scan.Scene, "table-")
+		table := strings.TrimPrefix(scan.SceneKey, "table-")
 		if scan.NewFollower {
 			return events.Text(fmt.Sprintf(b.texts.welcome, table)), nil
 		}

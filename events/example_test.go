@@ -29,7 +29,7 @@ func ExampleNewHandler() {
 		if !ok {
 			return nil, nil
 		}
-		return events.Text("Welcome! You scanned " + scan.Scene), nil
+		return events.Text("Welcome! You scanned " + scan.SceneKey), nil
 	})
 	if err != nil {
 		log.Print(err)
@@ -47,7 +47,7 @@ func ExampleMux() {
 	config := events.Config{Token: "token", Plaintext: true}
 
 	shop := func(_ context.Context, scan wechatqr.Scan, _ *wechatqr.Event) (events.Reply, error) {
-		return events.Text("Welcome to shop " + strings.TrimPrefix(scan.Scene, "shop-")), nil
+		return events.Text("Welcome to shop " + strings.TrimPrefix(scan.SceneKey, "shop-")), nil
 	}
 	fair := func(context.Context, wechatqr.Scan, *wechatqr.Event) (events.Reply, error) {
 		return events.Text("Welcome to the fair"), nil
@@ -69,9 +69,9 @@ func ExampleMux() {
 
 	now := time.Now()
 	for _, ev := range []wechatqr.Event{
-		{Event: wechatqr.EventScan, EventKey: "shop-7", CreateTime: now},
-		{Event: wechatqr.EventSubscribe, EventKey: "qrscene_fair-2026", CreateTime: now},
-		{Event: wechatqr.EventSubscribe, CreateTime: now},
+		{Type: wechatqr.EventScan, EventKey: "shop-7", CreateTime: now},
+		{Type: wechatqr.EventSubscribe, EventKey: "qrscene_fair-2026", CreateTime: now},
+		{Type: wechatqr.EventSubscribe, CreateTime: now},
 		{MsgType: "text", Content: "hello", MsgID: "1", CreateTime: now},
 	} {
 		r := wechatqrtest.NewRequest(config, ev)
@@ -121,7 +121,7 @@ func ExampleWithProblemHandler() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	r := wechatqrtest.NewRequest(events.Config{Token: "another", Plaintext: true}, wechatqr.Event{Event: wechatqr.EventScan})
+	r := wechatqrtest.NewRequest(events.Config{Token: "another", Plaintext: true}, wechatqr.Event{Type: wechatqr.EventScan})
 	handler.Handle(r.Context(), events.Request{Method: r.Method, RawQuery: r.URL.RawQuery, Body: read(r)})
 	// Output:
 	// 403 wechatqr: push: the signature is wrong: signature was made with another Token or for another request

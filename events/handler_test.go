@@ -917,7 +917,7 @@ func TestDifferentEventsOfOneSecond(t *testing.T) {
 	t.Parallel()
 	var seen []string
 	h := handler(t, safeMode(), func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
-		seen = append(seen, string(ev.Event)+" "+ev.EventKey)
+		seen = append(seen, string(ev.Type)+" "+ev.EventKey)
 		return nil, nil
 	}, nil)
 	now := time.Now().Unix()

@@ -75,13 +75,13 @@ func add[F any](to *map[string]F, key string, fn F, isNil bool) {
 // Serve runs the function that is meant for the event.
 func (m *Mux) Serve(ctx context.Context, ev *wechatqr.Event) (Reply, error) {
 	if scan, ok := ev.Scan(); ok {
-		if fn := m.scanFunc(scan.Scene); fn != nil {
+		if fn := m.scanFunc(scan.SceneKey); fn != nil {
 			return fn(ctx, scan, ev)
 		}
 	}
 	fn := m.fallback
-	if ev.Event != "" && m.types != nil {
-		if of := m.types[strings.ToLower(string(ev.Event))]; of != nil {
+	if ev.Type != "" && m.types != nil {
+		if of := m.types[strings.ToLower(string(ev.Type))]; of != nil {
 			fn = of
 		}
 	}

@@ -90,7 +90,7 @@ func TestMuxOfLongKey(t *testing.T) {
 		mux.HandleScene(fmt.Sprint("shop-", i), scanReply(""))
 	}
 	mux.HandleDefault(replyWith(events.Text("default")))
-	ev := &wechatqr.Event{MsgType: "event", Event: wechatqr.EventScan, EventKey: strings.Repeat("x", 64<<20)}
+	ev := &wechatqr.Event{MsgType: "event", Type: wechatqr.EventScan, EventKey: strings.Repeat("x", 64<<20)}
 	for range 10 { // 64 MiB hashed a byte less each time would take days
 		reply, err := mux.Serve(t.Context(), ev)
 		require.NoError(t, err)
@@ -149,10 +149,10 @@ func TestSceneOfOneIsNotSceneOfTen(t *testing.T) {
 	})
 	for _, key := range []string{"7", "70", "17", "07"} {
 		ev := wechatqr.Event{
-			MsgType: "event", Event: wechatqr.EventScan, EventKey: key, FromUserName: testUser,
+			MsgType: "event", Type: wechatqr.EventScan, EventKey: key, FromUserName: testUser,
 		}
 		_, err := mux.Serve(t.Context(), &ev)
 		require.NoError(t, err)
 	}
-	assert.Equal(t, []wechatqr.Scan{{Scene: "7", OpenID: testUser}}, scans)
+	assert.Equal(t, []wechatqr.Scan{{SceneKey: "7", OpenID: testUser}}, scans)
 }

@@ -109,13 +109,13 @@ func (f *fields) event(message []byte) (*wechatqr.Event, error) {
 	}
 	switch kind := f.value[event]; {
 	case string(kind) == "SCAN" || bytes.EqualFold(kind, []byte("SCAN")):
-		ev.Event = wechatqr.EventScan
+		ev.Type = wechatqr.EventScan
 	case bytes.EqualFold(kind, []byte("subscribe")):
-		ev.Event = wechatqr.EventSubscribe
+		ev.Type = wechatqr.EventSubscribe
 	case bytes.EqualFold(kind, []byte("unsubscribe")):
-		ev.Event = wechatqr.EventUnsubscribe
+		ev.Type = wechatqr.EventUnsubscribe
 	}
-	if ev.Event != "" {
+	if ev.Type != "" {
 		f.value[event] = nil
 	}
 
@@ -127,7 +127,7 @@ func (f *fields) event(message []byte) (*wechatqr.Event, error) {
 	}
 	rest := string(all)
 	for e, to := range [createTime]*string{
-		&ev.ToUserName, &ev.FromUserName, &ev.MsgType, (*string)(&ev.Event), &ev.EventKey, &ev.Ticket, &ev.Content, &ev.MsgID,
+		&ev.ToUserName, &ev.FromUserName, &ev.MsgType, (*string)(&ev.Type), &ev.EventKey, &ev.Ticket, &ev.Content, &ev.MsgID,
 	} {
 		if n := len(f.value[e]); n > 0 {
 			*to, rest = rest[:n], rest[n:]

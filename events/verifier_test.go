@@ -68,7 +68,7 @@ func TestOpenVectors(t *testing.T) {
 			r := httptest.NewRequest(http.MethodPost, "/?"+q3.Encode(), strings.NewReader(body))
 			ev, err := v.ParseRequest(r)
 			require.NoError(t, err)
-			assert.Equal(t, wechatqr.EventType("debug_demo"), ev.Event)
+			assert.Equal(t, wechatqr.EventType("debug_demo"), ev.Type)
 			assert.Equal(t, m3, string(ev.Raw))
 		})
 	}
@@ -949,15 +949,15 @@ func TestAgainstFake(t *testing.T) {
 	t.Parallel()
 	for mode, cfg := range map[string]events.Config{"plaintext": plainMode(), "safe": safeMode()} {
 		for _, ev := range []wechatqr.Event{
-			{Event: wechatqr.EventScan, EventKey: "渠道=北京&a<b", Ticket: "TICKET"},
-			{Event: wechatqr.EventSubscribe, EventKey: "qrscene_7", Ticket: "TICKET"},
-			{Event: wechatqr.EventUnsubscribe},
+			{Type: wechatqr.EventScan, EventKey: "渠道=北京&a<b", Ticket: "TICKET"},
+			{Type: wechatqr.EventSubscribe, EventKey: "qrscene_7", Ticket: "TICKET"},
+			{Type: wechatqr.EventUnsubscribe},
 			{Content: "a]]>b 🏮", MsgID: "24681357902468135790"},
 		} {
 			got, err := verifier(t, cfg).ParseRequest(wechatqrtest.NewRequest(cfg, ev))
 			require.NoError(t, err, mode)
-			assert.Equal(t, []string{string(ev.Event), ev.EventKey, ev.Ticket, ev.Content, ev.MsgID},
-				[]string{string(got.Event), got.EventKey, got.Ticket, got.Content, got.MsgID})
+			assert.Equal(t, []string{string(ev.Type), ev.EventKey, ev.Ticket, ev.Content, ev.MsgID},
+				[]string{string(got.Type), got.EventKey, got.Ticket, got.Content, got.MsgID})
 
 			w := httptest.NewRecorder()
 			handler(t, cfg, replyWith(events.Text("欢迎]]>")), nil).ServeHTTP(w, wechatqrtest.NewRequest(cfg, ev))

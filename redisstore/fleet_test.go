@@ -136,7 +136,7 @@ func (f *fleet) push(ctx context.Context) {
 		}
 		ev := wechatqr.Event{
 			ToUserName: "gh_1", FromUserName: fmt.Sprint("o", i), CreateTime: time.Now(),
-			MsgType: "event", Event: wechatqr.EventScan, EventKey: "shop-7", Ticket: "gQH",
+			MsgType: "event", Type: wechatqr.EventScan, EventKey: "shop-7", Ticket: "gQH",
 		}
 		f.mu.Lock()
 		f.pushed = append(f.pushed, ev)

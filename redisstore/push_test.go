@@ -81,7 +81,7 @@ func startPushes(t *testing.T) *pushes {
 	p := &pushes{
 		t: t, begun: make(chan int, 10), outcome: make(chan int, 10),
 		event: wechatqr.Event{
-			Event: wechatqr.EventScan, EventKey: "shop-7", Ticket: "gQH", CreateTime: time.Now(),
+			Type: wechatqr.EventScan, EventKey: "shop-7", Ticket: "gQH", CreateTime: time.Now(),
 		},
 	}
 	work := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -18,7 +18,7 @@ func welcome(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
 	if !ok {
 		return nil, nil
 	}
-	return events.Text("Welcome to " + scan.Scene), nil
+	return events.Text("Welcome to " + scan.SceneKey), nil
 }
 
 // A test of a backend: make a code, have somebody scan it, read the answer.
@@ -44,7 +44,7 @@ func Example() {
 			fmt.Println(err)
 			return
 		}
-		fmt.Println(push.Event.Event, push.Event.EventKey, "→", push.UserSees())
+		fmt.Println(push.Event.Type, push.Event.EventKey, "→", push.UserSees())
 	}
 	// Output:
 	// subscribe qrscene_shop-7 → Welcome to shop-7
@@ -113,7 +113,7 @@ func ExampleNewRequest() {
 		return
 	}
 	rec := httptest.NewRecorder()
-	backend.ServeHTTP(rec, wechatqrtest.NewRequest(cfg, wechatqr.Event{Event: wechatqr.EventScan, EventKey: "shop-7"}))
+	backend.ServeHTTP(rec, wechatqrtest.NewRequest(cfg, wechatqr.Event{Type: wechatqr.EventScan, EventKey: "shop-7"}))
 	reply, err := wechatqrtest.ParseReply(cfg, rec.Body.Bytes())
 	fmt.Println(reply.Text(), err)
 	// Output: Welcome to shop-7 <nil>

@@ -53,7 +53,7 @@ func (p Push) Err() error {
 // nothing.
 func (p Push) UserSees() string {
 	switch {
-	case !p.Done || p.Event.Event.Is(wechatqr.EventUnsubscribe):
+	case !p.Done || p.Event.Type.Is(wechatqr.EventUnsubscribe):
 		return "" // one who left sees no chat
 	case p.Err() != nil:
 		return ServiceFault

@@ -66,7 +66,7 @@ func TestPushReachesHandler(t *testing.T) {
 			assert.Equal(t, mode != wechatqrtest.Plain, strings.Contains(push.Attempts[0].Body, "<Encrypt>"))
 			scan, ok := got.Load().Scan()
 			require.True(t, ok)
-			assert.Equal(t, wechatqr.Scan{Scene: "shop-7", OpenID: "o6_user", Ticket: push.Event.Ticket, NewFollower: true, Time: scan.Time}, scan)
+			assert.Equal(t, wechatqr.Scan{SceneKey: "shop-7", OpenID: "o6_user", Ticket: push.Event.Ticket, NewFollower: true, Time: scan.Time}, scan)
 			assert.Equal(t, push.Event.ID(), got.Load().ID())
 			assert.Equal(t, srv.Account(), got.Load().ToUserName)
 
@@ -139,7 +139,7 @@ func TestPushJudgesAnswers(t *testing.T) {
 		rec := httptest.NewRecorder()
 		h, err := events.NewHandler(cfg, func(context.Context, *wechatqr.Event) (events.Reply, error) { return events.Text("hi"), nil })
 		require.NoError(t, err)
-		h.ServeHTTP(rec, wechatqrtest.NewRequest(cfg, wechatqr.Event{FromUserName: "o6_user", Event: "CLICK", EventKey: "k"}))
+		h.ServeHTTP(rec, wechatqrtest.NewRequest(cfg, wechatqr.Event{FromUserName: "o6_user", Type: "CLICK", EventKey: "k"}))
 		require.Contains(t, rec.Body.String(), "<Encrypt>")
 		return rec.Body.String()
 	}
@@ -372,7 +372,7 @@ func TestPushInAnotherOrder(t *testing.T) {
 	h, err := events.NewHandler(srv.CallbackConfig(), func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
 		mu.Lock()
 		defer mu.Unlock()
-		got = append(got, ev.Event)
+		got = append(got, ev.Type)
 		return nil, nil
 	})
 	require.NoError(t, err)
@@ -415,7 +415,7 @@ func TestPushesAreBounded(t *testing.T) {
 	srv := wechatqrtest.Start(t)
 	srv.ServeCallback(answering("success"))
 	for range 205 {
-		_, err := srv.Push(t.Context(), wechatqr.Event{Event: "CLICK"})
+		_, err := srv.Push(t.Context(), wechatqr.Event{Type: "CLICK"})
 		require.NoError(t, err)
 	}
 	pushes := srv.Pushes()

@@ -104,7 +104,7 @@ func complete(ev *wechatqr.Event, account string, moment func(openID string) tim
 	ev.CreateTime = ev.CreateTime.Truncate(time.Second)
 	if ev.MsgType == "" {
 		ev.MsgType = "event"
-		if ev.Event == "" && ev.Content != "" {
+		if ev.Type == "" && ev.Content != "" {
 			ev.MsgType = "text"
 		}
 	}
@@ -122,7 +122,7 @@ func message(ev *wechatqr.Event) []byte {
 	fmt.Fprintf(&b, "\n<CreateTime>%d</CreateTime>", ev.CreateTime.Unix())
 	cdata(&b, "MsgType", ev.MsgType)
 	if ev.MsgType == "event" {
-		cdata(&b, "Event", string(ev.Event))
+		cdata(&b, "Event", string(ev.Type))
 		cdata(&b, "EventKey", ev.EventKey) // there and empty on events without one
 		if ev.Ticket != "" {
 			cdata(&b, "Ticket", ev.Ticket)

@@ -31,7 +31,7 @@ func TestNewRequest(t *testing.T) {
 			now := time.Now().Truncate(time.Second)
 			want := wechatqr.Event{
 				ToUserName: "gh_1", FromUserName: "o6_user", CreateTime: now, MsgType: "event",
-				Event: wechatqr.EventScan, EventKey: "a]]>b", Ticket: "gQ==",
+				Type: wechatqr.EventScan, EventKey: "a]]>b", Ticket: "gQ==",
 			}
 			v, err := events.NewVerifier(cfg)
 			require.NoError(t, err)
@@ -71,7 +71,7 @@ func TestNewRequestOfLongAgo(t *testing.T) {
 func TestNewRequestIsRepeatable(t *testing.T) {
 	t.Parallel()
 	cfg := configs()["plain"]
-	ev := wechatqr.Event{Event: wechatqr.EventScan, EventKey: "7", CreateTime: time.Unix(1_700_000_000, 0)}
+	ev := wechatqr.Event{Type: wechatqr.EventScan, EventKey: "7", CreateTime: time.Unix(1_700_000_000, 0)}
 	read := func() string {
 		b, err := io.ReadAll(wechatqrtest.NewRequest(cfg, ev).Body)
 		require.NoError(t, err)

@@ -135,10 +135,10 @@ func (s *Server) ScanEvent(ticket, openID string) (wechatqr.Event, error) {
 		return wechatqr.Event{}, ErrExpired
 	}
 	u := s.user(openID)
-	ev := wechatqr.Event{Event: wechatqr.EventScan, EventKey: c.Scene(), Ticket: c.Ticket, CreateTime: s.moment(u.OpenID)}
+	ev := wechatqr.Event{Type: wechatqr.EventScan, EventKey: c.Scene(), Ticket: c.Ticket, CreateTime: s.moment(u.OpenID)}
 	if !u.Follows {
 		u.follow(c, ev.CreateTime.Add(s.st.Ahead))
-		ev.Event, ev.EventKey = wechatqr.EventSubscribe, "qrscene_"+c.Scene()
+		ev.Type, ev.EventKey = wechatqr.EventSubscribe, "qrscene_"+c.Scene()
 	}
 	c.Scans++
 	return s.does(u, ev), nil
@@ -158,7 +158,7 @@ func (s *Server) does(u *User, ev wechatqr.Event) wechatqr.Event {
 func (s *Server) Follow(ctx context.Context, openID string) (Push, error) {
 	s.mu.Lock()
 	u := s.user(openID)
-	ev := wechatqr.Event{Event: wechatqr.EventSubscribe, CreateTime: s.moment(u.OpenID)}
+	ev := wechatqr.Event{Type: wechatqr.EventSubscribe, CreateTime: s.moment(u.OpenID)}
 	u.follow(nil, ev.CreateTime.Add(s.st.Ahead))
 	ev = s.does(u, ev)
 	s.mu.Unlock()
@@ -175,7 +175,7 @@ func (s *Server) Unsubscribe(ctx context.Context, openID string) (Push, error) {
 		return Push{}, ErrNotFollowing
 	}
 	*u = User{OpenID: openID}
-	ev := s.does(u, wechatqr.Event{Event: wechatqr.EventUnsubscribe})
+	ev := s.does(u, wechatqr.Event{Type: wechatqr.EventUnsubscribe})
 	s.mu.Unlock()
 	return s.Push(ctx, ev)
 }

@@ -46,7 +46,7 @@ func TestScans(t *testing.T) {
 
 	push, err := srv.Scan(t.Context(), text, "o6_user")
 	require.NoError(t, err)
-	assert.Equal(t, wechatqr.EventSubscribe, push.Event.Event)
+	assert.Equal(t, wechatqr.EventSubscribe, push.Event.Type)
 	assert.Equal(t, "qrscene_shop-7", push.Event.EventKey)
 	assert.Equal(t, text, push.Event.Ticket)
 	got, err := userInfo(t, srv, "o6_user")
@@ -55,7 +55,7 @@ func TestScans(t *testing.T) {
 
 	push, err = srv.Scan(t.Context(), numbered.Value, "o6_user")
 	require.NoError(t, err)
-	assert.Equal(t, wechatqr.EventScan, push.Event.Event)
+	assert.Equal(t, wechatqr.EventScan, push.Event.Type)
 	assert.Equal(t, "42", push.Event.EventKey)
 	after, err := userInfo(t, srv, "o6_user")
 	require.NoError(t, err)
@@ -63,7 +63,7 @@ func TestScans(t *testing.T) {
 
 	push, err = srv.Unsubscribe(t.Context(), "o6_user")
 	require.NoError(t, err)
-	assert.Equal(t, wechatqr.EventUnsubscribe, push.Event.Event)
+	assert.Equal(t, wechatqr.EventUnsubscribe, push.Event.Type)
 	assert.Empty(t, push.Event.EventKey)
 	got, err = userInfo(t, srv, "o6_user")
 	require.NoError(t, err)
@@ -84,7 +84,7 @@ func TestScans(t *testing.T) {
 	push, err = srv.Scan(t.Context(), text, "")
 	require.NoError(t, err)
 	assert.Regexp(t, `^o[A-Za-z0-9_-]{27}$`, push.Event.FromUserName)
-	assert.Equal(t, wechatqr.EventSubscribe, push.Event.Event)
+	assert.Equal(t, wechatqr.EventSubscribe, push.Event.Type)
 
 	push, err = srv.Follow(t.Context(), "o6_other")
 	require.NoError(t, err)
@@ -107,7 +107,7 @@ func TestEventsOfOneUserHaveTheirOwnSecond(t *testing.T) {
 	srv := wechatqrtest.Start(t)
 	var handled []string
 	h, err := events.NewHandler(srv.CallbackConfig(), func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
-		handled = append(handled, string(ev.Event))
+		handled = append(handled, string(ev.Type))
 		return nil, nil
 	})
 	require.NoError(t, err)
@@ -123,8 +123,8 @@ func TestEventsOfOneUserHaveTheirOwnSecond(t *testing.T) {
 	for range 3 {
 		push(srv.Scan(ctx, ticket, "o6_user"))
 	}
-	push(srv.Push(ctx, wechatqr.Event{FromUserName: "o6_user", Event: "CLICK"}))
-	push(srv.Push(ctx, wechatqr.Event{FromUserName: "o6_user", Event: "CLICK"}))
+	push(srv.Push(ctx, wechatqr.Event{FromUserName: "o6_user", Type: "CLICK"}))
+	push(srv.Push(ctx, wechatqr.Event{FromUserName: "o6_user", Type: "CLICK"}))
 	srv.PutUser(wechatqrtest.User{OpenID: "o6_user"}) // a stranger again
 	push(srv.Scan(ctx, ticket, "o6_user"))
 	got, err := userInfo(t, srv, "o6_user")

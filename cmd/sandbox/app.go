@@ -255,7 +255,7 @@ func (a *app) act(w http.ResponseWriter, r *http.Request) {
 }
 
 func shown(p *wechatqrtest.Push) string {
-	if p == nil || p.Event.Event.Is(probe) {
+	if p == nil || p.Event.Type.Is(probe) {
 		return ""
 	}
 	return p.UserSees()
@@ -376,7 +376,7 @@ func (a *app) scan(r *http.Request) outcome {
 	who := a.names(a.wx.Users())[ev.FromUserName].name
 	key, _ := strings.CutPrefix(ev.EventKey, "qrscene_")
 	out := done("chat", "%s scanned %s.", who, key)
-	if ev.Event.Is(wechatqr.EventSubscribe) {
+	if ev.Type.Is(wechatqr.EventSubscribe) {
 		out = done("chat", "%s scanned %s and follows now.", who, key)
 	}
 	out.push = func(ctx context.Context) (wechatqrtest.Push, error) { return a.wx.Push(ctx, ev) }
@@ -512,7 +512,7 @@ func (a *app) check(r *http.Request) outcome {
 	}
 	out := done("connect", "The callback answered the check as it should. This proves the URL and the Token; the key and the mode show with the probe push that follows.")
 	out.push = func(ctx context.Context) (wechatqrtest.Push, error) {
-		p, err := a.wx.Push(ctx, wechatqr.Event{Event: probe})
+		p, err := a.wx.Push(ctx, wechatqr.Event{Type: probe})
 		found(err)
 		return p, err
 	}

@@ -52,7 +52,7 @@ func serveBackend(t *testing.T, a *app) {
 	t.Helper()
 	h, err := events.NewHandler(a.wx.CallbackConfig(), func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
 		if scan, ok := ev.Scan(); ok {
-			return events.Text(fmt.Sprintf("%s %v", scan.Scene, scan.NewFollower)), nil
+			return events.Text(fmt.Sprintf("%s %v", scan.SceneKey, scan.NewFollower)), nil
 		}
 		return nil, nil
 	})
@@ -94,7 +94,7 @@ func TestActions(t *testing.T) {
 	u, _ := a.wx.User(lin)
 	assert.False(t, u.Follows)
 	got = do(t, h, "follow", "openid", lin)
-	assert.Equal(t, wechatqr.EventSubscribe, got.Push.Event.Event)
+	assert.Equal(t, wechatqr.EventSubscribe, got.Push.Event.Type)
 	assert.Empty(t, got.Push.Event.EventKey)
 
 	require.True(t, do(t, h, "person", "follows", "1", "openid", "oTheirs").OK)

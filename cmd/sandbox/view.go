@@ -378,7 +378,7 @@ func pushItem(p wechatqrtest.Push, names map[string]person, lang string) feedIte
 	who := names[p.Event.FromUserName]
 	item := feedItem{
 		ID: "push-" + strconv.Itoa(p.ID), Push: p.ID, At: p.Event.CreateTime, Who: who.name.in(lang), Color: who.color,
-		OpenID: p.Event.FromUserName, Kind: string(p.Event.Event), Tries: len(p.Attempts), Message: string(p.Event.Raw), State: "running",
+		OpenID: p.Event.FromUserName, Kind: string(p.Event.Type), Tries: len(p.Attempts), Message: string(p.Event.Raw), State: "running",
 	}
 	item.Letter = firstRune(item.Who)
 	happened := whatHappened(&p.Event, item.Who)
@@ -403,7 +403,7 @@ func pushItem(p wechatqrtest.Push, names map[string]person, lang string) feedIte
 		item.Announcement = happened
 		return item
 	}
-	gone := p.Event.Event.Is(wechatqr.EventUnsubscribe) || p.Event.Event.Is(probe) // nobody sees a reply
+	gone := p.Event.Type.Is(wechatqr.EventUnsubscribe) || p.Event.Type.Is(probe) // nobody sees a reply
 	item.Announcement = happened
 	switch {
 	case p.Err() != nil:
@@ -447,19 +447,19 @@ func whatHappened(ev *wechatqr.Event, who string) phrase {
 	scan, scanned := ev.Scan()
 	switch {
 	case scanned && scan.NewFollower:
-		return say("%s scanned %s and follows now.", who, scan.Scene)
+		return say("%s scanned %s and follows now.", who, scan.SceneKey)
 	case scanned:
-		return say("%s scanned %s.", who, scan.Scene)
-	case ev.Event.Is(wechatqr.EventSubscribe):
+		return say("%s scanned %s.", who, scan.SceneKey)
+	case ev.Type.Is(wechatqr.EventSubscribe):
 		return say("%s follows now.", who)
-	case ev.Event.Is(wechatqr.EventUnsubscribe):
+	case ev.Type.Is(wechatqr.EventUnsubscribe):
 		return say("%s follows no longer.", who)
-	case ev.Event.Is(probe):
+	case ev.Type.Is(probe):
 		return say("A probe of the callback, in nobody's name.")
 	case ev.MsgType == "text":
 		return say("%s wrote: %s", who, ev.Content)
 	}
-	return say("%s: %s", who, string(ev.Event)+" "+ev.EventKey)
+	return say("%s: %s", who, string(ev.Type)+" "+ev.EventKey)
 }
 
 func (v *view) calls(calls []wechatqrtest.Call) {

@@ -76,7 +76,7 @@ func TestNamesStay(t *testing.T) {
 
 func TestPushItem(t *testing.T) {
 	t.Parallel()
-	scan := wechatqr.Event{FromUserName: "o1", MsgType: "event", Event: "SCAN", EventKey: "7", CreateTime: time.Now()}
+	scan := wechatqr.Event{FromUserName: "o1", MsgType: "event", Type: "SCAN", EventKey: "7", CreateTime: time.Now()}
 	names := map[string]person{"o1": {name: say("Lin")}}
 	ok := wechatqrtest.Attempt{Time: time.Now(), Duration: time.Millisecond, Status: 200, Answer: "success"}
 	bad := wechatqrtest.Attempt{Time: time.Now(), Err: &wechatqrtest.CallbackError{Problem: wechatqrtest.ProblemUnreachable, Detail: "refused"}}
@@ -102,7 +102,7 @@ func TestPushItem(t *testing.T) {
 		assert.Equal(t, tc.says, got.Announcement.in(english), name)
 	}
 	left := scan
-	left.Event, left.EventKey = wechatqr.EventUnsubscribe, ""
+	left.Type, left.EventKey = wechatqr.EventUnsubscribe, ""
 	got := pushItem(wechatqrtest.Push{Event: left, Attempts: []wechatqrtest.Attempt{bad, bad, bad}, Done: true}, names, english)
 	assert.Empty(t, got.Fault, "one who left sees nothing")
 	assert.Equal(t, "failed", got.State)

@@ -144,7 +144,7 @@ func (b *backend) scanned(s shop) events.ScanFunc {
 			t.Known++
 		}
 		b.scans[s.scene] = t
-		b.logger.Printf("%s scanned %s", scan.OpenID, scan.Scene)
+		b.logger.Printf("%s scanned %s", scan.OpenID, scan.SceneKey)
 		return s.welcome, nil
 	}
 }

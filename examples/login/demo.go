@@ -57,7 +57,7 @@ func evening(ctx context.Context, wx *wechatqrtest.Server, origin string, logger
 		if err != nil {
 			return err
 		}
-		logger.Printf("  scans it, as WeChat tells by %s, and reads:\n%s", push.Event.Event, push.UserSees())
+		logger.Printf("  scans it, as WeChat tells by %s, and reads:\n%s", push.Event.Type, push.UserSees())
 		if _, err := browse(browser, http.MethodPost, origin+"/confirm", url.Values{"number": {numberIn(push.UserSees())}}); err != nil {
 			return err
 		}

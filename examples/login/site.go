@@ -90,7 +90,7 @@ func (s *site) scanned(_ context.Context, scan wechatqr.Scan, _ *wechatqr.Event)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	a := s.pending(scan.Scene) // by this clock: WeChat was seen to report scans days late
+	a := s.pending(scan.SceneKey) // by this clock: WeChat was seen to report scans days late
 	switch {
 	case a == nil || a.openID != "" && a.openID != scan.OpenID:
 		return events.Text("二维码已失效，请在网页上重新获取。\nThis code has expired or was used: get a new one on the page."), nil
