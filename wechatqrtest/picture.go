@@ -3,41 +3,27 @@ package wechatqrtest
 import (
 	"bytes"
 	"image"
-	"image/color"
+	"image/draw"
 	"image/jpeg"
 	"sync"
 
-	"github.com/boombuler/barcode/qr"
+	"github.com/wechatqr/wechatqr"
+	"github.com/wechatqr/wechatqr/qrimage"
 )
 
-const (
-	pictureSize = 430 // pixels, both ways
-	quietZone   = 4   // modules of white that the standard wants on each side
-)
+const pictureSize = 430 // pixels, both ways
 
-// drawQR draws text as a QR code on white, in whole pixels to a module.
+// drawQR draws text as a JPEG like WeChat's.
 func drawQR(text string) ([]byte, error) {
-	code, err := qr.Encode(text, qr.M, qr.Auto)
+	code := qrimage.Code{Ticket: &wechatqr.Ticket{Content: text}}
+	img, err := qrimage.Image(code, qrimage.Style{Size: qrimage.Pixels(pictureSize)})
 	if err != nil {
 		return nil, err
 	}
-	modules := code.Bounds().Dx()
-	scale := pictureSize / (modules + 2*quietZone)
-	margin := (pictureSize - modules*scale) / 2
-	img := image.NewGray(image.Rect(0, 0, pictureSize, pictureSize))
-	for i := range img.Pix {
-		img.Pix[i] = 0xff
-	}
-	for y := range modules * scale {
-		row := img.Pix[(y+margin)*img.Stride+margin:]
-		for x := range modules * scale {
-			if code.At(x/scale, y/scale) == color.Black {
-				row[x] = 0
-			}
-		}
-	}
+	gray := image.NewGray(img.Bounds()) // which image/jpeg encodes fast
+	draw.Draw(gray, gray.Rect, img, image.Point{}, draw.Src)
 	var b bytes.Buffer
-	if err := jpeg.Encode(&b, img, &jpeg.Options{Quality: 85}); err != nil {
+	if err := jpeg.Encode(&b, gray, &jpeg.Options{Quality: 85}); err != nil {
 		return nil, err
 	}
 	return b.Bytes(), nil

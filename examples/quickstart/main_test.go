@@ -4,9 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
-	"image"
-	"image/color"
-	"image/png"
 	"io"
 	"os"
 	"os/exec"
@@ -103,40 +100,6 @@ func TestTicketIsKeptWhenThePictureFails(t *testing.T) {
 	kept, err := os.ReadFile(filepath.Join(dir, "code-1.json"))
 	require.NoError(t, err)
 	assert.Contains(t, string(kept), wx.Codes()[0].Ticket)
-}
-
-func TestDraw(t *testing.T) {
-	t.Parallel()
-	const content = "http://weixin.qq.com/q/02aXnobodyknows"
-	var out bytes.Buffer
-	require.NoError(t, draw(&out, content))
-	text := out.String()
-
-	// The code drawn in the terminal, as a picture of eight pixels a module.
-	_, drawn, _ := strings.Cut(text, "\x1b[30;107m")
-	var rows [][]bool
-	for line := range strings.Lines("\x1b[30;107m" + drawn[:strings.LastIndex(drawn, "\x1b[0m")]) {
-		line = strings.TrimSuffix(strings.TrimSuffix(strings.TrimPrefix(line, "\x1b[30;107m"), "\n"), "\x1b[0m")
-		var upper, lower []bool
-		for _, r := range line {
-			upper = append(upper, r == '█' || r == '▀')
-			lower = append(lower, r == '█' || r == '▄')
-		}
-		rows = append(rows, upper, lower)
-	}
-	img := image.NewGray(image.Rect(0, 0, 8*len(rows[0]), 8*len(rows)))
-	for y := range img.Rect.Dy() {
-		for x := range img.Rect.Dx() {
-			if !rows[y/8][x/8] {
-				img.SetGray(x, y, color.Gray{Y: 255})
-			}
-		}
-	}
-	path := filepath.Join(t.TempDir(), "drawn.png")
-	var buf bytes.Buffer
-	require.NoError(t, png.Encode(&buf, img))
-	require.NoError(t, os.WriteFile(path, buf.Bytes(), 0o600))
-	assert.Equal(t, content, decode(t, path))
 }
 
 func TestFlags(t *testing.T) {

@@ -11,9 +11,8 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/boombuler/barcode/qr"
-
 	"github.com/wechatqr/wechatqr"
+	"github.com/wechatqr/wechatqr/qrimage"
 )
 
 // maker makes codes and keeps what it made in files.
@@ -36,7 +35,7 @@ func (m *maker) makeAll(ctx context.Context, codes []code) ([]*wechatqr.Ticket, 
 		tickets = append(tickets, ticket)
 	}
 	if isTerminal(m.out) {
-		return tickets, draw(m.out, tickets[0].Content)
+		return tickets, qrimage.Terminal(m.out, qrimage.Code{Ticket: tickets[0]})
 	}
 	return tickets, nil
 }
@@ -112,38 +111,4 @@ func isTerminal(out io.Writer) bool {
 	}
 	info, err := file.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
-}
-
-// draw writes the code in black on white, two modules to a character.
-func draw(out io.Writer, content string) error {
-	code, err := qr.Encode(content, qr.M, qr.Auto)
-	if err != nil {
-		return err
-	}
-	const quiet = 4
-	size := code.Bounds().Dx()
-	dark := func(x, y int) bool {
-		if x < 0 || y < 0 || x >= size || y >= size {
-			return false
-		}
-		r, _, _, _ := code.At(x, y).RGBA()
-		return r == 0
-	}
-	for y := -quiet; y < size+quiet; y += 2 {
-		fmt.Fprint(out, "\x1b[30;107m")
-		for x := -quiet; x < size+quiet; x++ {
-			switch upper, lower := dark(x, y), dark(x, y+1); {
-			case upper && lower:
-				fmt.Fprint(out, "█")
-			case upper:
-				fmt.Fprint(out, "▀")
-			case lower:
-				fmt.Fprint(out, "▄")
-			default:
-				fmt.Fprint(out, " ")
-			}
-		}
-		fmt.Fprintln(out, "\x1b[0m")
-	}
-	return nil
 }
