@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -133,4 +135,65 @@ func logo(w, h int) image.Image {
 		}
 	}
 	return img
+}
+
+// modulesOf is which modules of a picture of three pixels a module are dark.
+func modulesOf(img image.Image) (rows []string) {
+	for y := 1; y < img.Bounds().Dy(); y += 3 {
+		var row strings.Builder
+		for x := 1; x < img.Bounds().Dx(); x += 3 {
+			row.WriteByte(" #"[img.(*image.Paletted).ColorIndexAt(x, y)])
+		}
+		rows = append(rows, row.String())
+	}
+	return rows
+}
+
+// pathModules is which modules the second path of an SVG fills, by the even-odd
+// rule: a module is dark where an odd number of upright edges is on its left.
+func pathModules(t testing.TB, svg string) (rows []string) {
+	t.Helper()
+	box := regexp.MustCompile(`viewBox="0 0 (\d+) (\d+)"`).FindStringSubmatch(svg)
+	n, err := strconv.Atoi(box[1])
+	require.NoError(t, err)
+	odd := make([][]bool, n)
+	for i := range odd {
+		odd[i] = make([]bool, n+1)
+	}
+	path := regexp.MustCompile(` d="([^"]*)"`).FindAllStringSubmatch(svg, -1)[1][1]
+	var x, y, x0, y0 int
+	upright := func(to int) {
+		for row := min(y, to); row < max(y, to); row++ {
+			odd[row][x] = !odd[row][x]
+		}
+		y = to
+	}
+	for _, step := range regexp.MustCompile(`M(\d+) (\d+)|([hv])(-?\d+)|z`).FindAllStringSubmatch(path, -1) {
+		length, _ := strconv.Atoi(step[4])
+		switch {
+		case step[0] == "z":
+			require.Equal(t, x0, x)
+			upright(y0)
+		case step[3] == "h":
+			x += length
+		case step[3] == "v":
+			upright(y + length)
+		default:
+			x, _ = strconv.Atoi(step[1])
+			y, _ = strconv.Atoi(step[2])
+			x0, y0 = x, y
+		}
+	}
+	for _, edges := range odd {
+		row, dark := make([]byte, n), false
+		for i := range row {
+			dark = dark != edges[i]
+			row[i] = ' '
+			if dark {
+				row[i] = '#'
+			}
+		}
+		rows = append(rows, string(row))
+	}
+	return rows
 }

@@ -43,6 +43,18 @@ func unzip(t testing.TB, data []byte) (names []string, files [][]byte) {
 	return names, files
 }
 
+// namesIn are the files' names, for the Example.
+func namesIn(data []byte) (names []string) {
+	r, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		return nil
+	}
+	for _, f := range r.File {
+		names = append(names, f.Name)
+	}
+	return names
+}
+
 func TestZIP(t *testing.T) {
 	t.Parallel()
 	codes := []qrimage.Code{code(1, "北京店"), code(2, "shop"), code(3, "Shop"), code(4, "shop (2)"), code(5, "../../etc/passwd"), code(6, ""), code(7, "")}

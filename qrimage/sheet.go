@@ -125,6 +125,8 @@ func newSheet(layout Layout) (*sheet, error) {
 }
 
 func (s *sheet) appendHead(b []byte) []byte {
+	const lines = 3.6 // the caption's two and the end of a temporary code, in sizes of the font
+	top := (s.cellHeight() - s.pen.Size.n - lines*s.font) / 2
 	b = fmt.Appendf(b, `<!DOCTYPE html>
 <html lang="zh-CN">
 <head>
@@ -137,17 +139,17 @@ section { position: relative; width: %[2]dmm; height: %[3]dmm; padding: %[4]dmm;
 	display: grid; grid-template: repeat(%[6]d, %[8]smm) / repeat(%[5]d, %[7]smm); break-inside: avoid }
 section + section { break-before: page }
 section > svg { position: absolute; inset: 0; width: 100%%; height: 100%% }
-figure { display: flex; flex-direction: column; align-items: center; justify-content: center; overflow: hidden }
+figure { display: flex; flex-direction: column; align-items: center; overflow: hidden; padding-top: %[10]smm }
 figure > svg { flex: none; display: block }
 figcaption { width: 100%%; padding: 0 3mm; font: %[9]vmm/1.25 sans-serif; text-align: center; color: #000 }
 figcaption b { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2; overflow: hidden;
 	font-weight: normal; overflow-wrap: anywhere }
-figcaption small { font-size: 80%% }
+figcaption small { font-size: 75%%; white-space: nowrap }
 </style>
 </head>
 <body>
 `, html.EscapeString(xmlText(s.Title)), pageWidth, pageHeight, pageMargin, s.columns, s.rows,
-		appendNumber(nil, s.cellWidth()), appendNumber(nil, s.cellHeight()), s.font)
+		appendNumber(nil, s.cellWidth()), appendNumber(nil, s.cellHeight()), s.font, appendNumber(nil, top))
 	if s.pen.logo == nil {
 		return b
 	}
@@ -213,8 +215,8 @@ func (s *sheet) appendCell(b []byte, code Code) ([]byte, error) {
 	b = append(b, html.EscapeString(xmlText(code.Caption))...)
 	b = append(b, "</b>"...)
 	if !code.Ticket.Permanent() {
-		b = append(b, "<small>有效期至 valid until "...)
-		b = code.Ticket.ExpiresAt.AppendFormat(b, "2006-01-02 15:04 (UTC-07:00)")
+		b = append(b, "<small>有效至 until "...)
+		b = code.Ticket.ExpiresAt.AppendFormat(b, "2006-01-02 15:04 -07:00")
 		b = append(b, "</small>"...)
 	}
 	return append(b, "</figcaption></figure>\n"...), nil
