@@ -41,7 +41,7 @@ func (p *pen) writePNG(w io.Writer, code Code) error {
 		return err
 	}
 	var b bytes.Buffer
-	if err := png.Encode(&b, img); err != nil {
+	if err := p.encoder.Encode(&b, img); err != nil {
 		return err
 	}
 	data := b.Bytes()
@@ -51,6 +51,12 @@ func (p *pen) writePNG(w io.Writer, code Code) error {
 	_, err = w.Write(data)
 	return err
 }
+
+// pngBuffer keeps one encoder's buffer from one picture to the next.
+type pngBuffer struct{ kept *png.EncoderBuffer }
+
+func (b *pngBuffer) Get() *png.EncoderBuffer     { return b.kept }
+func (b *pngBuffer) Put(kept *png.EncoderBuffer) { b.kept = kept }
 
 func (p *pen) image(code Code) (draw.Image, error) {
 	s, err := p.symbol(code)

@@ -28,6 +28,7 @@ import (
 	"image"
 	"image/color"
 	"image/draw"
+	"image/png"
 	"math"
 
 	goqr "github.com/piglig/go-qr"
@@ -81,7 +82,7 @@ type Style struct {
 
 	// ShowCaption draws the caption beneath a PNG or SVG. In an SVG the reader's
 	// fonts write it. The standard library has no fonts, so a PNG needs DrawCaption,
-	// which writes the caption into area and may be called by several goroutines.
+	// which writes the caption into area, for instance by golang.org/x/image/font.
 	ShowCaption bool
 	DrawCaption func(dst draw.Image, area image.Rectangle, caption string) error
 }
@@ -140,7 +141,7 @@ const MinContrast = 0.504
 
 const maxPixels = 10_000 // a picture's side
 
-// pen draws codes in one checked style.
+// pen draws codes in one checked style, for one goroutine.
 type pen struct {
 	Style
 	printed     bool // the resolution of a PNG is known
@@ -148,10 +149,12 @@ type pen struct {
 	logo        *image.RGBA
 	logoURL     string        // of an SVG
 	logoErrs    map[int]error // whether the logo fits, by the size of the code
+	encoder     png.Encoder
 }
 
 func newPen(style Style) (*pen, error) {
 	p := &pen{Style: style, printed: style.hasDPI(), logoErrs: map[int]error{}}
+	p.encoder.BufferPool = &pngBuffer{}
 	if p.Quiet == (Length{}) {
 		p.Quiet = Modules(4)
 	}
