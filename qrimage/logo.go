@@ -33,13 +33,19 @@ func (p *pen) setLogo() error {
 		logo = scale(logo, maxLogo)
 	}
 	p.logo = logo
-
-	var b bytes.Buffer
-	if err := png.Encode(&b, logo); err != nil {
-		return err
-	}
-	p.logoURL = "data:image/png;base64," + base64.StdEncoding.EncodeToString(b.Bytes())
 	return nil
+}
+
+// appendLogoURL writes the logo as a data URL.
+func (p *pen) appendLogoURL(b []byte) ([]byte, error) {
+	if p.logoURL == "" {
+		var data bytes.Buffer
+		if err := png.Encode(&data, p.logo); err != nil {
+			return nil, err
+		}
+		p.logoURL = "data:image/png;base64," + base64.StdEncoding.EncodeToString(data.Bytes())
+	}
+	return append(b, p.logoURL...), nil
 }
 
 // scale is src with its longer side of so many pixels, each the mean of what it covers.

@@ -57,16 +57,21 @@ func namesIn(data []byte) (names []string) {
 
 func TestZIP(t *testing.T) {
 	t.Parallel()
-	codes := []qrimage.Code{code(1, "北京店"), code(2, "shop"), code(3, "Shop"), code(4, "shop (2)"), code(5, "../../etc/passwd"), code(6, ""), code(7, "")}
+	var codes []qrimage.Code
+	for i, caption := range []string{"北京店", "shop", "Shop", "shop (2)", "../../etc/passwd", "", ""} {
+		codes = append(codes, code(i, caption))
+	}
 	var want []string
 	for _, c := range codes {
 		want = append(want, c.Ticket.Content)
 	}
 	var b bytes.Buffer
-	require.NoError(t, qrimage.ZIP(&b, slices.Values(codes), qrimage.FormatPNG, qrimage.Style{Logo: logo(90, 90)}))
+	style := qrimage.Style{Logo: logo(90, 90)}
+	require.NoError(t, qrimage.ZIP(&b, slices.Values(codes), qrimage.FormatPNG, style))
 	names, files := unzip(t, b.Bytes())
 	assert.Equal(t, []string{
-		"北京店.png", "shop.png", "Shop (2).png", "shop (2) (2).png", "_._.._etc_passwd.png", "code.png", "code (2).png",
+		"北京店.png", "shop.png", "Shop (2).png", "shop (2) (2).png",
+		"_._.._etc_passwd.png", "code.png", "code (2).png",
 	}, names)
 	requireRead(t, want, files...)
 
@@ -87,7 +92,8 @@ func TestZIPIsRefused(t *testing.T) {
 	require.ErrorIs(t, err, wechatqr.ErrInvalidArgument)
 	err = qrimage.ZIP(io.Discard, all(1), 2, qrimage.Style{})
 	require.ErrorIs(t, err, wechatqr.ErrInvalidArgument)
-	err = qrimage.ZIP(io.Discard, slices.Values([]qrimage.Code{code(1, "a"), {Caption: "b"}}), qrimage.FormatSVG, qrimage.Style{})
+	codes := []qrimage.Code{code(1, "a"), {Caption: "b"}}
+	err = qrimage.ZIP(io.Discard, slices.Values(codes), qrimage.FormatSVG, qrimage.Style{})
 	require.ErrorIs(t, err, wechatqr.ErrInvalidArgument)
 	require.ErrorContains(t, err, `code 2, "b"`)
 }

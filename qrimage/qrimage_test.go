@@ -69,7 +69,7 @@ func styles() map[string]qrimage.Style {
 func logoStyles() map[string]qrimage.Style {
 	return map[string]qrimage.Style{
 		"square": {Logo: logo(300, 300)},
-		"wide":   {Logo: logo(2000, 500), Size: qrimage.Pixels(700)},
+		"wide":   {Logo: logo(800, 200), Size: qrimage.Pixels(700)},
 		"high":   {Logo: logo(30, 90), LogoSize: 0.15, Module: qrimage.Pixels(6)},
 		"black":  {Logo: image.NewGray(image.Rect(0, 0, 9, 9)), LogoSize: 0.12},
 	}
@@ -165,6 +165,7 @@ func terminalPicture(t *testing.T, text string) image.Image {
 func TestSize(t *testing.T) {
 	t.Parallel()
 	const modules = 29 // of codeOf(contents()[3])
+	px, mm := qrimage.Pixels, qrimage.Millimetres
 	for _, tt := range []struct {
 		name  string
 		style qrimage.Style
@@ -172,14 +173,14 @@ func TestSize(t *testing.T) {
 		svg   string
 	}{
 		{"default", qrimage.Style{}, 8 * (modules + 8), `width="296" height="296" viewBox="0 0 37 37"`},
-		{"pixels", qrimage.Style{Size: qrimage.Pixels(430)}, 430, `width="430" height="430" viewBox="0 0 37 37"`},
-		{"millimetres", qrimage.Style{Size: qrimage.Millimetres(25.4)}, 300, `width="25.4mm" height="25.4mm" viewBox="0 0 37 37"`},
-		{"at a dpi", qrimage.Style{Size: qrimage.Millimetres(25.4), DPI: 600}, 600, `width="25.4mm" height="25.4mm"`},
-		{"module", qrimage.Style{Module: qrimage.Pixels(3)}, 3 * (modules + 8), `width="111" height="111"`},
-		{"module in mm", qrimage.Style{Module: qrimage.Millimetres(1)}, 11 * (modules + 8), `width="37mm" height="37mm"`},
+		{"pixels", qrimage.Style{Size: px(430)}, 430, `width="430" height="430" viewBox="0 0 37 37"`},
+		{"millimetres", qrimage.Style{Size: mm(25.4)}, 300, `width="25.4mm" height="25.4mm" viewBox="0 0 37 37"`},
+		{"at a dpi", qrimage.Style{Size: mm(25.4), DPI: 600}, 600, `width="25.4mm" height="25.4mm"`},
+		{"module", qrimage.Style{Module: px(3)}, 3 * (modules + 8), `width="111" height="111"`},
+		{"module in mm", qrimage.Style{Module: mm(1)}, 11 * (modules + 8), `width="37mm" height="37mm"`},
 		{"no quiet zone", qrimage.Style{Quiet: qrimage.Modules(0)}, 8 * modules, `viewBox="0 0 29 29"`},
-		{"quiet pixels", qrimage.Style{Quiet: qrimage.Pixels(20)}, 8*modules + 40, `viewBox="0 0 34 34"`},
-		{"quiet mm", qrimage.Style{Size: qrimage.Millimetres(39), Quiet: qrimage.Millimetres(5)}, 461, `viewBox="0 0 39 39"`},
+		{"quiet pixels", qrimage.Style{Quiet: px(20)}, 8*modules + 40, `viewBox="0 0 34 34"`},
+		{"quiet mm", qrimage.Style{Size: mm(39), Quiet: mm(5)}, 461, `viewBox="0 0 39 39"`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -386,8 +387,8 @@ func inverted(src *image.Paletted, size, side int) image.Image {
 // The largest logo that is taken is read, drawn in black too; the next is refused.
 func TestLogoBoundary(t *testing.T) {
 	t.Parallel()
-	for _, content := range append(logoContents(), contents()[7:]...) {
-		t.Run(fmt.Sprint(content), func(t *testing.T) {
+	for i, content := range append(logoContents(), contents()[7:]...) {
+		t.Run(fmt.Sprintf("%d of %d bytes", i, len(content)), func(t *testing.T) {
 			t.Parallel()
 			size := sizeOf(t, content)
 			largest := 1

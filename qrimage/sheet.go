@@ -61,7 +61,10 @@ func Sheet(w io.Writer, codes iter.Seq[Code], layout Layout) error {
 	if err != nil {
 		return wrap("sheet", err)
 	}
-	b := s.appendHead(nil)
+	b, err := s.appendHead(nil)
+	if err != nil {
+		return wrap("sheet", err)
+	}
 	n := 0
 	for code := range codes {
 		if n%s.perPage == 0 {
@@ -111,7 +114,8 @@ func newSheet(layout Layout) (*sheet, error) {
 	switch {
 	case style.Size.unit != inMillimetres || style.Quiet.unit == inPixels ||
 		style.Module != (Length{}) || style.DPI != 0:
-		return nil, invalid("a sheet has Size in Millimetres, Quiet in Modules or Millimetres, and neither Module nor DPI")
+		return nil, invalid("a sheet has Size in Millimetres, Quiet in Modules or Millimetres, " +
+			"and neither Module nor DPI")
 	case style.Size.n > s.max:
 		return nil, invalid("Size is %v mm, and with %d codes on a page %v mm are the most",
 			style.Size.n, s.perPage, s.max)
@@ -124,7 +128,7 @@ func newSheet(layout Layout) (*sheet, error) {
 	return s, nil
 }
 
-func (s *sheet) appendHead(b []byte) []byte {
+func (s *sheet) appendHead(b []byte) ([]byte, error) {
 	const lines = 3.6 // the caption's two and the end of a temporary code, in sizes of the font
 	top := (s.cellHeight() - s.pen.Size.n - lines*s.font) / 2
 	b = fmt.Appendf(b, `<!DOCTYPE html>
@@ -151,11 +155,12 @@ figcaption small { font-size: 75%%; white-space: nowrap }
 `, html.EscapeString(xmlText(s.Title)), pageWidth, pageHeight, pageMargin, s.columns, s.rows,
 		appendNumber(nil, s.cellWidth()), appendNumber(nil, s.cellHeight()), s.font, appendNumber(nil, top))
 	if s.pen.logo == nil {
-		return b
+		return b, nil
 	}
 	b = append(b, `<svg width="0" height="0" style="position:absolute"><symbol id="logo" viewBox="0 0 1 1">`...)
 	b = append(b, `<image width="1" height="1" href="`...)
-	return append(append(b, s.pen.logoURL...), "\"/></symbol></svg>\n"...)
+	b, err := s.pen.appendLogoURL(b)
+	return append(b, "\"/></symbol></svg>\n"...), err
 }
 
 func (s *sheet) cellWidth() float64  { return float64(pageWidth-2*pageMargin) / float64(s.columns) }
@@ -197,7 +202,8 @@ func (s *sheet) appendCell(b []byte, code Code) ([]byte, error) {
 	}
 	if g.module < leastModule {
 		return nil, invalid("a code of %d modules in %v mm is too small to read: "+
-			"a module takes %.3f mm at least; fewer on a page have more room", symbol.size, s.pen.Size.n, leastModule)
+			"a module takes %.3f mm at least; fewer on a page have more room",
+			symbol.size, s.pen.Size.n, leastModule)
 	}
 
 	b = append(b, "<figure><svg"...)
@@ -227,8 +233,8 @@ func (s *sheet) checkLife(code Code) error {
 	case code.Ticket.Expired(time.Now()):
 		return invalid("the code has expired")
 	case !code.Ticket.Permanent() && !s.AllowTemporary:
-		return invalid("the code is temporary, valid until %s: print a permanent one, or set AllowTemporary",
-			code.Ticket.ExpiresAt.Format(time.DateTime))
+		return invalid("the code is temporary, valid until %s: "+
+			"print a permanent one, or set AllowTemporary", code.Ticket.ExpiresAt.Format(time.DateTime))
 	}
 	return nil
 }

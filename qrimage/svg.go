@@ -45,8 +45,10 @@ func (p *pen) writeSVG(w io.Writer, code Code) error {
 	b = p.appendCode(b, s, g, height)
 	if p.logo != nil {
 		b = append(b, `<image xlink:href="`...)
-		b = append(append(b, p.logoURL...), '"')
-		b = append(appendLogoBox(b, s, g), `/>`...)
+		if b, err = p.appendLogoURL(b); err != nil {
+			return err
+		}
+		b = append(appendLogoBox(append(b, '"'), s, g), `/>`...)
 	}
 	if height > width {
 		b = p.appendCaption(b, code.Caption, g)
