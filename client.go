@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"os"
 	"reflect"
-	"slices"
 	"strings"
 )
 
@@ -23,17 +22,15 @@ type Credentials struct {
 // CredentialsFromEnv reads WECHAT_APP_ID and WECHAT_APP_SECRET. The error names
 // those that are not set; it is [ErrInvalidArgument].
 func CredentialsFromEnv() (Credentials, error) {
-	var creds Credentials
+	creds := Credentials{os.Getenv("WECHAT_APP_ID"), os.Getenv("WECHAT_APP_SECRET")}
 	var missing []string
-	for name, field := range map[string]*string{
-		"WECHAT_APP_ID": &creds.AppID, "WECHAT_APP_SECRET": &creds.AppSecret,
-	} {
-		if *field = os.Getenv(name); *field == "" {
-			missing = append(missing, name)
-		}
+	if creds.AppID == "" {
+		missing = append(missing, "WECHAT_APP_ID")
+	}
+	if creds.AppSecret == "" {
+		missing = append(missing, "WECHAT_APP_SECRET")
 	}
 	if missing != nil {
-		slices.Sort(missing)
 		return Credentials{}, invalid("credentials",
 			errors.New("set "+strings.Join(missing, " and ")+" in the environment"))
 	}
@@ -90,19 +87,12 @@ func New(creds Credentials, opts ...Option) (*Client, error) {
 	if err != nil {
 		return nil, invalid(op, err)
 	}
-	w, err := newSender(cfg)
+	s := newSender(cfg)
+	tokens, err := newTokens(cfg, s, creds)
 	if err != nil {
 		return nil, invalid(op, err)
 	}
-	images, err := newHosts(cfg.endpoint.Image)
-	if err != nil {
-		return nil, invalid(op, err)
-	}
-	tokens, err := newTokens(cfg, w, creds)
-	if err != nil {
-		return nil, invalid(op, err)
-	}
-	return &Client{sender: w, tokens: tokens, images: images}, nil
+	return &Client{sender: s, tokens: tokens, images: cfg.images}, nil
 }
 
 // newTokens composes memory in front of the store in front of WeChat.

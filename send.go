@@ -51,13 +51,9 @@ const (
 	maxPictureBytes  = 4 << 20
 )
 
-func newSender(cfg *config) (*sender, error) {
-	api, err := newHosts(cfg.endpoint.API...)
-	if err != nil {
-		return nil, err
-	}
+func newSender(cfg *config) *sender {
 	s := &sender{
-		timeout: attemptTimeout, api: api, maxRetries: cfg.maxRetries, userAgent: cfg.userAgent,
+		timeout: attemptTimeout, api: cfg.api, maxRetries: cfg.maxRetries, userAgent: cfg.userAgent,
 		logger: cfg.logger, observe: cfg.observe, traceKey: findTraceKey(), closeIdle: func() {},
 	}
 	if hc := cfg.httpClient; hc != nil {
@@ -67,12 +63,9 @@ func newSender(cfg *config) (*sender, error) {
 		}
 	}
 	if s.transport == nil {
-		s.transport = newTransport()
-		if t, ok := s.transport.(*http.Transport); ok && s.transport != http.DefaultTransport {
-			s.closeIdle = t.CloseIdleConnections
-		}
+		s.transport, s.closeIdle = newTransport()
 	}
-	return s, nil
+	return s
 }
 
 // sendJSON sends a request to the API and fills out from the response.
