@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -68,9 +67,16 @@ type reuseTokenSource struct {
 }
 
 type heldToken struct {
-	Token
+	tok     Token
 	renewAt time.Time
 }
+
+// fresh reports whether there is a token that is neither refused nor to be renewed.
+func (h *heldToken) fresh(rejected string, now time.Time) bool {
+	return h.usable(now) && h.tok.Value != rejected && (h.tok.Expiry.IsZero() || now.Before(h.renewAt))
+}
+
+func (h *heldToken) usable(now time.Time) bool { return h != nil && !h.tok.expired(now) }
 
 // renewal is one question to the source. rejected never changes; the goroutine
 // that asks sets tok and err before it closes done, and nobody reads them earlier.
@@ -87,21 +93,15 @@ func (s *reuseTokenSource) Format(f fmt.State, _ rune) {
 }
 
 func (s *reuseTokenSource) Token(ctx context.Context, rejected string) (Token, error) {
-	if held := s.current.Load(); held != nil && held.Value != rejected {
-		if held.Expiry.IsZero() {
-			return held.Token, nil
-		}
-		now := time.Now()
-		if now.Before(held.renewAt) {
-			return held.Token, nil
-		}
-		if now.Before(held.Expiry) {
-			_, _ = s.renewal(ctx, rejected)
-			return held.Token, nil
-		}
+	held, now := s.current.Load(), time.Now()
+	if held.fresh(rejected, now) {
+		return held.tok, nil
 	}
 	for {
 		r, err := s.renewal(ctx, rejected)
+		if held.usable(now) && held.tok.Value != rejected {
+			return held.tok, nil
+		}
 		if err != nil {
 			return Token{}, err
 		}
@@ -127,18 +127,17 @@ func (s *reuseTokenSource) renewal(ctx context.Context, rejected string) (*renew
 	now := time.Now()
 	r := &renewal{rejected: rejected, done: make(chan struct{})}
 	held := s.current.Load()
-	usable := held != nil && !held.expired(now)
-	if usable && held.Value != rejected && (held.Expiry.IsZero() || now.Before(held.renewAt)) {
-		r.tok = held.Token // it came between the caller's look and the lock
+	if held.fresh(rejected, now) {
+		r.tok = held.tok // it came between the caller's look and the lock
 		close(r.done)
 		return r, nil
 	}
 	if wait := s.retryAt.Sub(now); wait > 0 {
 		return nil, fmt.Errorf("%w; not tried again for %v", s.cause, wait.Round(time.Millisecond))
 	}
-	if usable && held.Value == rejected && !s.refusals.take(now) {
-		return nil, errors.New("wechatqr: get token: too many tokens were refused in a row, " +
-			"so another is fetched every " + s.refusals.interval.String() + " only")
+	if held.usable(now) && held.tok.Value == rejected && !s.refusals.take(now) {
+		return nil, fmt.Errorf("wechatqr: get token: too many tokens were refused in a row, "+
+			"so another is fetched every %v only", s.refusals.interval)
 	}
 	r.err = errors.New("wechatqr: get token: the token source ended its goroutine")
 	s.running = r
@@ -162,10 +161,6 @@ func (s *reuseTokenSource) ask(ctx context.Context, rejected string) (tok Token,
 	defer func() {
 		if p := recover(); p != nil {
 			tok, err = Token{}, fmt.Errorf("wechatqr: get token: the token source panicked: %v", p)
-			recoverPanic(func() {
-				s.logger.ErrorContext(ctx, "wechatqr: panic while getting a token",
-					"panic", p, "stack", string(debug.Stack()))
-			})
 		}
 	}()
 	tok, err = s.src.Token(ctx, rejected)
@@ -187,7 +182,7 @@ func (s *reuseTokenSource) settle(ctx context.Context, r *renewal) {
 	if held := s.keep(r); held != nil {
 		recoverPanic(func() {
 			s.logger.WarnContext(ctx, "wechatqr: the token was not renewed; the present one stays in use",
-				"expiry", held.Expiry, "error", clean(r.err, held.Value))
+				"expiry", held.tok.Expiry, "error", clean(r.err, held.tok.Value))
 		})
 	}
 }
@@ -210,20 +205,13 @@ func (s *reuseTokenSource) keep(r *renewal) *heldToken {
 	s.cause = r.err
 	s.retryAt = now.Add(pauseAfter(s.failures, r.err))
 	held := s.current.Load()
-	if held == nil || held.expired(now) {
+	if !held.usable(now) {
 		return nil
 	}
-	if next := earlier(s.retryAt, held.Expiry); held.renewAt.Before(next) {
-		s.current.Store(&heldToken{held.Token, next})
+	if held.renewAt.Before(s.retryAt) { // so that callers need no lock until then
+		s.current.Store(&heldToken{held.tok, s.retryAt})
 	}
 	return held
-}
-
-func earlier(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
 }
 
 func pauseAfter(failures int, err error) time.Duration {
