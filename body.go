@@ -8,13 +8,18 @@ import (
 	"io"
 	"net/http"
 	"reflect"
+	"strconv"
 	"strings"
 )
 
-var (
-	errTooLarge = errors.New("too large")
-	errUpgraded = errors.New("a connection of another protocol, which was not asked for")
-)
+// badBody is an error that says what is wrong with a response's body.
+type badBody string
+
+func (b badBody) Error() string { return string(b) }
+
+func tooLarge(limit int64) error {
+	return badBody("the response is larger than " + strconv.FormatInt(limit>>10, 10) + " KiB")
+}
 
 // readBody reads the body and closes it. It returns when ctx ends, whatever the
 // body does.
@@ -28,10 +33,10 @@ func (s *sender) readBody(ctx context.Context, resp *http.Response, limit int64)
 	switch {
 	case upgraded || resp.StatusCode < 200:
 		_ = body.Close()
-		return nil, errUpgraded
+		return nil, badBody("a connection of another protocol, which was not asked for")
 	case resp.ContentLength > limit:
 		_ = body.Close()
-		return nil, errTooLarge
+		return nil, tooLarge(limit)
 	case own || inMemory(body):
 		defer body.Close()
 		return readAll(body, resp.ContentLength, limit)
@@ -93,7 +98,7 @@ func readAll(r io.Reader, size, limit int64) ([]byte, error) {
 		}
 		switch {
 		case int64(len(buf)) > limit:
-			return nil, errTooLarge
+			return nil, tooLarge(limit)
 		case err == io.EOF:
 			return buf, nil
 		case err != nil:
