@@ -42,25 +42,22 @@ func (s *sender) readBody(ctx context.Context, resp *http.Response, limit int64)
 		return readAll(body, resp.ContentLength, limit)
 	}
 
-	type result struct {
-		data []byte
-		err  error
-	}
-	done := make(chan result, 1)
+	var data []byte
+	err := errors.New("the response's body ended its goroutine")
+	done := make(chan struct{})
 	go func() {
-		r := result{err: errors.New("the response's body ended its goroutine")}
+		defer close(done)
 		defer func() {
 			if p := recover(); p != nil {
-				r = result{err: fmt.Errorf("the response's body panicked: %v", p)}
+				err = fmt.Errorf("the response's body panicked: %v", p)
 			}
-			done <- r
 		}()
 		defer body.Close()
-		r.data, r.err = readAll(body, resp.ContentLength, limit)
+		data, err = readAll(body, resp.ContentLength, limit)
 	}()
 	select {
-	case r := <-done:
-		return r.data, r.err
+	case <-done:
+		return data, err
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}

@@ -174,13 +174,7 @@ func (r TicketRequest) body() []byte {
 		b = strconv.AppendUint(b, uint64(r.scene.id), 10)
 	} else {
 		b = append(b, `"scene_str": "`...)
-		for i := range len(r.scene.str) {
-			c := r.scene.str[i]
-			if c == '"' || c == '\\' {
-				b = append(b, '\\')
-			}
-			b = append(b, c)
-		}
+		b = append(b, strings.ReplaceAll(strings.ReplaceAll(r.scene.str, `\`, `\\`), `"`, `\"`)...)
 		b = append(b, '"')
 	}
 	return append(b, "}}}"...)

@@ -2,11 +2,13 @@ package wechatqr
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"unicode"
@@ -60,19 +62,13 @@ func outcomeOf(e *Error) outcome {
 // escapes, may find errcode in the text.
 func mayHoldErrcode(text []byte) bool {
 	name := []byte("errcode")
-	if bytes.Contains(text, []byte(`\u`)) {
-		return true
-	}
-	for {
-		quote := bytes.IndexByte(text, '"')
-		if quote < 0 {
-			return false
-		}
-		text = text[quote+1:]
-		if len(text) > len(name) && bytes.EqualFold(text[:len(name)], name) {
+	for i, c := range text {
+		rest := text[i+1:]
+		if c == '"' && len(rest) >= len(name) && bytes.EqualFold(rest[:len(name)], name) {
 			return true
 		}
 	}
+	return bytes.Contains(text, []byte(`\u`))
 }
 
 // errcode is the first value that is not 0, should the name come twice.
@@ -159,25 +155,9 @@ func marshal(v any) ([]byte, error) {
 	if err := enc.Encode(v); err != nil {
 		return nil, err
 	}
-	in := bytes.TrimSuffix(buf.Bytes(), []byte("\n"))
-	if !bytes.Contains(in, []byte(`\u202`)) {
-		return in, nil
-	}
 	// encoding/json escapes U+2028 and U+2029 whatever it is told.
-	out := make([]byte, 0, len(in))
-	for len(in) > 0 {
-		switch {
-		case bytes.HasPrefix(in, []byte(`\u2028`)):
-			out, in = append(out, "\u2028"...), in[6:]
-		case bytes.HasPrefix(in, []byte(`\u2029`)):
-			out, in = append(out, "\u2029"...), in[6:]
-		case in[0] == '\\':
-			out, in = append(out, in[:2]...), in[2:]
-		default:
-			out, in = append(out, in[0]), in[1:]
-		}
-	}
-	return out, nil
+	raw := strings.NewReplacer(`\\`, `\\`, `\u2028`, "\u2028", `\u2029`, "\u2029")
+	return []byte(raw.Replace(strings.TrimSuffix(buf.String(), "\n"))), nil
 }
 
 const (
@@ -325,24 +305,6 @@ func (e *scrubbed) Unwrap() error {
 	return e.err
 }
 
-// Timeout is that of the first error beneath that has one.
 func (e *scrubbed) Timeout() bool {
-	timeout, _ := timeoutOf(e.err)
-	return timeout
-}
-
-func timeoutOf(err error) (timeout, found bool) {
-	switch e := err.(type) {
-	case interface{ Timeout() bool }:
-		return e.Timeout(), true
-	case interface{ Unwrap() error }:
-		return timeoutOf(e.Unwrap())
-	case interface{ Unwrap() []error }:
-		for _, err := range e.Unwrap() {
-			if timeout, found := timeoutOf(err); found {
-				return timeout, true
-			}
-		}
-	}
-	return false, false
+	return errors.Is(e.err, context.DeadlineExceeded) || errors.Is(e.err, os.ErrDeadlineExceeded)
 }

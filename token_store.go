@@ -127,7 +127,11 @@ func (s *storedTokenSource) fromLeader(ctx context.Context, rejected string) (To
 			leads, err = s.lease(ctx, owner)
 		}
 		if leads {
-			return s.renewAsLeader(ctx, rejected, owner)
+			defer s.holdLease(ctx, owner)()
+			if tok, ok, _ = s.load(ctx, rejected); ok { // the leader before has saved it
+				return tok, nil
+			}
+			return s.fetch(ctx, rejected, owner)
 		}
 
 		now := time.Now()
@@ -147,17 +151,6 @@ func (s *storedTokenSource) fromLeader(ctx context.Context, rejected string) (To
 				fmt.Errorf("waiting for the process that renews it: %w", ctx.Err())}
 		}
 	}
-}
-
-// renewAsLeader holds the lease until what was fetched is saved.
-func (s *storedTokenSource) renewAsLeader(ctx context.Context, rejected, owner string) (Token, error) {
-	stop := s.holdLease(ctx, owner)
-	defer stop()
-	tok, ok, _ := s.load(ctx, rejected) // the leader before may have saved one
-	if ok {
-		return tok, nil
-	}
-	return s.fetch(ctx, rejected, owner)
 }
 
 // holdLease prolongs the lease until stop, which gives it back.
