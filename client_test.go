@@ -843,13 +843,15 @@ func TestOddRoundTrippers(t *testing.T) {
 func TestTimeoutsSayWhose(t *testing.T) {
 	t.Parallel()
 	for _, h2 := range []bool{false, true} {
+		block := make(chan struct{}) // a handler that ends with its request may respond to it yet
 		srv := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
-			<-r.Context().Done()
+			<-block
 		}))
 		srv.EnableHTTP2 = h2
 		srv.StartTLS()
 		defer srv.Close()
+		defer close(block)
 		hc := srv.Client()
 		hc.Timeout = 50 * time.Millisecond
 		c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithCloudHosting(), wechatqr.WithHTTPClient(hc),
