@@ -61,10 +61,10 @@ func outcomeOf(e *Error) outcome {
 // mayHoldErrcode reports whether encoding/json, which takes any letter case and
 // escapes, may find errcode in the text.
 func mayHoldErrcode(text []byte) bool {
-	name := []byte("errcode")
+	const name = "errcode"
 	for i, c := range text {
 		rest := text[i+1:]
-		if c == '"' && len(rest) >= len(name) && bytes.EqualFold(rest[:len(name)], name) {
+		if c == '"' && len(rest) >= len(name) && strings.EqualFold(string(rest[:len(name)]), name) {
 			return true
 		}
 	}
@@ -182,10 +182,8 @@ func cutText(text string, most int) string {
 	if len(text) <= most {
 		return text
 	}
-	for cut := most; cut > most-utf8.UTFMax; cut-- {
-		if utf8.RuneStart(text[cut]) {
-			return text[:cut] + "…"
-		}
+	for most > 0 && !utf8.RuneStart(text[most]) {
+		most--
 	}
 	return text[:most] + "…"
 }
@@ -244,13 +242,11 @@ func clean(err error, secrets ...string) (cleaned error) {
 	full := err.Error()
 	clipped := clip(full)
 	text := redact(cutQueries(clipped), secrets...)
-	switch {
-	case text == full:
+	if text == full {
 		return err
-	case text == clipped && len(full) <= maxText: // only control characters are gone
-		return &scrubbed{text: text, err: err}
 	}
-	return &scrubbed{text: text, err: err, hidden: true}
+	onlyControls := text == clipped && len(full) <= maxText
+	return &scrubbed{text: text, err: err, hidden: !onlyControls}
 }
 
 // cutQueries takes the queries off the addresses in a text.
@@ -260,7 +256,7 @@ func cutQueries(text string) (cut string) {
 		if !found {
 			return cut + text
 		}
-		scheme := strings.LastIndexAny(before, " \"") + 1
+		scheme := max(strings.LastIndexByte(before, ' '), strings.LastIndexByte(before, '"')) + 1
 		end := addressEnd(address, scheme > 0 && before[scheme-1] == '"')
 		cut += before + "://" + cutQuery(address[:end])
 		text = address[end:]

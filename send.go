@@ -32,15 +32,11 @@ type apiRequest struct {
 
 // sender sends requests. The client and its token source share one.
 type sender struct {
-	transport  http.RoundTripper
-	timeout    time.Duration // of one attempt
-	api        *hosts
-	maxRetries int
-	userAgent  string
-	logger     *slog.Logger
-	observe    func(context.Context, Call)
-	traceKey   any    // see findTraceKey
-	closeIdle  func() // closes the idle connections if they are this sender's own
+	*config
+	transport http.RoundTripper
+	timeout   time.Duration // of one attempt
+	traceKey  any           // see findTraceKey
+	closeIdle func()        // closes the idle connections if they are this sender's own
 }
 
 const (
@@ -52,10 +48,7 @@ const (
 )
 
 func newSender(cfg *config) *sender {
-	s := &sender{
-		timeout: attemptTimeout, api: cfg.api, maxRetries: cfg.maxRetries, userAgent: cfg.userAgent,
-		logger: cfg.logger, observe: cfg.observe, traceKey: findTraceKey(), closeIdle: func() {},
-	}
+	s := &sender{config: cfg, timeout: attemptTimeout, traceKey: findTraceKey(), closeIdle: func() {}}
 	if hc := cfg.httpClient; hc != nil {
 		s.transport = hc.Transport
 		if hc.Timeout > 0 {
@@ -66,12 +59,6 @@ func newSender(cfg *config) *sender {
 		s.transport, s.closeIdle = newTransport()
 	}
 	return s
-}
-
-// sendJSON sends a request to the API and fills out from the response.
-func (s *sender) sendJSON(ctx context.Context, x *apiRequest, out any) error {
-	x.out = out
-	return s.send(ctx, x, s.api, maxResponseBytes)
 }
 
 // send makes attempts until decide has it stop.

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
 )
 
@@ -74,21 +75,21 @@ func (c *strictConn) Read(p []byte) (int, error) {
 // readHeader returns what of p belongs to the body, once the header is whole.
 func (c *strictConn) readHeader(p []byte) (body []byte) {
 	c.header = append(c.header, p...)
-	head, body, whole := bytes.Cut(c.header, []byte("\r\n\r\n"))
-	head = bytes.ToLower(head)
-	switch _, status, _ := bytes.Cut(head, []byte(" ")); {
+	header, body, whole := bytes.Cut(c.header, []byte("\r\n\r\n"))
+	head := strings.ToLower(string(header))
+	switch _, status, _ := strings.Cut(head, " "); {
 	case !whole:
 		return nil
-	case bytes.HasPrefix(status, []byte("1")): // the response is still to come
+	case strings.HasPrefix(status, "1"): // the response is still to come
 		c.header = nil
 		return c.readHeader(body)
 	}
 
-	_, length, _ := bytes.Cut(head, []byte("\r\ncontent-length:"))
-	length, _, _ = bytes.Cut(length, []byte("\r\n"))
-	n, err := strconv.Atoi(string(bytes.TrimSpace(length)))
+	_, length, _ := strings.Cut(head, "\r\ncontent-length:")
+	length, _, _ = strings.Cut(length, "\r\n")
+	n, err := strconv.Atoi(strings.TrimSpace(length))
 	c.state, c.rest = inBody, n
-	if err != nil || n < 0 || bytes.Contains(head, []byte("\r\ntransfer-encoding:")) {
+	if err != nil || n < 0 || strings.Contains(head, "\r\ntransfer-encoding:") {
 		c.state = inUnknown
 	}
 	return body

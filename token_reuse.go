@@ -108,7 +108,7 @@ func (s *reuseTokenSource) Token(ctx context.Context, rejected string) (Token, e
 		select {
 		case <-r.done:
 		case <-ctx.Done():
-			return Token{}, &opError{"get token", ctx.Err()}
+			return Token{}, &opError{getToken, ctx.Err()}
 		}
 		// A renewal that began before the refusal was known may bring the refused token.
 		if r.err != nil || r.tok.Value != rejected || r.rejected == rejected {
@@ -151,7 +151,7 @@ func (s *reuseTokenSource) renew(ctx context.Context, r *renewal) {
 	defer s.settle(ctx, r) // deferred, so that callers are served even if src ends this goroutine
 	r.tok, r.err = s.ask(ctx, r.rejected)
 	if r.err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		r.err = &opError{"get token",
+		r.err = &opError{getToken,
 			fmt.Errorf("the token source gave none within %v: %w", renewalTimeout, r.err)}
 	}
 }
@@ -169,9 +169,9 @@ func (s *reuseTokenSource) ask(ctx context.Context, rejected string) (tok Token,
 		_ = err.Error() // a typed nil panics here and not in its readers
 		return Token{}, err
 	case tok.Value == "":
-		return Token{}, unexpected("get token", 0, "the token source gave an empty token: use WithCloudHosting for calls without one")
+		return Token{}, unexpected(getToken, 0, "the token source gave an empty token: use WithCloudHosting for calls without one")
 	case tok.expired(time.Now()):
-		return Token{}, unexpected("get token", 0, "the token source gave a token that has expired: "+
+		return Token{}, unexpected(getToken, 0, "the token source gave a token that has expired: "+
 			"the response was slow, or the clocks differ")
 	}
 	return tok, nil

@@ -147,7 +147,7 @@ func (s *storedTokenSource) fromLeader(ctx context.Context, rejected string) (To
 		select {
 		case <-poll.C:
 		case <-ctx.Done():
-			return Token{}, &opError{"get token",
+			return Token{}, &opError{getToken,
 				fmt.Errorf("waiting for the process that renews it: %w", ctx.Err())}
 		}
 	}
