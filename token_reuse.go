@@ -179,39 +179,29 @@ func (s *reuseTokenSource) ask(ctx context.Context, rejected string) (tok Token,
 
 // settle ends the renewal and keeps what it brought.
 func (s *reuseTokenSource) settle(ctx context.Context, r *renewal) {
-	if held := s.keep(r); held != nil {
+	s.mu.Lock()
+	now, held := time.Now(), s.current.Load()
+	s.running = nil
+	if r.err == nil {
+		s.failures, s.retryAt = 0, time.Time{}
+		early := min(maxEarly, r.tok.Expiry.Sub(now)/2)
+		s.current.Store(&heldToken{r.tok, r.tok.Expiry.Add(-early)})
+	} else {
+		s.failures++
+		s.cause = r.err
+		s.retryAt = now.Add(pauseAfter(s.failures, r.err))
+		if held != nil && held.renewAt.Before(s.retryAt) { // so that callers need no lock until then
+			s.current.Store(&heldToken{held.tok, s.retryAt})
+		}
+	}
+	s.mu.Unlock()
+	close(r.done)
+	if r.err != nil && held.usable(now) {
 		recoverPanic(func() {
 			s.logger.WarnContext(ctx, "wechatqr: the token was not renewed; the present one stays in use",
 				"expiry", held.tok.Expiry, "error", clean(r.err, held.tok.Value))
 		})
 	}
-}
-
-// keep returns the token that stays in use although the renewal failed, nil if
-// there is none.
-func (s *reuseTokenSource) keep(r *renewal) *heldToken {
-	defer close(r.done)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.running = nil
-	now := time.Now()
-	if r.err == nil {
-		s.failures, s.cause, s.retryAt = 0, nil, time.Time{}
-		early := min(maxEarly, r.tok.Expiry.Sub(now)/2)
-		s.current.Store(&heldToken{r.tok, r.tok.Expiry.Add(-early)})
-		return nil
-	}
-	s.failures++
-	s.cause = r.err
-	s.retryAt = now.Add(pauseAfter(s.failures, r.err))
-	held := s.current.Load()
-	if !held.usable(now) {
-		return nil
-	}
-	if held.renewAt.Before(s.retryAt) { // so that callers need no lock until then
-		s.current.Store(&heldToken{held.tok, s.retryAt})
-	}
-	return held
 }
 
 func pauseAfter(failures int, err error) time.Duration {
