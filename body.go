@@ -87,10 +87,10 @@ func readAll(r io.Reader, size, limit int64) ([]byte, error) {
 		room = 512
 	}
 	buf := make([]byte, 0, room)
-	for empty := 0; ; {
+	for empty := 0; empty < maxEmptyReads; empty++ {
 		n, err := r.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
-		if empty++; n > 0 {
+		if n > 0 {
 			empty = 0
 		}
 		switch {
@@ -100,10 +100,9 @@ func readAll(r io.Reader, size, limit int64) ([]byte, error) {
 			return buf, nil
 		case err != nil:
 			return nil, fmt.Errorf("reading the response: %w", err)
-		case empty == maxEmptyReads:
-			return nil, fmt.Errorf("reading the response: %w", io.ErrNoProgress)
 		case len(buf) == cap(buf):
 			buf = append(buf, 0)[:len(buf)]
 		}
 	}
+	return nil, fmt.Errorf("reading the response: %w", io.ErrNoProgress)
 }

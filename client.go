@@ -114,7 +114,7 @@ func newTokens(cfg *config, s *sender, creds Credentials) (TokenSource, error) {
 	if cfg.stored != nil {
 		src = cfg.stored(key, src)
 	}
-	return newReuse(src, cfg.logger, interval), nil
+	return &reuseTokenSource{src: src, logger: cfg.logger, refusals: bucket{interval: interval}}, nil
 }
 
 // TokenSource returns the source of the client's tokens, for a token server or

@@ -16,7 +16,8 @@ type Option func(*config)
 
 // config is what the options fill in; configure checks it.
 type config struct {
-	httpClient   *http.Client
+	transport    http.RoundTripper
+	timeout      time.Duration // of one attempt
 	tokenSource  TokenSource
 	stored       func(key string, src TokenSource) TokenSource // puts the TokenStore in front of src
 	classic      bool
@@ -49,8 +50,14 @@ func (c *config) require(ok bool, format string, args ...any) {
 // To mock WeChat over HTTP pass a client whose Transport is the mock.
 func WithHTTPClient(hc *http.Client) Option {
 	return func(c *config) {
-		c.require(hc != nil, "WithHTTPClient(nil): leave the option out for the default")
-		c.httpClient = hc
+		if hc == nil {
+			c.require(false, "WithHTTPClient(nil): leave the option out for the default")
+			return
+		}
+		c.transport, c.timeout = hc.Transport, attemptTimeout
+		if hc.Timeout > 0 {
+			c.timeout = hc.Timeout
+		}
 	}
 }
 
@@ -78,7 +85,7 @@ func WithTokenStore(store TokenStore) Option {
 			if !c.classic {
 				leaser = nil // everybody may ask for the stable token
 			}
-			return newStored(store, leaser, key, src, c.logger)
+			return &storedTokenSource{store: store, leaser: leaser, key: key, src: src, logger: c.logger}
 		}
 	}
 }
@@ -186,7 +193,7 @@ func WithObserver(fn func(context.Context, Call)) Option {
 
 // configure applies the options to the defaults and checks them.
 func configure(opts []Option) (*config, error) {
-	c := &config{maxRetries: 2, userAgent: "wechatqr", logger: slog.Default()}
+	c := &config{timeout: attemptTimeout, maxRetries: 2, userAgent: "wechatqr", logger: slog.Default()}
 	c.endpoint.Image = "https://mp.weixin.qq.com"
 	for _, opt := range opts {
 		if opt == nil {

@@ -256,24 +256,18 @@ func cutQueries(text string) (cut string) {
 		if !found {
 			return cut + text
 		}
-		scheme := max(strings.LastIndexByte(before, ' '), strings.LastIndexByte(before, '"')) + 1
-		end := addressEnd(address, scheme > 0 && before[scheme-1] == '"')
+		ends := " \"'<"
+		scheme := max(strings.LastIndexByte(before, ' '), strings.LastIndexByte(before, '"'))
+		if scheme >= 0 && before[scheme] == '"' {
+			ends = `"` // a *url.Error quotes it
+		}
+		end := strings.IndexAny(strings.ReplaceAll(address, `\"`, "__"), ends)
+		if end < 0 {
+			end = len(address)
+		}
 		cut += before + "://" + cutQuery(address[:end])
 		text = address[end:]
 	}
-}
-
-// addressEnd is where an address ends that begins the text. A *url.Error quotes it.
-func addressEnd(text string, quoted bool) int {
-	for i := 0; i < len(text); i++ {
-		switch c := text[i]; {
-		case quoted && c == '\\':
-			i++
-		case c == '"', !quoted && (c == ' ' || c == '\'' || c == '<'):
-			return i
-		}
-	}
-	return len(text)
 }
 
 func cutQuery(address string) string {

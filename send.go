@@ -33,10 +33,8 @@ type apiRequest struct {
 // sender sends requests. The client and its token source share one.
 type sender struct {
 	*config
-	transport http.RoundTripper
-	timeout   time.Duration // of one attempt
-	traceKey  any           // see findTraceKey
-	closeIdle func()        // closes the idle connections if they are this sender's own
+	traceKey  any    // see findTraceKey
+	closeIdle func() // closes the idle connections if they are this sender's own
 }
 
 const (
@@ -48,13 +46,7 @@ const (
 )
 
 func newSender(cfg *config) *sender {
-	s := &sender{config: cfg, timeout: attemptTimeout, traceKey: findTraceKey(), closeIdle: func() {}}
-	if hc := cfg.httpClient; hc != nil {
-		s.transport = hc.Transport
-		if hc.Timeout > 0 {
-			s.timeout = hc.Timeout
-		}
-	}
+	s := &sender{config: cfg, traceKey: findTraceKey(), closeIdle: func() {}}
 	if s.transport == nil {
 		s.transport, s.closeIdle = newTransport()
 	}

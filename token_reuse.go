@@ -43,14 +43,10 @@ const (
 //
 // logger hears of failures that no caller is told; nil is slog.Default.
 func ReuseTokenSource(src TokenSource, logger *slog.Logger) TokenSource {
-	return newReuse(src, logger, refusalInterval)
-}
-
-func newReuse(src TokenSource, logger *slog.Logger, interval time.Duration) *reuseTokenSource {
 	if logger == nil {
 		logger = slog.Default()
 	}
-	return &reuseTokenSource{src: src, logger: logger, refusals: bucket{interval: interval}}
+	return &reuseTokenSource{src: src, logger: logger, refusals: bucket{interval: refusalInterval}}
 }
 
 type reuseTokenSource struct {

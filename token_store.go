@@ -60,11 +60,6 @@ const (
 // logger hears of a store that fails; nil is slog.Default.
 func StoredTokenSource(store TokenStore, key string, src TokenSource, logger *slog.Logger) TokenSource {
 	leaser, _ := store.(TokenLeaser)
-	return newStored(store, leaser, key, src, logger)
-}
-
-// newStored takes a nil leaser where src may be asked by any number of processes.
-func newStored(store TokenStore, leaser TokenLeaser, key string, src TokenSource, logger *slog.Logger) *storedTokenSource {
 	if logger == nil {
 		logger = slog.Default()
 	}
@@ -73,7 +68,7 @@ func newStored(store TokenStore, leaser TokenLeaser, key string, src TokenSource
 
 type storedTokenSource struct {
 	store  TokenStore
-	leaser TokenLeaser
+	leaser TokenLeaser // nil where src may be asked by any number of processes
 	key    string
 	src    TokenSource
 	logger *slog.Logger

@@ -431,10 +431,13 @@ func TestReuseCallsOfADay(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				calls, fetch := 0, tt.endpoint()
-				src := newReuse(TokenSourceFunc(func(context.Context, string) (Token, error) {
-					calls++
-					return fetch(), nil
-				}), slog.New(slog.DiscardHandler), tt.interval)
+				src := &reuseTokenSource{
+					src: TokenSourceFunc(func(context.Context, string) (Token, error) {
+						calls++
+						return fetch(), nil
+					}),
+					logger: slog.New(slog.DiscardHandler), refusals: bucket{interval: tt.interval},
+				}
 				for i := range 24 * 3600 {
 					tok, err := src.Token(t.Context(), "")
 					require.NoError(t, err)
