@@ -76,11 +76,11 @@ func (c *strictConn) Read(p []byte) (int, error) {
 func (c *strictConn) readHeader(p []byte) (body []byte) {
 	c.header = append(c.header, p...)
 	header, body, whole := bytes.Cut(c.header, []byte("\r\n\r\n"))
-	head := strings.ToLower(string(header))
-	switch _, status, _ := strings.Cut(head, " "); {
-	case !whole:
+	if !whole {
 		return nil
-	case strings.HasPrefix(status, "1"): // the response is still to come
+	}
+	head := strings.ToLower(string(header))
+	if _, status, _ := strings.Cut(head, " "); strings.HasPrefix(status, "1") { // the response is still to come
 		c.header = nil
 		return c.readHeader(body)
 	}
