@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"reflect"
-	"strconv"
 	"strings"
 )
 
@@ -16,10 +15,6 @@ import (
 type badBody string
 
 func (b badBody) Error() string { return string(b) }
-
-func tooLarge(limit int64) error {
-	return badBody("the response is larger than " + strconv.FormatInt(limit>>10, 10) + " KiB")
-}
 
 // readBody reads the body and closes it. It returns when ctx ends, whatever the
 // body does.
@@ -34,9 +29,6 @@ func (s *sender) readBody(ctx context.Context, resp *http.Response, limit int64)
 	case upgraded || resp.StatusCode < 200:
 		_ = body.Close()
 		return nil, badBody("a connection of another protocol, which was not asked for")
-	case resp.ContentLength > limit:
-		_ = body.Close()
-		return nil, tooLarge(limit)
 	case own || inMemory(body):
 		defer body.Close()
 		return readAll(body, resp.ContentLength, limit)
@@ -95,7 +87,7 @@ func readAll(r io.Reader, size, limit int64) ([]byte, error) {
 		}
 		switch {
 		case int64(len(buf)) > limit:
-			return nil, tooLarge(limit)
+			return nil, badBody(fmt.Sprintf("the response is larger than %d KiB", limit>>10))
 		case err == io.EOF:
 			return buf, nil
 		case err != nil:
