@@ -179,16 +179,13 @@ func (s *reuseTokenSource) settle(ctx context.Context, r *renewal) {
 	now, held := time.Now(), s.current.Load()
 	s.running = nil
 	if r.err == nil {
-		s.failures, s.retryAt = 0, time.Time{}
+		s.failures = 0
 		early := min(maxEarly, r.tok.Expiry.Sub(now)/2)
 		s.current.Store(&heldToken{r.tok, r.tok.Expiry.Add(-early)})
 	} else {
 		s.failures++
 		s.cause = r.err
 		s.retryAt = now.Add(pauseAfter(s.failures, r.err))
-		if held != nil && held.renewAt.Before(s.retryAt) { // so that callers need no lock until then
-			s.current.Store(&heldToken{held.tok, s.retryAt})
-		}
 	}
 	s.mu.Unlock()
 	close(r.done)
