@@ -233,7 +233,7 @@ func redactPieces(text, secret string) string {
 func clean(err error, secrets ...string) (cleaned error) {
 	defer func() {
 		if p := recover(); p != nil {
-			cleaned = &scrubbed{text: fmt.Sprintf("an error of type %T that cannot be printed", err), hidden: true}
+			cleaned = &scrubbed{text: fmt.Sprintf("an error of type %T that cannot be printed", err)}
 		}
 	}()
 	if ue, ok := err.(*url.Error); ok {
@@ -245,8 +245,11 @@ func clean(err error, secrets ...string) (cleaned error) {
 	if text == full {
 		return err
 	}
-	onlyControls := text == clipped && len(full) <= maxText
-	return &scrubbed{text: text, err: err, hidden: !onlyControls}
+	s := &scrubbed{text: text, err: err}
+	if text == clipped && len(full) <= maxText { // only control characters are gone
+		s.shown = err
+	}
+	return s
 }
 
 // cutQueries takes the queries off the addresses in a text.
@@ -277,23 +280,16 @@ func cutQuery(address string) string {
 	return address
 }
 
-// scrubbed is an error with another text. hidden keeps errors.As from err, whose
-// own text holds what must not be shown.
+// scrubbed is err with another text.
 type scrubbed struct {
-	text   string
-	err    error
-	hidden bool
+	text  string
+	err   error
+	shown error // err for errors.As too, nil where its own text holds what must not be shown
 }
 
 func (e *scrubbed) Error() string        { return e.text }
 func (e *scrubbed) Is(target error) bool { return errors.Is(e.err, target) }
-
-func (e *scrubbed) Unwrap() error {
-	if e.hidden {
-		return nil
-	}
-	return e.err
-}
+func (e *scrubbed) Unwrap() error        { return e.shown }
 
 func (e *scrubbed) Timeout() bool {
 	return errors.Is(e.err, context.DeadlineExceeded) || errors.Is(e.err, os.ErrDeadlineExceeded)
