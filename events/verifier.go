@@ -193,7 +193,7 @@ func (v *Verifier) Open(values url.Values, body []byte) ([]byte, error) {
 	}
 
 	var f fields
-	if f.scanUntil(createTime, message) == nil && f.has(createTime) {
+	if f.scan(message, createTime) == nil && f.has(createTime) {
 		created, err := f.unixTime()
 		if err == nil {
 			err = v.checkCreateTime(&q, created)
@@ -226,7 +226,7 @@ func (v *Verifier) open(q *query, now time.Time, readBody func() ([]byte, error)
 	}
 
 	var f fields
-	if err := f.scan(body); err != nil {
+	if err := f.scan(body, elementCount); err != nil {
 		return nil, nil, err
 	}
 	switch {
