@@ -80,7 +80,7 @@ func (m *Mux) Serve(ctx context.Context, ev *wechatqr.Event) (Reply, error) {
 		}
 	}
 	fn := m.fallback
-	if ev.Type != "" && m.types != nil {
+	if ev.Type != "" {
 		if of := m.types[strings.ToLower(string(ev.Type))]; of != nil {
 			fn = of
 		}

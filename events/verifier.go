@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"os"
@@ -62,8 +61,8 @@ type Config struct {
 	// MaxAge is how far the signed timestamp may be from this machine's clock,
 	// and from the CreateTime of an encrypted message, to both sides, in whole
 	// seconds. Default 5 min. WeChat holds pushes back for a minute after many
-	// failures: less than 2 min loses those. A [Handler] remembers handled events for longer than
-	// twice that, so that none can be replayed.
+	// failures: less than 2 min loses those. A [Handler] remembers handled events
+	// for longer than twice that, so that none can be replayed.
 	MaxAge time.Duration
 
 	// Account is the account's original id, gh_…. If set, a message to another is refused.
@@ -91,17 +90,12 @@ func ConfigFromEnv() (Config, error) {
 	return cfg, nil
 }
 
-func (c Config) redacted() string { return "events.Config(" + c.AppID + ", " + redacted + ")" }
+func (c Config) redacted() string { return "events.Config(" + c.AppID + ", [redacted])" }
 
 // Format prints the AppID alone, whatever the verb.
 func (c Config) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.redacted()) }
 
-// LogValue is what slog shows: no secret.
-func (c Config) LogValue() slog.Value {
-	return slog.GroupValue(slog.String("app_id", c.AppID), slog.String("keys", redacted))
-}
-
-// MarshalText is what JSON, YAML and XML show: the AppID and no secret.
+// MarshalText is what slog, JSON, YAML and XML show: the AppID and no secret.
 func (c Config) MarshalText() ([]byte, error) { return []byte(c.redacted()), nil }
 
 // MarshalBinary refuses, so that gob stores no secret and none is missed later.
