@@ -53,7 +53,6 @@ type claim struct {
 	start time.Time // of the request
 
 	id    string
-	key   idHash
 	owner string
 
 	held     bool        // in local; in shared it may be held from then on
@@ -70,15 +69,11 @@ func (c *claim) take(ctx context.Context) (Claim, error) {
 		return ClaimGranted, nil
 	}
 	c.id, c.owner = c.ev.ID(), rand.Text()
-	c.key = keyOf(c.id)
 
 	for othersClaim := false; ; {
-		got := ClaimGranted
-		if !c.held {
-			// This one needs no renewal: endClaim follows in any case.
-			got = c.local.claim(c.key, c.owner, c.ttl)
-			c.held = got == ClaimGranted
-		}
+		// This one needs no renewal: endClaim follows in any case.
+		got, _ := c.local.Claim(c.ctx, c.id, c.owner, c.ttl)
+		c.held = got == ClaimGranted
 		if c.held && c.shared != nil {
 			var err error
 			got, err = c.ask()
@@ -134,10 +129,10 @@ func (c *claim) endClaim(handled bool) {
 	switch {
 	case c.local == nil || !c.held && !handled:
 		return
-	case handled && c.local.commit(c.key, c.ttl) && c.shared == nil:
+	case handled && c.local.commit(c.id, c.ttl) && c.shared == nil:
 		c.report(c.ctx, c.ev, refuse(ErrForgotten, "more than %d in %v", c.local.limit, c.ttl), nil)
 	case !handled:
-		c.local.release(c.key, c.owner)
+		_ = c.local.Release(c.ctx, c.id, c.owner)
 	}
 	if c.shared == nil {
 		return

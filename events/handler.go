@@ -202,9 +202,13 @@ func (h *Handler) serve(
 	ctx context.Context, method, rawQuery string, readBody func() ([]byte, error),
 ) Response {
 	start := time.Now()
-	q, err := requestQuery(method, rawQuery)
-	if method == http.MethodGet {
+	q, err := scanQuery(rawQuery)
+	switch method {
+	case http.MethodGet:
 		return h.echo(ctx, start, &q, err)
+	case http.MethodPost:
+	default:
+		err = refuse(ErrMethod, "it is %.16q", method)
 	}
 
 	var d Delivery
@@ -223,13 +227,6 @@ func (h *Handler) serve(
 		_ = recoverPanic(func() error { h.observe(ctx, d); return nil })
 	}
 	return resp
-}
-
-func requestQuery(method, rawQuery string) (query, error) {
-	if method != http.MethodGet && method != http.MethodPost {
-		return query{}, refuse(ErrMethod, "it is %.16q", method)
-	}
-	return scanQuery(rawQuery)
 }
 
 func (h *Handler) echo(ctx context.Context, start time.Time, q *query, err error) Response {

@@ -334,12 +334,8 @@ func (f *fields) scanXML(text []byte) error {
 			if depth != 1 || which < 0 {
 				continue
 			}
-			if end := bytes.TrimRight(value, whiteSpace); len(end) > fixed {
-				value = end
-			} else {
-				value = value[:fixed]
-			}
-			if !f.set(which, value) {
+			tail := bytes.TrimRight(value[fixed:], whiteSpace)
+			if !f.set(which, value[:fixed+len(tail)]) {
 				return duplicateElement(which)
 			}
 		case xml.CharData:

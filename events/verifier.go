@@ -128,22 +128,19 @@ func newVerifier(cfg Config) (*Verifier, error) {
 	if v.maxAge < 1 {
 		return nil, fmt.Errorf("MaxAge is %v: use a second at the least", cfg.MaxAge)
 	}
-	first, err := newKeyPair(Keys{cfg.Token, cfg.EncodingAESKey}, cfg.Plaintext)
-	if err != nil {
-		return nil, err
+	var pairs []*keyPair
+	for i, k := range append([]Keys{{}}, cfg.Previous...) {
+		p, err := newKeyPair(Keys{cmp.Or(k.Token, cfg.Token), cmp.Or(k.EncodingAESKey, cfg.EncodingAESKey)}, cfg.Plaintext)
+		if err != nil && i > 0 {
+			err = fmt.Errorf("Previous[%d]: %w", i-1, err)
+		}
+		if err != nil {
+			return nil, err
+		}
+		pairs = append(pairs, p)
 	}
 	if !cfg.Plaintext && cfg.AppID == "" {
 		return nil, errors.New("AppID is empty: an EncodingAESKey goes with the AppID that messages are encrypted for")
-	}
-
-	pairs := []*keyPair{first}
-	for i, k := range cfg.Previous {
-		k = Keys{cmp.Or(k.Token, cfg.Token), cmp.Or(k.EncodingAESKey, cfg.EncodingAESKey)}
-		p, err := newKeyPair(k, cfg.Plaintext)
-		if err != nil {
-			return nil, fmt.Errorf("Previous[%d]: %w", i, err)
-		}
-		pairs = append(pairs, p)
 	}
 	v.keys = func() []*keyPair { return pairs }
 	return v, nil
