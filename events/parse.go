@@ -7,7 +7,6 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
-	"strconv"
 	"time"
 	"unicode/utf8"
 
@@ -75,16 +74,12 @@ func (f *fields) has(e element) bool { return len(f.value[e]) > 0 }
 
 // set refuses a second value: two readers of one message must not take
 // different ones.
-func (f *fields) set(e element, value []byte) bool {
+func (f *fields) set(e element, value []byte) error {
 	if f.given[e] {
-		return false
+		return refuse(ErrMalformed, "%s occurs twice", elementNames[e])
 	}
 	f.value[e], f.given[e] = value, true
-	return true
-}
-
-func duplicateElement(e element) error {
-	return refuse(ErrMalformed, "%s occurs twice", elementNames[e])
+	return nil
 }
 
 func (f *fields) event(message []byte) (*wechatqr.Event, error) {
@@ -179,18 +174,20 @@ func (f *fields) scan(message []byte, last element) error {
 // canonicalOrder is how WeChat writes scans, texts and envelopes.
 var canonicalOrder = [...]struct {
 	element
-	open, end string
+	open   string
+	length func([]byte) int
+	end    string
 }{
-	{toUserName, "<ToUserName><![CDATA[", "]]></ToUserName>"},
-	{fromUserName, "<FromUserName><![CDATA[", "]]></FromUserName>"},
-	{createTime, "<CreateTime>", "</CreateTime>"},
-	{msgType, "<MsgType><![CDATA[", "]]></MsgType>"},
-	{event, "<Event><![CDATA[", "]]></Event>"},
-	{eventKey, "<EventKey><![CDATA[", "]]></EventKey>"},
-	{ticket, "<Ticket><![CDATA[", "]]></Ticket>"},
-	{content, "<Content><![CDATA[", "]]></Content>"},
-	{msgID, "<MsgId>", "</MsgId>"},
-	{encrypt, "<Encrypt><![CDATA[", "]]></Encrypt>"},
+	{toUserName, "<ToUserName><![CDATA[", cdata, "]]></ToUserName>"},
+	{fromUserName, "<FromUserName><![CDATA[", cdata, "]]></FromUserName>"},
+	{createTime, "<CreateTime>", digits, "</CreateTime>"},
+	{msgType, "<MsgType><![CDATA[", cdata, "]]></MsgType>"},
+	{event, "<Event><![CDATA[", cdata, "]]></Event>"},
+	{eventKey, "<EventKey><![CDATA[", cdata, "]]></EventKey>"},
+	{ticket, "<Ticket><![CDATA[", cdata, "]]></Ticket>"},
+	{content, "<Content><![CDATA[", cdata, "]]></Content>"},
+	{msgID, "<MsgId>", digits, "</MsgId>"},
+	{encrypt, "<Encrypt><![CDATA[", cdata, "]]></Encrypt>"},
 }
 
 // scanFast reads elements in their canonical order, of which any may be missing,
@@ -203,16 +200,11 @@ func (f *fields) scanFast(message []byte, last element) bool {
 		if !given {
 			continue
 		}
-		n := 0
-		if u.element == createTime || u.element == msgID {
-			n = digits(value)
-		} else {
-			n = cdataEnd(value)
-		}
+		n := u.length(value)
 		if n < 0 {
 			return false
 		}
-		f.set(u.element, value[:n])
+		_ = f.set(u.element, value[:n]) // the first
 		if m, given = cutPrefix(value[n:], u.end); !given {
 			return false
 		}
@@ -247,9 +239,9 @@ func digits(b []byte) int {
 	return n
 }
 
-// cdataEnd finds the ]]> that ends the section, or returns -1 if there is none
-// or encoding/xml would not take the text before it and leave it as it is.
-func cdataEnd(b []byte) int {
+// cdata is the length of the section that b begins with, or -1 if ]]> does not
+// end it or encoding/xml would not take the text and leave it as it is.
+func cdata(b []byte) int {
 	for i := 0; ; i++ {
 		n := bytes.IndexByte(b[i:], ']')
 		if n < 0 {
@@ -335,8 +327,8 @@ func (f *fields) scanXML(text []byte) error {
 				continue
 			}
 			tail := bytes.TrimRight(value[fixed:], whiteSpace)
-			if !f.set(which, value[:fixed+len(tail)]) {
-				return duplicateElement(which)
+			if err := f.set(which, value[:fixed+len(tail)]); err != nil {
+				return err
 			}
 		case xml.CharData:
 			section := bytes.HasPrefix(text[start:], []byte("<![CDATA["))
@@ -367,37 +359,30 @@ func (f *fields) scanJSON(text []byte) error {
 		return refuse(ErrMalformed, "%w", err)
 	}
 	dec := json.NewDecoder(bytes.NewReader(text)) // which fails no more
-	_, _ = dec.Token()                            // the brace
+	dec.UseNumber()
+	_, _ = dec.Token() // the brace
 	for dec.More() {
-		var raw json.RawMessage
+		var v any
 		key, _ := dec.Token()
-		_ = dec.Decode(&raw)
+		_ = dec.Decode(&v)
 		name, _ := key.(string)
 		e := elementOf([]byte(name))
 		if e < 0 {
 			continue
 		}
-		value, ok := jsonText(raw)
-		if !ok {
+		var value []byte
+		switch v := v.(type) {
+		case nil:
+		case string:
+			value = []byte(v)
+		case json.Number:
+			value = []byte(v)
+		default:
 			return refuse(ErrMalformed, "%s is neither text nor a number", elementNames[e])
 		}
-		if !f.set(e, value) {
-			return duplicateElement(e)
+		if err := f.set(e, value); err != nil {
+			return err
 		}
 	}
 	return nil
-}
-
-// jsonText is the text of a string, the digits of a number, nothing of null.
-func jsonText(raw json.RawMessage) ([]byte, bool) {
-	switch {
-	case string(raw) == "null":
-		return nil, true
-	case raw[0] == '"':
-		var s string
-		err := json.Unmarshal(raw, &s)
-		return []byte(s), err == nil
-	}
-	_, err := strconv.ParseFloat(string(raw), 64)
-	return raw, err == nil || errors.Is(err, strconv.ErrRange)
 }
