@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/wechatqr/wechatqr"
@@ -29,7 +30,7 @@ type claims struct {
 	local  *memory // nil: nothing is claimed or remembered
 	shared Deduper // nil: there is only local
 	ttl    time.Duration
-	report func(context.Context, *wechatqr.Event, error) // of what went wrong
+	report func(_ context.Context, _ *wechatqr.Event, err error, stack []byte)
 }
 
 // newClaims takes any Deduper, nil included.
@@ -44,7 +45,7 @@ func newClaims(d Deduper, ttl time.Duration) claims {
 }
 
 // claim is one delivery's claim of its event. One goroutine uses it, the one
-// that serves the request.
+// that serves the request; any may read lost.
 type claim struct {
 	*claims
 	ctx   context.Context // outlives the request
@@ -52,11 +53,11 @@ type claim struct {
 	start time.Time // of the request
 
 	id    string
-	key   idHash
 	owner string
 
-	held     bool // in local; in shared it may be held from then on
-	reported bool // that shared failed, or lost the claim
+	held     bool        // in local; in shared it may be held from then on
+	reported bool        // that shared failed, or lost the claim
+	lost     atomic.Bool // another has got it in shared
 }
 
 // take claims the event, and waits while another has it, until its outcome is
@@ -68,15 +69,11 @@ func (c *claim) take(ctx context.Context) (Claim, error) {
 		return ClaimGranted, nil
 	}
 	c.id, c.owner = c.ev.ID(), rand.Text()
-	c.key = keyOf(c.id)
 
 	for othersClaim := false; ; {
-		got := ClaimGranted
-		if !c.held {
-			// This one needs no renewal: endClaim follows in any case.
-			got = c.local.claim(c.key, c.owner, c.ttl)
-			c.held = got == ClaimGranted
-		}
+		// This one needs no renewal: endClaim follows in any case.
+		got, _ := c.local.Claim(c.ctx, c.id, c.owner, c.ttl)
+		c.held = got == ClaimGranted
 		if c.held && c.shared != nil {
 			var err error
 			got, err = c.ask()
@@ -109,6 +106,7 @@ func (c *claim) renew() {
 	case err != nil:
 		c.reportOnce(notClaimed.refuse("claim: %w", err))
 	case got != ClaimGranted:
+		c.lost.Store(true)
 		c.reportOnce(claimLost.refuse("its claim ended while the function ran"))
 	}
 }
@@ -131,10 +129,10 @@ func (c *claim) endClaim(handled bool) {
 	switch {
 	case c.local == nil || !c.held && !handled:
 		return
-	case handled && c.local.commit(c.key, c.ttl) && c.shared == nil:
-		c.report(c.ctx, c.ev, refuse(ErrForgotten, "more than %d in %v", c.local.limit, c.ttl))
+	case handled && c.local.commit(c.id, c.ttl) && c.shared == nil:
+		c.report(c.ctx, c.ev, refuse(ErrForgotten, "more than %d in %v", c.local.limit, c.ttl), nil)
 	case !handled:
-		c.local.release(c.key, c.owner)
+		_ = c.local.Release(c.ctx, c.id, c.owner)
 	}
 	if c.shared == nil {
 		return
@@ -146,7 +144,7 @@ func (c *claim) endClaim(handled bool) {
 		return c.shared.Release(ctx, c.id, c.owner)
 	})
 	if err != nil {
-		c.report(c.ctx, c.ev, notSettled.refuse("end of claim: %w", err))
+		c.report(c.ctx, c.ev, notSettled.refuse("end of claim: %w", err), nil)
 	}
 }
 
@@ -169,7 +167,7 @@ func (c *claim) callDeduper(question func(context.Context) error) (err error) {
 
 func (c *claim) reportOnce(err error) {
 	if !c.reported {
-		c.report(c.ctx, c.ev, err)
+		c.report(c.ctx, c.ev, err, nil)
 	}
 	c.reported = true
 }

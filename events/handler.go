@@ -139,9 +139,7 @@ func NewHandler(cfg Config, fn HandlerFunc, opts ...Option) (*Handler, error) {
 	}
 	h.slots = newSlots(h.maxRunning)
 	h.claims = newClaims(h.deduper, handledFor(v.maxAge))
-	h.claims.report = func(ctx context.Context, ev *wechatqr.Event, err error) {
-		h.reportOnly(ctx, ev, err, nil)
-	}
+	h.claims.report = h.report
 	return h, nil
 }
 
@@ -204,9 +202,13 @@ func (h *Handler) serve(
 	ctx context.Context, method, rawQuery string, readBody func() ([]byte, error),
 ) Response {
 	start := time.Now()
-	q, err := requestQuery(method, rawQuery)
-	if method == http.MethodGet {
+	q, err := scanQuery(rawQuery)
+	switch method {
+	case http.MethodGet:
 		return h.echo(ctx, start, &q, err)
+	case http.MethodPost:
+	default:
+		err = refuse(ErrMethod, "it is %.16q", method)
 	}
 
 	var d Delivery
@@ -225,13 +227,6 @@ func (h *Handler) serve(
 		_ = recoverPanic(func() error { h.observe(ctx, d); return nil })
 	}
 	return resp
-}
-
-func requestQuery(method, rawQuery string) (query, error) {
-	if method != http.MethodGet && method != http.MethodPost {
-		return query{}, refuse(ErrMethod, "it is %.16q", method)
-	}
-	return scanQuery(rawQuery)
 }
 
 func (h *Handler) echo(ctx context.Context, start time.Time, q *query, err error) Response {
@@ -261,7 +256,7 @@ func (h *Handler) respond(
 	}
 	switch {
 	case err != nil:
-		h.reportOnly(ctx, ev, err, nil)
+		h.report(ctx, ev, err, nil)
 		fallthrough
 	case len(body) == 0:
 		return textResponse(http.StatusOK, "success")
@@ -277,19 +272,14 @@ func textResponse(status int, text string) Response {
 
 // fail answers with what is wrong, in general terms only.
 func (h *Handler) fail(ctx context.Context, ev *wechatqr.Event, err error, stack []byte) Response {
-	c := explain(err)
-	h.report(ctx, Problem{err, c.status, c.en, c.zh, ev, stack})
+	h.report(ctx, ev, err, stack)
+	c := refusalOf(err)
 	return textResponse(c.status, c.err.Error())
 }
 
-// reportOnly tells of a problem that does not change the response.
-func (h *Handler) reportOnly(ctx context.Context, ev *wechatqr.Event, err error, stack []byte) {
-	c := explain(err)
-	h.report(ctx, Problem{err, 0, c.en, c.zh, ev, stack})
-}
-
-func (h *Handler) report(ctx context.Context, p Problem) {
-	_ = recoverPanic(func() error { h.onProblem(ctx, p); return nil })
+func (h *Handler) report(ctx context.Context, ev *wechatqr.Event, err error, stack []byte) {
+	c := refusalOf(err)
+	_ = recoverPanic(func() error { h.onProblem(ctx, Problem{err, c.status, c.en, c.zh, ev, stack}); return nil })
 }
 
 // recoverPanic makes a panic of the user's code an error.

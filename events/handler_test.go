@@ -1553,6 +1553,14 @@ func TestHandle(t *testing.T) {
 		assert.Equal(t, "success", string(a.Body))
 		require.NoError(t, h.Shutdown(t.Context()))
 	})
+	t.Run("as large as may be", func(t *testing.T) {
+		t.Parallel()
+		p := wechat().clear(strings.Repeat("x", events.MaxBodyBytes))
+		a := handler(t, plainMode(), nil, nil).Handle(t.Context(), events.Request{
+			Method: http.MethodPost, RawQuery: p.query.Encode(), Body: []byte(p.body),
+		})
+		assert.Equal(t, 400, a.Status, "it is no push")
+	})
 	t.Run("another method", func(t *testing.T) {
 		t.Parallel()
 		a := handler(t, plainMode(), nil, nil).Handle(t.Context(), events.Request{Method: "PUT"})
