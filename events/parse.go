@@ -7,6 +7,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -55,14 +56,7 @@ var elementNames = [elementCount]string{
 }
 
 // elementOf returns -1 for an element that does not matter here.
-func elementOf(name []byte) element {
-	for e, known := range elementNames {
-		if string(name) == known {
-			return element(e)
-		}
-	}
-	return -1
-}
+func elementOf(name string) element { return element(slices.Index(elementNames[:], name)) }
 
 // fields are the texts of these elements. They may share memory with the message.
 type fields struct {
@@ -318,7 +312,7 @@ func (f *fields) scanXML(text []byte) error {
 			case depth == 2:
 				which, value, fixed, begun = -1, nil, 0, false
 				if t.Name.Space == "" {
-					which = elementOf([]byte(t.Name.Local))
+					which = elementOf(t.Name.Local)
 				}
 			}
 		case xml.EndElement:
@@ -366,7 +360,7 @@ func (f *fields) scanJSON(text []byte) error {
 		key, _ := dec.Token()
 		_ = dec.Decode(&v)
 		name, _ := key.(string)
-		e := elementOf([]byte(name))
+		e := elementOf(name)
 		if e < 0 {
 			continue
 		}
