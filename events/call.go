@@ -103,16 +103,16 @@ func (c *call) left() time.Duration { return replyTimeout - time.Since(c.start) 
 // wait is the waiter's: it renews the claim until the function has ended or the
 // time for the response is over.
 func (c *call) wait() {
-	received := false
+	c.late = true  // until the runner is heard of
 	defer func() { // even if the user's code ends this goroutine
 		c.timer.Stop()
-		if received {
+		if !c.late {
 			return
 		}
 		select {
 		case c.ended <- struct{}{}:
-			c.late = true
 		case <-c.ended: // in this very moment
+			c.late = false
 		}
 	}()
 	for left := c.left(); left > 0; left = c.left() {
@@ -122,7 +122,7 @@ func (c *call) wait() {
 		c.timer.Reset(left)
 		select {
 		case <-c.ended:
-			received = true
+			c.late = false
 			return
 		case <-c.timer.C:
 		}
