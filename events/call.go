@@ -26,7 +26,7 @@ var retryPauses = [...]time.Duration{300 * time.Millisecond, time.Second, 2 * ti
 // waiter, or by the runner of a late call.
 //
 // A call is used again unless it is late, since the runner does no more with it
-// once it has filled ended. That saves five allocations of a push's 31
+// once it has filled ended. That saves five allocations of a push's 32
 // (BenchmarkHandler/plain).
 type call struct {
 	claim
