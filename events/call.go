@@ -26,7 +26,7 @@ var retryPauses = [...]time.Duration{300 * time.Millisecond, time.Second, 2 * ti
 // waiter, or by the runner of a late call.
 //
 // A call is used again unless it is late, since the runner does no more with it
-// once it has filled ended. That saves five allocations of a push's 31
+// once it has filled ended. That saves five allocations of a push's 32
 // (BenchmarkHandler/plain).
 type call struct {
 	claim
@@ -103,16 +103,16 @@ func (c *call) left() time.Duration { return replyTimeout - time.Since(c.start) 
 // wait is the waiter's: it renews the claim until the function has ended or the
 // time for the response is over.
 func (c *call) wait() {
-	received := false
+	c.late = true  // until the runner is heard of
 	defer func() { // even if the user's code ends this goroutine
 		c.timer.Stop()
-		if received {
+		if !c.late {
 			return
 		}
 		select {
 		case c.ended <- struct{}{}:
-			c.late = true
 		case <-c.ended: // in this very moment
+			c.late = false
 		}
 	}()
 	for left := c.left(); left > 0; left = c.left() {
@@ -122,7 +122,7 @@ func (c *call) wait() {
 		c.timer.Reset(left)
 		select {
 		case <-c.ended:
-			received = true
+			c.late = false
 			return
 		case <-c.timer.C:
 		}

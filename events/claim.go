@@ -75,18 +75,13 @@ func (c *claim) take(ctx context.Context) (Claim, error) {
 		got, _ := c.local.Claim(c.ctx, c.id, c.owner, c.ttl)
 		c.held = got == ClaimGranted
 		if c.held && c.shared != nil {
-			var err error
-			got, err = c.ask()
+			got = c.ask()
 			othersClaim = othersClaim || got == ClaimBusy
-			if err != nil {
-				c.reportOnce(notClaimed.refuse("claim: %w", err))
-				if !othersClaim {
-					return ClaimGranted, nil
-				}
-				got = ClaimBusy
+			if got == 0 && !othersClaim {
+				return ClaimGranted, nil
 			}
 		}
-		if got != ClaimBusy {
+		if got == ClaimGranted || got == ClaimHandled {
 			return got, nil
 		}
 		if outcomeTimeout-time.Since(c.start) < 2*pollInterval {
@@ -102,25 +97,27 @@ func (c *claim) take(ctx context.Context) (Claim, error) {
 
 // renew prolongs the claim in shared, and tells if another has got it.
 func (c *claim) renew() {
-	switch got, err := c.ask(); {
-	case err != nil:
-		c.reportOnce(notClaimed.refuse("claim: %w", err))
-	case got != ClaimGranted:
+	if got := c.ask(); got != ClaimGranted && got != 0 {
 		c.lost.Store(true)
 		c.reportOnce(claimLost.refuse("its claim ended while the function ran"))
 	}
 }
 
-// ask claims the event in shared.
-func (c *claim) ask() (got Claim, err error) {
-	err = c.callDeduper(func(ctx context.Context) (err error) {
+// ask claims the event in shared. If that fails, which it reports, the outcome
+// is 0.
+func (c *claim) ask() (got Claim) {
+	err := c.callDeduper(func(ctx context.Context) (err error) {
 		got, err = c.shared.Claim(ctx, c.id, c.owner, lease)
 		if err == nil && (got < ClaimGranted || got > ClaimBusy) {
 			err = fmt.Errorf("Claim returned %d, which is no outcome", got)
 		}
 		return err
 	})
-	return got, err
+	if err != nil {
+		c.reportOnce(notClaimed.refuse("claim: %w", err))
+		return 0
+	}
+	return got
 }
 
 // endClaim commits an event that was handled, and else gives back what is

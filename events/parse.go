@@ -7,6 +7,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -55,14 +56,7 @@ var elementNames = [elementCount]string{
 }
 
 // elementOf returns -1 for an element that does not matter here.
-func elementOf(name []byte) element {
-	for e, known := range elementNames {
-		if string(name) == known {
-			return element(e)
-		}
-	}
-	return -1
-}
+func elementOf(name string) element { return element(slices.Index(elementNames[:], name)) }
 
 // fields are the texts of these elements. They may share memory with the message.
 type fields struct {
@@ -257,9 +251,9 @@ func cdata(b []byte) int {
 	}
 }
 
-// plainText reports whether encoding/xml takes b and leaves it as it is. It
-// looks at eight bytes at a time, until one of them is a control character or
-// beyond ASCII.
+// plainText reports whether encoding/xml takes b and leaves it as it is. It looks
+// at many bytes at a time, until one of them is a control character or beyond
+// ASCII.
 func plainText(b []byte) bool {
 	const spaces, high = 0x2020202020202020, 0x8080808080808080
 	word := func(i int) uint64 { x := binary.LittleEndian.Uint64(b[i:]); return (x | x - spaces) & high }
@@ -288,8 +282,7 @@ func (f *fields) scanXML(text []byte) error {
 		root  bool
 		which element // at depth 2; -1 if its text is not wanted
 		value []byte
-		fixed int  // how much of value came from CDATA sections and stays
-		begun bool // white space is no longer indentation
+		fixed int // how much of value came from CDATA sections and stays
 	)
 	dec := xml.NewDecoder(bytes.NewReader(text))
 	for {
@@ -316,9 +309,9 @@ func (f *fields) scanXML(text []byte) error {
 			case depth == 1:
 				root = true
 			case depth == 2:
-				which, value, fixed, begun = -1, nil, 0, false
+				which, value, fixed = -1, nil, 0
 				if t.Name.Space == "" {
-					which = elementOf([]byte(t.Name.Local))
+					which = elementOf(t.Name.Local)
 				}
 			}
 		case xml.EndElement:
@@ -338,13 +331,12 @@ func (f *fields) scanXML(text []byte) error {
 			case depth != 2 || which < 0:
 			case section:
 				value = append(value, t...)
-				fixed, begun = len(value), true
+				fixed = len(value)
 			default:
-				if !begun {
+				if len(value) == 0 { // indentation
 					t = bytes.TrimLeft(t, whiteSpace)
 				}
 				value = append(value, t...)
-				begun = begun || len(t) > 0
 			}
 		}
 	}
@@ -366,7 +358,7 @@ func (f *fields) scanJSON(text []byte) error {
 		key, _ := dec.Token()
 		_ = dec.Decode(&v)
 		name, _ := key.(string)
-		e := elementOf([]byte(name))
+		e := elementOf(name)
 		if e < 0 {
 			continue
 		}

@@ -159,7 +159,7 @@ func (w *writer) end() ([]byte, error) {
 	if w.err != nil {
 		return w.b[:w.start], w.err
 	}
-	return w.b, nil
+	return bytes.TrimSuffix(w.b, []byte(",")), nil
 }
 
 func (w *writer) str(parts ...string) {
@@ -168,15 +168,9 @@ func (w *writer) str(parts ...string) {
 	}
 }
 
-// key begins a member of a JSON object. What stands in a list, and the whole, has no key.
+// key begins a member of a JSON object. What stands in a list, and the whole, has
+// no key. A comma follows each until its list or object ends.
 func (w *writer) key(name string) {
-	last := byte(0)
-	if len(w.b) > w.start {
-		last = w.b[len(w.b)-1]
-	}
-	if last != 0 && last != '{' && last != '[' {
-		w.str(",")
-	}
 	if name != "xml" && name != "item" {
 		w.str(`"`, name, `":`)
 	}
@@ -193,7 +187,7 @@ func (w *writer) open(name string, brace byte) {
 
 func (w *writer) close(name string, brace byte) {
 	if w.json {
-		w.b = append(w.b, brace)
+		w.b = append(bytes.TrimSuffix(w.b, []byte(",")), brace, ',')
 		return
 	}
 	w.str("</", name, ">")
@@ -217,6 +211,7 @@ func (w *writer) element(name string, value ...string) {
 	if w.json {
 		w.key(name)
 		w.str(value...)
+		w.str(",")
 		return
 	}
 	w.str("<", name, ">")

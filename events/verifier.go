@@ -351,7 +351,7 @@ func (v *Verifier) parse(q *query, now time.Time, readBody func() ([]byte, error
 }
 
 // seal encrypts a reply in the envelope that belongs to it.
-func (v *Verifier) seal(q *query, keys *keyPair, ev *wechatqr.Event, reply []byte, now time.Time) ([]byte, error) {
+func (v *Verifier) seal(q *query, keys *keyPair, ev *wechatqr.Event, reply []byte, now time.Time) []byte {
 	var random [16]byte
 	_, _ = rand.Read(random[:]) // never fails
 	sealed := keys.seal(random, reply, v.appID)
@@ -363,7 +363,8 @@ func (v *Verifier) seal(q *query, keys *keyPair, ev *wechatqr.Event, reply []byt
 	w.text("MsgSignature", string(sign[:]))
 	w.number("TimeStamp", stamp)
 	w.text("Nonce", q[nonce])
-	return w.end()
+	envelope, _ := w.end() // ASCII never fails
+	return envelope
 }
 
 func tooLarge() error { return refuse(ErrTooLarge, "more than %d bytes", MaxBodyBytes) }
