@@ -29,9 +29,9 @@ func TestPrograms(t *testing.T) {
 			out, err := cmd.CombinedOutput()
 			require.NoError(t, err, string(out))
 			ticket, url, _ := strings.Cut(strings.TrimSpace(string(out)), " ")
-			code, ok := srv.Code(ticket)
+			code, ok := srv.QRCode(ticket)
 			require.True(t, ok, string(out))
-			require.Equal(t, code.URL, url)
+			require.Equal(t, code.Content, url)
 			require.Equal(t, "shop-7", code.SceneStr)
 		})
 	}

@@ -11,26 +11,26 @@ import (
 type advice struct{ What, Todo phrase }
 
 func adviceOn(e *wechatqrtest.CallbackError) advice {
-	switch e.Problem {
-	case wechatqrtest.ProblemUnreachable:
+	switch e.Reason {
+	case wechatqrtest.ReasonUnreachable:
 		return advice{say("Nothing answers at this address."), say("Is the backend running, and does it listen on this host and port? Inside a container, localhost is the container itself.")}
-	case wechatqrtest.ProblemTooSlow:
+	case wechatqrtest.ReasonTooSlow:
 		return advice{say("The answer took too long."), say("Answer “success” at once and do the work afterwards; what the user should read can follow as a customer service message. To step through the backend in a debugger, start the sandbox with a longer -deadline.")}
-	case wechatqrtest.ProblemRedirected:
+	case wechatqrtest.ReasonRedirected:
 		return advice{say("The address redirects, and WeChat does not follow."), say("Set the final address. Look for http or https, a slash at the end, and a login page in front.")}
-	case wechatqrtest.ProblemWrongStatus:
+	case wechatqrtest.ReasonWrongStatus:
 		return advice{say("The answer has the status %d, not 200.", e.Status), adviceOnStatus(e.Status)}
-	case wechatqrtest.ProblemQuoted:
+	case wechatqrtest.ReasonQuoted:
 		return advice{say("The text is right, but it is in quotes."), say("Write it as plain text. A JSON encoder adds the quotes.")}
-	case wechatqrtest.ProblemWrongEcho:
+	case wechatqrtest.ReasonWrongEcho:
 		return advice{say("The answer is not the echostr."), say("Answer GET with the echostr of the query and nothing else: no page around it, no line break, no byte order mark.")}
-	case wechatqrtest.ProblemNotXML:
+	case wechatqrtest.ReasonNotXML:
 		return advice{say("The answer is neither XML nor “success”."), say("Answer with a reply's XML, with “success”, or with nothing at all.")}
-	case wechatqrtest.ProblemWrongReply:
+	case wechatqrtest.ReasonWrongReply:
 		return advice{say("The reply's XML is not one that WeChat shows."), say("Compare its elements with WeChat's page on passive replies.")}
-	case wechatqrtest.ProblemNotEncrypted:
+	case wechatqrtest.ReasonNotEncrypted:
 		return advice{say("The reply is in the clear, and in safe mode it must be encrypted."), say("Encrypt the reply as the push was, or choose another mode here.")}
-	case wechatqrtest.ProblemUndecryptable:
+	case wechatqrtest.ReasonUndecryptable:
 		return advice{say("The encrypted reply cannot be opened."), say("Compare Token, EncodingAESKey and AppID with those here. The signature is of Token, TimeStamp, Nonce and Encrypt.")}
 	}
 	return advice{say("The answer is not what WeChat wants."), phrase{}}
@@ -71,15 +71,15 @@ var faultKinds = []faultKind{
 	{"busy", "WeChat is busy (errcode -1)", wechatqrtest.Fault{Code: -1}},
 	{"slow", "An answer after 3 seconds", wechatqrtest.Fault{Delay: 3 * time.Second}},
 	{"slower", "An answer after 15 seconds", wechatqrtest.Fault{Delay: 15 * time.Second}},
-	{"hang", "No answer at all", wechatqrtest.Fault{Break: wechatqrtest.Hang}},
-	{"reset", "The connection breaks within the answer", wechatqrtest.Fault{Break: wechatqrtest.Reset}},
+	{"hang", "No answer at all", wechatqrtest.Fault{Break: wechatqrtest.BreakHang}},
+	{"reset", "The connection breaks within the answer", wechatqrtest.Fault{Break: wechatqrtest.BreakReset}},
 	{"502", "HTTP 502 with a page of HTML", wechatqrtest.Fault{Status: 502}},
-	{"html", "HTTP 200 with a page of HTML", wechatqrtest.Fault{Break: wechatqrtest.HTML}},
-	{"notjson", "A line of text that is not JSON", wechatqrtest.Fault{Break: wechatqrtest.NotJSON}},
-	{"empty", "An empty answer", wechatqrtest.Fault{Break: wechatqrtest.Empty}},
-	{"truncated", "Half an answer", wechatqrtest.Fault{Break: wechatqrtest.Truncate}},
-	{"length", "A wrong Content-Length", wechatqrtest.Fault{Break: wechatqrtest.WrongLength}},
-	{"huge", "8 MiB after the answer", wechatqrtest.Fault{Break: wechatqrtest.Huge}},
+	{"html", "HTTP 200 with a page of HTML", wechatqrtest.Fault{Break: wechatqrtest.BreakHTML}},
+	{"notjson", "A line of text that is not JSON", wechatqrtest.Fault{Break: wechatqrtest.BreakNotJSON}},
+	{"empty", "An empty answer", wechatqrtest.Fault{Break: wechatqrtest.BreakEmpty}},
+	{"truncated", "Half an answer", wechatqrtest.Fault{Break: wechatqrtest.BreakTruncate}},
+	{"length", "A wrong Content-Length", wechatqrtest.Fault{Break: wechatqrtest.BreakWrongLength}},
+	{"huge", "8 MiB after the answer", wechatqrtest.Fault{Break: wechatqrtest.BreakHuge}},
 	{"40001", "The token is refused (40001)", wechatqrtest.Fault{Code: 40001}},
 	{"40164", "The IP is not on the whitelist (40164)", wechatqrtest.Fault{Code: 40164}},
 	{"45009", "The day's quota is used up (45009)", wechatqrtest.Fault{Code: 45009}},

@@ -170,8 +170,8 @@ func (a *app) picture(w http.ResponseWriter, r *http.Request) {
 // state is what happened so far, for programs.
 func (a *app) state(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]any{
-		"now": a.wx.Now(), "codes": a.wx.Codes(), "users": a.wx.Users(), "pushes": a.wx.Pushes(),
-		"messages": a.wx.Messages(), "calls": a.wx.Calls(), "faults": a.wx.Faults(), "quotas": a.wx.Quotas(),
+		"now": a.wx.Now(), "codes": a.wx.QRCodes(), "users": a.wx.Users(), "pushes": a.wx.Pushes(),
+		"messages": a.wx.Messages(), "calls": a.wx.Requests(), "faults": a.wx.Faults(), "quotas": a.wx.Quotas(),
 	})
 }
 
@@ -356,7 +356,7 @@ func (a *app) ticket(r *http.Request) string {
 	if t := r.PostFormValue("ticket"); t != "" {
 		return t
 	}
-	codes := a.wx.Codes()
+	codes := a.wx.QRCodes()
 	for i := len(codes) - 1; i >= 0; i-- {
 		if codes[i].Scene() == r.PostFormValue("scene") {
 			return codes[i].Ticket
@@ -431,7 +431,7 @@ func (a *app) unfollow(r *http.Request) outcome {
 		return *bad
 	}
 	out := done("chat", "%s follows no longer.", name)
-	out.push = func(ctx context.Context) (wechatqrtest.Push, error) { return a.wx.Unsubscribe(ctx, id) }
+	out.push = func(ctx context.Context) (wechatqrtest.Push, error) { return a.wx.Unfollow(ctx, id) }
 	return out
 }
 

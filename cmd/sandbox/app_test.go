@@ -67,7 +67,7 @@ func TestActions(t *testing.T) {
 
 	require.True(t, do(t, h, "create", "scene", "shop-42", "kind", "text", "ttl", "10m").OK)
 	require.True(t, do(t, h, "create", "scene", "7", "kind", "number").OK)
-	codes := a.wx.Codes()
+	codes := a.wx.QRCodes()
 	require.Len(t, codes, 2)
 	assert.Equal(t, "shop-42", codes[0].Scene())
 	assert.Equal(t, uint32(7), codes[1].SceneID)
@@ -194,14 +194,14 @@ func TestCheckProbesKeyAndMode(t *testing.T) {
 		change func(*events.Config)
 		status int // 0: all is well
 	}{
-		"right":              {wechatqrtest.Safe, func(*events.Config) {}, 0},
-		"right, in plain":    {wechatqrtest.Plain, func(*events.Config) {}, 0},
-		"wrong key":          {wechatqrtest.Safe, func(c *events.Config) { c.EncodingAESKey = strings.Repeat("k", 43) }, 400},
-		"wrong AppID":        {wechatqrtest.Safe, func(c *events.Config) { c.AppID = "wx0000000000000000" }, 400},
-		"backend in plain":   {wechatqrtest.Safe, func(c *events.Config) { c.EncodingAESKey, c.Plaintext = "", true }, 400},
-		"plain, compatible":  {wechatqrtest.Compatible, func(c *events.Config) { c.EncodingAESKey, c.Plaintext = "", true }, 0},
-		"backend in safe":    {wechatqrtest.Plain, func(c *events.Config) { c.EncodingAESKey, c.Plaintext = strings.Repeat("k", 43), false }, 403},
-		"backend too strict": {wechatqrtest.Compatible, func(c *events.Config) { c.EncodingAESKey = strings.Repeat("k", 43) }, 400},
+		"right":              {wechatqrtest.ModeSafe, func(*events.Config) {}, 0},
+		"right, in plain":    {wechatqrtest.ModePlain, func(*events.Config) {}, 0},
+		"wrong key":          {wechatqrtest.ModeSafe, func(c *events.Config) { c.EncodingAESKey = strings.Repeat("k", 43) }, 400},
+		"wrong AppID":        {wechatqrtest.ModeSafe, func(c *events.Config) { c.AppID = "wx0000000000000000" }, 400},
+		"backend in plain":   {wechatqrtest.ModeSafe, func(c *events.Config) { c.EncodingAESKey, c.Plaintext = "", true }, 400},
+		"plain, compatible":  {wechatqrtest.ModeCompatible, func(c *events.Config) { c.EncodingAESKey, c.Plaintext = "", true }, 0},
+		"backend in safe":    {wechatqrtest.ModePlain, func(c *events.Config) { c.EncodingAESKey, c.Plaintext = strings.Repeat("k", 43), false }, 403},
+		"backend too strict": {wechatqrtest.ModeCompatible, func(c *events.Config) { c.EncodingAESKey = strings.Repeat("k", 43) }, 400},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -268,12 +268,12 @@ func TestEveryFaultCanBeArmedAndIsNamed(t *testing.T) {
 
 func TestEveryProblemHasAdvice(t *testing.T) {
 	t.Parallel()
-	other := adviceOn(&wechatqrtest.CallbackError{Problem: "something new"})
-	for _, p := range []wechatqrtest.Problem{
-		wechatqrtest.ProblemUnreachable, wechatqrtest.ProblemTooSlow, wechatqrtest.ProblemRedirected, wechatqrtest.ProblemWrongStatus, wechatqrtest.ProblemQuoted,
-		wechatqrtest.ProblemWrongEcho, wechatqrtest.ProblemNotXML, wechatqrtest.ProblemWrongReply, wechatqrtest.ProblemNotEncrypted, wechatqrtest.ProblemUndecryptable,
+	other := adviceOn(&wechatqrtest.CallbackError{Reason: "something new"})
+	for _, p := range []wechatqrtest.Reason{
+		wechatqrtest.ReasonUnreachable, wechatqrtest.ReasonTooSlow, wechatqrtest.ReasonRedirected, wechatqrtest.ReasonWrongStatus, wechatqrtest.ReasonQuoted,
+		wechatqrtest.ReasonWrongEcho, wechatqrtest.ReasonNotXML, wechatqrtest.ReasonWrongReply, wechatqrtest.ReasonNotEncrypted, wechatqrtest.ReasonUndecryptable,
 	} {
-		got := adviceOn(&wechatqrtest.CallbackError{Problem: p})
+		got := adviceOn(&wechatqrtest.CallbackError{Reason: p})
 		assert.NotEqual(t, other.What.Text, got.What.Text, p)
 		assert.NotEmpty(t, got.Todo.Text, p)
 	}
@@ -285,7 +285,7 @@ func TestEveryProblemHasAdvice(t *testing.T) {
 	}
 	assert.Equal(t, adviceOnStatus(401), adviceOnStatus(403))
 	assert.Equal(t, adviceOnStatus(502), adviceOnStatus(504))
-	e := &wechatqrtest.CallbackError{Problem: wechatqrtest.ProblemWrongStatus, Status: 413}
+	e := &wechatqrtest.CallbackError{Reason: wechatqrtest.ReasonWrongStatus, Status: 413}
 	assert.Equal(t, "The answer has the status 413, not 200.", adviceOn(e).What.in(english))
 	assert.Equal(t, "响应的状态码是 413，而不是 200。", adviceOn(e).What.in(chinese))
 }
@@ -340,8 +340,8 @@ func TestStateForPrograms(t *testing.T) {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "http://127.0.0.1/_sandbox/state", nil))
 	var got struct {
-		Codes []wechatqrtest.Code
-		Calls []wechatqrtest.Call
+		Codes []wechatqrtest.QRCode
+		Calls []wechatqrtest.RecordedRequest
 	}
 	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &got))
 	require.Len(t, got.Codes, 1)
@@ -353,7 +353,7 @@ func TestPicture(t *testing.T) {
 	t.Parallel()
 	a, h := newTestApp(t)
 	require.True(t, do(t, h, "create", "scene", "shop-42", "ttl", "1h").OK)
-	for ticket, want := range map[string]int{a.wx.Codes()[0].Ticket: http.StatusOK, "unknown": http.StatusNotFound} {
+	for ticket, want := range map[string]int{a.wx.QRCodes()[0].Ticket: http.StatusOK, "unknown": http.StatusNotFound} {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "http://127.0.0.1/_sandbox/picture?ticket="+ticket, nil))
 		assert.Equal(t, want, w.Code)

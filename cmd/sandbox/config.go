@@ -85,7 +85,7 @@ func parseConfig(args []string, getenv func(string) string, stderr io.Writer) (c
 
 func (c *config) check() error {
 	switch c.callback.Mode {
-	case "", wechatqrtest.Plain, wechatqrtest.Compatible, wechatqrtest.Safe:
+	case "", wechatqrtest.ModePlain, wechatqrtest.ModeCompatible, wechatqrtest.ModeSafe:
 	default:
 		return fmt.Errorf("sandbox: -mode %q: use plain, compatible or safe", c.callback.Mode)
 	}

@@ -40,7 +40,7 @@ func TestParseConfig(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, config{
 		addr: ":80", origin: "http://wechat.test", appID: "wx1", appSecret: "s", state: "f.json", deadline: time.Minute, lenient: true, unverified: true,
-		callback: wechatqrtest.Callback{URL: "http://b/", Token: "tok", EncodingAESKey: "key", Mode: wechatqrtest.Plain},
+		callback: wechatqrtest.Callback{URL: "http://b/", Token: "tok", EncodingAESKey: "key", Mode: wechatqrtest.ModePlain},
 	}, c)
 }
 

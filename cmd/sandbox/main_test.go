@@ -127,7 +127,7 @@ func TestStateIsKept(t *testing.T) {
 	assert.Contains(t, second, "newtoken", "a flag replaces what was kept of the callback")
 	resp, err = http.Get(base + "/_sandbox/state")
 	require.NoError(t, err)
-	var got struct{ Codes []wechatqrtest.Code }
+	var got struct{ Codes []wechatqrtest.QRCode }
 	require.NoError(t, json.NewDecoder(resp.Body).Decode(&got))
 	_ = resp.Body.Close()
 	require.Len(t, got.Codes, 1)

@@ -165,7 +165,7 @@ type personView struct {
 }
 
 type codeView struct {
-	wechatqrtest.Code
+	wechatqrtest.QRCode
 	ID      string // in the page
 	Number  bool
 	Expired bool
@@ -208,18 +208,18 @@ type replyView struct {
 type articleView struct{ Title, Description, URL string }
 
 type attemptView struct {
-	N      int
-	Status int
-	Took   time.Duration
-	Answer string
-	Advice *advice
-	Detail string
-	Curl   string
-	OK     bool
+	N        int
+	Status   int
+	Took     time.Duration
+	Response string
+	Advice   *advice
+	Detail   string
+	Curl     string
+	OK       bool
 }
 
 type callView struct {
-	wechatqrtest.Call
+	wechatqrtest.RecordedRequest
 	ID     string // in the page
 	Bad    bool
 	Pretty string
@@ -285,15 +285,15 @@ func (a *app) view(lang string) *view {
 		v.Other, v.OtherName = english, "English"
 	}
 	for _, m := range [...]modeView{
-		{wechatqrtest.Plain, "Plain: in the clear", false},
-		{wechatqrtest.Compatible, "Compatible: both in one body", false},
-		{wechatqrtest.Safe, "Safe: encrypted", false},
+		{wechatqrtest.ModePlain, "Plain: in the clear", false},
+		{wechatqrtest.ModeCompatible, "Compatible: both in one body", false},
+		{wechatqrtest.ModeSafe, "Safe: encrypted", false},
 	} {
 		m.Selected = m.Value == v.Callback.Mode
 		v.Modes = append(v.Modes, m)
 	}
 	v.Check = a.checkView(v.Callback.URL)
-	v.codes(a.wx.Codes())
+	v.codes(a.wx.QRCodes())
 	slices.Reverse(users)
 	if n := len(users) - shownPeople; n > 0 {
 		v.OlderPeople, users = n, users[:shownPeople]
@@ -307,7 +307,7 @@ func (a *app) view(lang string) *view {
 		v.People = append(v.People, p)
 	}
 	v.feed(a.wx.Pushes(), a.wx.Messages(), names, lang)
-	v.calls(a.wx.Calls())
+	v.calls(a.wx.Requests())
 	for _, k := range faultKinds {
 		v.FaultKinds = append(v.FaultKinds, labelView{k.Key, k.label})
 	}
@@ -338,14 +338,14 @@ func (a *app) checkView(address string) *checkView {
 	return out
 }
 
-func (v *view) codes(codes []wechatqrtest.Code) {
+func (v *view) codes(codes []wechatqrtest.QRCode) {
 	slices.Reverse(codes)
 	if n := len(codes) - shownCodes; n > 0 {
 		v.OlderCodes, codes = n, codes[:shownCodes]
 	}
 	for _, c := range codes {
 		v.Codes = append(v.Codes, codeView{
-			Code: c, ID: "code-" + c.Ticket[max(0, len(c.Ticket)-40):], Number: c.Action == "QR_SCENE" || c.Action == "QR_LIMIT_SCENE",
+			QRCode: c, ID: "code-" + c.Ticket[max(0, len(c.Ticket)-40):], Number: c.Action == "QR_SCENE" || c.Action == "QR_LIMIT_SCENE",
 			Expired: !c.Permanent() && !v.Now.Before(c.ExpiresAt), Left: c.ExpiresAt.Sub(v.Now),
 		})
 	}
@@ -388,7 +388,7 @@ func pushItem(p wechatqrtest.Push, names map[string]person, lang string) feedIte
 		item.Event = &happened
 	}
 	for i, at := range p.Attempts {
-		av := attemptView{N: i + 1, Status: at.Status, Took: at.Duration, Answer: at.Answer, Curl: curl(at), OK: at.Err == nil}
+		av := attemptView{N: i + 1, Status: at.Status, Took: at.Duration, Response: at.Response, Curl: curl(at), OK: at.Err == nil}
 		if at.Err != nil {
 			adv := adviceOn(at.Err)
 			av.Advice, av.Detail = &adv, at.Err.Detail
@@ -428,7 +428,7 @@ func pushItem(p wechatqrtest.Push, names map[string]person, lang string) feedIte
 	return item
 }
 
-func replyOf(r wechatqrtest.Reply) *replyView {
+func replyOf(r wechatqrtest.ReceivedReply) *replyView {
 	switch r.MsgType {
 	case "":
 		return nil
@@ -462,15 +462,15 @@ func whatHappened(ev *wechatqr.Event, who string) phrase {
 	return say("%s: %s", who, string(ev.Type)+" "+ev.EventKey)
 }
 
-func (v *view) calls(calls []wechatqrtest.Call) {
+func (v *view) calls(calls []wechatqrtest.RecordedRequest) {
 	slices.Reverse(calls)
 	if n := len(calls) - shownCalls; n > 0 {
 		v.OlderCalls, calls = n, calls[:shownCalls]
 	}
 	for _, c := range calls {
 		v.Calls = append(v.Calls, callView{
-			Call: c, ID: "call-" + strconv.Itoa(c.ID), Bad: c.Code != 0 || c.Status != http.StatusOK,
-			Pretty: indented(c.Answer), Sent: indented(c.Body),
+			RecordedRequest: c, ID: "call-" + strconv.Itoa(c.ID), Bad: c.Code != 0 || c.Status != http.StatusOK,
+			Pretty: indented(c.Response), Sent: indented(c.Body),
 		})
 	}
 }

@@ -79,7 +79,7 @@ func TestPushItem(t *testing.T) {
 	scan := wechatqr.Event{FromUserName: "o1", MsgType: "event", Type: "SCAN", EventKey: "7", CreateTime: time.Now()}
 	names := map[string]person{"o1": {name: say("Lin")}}
 	ok := wechatqrtest.Attempt{Time: time.Now(), Duration: time.Millisecond, Status: 200, Answer: "success"}
-	bad := wechatqrtest.Attempt{Time: time.Now(), Err: &wechatqrtest.CallbackError{Problem: wechatqrtest.ProblemUnreachable, Detail: "refused"}}
+	bad := wechatqrtest.Attempt{Time: time.Now(), Err: &wechatqrtest.CallbackError{Reason: wechatqrtest.ReasonUnreachable, Detail: "refused"}}
 	for name, tc := range map[string]struct {
 		push  wechatqrtest.Push
 		state string
@@ -93,7 +93,7 @@ func TestPushItem(t *testing.T) {
 		"late":       {wechatqrtest.Push{Event: scan, Attempts: []wechatqrtest.Attempt{bad, ok}, Done: true}, "ok", false, true, "Lin scanned 7."},
 		"failed":     {wechatqrtest.Push{Event: scan, Attempts: []wechatqrtest.Attempt{bad, bad, bad}, Done: true}, "failed", true, false, "Lin scanned 7. The backend failed: Nothing answers at this address."},
 		"broken off": {wechatqrtest.Push{Event: scan, Done: true}, "failed", false, false, "Lin scanned 7."},
-		"text":       {wechatqrtest.Push{Event: scan, Attempts: []wechatqrtest.Attempt{ok}, Done: true, Reply: wechatqrtest.Reply{MsgType: "text", Content: "hi"}}, "ok", false, false, "Lin scanned 7. The user reads: hi"},
+		"text":       {wechatqrtest.Push{Event: scan, Attempts: []wechatqrtest.Attempt{ok}, Done: true, Reply: wechatqrtest.ReceivedReply{MsgType: "text", Content: "hi"}}, "ok", false, false, "Lin scanned 7. The user reads: hi"},
 	} {
 		got := pushItem(tc.push, names, english)
 		assert.Equal(t, tc.state, got.State, name)
@@ -119,7 +119,7 @@ func TestALongHistoryIsCutShort(t *testing.T) {
 		require.True(t, do(t, h, "create", "scene", "x", "ttl", "1h").OK)
 	}
 	for range shownCalls {
-		_, err := a.client.FetchQRCode(t.Context(), a.wx.Codes()[0].Ticket)
+		_, err := a.client.FetchQRCode(t.Context(), a.wx.QRCodes()[0].Ticket)
 		require.NoError(t, err)
 	}
 	a.wx.ServeCallback(http.NotFoundHandler())
