@@ -26,7 +26,8 @@ func TestClientsThatAreNotOurs(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), data, 0o600))
 	}
-	install := exec.CommandContext(ctx, npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
+	install := exec.CommandContext(ctx, npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund",
+		"--loglevel=error")
 	install.Dir = dir
 	if out, err := install.CombinedOutput(); err != nil {
 		if os.Getenv("CI") != "" {
@@ -36,7 +37,8 @@ func TestClientsThatAreNotOurs(t *testing.T) {
 	}
 
 	box := startSandbox(t)
-	run := exec.CommandContext(ctx, node, "--no-deprecation", "client.js", box.url, appID, appSecret, token, aesKey)
+	run := exec.CommandContext(ctx, node, "--no-deprecation", "client.js", box.url, appID, appSecret,
+		token, aesKey)
 	run.Dir = dir
 	out, err := run.Output()
 	if err != nil {
