@@ -50,7 +50,7 @@ func TestClientsThatAreNotOurs(t *testing.T) {
 		Callback struct{ OK bool }
 		Expire   int
 		Picture  []any
-		Shown    []string
+		UserSees []string `json:"user_sees"`
 		User     struct {
 			Subscribe  int
 			OpenID     string
@@ -65,7 +65,8 @@ func TestClientsThatAreNotOurs(t *testing.T) {
 	require.Len(t, seen.Picture, 3)
 	assert.Equal(t, []any{200.0, "image/jpg"}, seen.Picture[:2])
 	assert.Greater(t, seen.Picture[2], 1000.0)
-	assert.Equal(t, []string{"subscribe qrscene_门店-7 of " + appID, "SCAN 99 of " + appID}, seen.Shown)
+	assert.Equal(t, []string{"subscribe qrscene_门店-7 of " + appID,
+		"SCAN 99 of " + appID}, seen.UserSees)
 	assert.Equal(t, 1, seen.User.Subscribe)
 	assert.Equal(t, "门店-7", seen.User.QRSceneStr)
 	assert.NotEmpty(t, seen.After)
