@@ -58,7 +58,7 @@ func TestAPersonTriesABackend(t *testing.T) {
 	tb.see(latest+" .bubble", "Welcome! You are at table 12.")
 	tb.see(latest, "Lin scanned table-12 and followed the account.")
 	tb.see("#log", "Lin scanned table-12 and followed the account. The user sees: Welcome!")
-	tb.see("#people", "by the code table-12")
+	tb.see("#people", "followed by the QR code table-12")
 
 	// The same person scans again, and writes.
 	person := eval[string](tb, `document.querySelector(".codecard select option:nth-child(2)").value`)
