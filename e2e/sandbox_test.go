@@ -169,13 +169,13 @@ func (s *sandbox) client(t *testing.T) *wechatqr.Client {
 type backend struct {
 	*httptest.Server
 	mu     sync.Mutex
-	broken http.Handler // answers in its place
+	broken http.Handler // handles requests in its place
 	scans  []wechatqr.Scan
 	texts  replies
 }
 
 // replies are what the backend says; a %s is the table.
-type replies struct{ welcome, again, answer string }
+type replies struct{ welcome, again, text string }
 
 var (
 	inEnglish = replies{"Welcome! You are at table %s. The menu is one tap away.",
@@ -220,7 +220,7 @@ func (b *backend) handle(_ context.Context, ev *wechatqr.Event) (events.Reply, e
 		return events.Text(fmt.Sprintf(b.texts.again, table)), nil
 	}
 	if ev.MsgType == "text" {
-		return events.Text(b.texts.answer), nil
+		return events.Text(b.texts.text), nil
 	}
 	return nil, nil
 }

@@ -15,8 +15,8 @@ func TestMessages(t *testing.T) {
 	srv := wechatqrtest.Start(t)
 	srv.ServeCallback(respondWith("success"))
 	send := func(body string) int {
-		_, answer := post(t, srv.URL()+"/cgi-bin/message/custom/send?access_token="+token(t, srv), body)
-		return code(t, answer)
+		_, response := post(t, srv.URL()+"/cgi-bin/message/custom/send?access_token="+token(t, srv), body)
+		return code(t, response)
 	}
 	const hello = `{"touser":"o6_user","msgtype":"text","text":{"content":"你好"}}`
 	assert.Equal(t, 40003, send(hello))

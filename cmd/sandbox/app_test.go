@@ -48,7 +48,7 @@ func do(t *testing.T, h http.Handler, action string, form ...string) result {
 	return out
 }
 
-// serveBackend has the account push to a backend that answers scans.
+// serveBackend has the account push to a backend that replies to scans.
 func serveBackend(t *testing.T, a *app) {
 	t.Helper()
 	h, err := events.NewHandler(a.wx.CallbackConfig(),

@@ -96,7 +96,7 @@ func TestRunServesAndStops(t *testing.T) {
 			_ = resp.Body.Close()
 		}
 	}()
-	// Nor does a backend that never answers.
+	// Nor does a backend that never responds.
 	called := make(chan struct{})
 	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
