@@ -615,7 +615,7 @@ func TestRefusedToken(t *testing.T) {
 				}
 				require.NoError(t, create())
 				wx.RevokeTokens()
-				wx.Inject(wechatqrtest.Fault{Path: "/cgi-bin/qrcode/create", Code: code, Times: 1})
+				wx.Inject(wechatqrtest.Fault{Path: "/cgi-bin/qrcode/create", Code: wechatqr.ErrorCode(code), Times: 1})
 				require.NoError(t, create())
 				assert.Equal(t, 2, wx.Count("/cgi-bin/stable_token"))
 				require.Len(t, bodies, 3)
@@ -671,7 +671,7 @@ func TestRefusedTokenEnds(t *testing.T) {
 		t.Run(fmt.Sprintf("%d is no matter of the token", code), func(t *testing.T) {
 			t.Parallel()
 			wx := wechatqrtest.Start(t)
-			wx.Inject(wechatqrtest.Fault{Path: "/cgi-bin/qrcode/create", Code: code})
+			wx.Inject(wechatqrtest.Fault{Path: "/cgi-bin/qrcode/create", Code: wechatqr.ErrorCode(code)})
 			_, err := wx.Client().CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(1)))
 			require.Error(t, err)
 			assert.Equal(t, 1, wx.Count("/cgi-bin/qrcode/create"))
@@ -715,7 +715,7 @@ func TestRevokedUnderLoad(t *testing.T) {
 			}
 			wg.Wait()
 			assert.Equal(t, 2, wx.Count("/cgi-bin/stable_token")+wx.Count("/cgi-bin/token"), "one token, one renewal")
-			assert.Equal(t, 3000, len(wx.Codes()))
+			assert.Equal(t, 3000, len(wx.QRCodes()))
 		})
 	}
 }

@@ -12,10 +12,11 @@ import (
 
 const (
 	pictureSize = 430 // pixels, both ways
-	quietZone   = 4   // modules of white that the standard wants on each side
+	quietZone   = 4   // white modules that ISO/IEC 18004 requires on each side
 )
 
-// drawQR draws text as a QR code on white, in whole pixels to a module.
+// drawQR returns a JPEG of text as a QR code, with a whole number of pixels for
+// each module.
 func drawQR(text string) ([]byte, error) {
 	code, err := qr.Encode(text, qr.M, qr.Auto)
 	if err != nil {
@@ -24,6 +25,7 @@ func drawQR(text string) ([]byte, error) {
 	modules := code.Bounds().Dx()
 	scale := pictureSize / (modules + 2*quietZone)
 	margin := (pictureSize - modules*scale) / 2
+
 	img := image.NewGray(image.Rect(0, 0, pictureSize, pictureSize))
 	for i := range img.Pix {
 		img.Pix[i] = 0xff
@@ -36,6 +38,7 @@ func drawQR(text string) ([]byte, error) {
 			}
 		}
 	}
+
 	var b bytes.Buffer
 	if err := jpeg.Encode(&b, img, &jpeg.Options{Quality: 85}); err != nil {
 		return nil, err
@@ -43,7 +46,9 @@ func drawQR(text string) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// pictures keeps the latest few, for pages that show them again and again.
+const keptPictures = 64
+
+// pictures caches JPEGs by content. It is emptied when it holds keptPictures.
 type pictures struct {
 	mu   sync.Mutex
 	data map[string][]byte
@@ -62,9 +67,20 @@ func (p *pictures) get(text string) ([]byte, error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.data == nil || len(p.data) >= 64 {
+	if p.data == nil || len(p.data) >= keptPictures {
 		p.data = map[string][]byte{}
 	}
 	p.data[text] = data
 	return data, nil
+}
+
+// Picture is the JPEG of a code, for a page beside the API: no request is recorded,
+// no fault applies, and an expired code still has one. The error is
+// ErrUnknownTicket.
+func (s *Server) Picture(ticket string) ([]byte, error) {
+	c, ok := s.QRCode(ticket)
+	if !ok {
+		return nil, ErrUnknownTicket
+	}
+	return s.pictures.get(c.Content)
 }
