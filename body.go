@@ -11,10 +11,10 @@ import (
 	"strings"
 )
 
-var (
-	errTooLarge = errors.New("too large")
-	errUpgraded = errors.New("a connection of another protocol, which was not asked for")
-)
+// badBody is an error that says what is wrong with a response's body.
+type badBody string
+
+func (b badBody) Error() string { return string(b) }
 
 // readBody reads the body and closes it. It returns when ctx ends, whatever the
 // body does.
@@ -28,34 +28,28 @@ func (s *sender) readBody(ctx context.Context, resp *http.Response, limit int64)
 	switch {
 	case upgraded || resp.StatusCode < 200:
 		_ = body.Close()
-		return nil, errUpgraded
-	case resp.ContentLength > limit:
-		_ = body.Close()
-		return nil, errTooLarge
+		return nil, badBody("a connection of another protocol, which was not asked for")
 	case own || inMemory(body):
 		defer body.Close()
 		return readAll(body, resp.ContentLength, limit)
 	}
 
-	type result struct {
-		data []byte
-		err  error
-	}
-	done := make(chan result, 1)
+	var data []byte
+	err := errors.New("the response's body ended its goroutine")
+	done := make(chan struct{})
 	go func() {
-		r := result{err: errors.New("the response's body ended its goroutine")}
+		defer close(done)
 		defer func() {
 			if p := recover(); p != nil {
-				r = result{err: fmt.Errorf("the response's body panicked: %v", p)}
+				err = fmt.Errorf("the response's body panicked: %v", p)
 			}
-			done <- r
 		}()
 		defer body.Close()
-		r.data, r.err = readAll(body, resp.ContentLength, limit)
+		data, err = readAll(body, resp.ContentLength, limit)
 	}()
 	select {
-	case r := <-done:
-		return r.data, r.err
+	case <-done:
+		return data, err
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
@@ -85,23 +79,22 @@ func readAll(r io.Reader, size, limit int64) ([]byte, error) {
 		room = 512
 	}
 	buf := make([]byte, 0, room)
-	for empty := 0; ; {
+	for empty := 0; empty < maxEmptyReads; empty++ {
 		n, err := r.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
-		if empty++; n > 0 {
+		if n > 0 {
 			empty = 0
 		}
 		switch {
 		case int64(len(buf)) > limit:
-			return nil, errTooLarge
+			return nil, badBody(fmt.Sprintf("the response is larger than %d KiB", limit>>10))
 		case err == io.EOF:
 			return buf, nil
 		case err != nil:
 			return nil, fmt.Errorf("reading the response: %w", err)
-		case empty == maxEmptyReads:
-			return nil, fmt.Errorf("reading the response: %w", io.ErrNoProgress)
 		case len(buf) == cap(buf):
 			buf = append(buf, 0)[:len(buf)]
 		}
 	}
+	return nil, fmt.Errorf("reading the response: %w", io.ErrNoProgress)
 }

@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"os"
 	"reflect"
-	"slices"
 	"strings"
 )
 
@@ -23,17 +22,15 @@ type Credentials struct {
 // CredentialsFromEnv reads WECHAT_APP_ID and WECHAT_APP_SECRET. The error names
 // those that are not set; it is [ErrInvalidArgument].
 func CredentialsFromEnv() (Credentials, error) {
-	var creds Credentials
+	creds := Credentials{os.Getenv("WECHAT_APP_ID"), os.Getenv("WECHAT_APP_SECRET")}
 	var missing []string
-	for name, field := range map[string]*string{
-		"WECHAT_APP_ID": &creds.AppID, "WECHAT_APP_SECRET": &creds.AppSecret,
-	} {
-		if *field = os.Getenv(name); *field == "" {
-			missing = append(missing, name)
-		}
+	if creds.AppID == "" {
+		missing = append(missing, "WECHAT_APP_ID")
+	}
+	if creds.AppSecret == "" {
+		missing = append(missing, "WECHAT_APP_SECRET")
 	}
 	if missing != nil {
-		slices.Sort(missing)
 		return Credentials{}, invalid("credentials",
 			errors.New("set "+strings.Join(missing, " and ")+" in the environment"))
 	}
@@ -76,7 +73,6 @@ func (c Credentials) check() error {
 type Client struct {
 	sender *sender
 	tokens TokenSource
-	images *hosts
 }
 
 // New makes a Client. It does no I/O: what it refuses, with
@@ -90,19 +86,12 @@ func New(creds Credentials, opts ...Option) (*Client, error) {
 	if err != nil {
 		return nil, invalid(op, err)
 	}
-	w, err := newSender(cfg)
+	s := newSender(cfg)
+	tokens, err := newTokens(cfg, s, creds)
 	if err != nil {
 		return nil, invalid(op, err)
 	}
-	images, err := newHosts(cfg.endpoint.Image)
-	if err != nil {
-		return nil, invalid(op, err)
-	}
-	tokens, err := newTokens(cfg, w, creds)
-	if err != nil {
-		return nil, invalid(op, err)
-	}
-	return &Client{sender: w, tokens: tokens, images: images}, nil
+	return &Client{sender: s, tokens: tokens}, nil
 }
 
 // newTokens composes memory in front of the store in front of WeChat.
@@ -125,7 +114,7 @@ func newTokens(cfg *config, s *sender, creds Credentials) (TokenSource, error) {
 	if cfg.stored != nil {
 		src = cfg.stored(key, src)
 	}
-	return newReuse(src, cfg.logger, interval), nil
+	return &reuseTokenSource{src: src, logger: cfg.logger, refusals: bucket{interval: interval}}, nil
 }
 
 // TokenSource returns the source of the client's tokens, for a token server or
@@ -163,7 +152,7 @@ func (c *Client) Do(ctx context.Context, req Request, out any) error {
 	if err := req.check(out); err != nil {
 		return invalid(op, err)
 	}
-	x := &apiRequest{op: op, method: req.Method, path: req.Path, rawQuery: req.Query.Encode()}
+	x := &apiRequest{op: op, method: req.Method, path: req.Path, rawQuery: req.Query.Encode(), out: out}
 	if req.Idempotent || req.Method == http.MethodGet {
 		x.kind = idempotent
 	}
@@ -174,7 +163,7 @@ func (c *Client) Do(ctx context.Context, req Request, out any) error {
 		}
 		x.body = body
 	}
-	return c.call(ctx, x, out)
+	return c.call(ctx, x)
 }
 
 func (r Request) check(out any) error {
@@ -197,35 +186,32 @@ func (r Request) check(out any) error {
 
 // call is the one path to WeChat: token, then send, and once more with another
 // token if WeChat refused the first.
-func (c *Client) call(ctx context.Context, x *apiRequest, out any) error {
+func (c *Client) call(ctx context.Context, x *apiRequest) error {
 	if _, none := c.tokens.(noToken); none {
-		return c.sender.sendJSON(ctx, x, out)
-	}
-	tok, err := c.tokens.Token(ctx, "")
-	if err != nil {
-		return &opError{x.op, clean(err)}
+		return c.sender.send(ctx, x, c.sender.api, maxResponseBytes)
 	}
 	query := x.rawQuery
-	refusal := c.callWith(ctx, x, query, tok, out)
-	if !refused(refusal) {
-		return refusal
-	}
-
-	next, err := c.tokens.Token(ctx, tok.Value)
-	switch {
-	case err != nil:
-		return fmt.Errorf("%w; then no other token could be had: %w", refusal, clean(err, tok.Value))
-	case next.Value == tok.Value:
-		return fmt.Errorf("%w; asked for another token, the source gave the same one", refusal)
-	}
-	return c.callWith(ctx, x, query, next, out)
-}
-
-func (c *Client) callWith(ctx context.Context, x *apiRequest, query string, tok Token, out any) error {
-	x.secret = tok.Value
-	x.rawQuery = "access_token=" + url.QueryEscape(tok.Value)
 	if query != "" {
-		x.rawQuery += "&" + query
+		query = "&" + query
 	}
-	return c.sender.sendJSON(ctx, x, out)
+	var refusal error
+	for {
+		rejected := x.secret
+		tok, err := c.tokens.Token(ctx, rejected)
+		switch {
+		case refusal == nil && err != nil:
+			return &opError{x.op, clean(err)}
+		case err != nil:
+			return fmt.Errorf("%w; then no other token could be had: %w", refusal, clean(err, rejected))
+		case tok.Value == rejected:
+			return fmt.Errorf("%w; asked for another token, the source gave the same one", refusal)
+		}
+		x.secret = tok.Value
+		x.rawQuery = "access_token=" + url.QueryEscape(tok.Value) + query
+		err = c.sender.send(ctx, x, c.sender.api, maxResponseBytes)
+		if refusal != nil || !refused(err) {
+			return err
+		}
+		refusal = err
+	}
 }

@@ -50,6 +50,7 @@ func TestNewRefuses(t *testing.T) {
 		{"source and store", good, []wechatqr.Option{wechatqr.WithTokenSource(src), wechatqr.WithTokenStore(noStore{})}, "StoredTokenSource"},
 		{"source and classic", good, []wechatqr.Option{wechatqr.WithTokenSource(src), wechatqr.WithClassicToken()}, "WithClassicToken"},
 		{"classic with a store", good, []wechatqr.Option{wechatqr.WithTokenStore(noStore{}), wechatqr.WithClassicToken()}, ""},
+		{"two that are wrong", good, []wechatqr.Option{wechatqr.WithMaxRetries(-1), wechatqr.WithUserAgent("")}, "0 to 10"},
 		{"nil option", good, []wechatqr.Option{nil}, "nil Option"},
 		{"nil http.Client", good, []wechatqr.Option{wechatqr.WithHTTPClient(nil)}, "WithHTTPClient(nil)"},
 		{"nil source", good, []wechatqr.Option{wechatqr.WithTokenSource(nil)}, "WithTokenSource(nil)"},
@@ -553,7 +554,7 @@ func TestNoConnectionInTime(t *testing.T) {
 			for _, want := range []time.Duration{tt.wait, tt.next} {
 				ctx, cancel := context.WithTimeout(t.Context(), tt.deadline)
 				start := time.Now()
-				_, err := c.CreateTicket(ctx, lasting)
+				err := c.Do(ctx, post, nil) // which has not been sent to the first host
 				cancel()
 				require.NoError(t, err)
 				assert.Equal(t, want, time.Since(start))
@@ -614,7 +615,7 @@ func TestRefusedToken(t *testing.T) {
 				}
 				require.NoError(t, create())
 				wx.RevokeTokens()
-				wx.Inject(wechatqrtest.Fault{Path: "/cgi-bin/qrcode/create", Code: code, Times: 1})
+				wx.Inject(wechatqrtest.Fault{Path: "/cgi-bin/qrcode/create", Code: wechatqr.ErrorCode(code), Times: 1})
 				require.NoError(t, create())
 				assert.Equal(t, 2, wx.Count("/cgi-bin/stable_token"))
 				require.Len(t, bodies, 3)
@@ -670,7 +671,7 @@ func TestRefusedTokenEnds(t *testing.T) {
 		t.Run(fmt.Sprintf("%d is no matter of the token", code), func(t *testing.T) {
 			t.Parallel()
 			wx := wechatqrtest.Start(t)
-			wx.Inject(wechatqrtest.Fault{Path: "/cgi-bin/qrcode/create", Code: code})
+			wx.Inject(wechatqrtest.Fault{Path: "/cgi-bin/qrcode/create", Code: wechatqr.ErrorCode(code)})
 			_, err := wx.Client().CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(1)))
 			require.Error(t, err)
 			assert.Equal(t, 1, wx.Count("/cgi-bin/qrcode/create"))
@@ -714,7 +715,7 @@ func TestRevokedUnderLoad(t *testing.T) {
 			}
 			wg.Wait()
 			assert.Equal(t, 2, wx.Count("/cgi-bin/stable_token")+wx.Count("/cgi-bin/token"), "one token, one renewal")
-			assert.Equal(t, 3000, len(wx.Codes()))
+			assert.Equal(t, 3000, len(wx.QRCodes()))
 		})
 	}
 }
@@ -843,13 +844,15 @@ func TestOddRoundTrippers(t *testing.T) {
 func TestTimeoutsSayWhose(t *testing.T) {
 	t.Parallel()
 	for _, h2 := range []bool{false, true} {
+		block := make(chan struct{}) // a handler that ends with its request may respond to it yet
 		srv := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
-			<-r.Context().Done()
+			<-block
 		}))
 		srv.EnableHTTP2 = h2
 		srv.StartTLS()
 		defer srv.Close()
+		defer close(block)
 		hc := srv.Client()
 		hc.Timeout = 50 * time.Millisecond
 		c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithCloudHosting(), wechatqr.WithHTTPClient(hc),

@@ -23,6 +23,7 @@ var (
 var (
 	rowUnexpected     = codeRow{kind: &ErrUnexpectedResponse}
 	rowOutcomeUnknown = codeRow{kind: &ErrOutcomeUnknown}
+	rowTooMany        = codeRow{kind: &ErrRateLimited}
 	rowTicketNotFound = codeRow{kind: &ErrTicketNotFound}
 	rowDown           = codeRow{0, &ErrBusy, advice{"WeChat, or a proxy on the way, is down: try later", "微信或中间代理不可用，请稍后重试"}}
 	rowStillDown      = codeRow{0, &ErrBusy, advice{"WeChat, or a proxy on the way, is down; it was tried again already", "微信或中间代理不可用，已自动重试"}}

@@ -83,20 +83,12 @@ func (e *Error) Is(target error) bool {
 // Hint says what to do about the error; for 40164 it names the IP to add. It is
 // empty where the message says it all.
 func (e *Error) Hint() string {
-	en, ip := e.advice().en, e.ip()
-	if ip == "" {
-		ip = "this machine's public IP"
-	}
-	return strings.ReplaceAll(en, "{ip}", ip)
+	return e.withIP(e.advice().en, "this machine's public IP")
 }
 
 // HintZH is Hint in Chinese.
 func (e *Error) HintZH() string {
-	zh, ip := e.advice().zh, e.ip()
-	if ip == "" {
-		ip = "本机公网 IP "
-	}
-	return strings.ReplaceAll(zh, "{ip}", ip)
+	return e.withIP(e.advice().zh, "本机公网 IP ")
 }
 
 func (e *Error) advice() advice {
@@ -104,43 +96,44 @@ func (e *Error) advice() advice {
 	if e.unsure == nil {
 		return row.advice
 	}
-	if row.kind != nil && outcomeOf(e) == failed && row.en != "" { // of a later attempt
+	if outcomeOf(e) == failed && row.en != "" { // of a later attempt
 		return advice{row.en + "; " + adviceUnsureBefore.en, row.zh + "；" + adviceUnsureBefore.zh}
 	}
 	return *e.unsure
 }
 
-// ip is the first address in the message.
-func (e *Error) ip() string {
-	for word := range strings.FieldsFuncSeq(e.Message, func(r rune) bool { return r == ' ' || r == ',' || r == ';' || r == '[' || r == ']' }) {
+// withIP fills in the first address in the message, or else what stands for it.
+func (e *Error) withIP(hint, ip string) string {
+	for _, word := range strings.FieldsFunc(e.Message, func(r rune) bool { return strings.ContainsRune(" ,;[]", r) }) {
 		if _, err := netip.ParseAddr(word); err == nil {
-			return word
+			ip = word
+			break
 		}
 	}
-	return ""
+	return strings.ReplaceAll(hint, "{ip}", ip)
 }
 
 // row finds what is known of the error.
-func (e *Error) row() codeRow {
+func (e *Error) row() *codeRow {
 	if e.known != nil {
-		return *e.known
+		return e.known
 	}
-	for _, r := range codeTable {
-		if r.code == e.Code {
-			return r
+	for i := range codeTable {
+		if codeTable[i].code == e.Code {
+			return &codeTable[i]
 		}
 	}
 	switch {
 	case e.Code != 0:
-		return codeRow{}
+		return &codeRow{}
 	case e.StatusCode >= 500 && e.retried:
-		return rowStillDown
+		return &rowStillDown
 	case e.StatusCode >= 500:
-		return rowDown
+		return &rowDown
 	case e.StatusCode == http.StatusTooManyRequests:
-		return codeRow{kind: &ErrRateLimited}
+		return &rowTooMany
 	}
-	return rowUnexpected
+	return &rowUnexpected
 }
 
 // refused reports whether WeChat refused the token, so that a new one may help.
@@ -157,9 +150,8 @@ func splitRID(errmsg string) (message, rid string) {
 		return errmsg, ""
 	}
 	rid = errmsg[i+len(mark):][:length]
-	for j := range length {
-		c := rid[j]
-		if dash := j == 8 || j == 17; dash != (c == '-') || !dash && !strings.ContainsRune("0123456789abcdef", rune(c)) {
+	for j, c := range rid {
+		if c == '-' != (j == 8 || j == 17) || !strings.ContainsRune("0123456789abcdef-", c) {
 			return errmsg, ""
 		}
 	}

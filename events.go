@@ -69,26 +69,15 @@ type Scan struct {
 // and SceneString("7") alike. A scan of "0" is most likely of a code that was
 // made with a malformed request elsewhere.
 func (e *Event) Scan() (Scan, bool) {
-	s := Scan{OpenID: e.FromUserName, Ticket: e.Ticket, Time: e.CreateTime}
-	switch {
-	case e.MsgType != "event":
-		return Scan{}, false
-	case e.Type.Is(EventSubscribe):
+	key, newFollower, scanned := e.EventKey, e.Type.Is(EventSubscribe), e.Type.Is(EventScan)
+	if newFollower {
 		// The mark comes off once: a scene may itself begin with it.
-		scene, ok := strings.CutPrefix(e.EventKey, qrscene)
-		if !ok || scene == "" {
-			return Scan{}, false
-		}
-		s.SceneKey, s.NewFollower = scene, true
-		return s, true
-	case e.Type.Is(EventScan):
-		if e.EventKey == "" {
-			return Scan{}, false
-		}
-		s.SceneKey = e.EventKey
-		return s, true
+		key, scanned = strings.CutPrefix(key, qrscene)
 	}
-	return Scan{}, false
+	if e.MsgType != "event" || !scanned || key == "" {
+		return Scan{}, false
+	}
+	return Scan{key, e.FromUserName, e.Ticket, newFollower, e.CreateTime}, true
 }
 
 // Matches reports whether the event is a scan of a code with this scene.

@@ -16,21 +16,26 @@ type Option func(*config)
 
 // config is what the options fill in; configure checks it.
 type config struct {
-	httpClient   *http.Client
+	transport    http.RoundTripper
+	timeout      time.Duration // of one attempt
 	tokenSource  TokenSource
 	stored       func(key string, src TokenSource) TokenSource // puts the TokenStore in front of src
 	classic      bool
 	cloudHosting bool
 	endpoint     Endpoint
+	api, images  *hosts // of endpoint
 	maxRetries   int
 	userAgent    string
 	logger       *slog.Logger
 	observe      func(context.Context, Call)
-	wrong        []error // what options were given that cannot be
+	wrong        error // the first that was given and cannot be
 }
 
-func (c *config) refuse(format string, args ...any) {
-	c.wrong = append(c.wrong, fmt.Errorf(format, args...))
+// require refuses the options unless ok.
+func (c *config) require(ok bool, format string, args ...any) {
+	if !ok && c.wrong == nil {
+		c.wrong = fmt.Errorf(format, args...)
+	}
 }
 
 // WithHTTPClient sends by hc's Transport, within hc's Timeout for one request;
@@ -46,9 +51,13 @@ func (c *config) refuse(format string, args ...any) {
 func WithHTTPClient(hc *http.Client) Option {
 	return func(c *config) {
 		if hc == nil {
-			c.refuse("WithHTTPClient(nil): leave the option out for the default")
+			c.require(false, "WithHTTPClient(nil): leave the option out for the default")
+			return
 		}
-		c.httpClient = hc
+		c.transport, c.timeout = hc.Transport, attemptTimeout
+		if hc.Timeout > 0 {
+			c.timeout = hc.Timeout
+		}
 	}
 }
 
@@ -58,9 +67,7 @@ func WithHTTPClient(hc *http.Client) Option {
 // See also [StaticTokenSource] and [StoredTokenSource].
 func WithTokenSource(src TokenSource) Option {
 	return func(c *config) {
-		if src == nil {
-			c.refuse("WithTokenSource(nil): leave the option out for the default")
-		}
+		c.require(src != nil, "WithTokenSource(nil): leave the option out for the default")
 		c.tokenSource = src
 	}
 }
@@ -71,16 +78,14 @@ func WithTokenSource(src TokenSource) Option {
 // AppID and "/stable", or "/classic" with [WithClassicToken].
 func WithTokenStore(store TokenStore) Option {
 	return func(c *config) {
-		if store == nil {
-			c.refuse("WithTokenStore(nil): leave the option out for the default")
-		}
+		c.require(store != nil, "WithTokenStore(nil): leave the option out for the default")
 		// A closure, so that a program without a store does not link what needs one.
 		c.stored = func(key string, src TokenSource) TokenSource {
 			leaser, _ := store.(TokenLeaser)
 			if !c.classic {
 				leaser = nil // everybody may ask for the stable token
 			}
-			return newStored(store, leaser, key, src, c.logger)
+			return &storedTokenSource{store: store, leaser: leaser, key: key, src: src, logger: c.logger}
 		}
 	}
 }
@@ -138,9 +143,7 @@ func WithBaseURL(url string) Option {
 // 5 s, within the call's context.
 func WithMaxRetries(n int) Option {
 	return func(c *config) {
-		if n < 0 || n > 10 {
-			c.refuse("WithMaxRetries(%d): use 0 to 10", n)
-		}
+		c.require(n >= 0 && n <= 10, "WithMaxRetries(%d): use 0 to 10", n)
 		c.maxRetries = n
 	}
 }
@@ -148,9 +151,7 @@ func WithMaxRetries(n int) Option {
 // WithUserAgent sets the User-Agent header, "wechatqr" by default.
 func WithUserAgent(ua string) Option {
 	return func(c *config) {
-		if ua == "" || strings.ContainsAny(ua, "\r\n") {
-			c.refuse("WithUserAgent(%q): use one non-empty line", ua)
-		}
+		c.require(ua != "" && !strings.ContainsAny(ua, "\r\n"), "WithUserAgent(%q): use one non-empty line", ua)
 		c.userAgent = ua
 	}
 }
@@ -161,9 +162,7 @@ func WithUserAgent(ua string) Option {
 // pass slog.New(slog.DiscardHandler).
 func WithLogger(l *slog.Logger) Option {
 	return func(c *config) {
-		if l == nil {
-			c.refuse("WithLogger(nil): leave the option out for the default")
-		}
+		c.require(l != nil, "WithLogger(nil): leave the option out for the default")
 		c.logger = l
 	}
 }
@@ -187,43 +186,42 @@ type Call struct {
 // for concurrent use.
 func WithObserver(fn func(context.Context, Call)) Option {
 	return func(c *config) {
-		if fn == nil {
-			c.refuse("WithObserver(nil): leave the option out for none")
-		}
+		c.require(fn != nil, "WithObserver(nil): leave the option out for none")
 		c.observe = fn
 	}
 }
 
 // configure applies the options to the defaults and checks them.
 func configure(opts []Option) (*config, error) {
-	c := &config{maxRetries: 2, userAgent: "wechatqr", logger: slog.Default()}
+	c := &config{timeout: attemptTimeout, maxRetries: 2, userAgent: "wechatqr", logger: slog.Default()}
+	c.endpoint.Image = "https://mp.weixin.qq.com"
 	for _, opt := range opts {
 		if opt == nil {
-			c.refuse("a nil Option")
-			continue
+			return nil, errors.New("a nil Option")
 		}
 		opt(c)
 	}
 
-	switch {
-	case c.cloudHosting && (c.tokenSource != nil || c.stored != nil || c.classic):
-		c.refuse("WithCloudHosting goes with none of WithTokenSource, WithTokenStore and WithClassicToken: there are no tokens")
-	case c.cloudHosting:
-		c.tokenSource = noToken{}
-	case c.tokenSource != nil && (c.stored != nil || c.classic):
-		c.refuse("WithTokenSource goes with neither WithTokenStore nor WithClassicToken: compose the source with StoredTokenSource")
-	}
+	own := c.stored != nil || c.classic
+	c.require(!c.cloudHosting || c.tokenSource == nil && !own,
+		"WithCloudHosting goes with none of WithTokenSource, WithTokenStore and WithClassicToken: there are no tokens")
+	c.require(c.tokenSource == nil || !own,
+		"WithTokenSource goes with neither WithTokenStore nor WithClassicToken: compose the source with StoredTokenSource")
 
-	if c.endpoint.API == nil {
-		c.endpoint.API = []string{"https://api.weixin.qq.com", "https://api2.weixin.qq.com"}
-		if c.cloudHosting {
-			c.endpoint.API = []string{"http://api.weixin.qq.com"}
-		}
+	addresses := []string{"https://api.weixin.qq.com", "https://api2.weixin.qq.com"}
+	if c.cloudHosting {
+		c.tokenSource, addresses = noToken{}, []string{"http://api.weixin.qq.com"}
 	}
-	if c.endpoint.Image == "" {
-		c.endpoint.Image = "https://mp.weixin.qq.com"
+	if c.endpoint.API != nil {
+		addresses = c.endpoint.API
 	}
-	return c, errors.Join(c.wrong...)
+	if c.wrong == nil {
+		c.api, c.wrong = newHosts(addresses...)
+	}
+	if c.wrong == nil {
+		c.images, c.wrong = newHosts(c.endpoint.Image)
+	}
+	return c, c.wrong
 }
 
 // parseBase reads a base address.

@@ -14,15 +14,7 @@ type QRCode struct {
 // Extension is the end of a file's name for the picture: ".jpg", ".png" or
 // ".gif"; empty if ContentType is none of these.
 func (c *QRCode) Extension() string {
-	switch c.ContentType {
-	case "image/jpeg":
-		return ".jpg"
-	case "image/png":
-		return ".png"
-	case "image/gif":
-		return ".gif"
-	}
-	return ""
+	return map[string]string{"image/jpeg": ".jpg", "image/png": ".png", "image/gif": ".gif"}[c.ContentType]
 }
 
 // accept fills the code from a response if that is a picture.
@@ -67,21 +59,17 @@ func pictureType(b []byte) string {
 // isJPEG follows the segments to the one with the size.
 func isJPEG(b []byte) bool {
 	for len(b) >= 4 && b[0] == 0xff {
-		marker := b[1]
-		switch {
+		switch marker := b[1]; {
 		case marker == 0xff: // filling
 			b = b[1:]
-			continue
 		case marker < 0xc0 || marker >= 0xd0 && marker <= 0xda: // no segment, or the picture itself
 			return false
 		case marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc:
 			return len(b) >= 9 && binary.BigEndian.Uint16(b[5:]) > 0 && binary.BigEndian.Uint16(b[7:]) > 0
+		default:
+			length := int(binary.BigEndian.Uint16(b[2:]))
+			b = b[min(2+length, len(b)):]
 		}
-		length := int(binary.BigEndian.Uint16(b[2:]))
-		if len(b) < 2+length {
-			return false
-		}
-		b = b[2+length:]
 	}
 	return false
 }

@@ -174,13 +174,7 @@ func (r TicketRequest) body() []byte {
 		b = strconv.AppendUint(b, uint64(r.scene.id), 10)
 	} else {
 		b = append(b, `"scene_str": "`...)
-		for i := range len(r.scene.str) {
-			c := r.scene.str[i]
-			if c == '"' || c == '\\' {
-				b = append(b, '\\')
-			}
-			b = append(b, c)
-		}
+		b = append(b, strings.ReplaceAll(strings.ReplaceAll(r.scene.str, `\`, `\\`), `"`, `\"`)...)
 		b = append(b, '"')
 	}
 	return append(b, "}}}"...)
@@ -232,7 +226,8 @@ func (c *Client) CreateTicket(ctx context.Context, req TicketRequest) (*Ticket, 
 			URL    string `json:"url"`
 		}
 	}{}
-	if err := c.call(ctx, x, &made.response); err != nil {
+	x.out = &made.response
+	if err := c.call(ctx, x); err != nil {
 		return nil, err
 	}
 
@@ -262,7 +257,7 @@ const showPath = "/cgi-bin/showqrcode"
 // token and reveals no secret, but whoever has it can show the code. ticket is
 // Ticket.Value as it is: it is escaped here.
 func (c *Client) QRCodeURL(ticket string) string {
-	return c.images.urls[0].String() + showPath + "?ticket=" + url.QueryEscape(ticket)
+	return c.sender.images.urls[0].String() + showPath + "?ticket=" + url.QueryEscape(ticket)
 }
 
 // checkTicket says what FetchQRCode does not take.
@@ -291,7 +286,7 @@ func (c *Client) FetchQRCode(ctx context.Context, ticket string) (*QRCode, error
 	x := &apiRequest{op: op, method: http.MethodGet, path: showPath, rawQuery: "ticket=" + url.QueryEscape(ticket), kind: idempotent}
 	code := &QRCode{}
 	x.accept = func(status int, response []byte) (outcome, error) { return code.accept(x, status, response) }
-	if err := c.sender.send(ctx, x, c.images, maxPictureBytes); err != nil {
+	if err := c.sender.send(ctx, x, c.sender.images, maxPictureBytes); err != nil {
 		return nil, err
 	}
 	return code, nil

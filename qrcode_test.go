@@ -303,6 +303,7 @@ func TestFetchQRCode(t *testing.T) {
 		{"JPEG with its tables first", "", "\xff\xd8\xff\xff\xc4\x00\x0b\x00\x00\x00\x00\x00\x00\x00\x00\x00" + string(jpeg[20:]), 200, nil, "", "image/jpeg"},
 		{"GIF", "", "GIF89a\xae\x01\xae\x01", 200, nil, "", "image/gif"},
 		{"JPEG of three bytes", "image/jpg", "\xff\xd8\xff", 200, wechatqr.ErrUnexpectedResponse, "no picture", ""},
+		{"JPEG cut off in a segment", "image/jpg", "\xff\xd8\xff\xe0\xff\xff\x00\x00", 200, wechatqr.ErrUnexpectedResponse, "no picture", ""},
 		{"JPEG without a size", "image/jpg", string(jpeg[:20]), 200, wechatqr.ErrUnexpectedResponse, "no picture", ""},
 		{"JPEG of no height", "image/jpg", strings.Replace(string(jpeg), "\x08\x01\xae", "\x08\x00\x00", 1), 200, wechatqr.ErrUnexpectedResponse, "no picture", ""},
 		{"PNG of no width", "image/jpg", strings.Replace(string(png), "IHDR\x00\x00\x01\xae", "IHDR\x00\x00\x00\x00", 1), 200, wechatqr.ErrUnexpectedResponse, "no picture", ""},

@@ -2,11 +2,13 @@ package wechatqr
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"unicode"
@@ -59,20 +61,14 @@ func outcomeOf(e *Error) outcome {
 // mayHoldErrcode reports whether encoding/json, which takes any letter case and
 // escapes, may find errcode in the text.
 func mayHoldErrcode(text []byte) bool {
-	name := []byte("errcode")
-	if bytes.Contains(text, []byte(`\u`)) {
-		return true
-	}
-	for {
-		quote := bytes.IndexByte(text, '"')
-		if quote < 0 {
-			return false
-		}
-		text = text[quote+1:]
-		if len(text) > len(name) && bytes.EqualFold(text[:len(name)], name) {
+	const name = "errcode"
+	for i, c := range text {
+		rest := text[i+1:]
+		if c == '"' && len(rest) >= len(name) && strings.EqualFold(string(rest[:len(name)]), name) {
 			return true
 		}
 	}
+	return bytes.Contains(text, []byte(`\u`))
 }
 
 // errcode is the first value that is not 0, should the name come twice.
@@ -159,25 +155,9 @@ func marshal(v any) ([]byte, error) {
 	if err := enc.Encode(v); err != nil {
 		return nil, err
 	}
-	in := bytes.TrimSuffix(buf.Bytes(), []byte("\n"))
-	if !bytes.Contains(in, []byte(`\u202`)) {
-		return in, nil
-	}
 	// encoding/json escapes U+2028 and U+2029 whatever it is told.
-	out := make([]byte, 0, len(in))
-	for len(in) > 0 {
-		switch {
-		case bytes.HasPrefix(in, []byte(`\u2028`)):
-			out, in = append(out, "\u2028"...), in[6:]
-		case bytes.HasPrefix(in, []byte(`\u2029`)):
-			out, in = append(out, "\u2029"...), in[6:]
-		case in[0] == '\\':
-			out, in = append(out, in[:2]...), in[2:]
-		default:
-			out, in = append(out, in[0]), in[1:]
-		}
-	}
-	return out, nil
+	raw := strings.NewReplacer(`\\`, `\\`, `\u2028`, "\u2028", `\u2029`, "\u2029")
+	return []byte(raw.Replace(strings.TrimSuffix(buf.String(), "\n"))), nil
 }
 
 const (
@@ -202,10 +182,8 @@ func cutText(text string, most int) string {
 	if len(text) <= most {
 		return text
 	}
-	for cut := most; cut > most-utf8.UTFMax; cut-- {
-		if utf8.RuneStart(text[cut]) {
-			return text[:cut] + "…"
-		}
+	for most > 0 && !utf8.RuneStart(text[most]) {
+		most--
 	}
 	return text[:most] + "…"
 }
@@ -255,7 +233,7 @@ func redactPieces(text, secret string) string {
 func clean(err error, secrets ...string) (cleaned error) {
 	defer func() {
 		if p := recover(); p != nil {
-			cleaned = &scrubbed{text: fmt.Sprintf("an error of type %T that cannot be printed", err), hidden: true}
+			cleaned = &scrubbed{text: fmt.Sprintf("an error of type %T that cannot be printed", err)}
 		}
 	}()
 	if ue, ok := err.(*url.Error); ok {
@@ -264,13 +242,14 @@ func clean(err error, secrets ...string) (cleaned error) {
 	full := err.Error()
 	clipped := clip(full)
 	text := redact(cutQueries(clipped), secrets...)
-	switch {
-	case text == full:
+	if text == full {
 		return err
-	case text == clipped && len(full) <= maxText: // only control characters are gone
-		return &scrubbed{text: text, err: err}
 	}
-	return &scrubbed{text: text, err: err, hidden: true}
+	s := &scrubbed{text: text, err: err}
+	if text == clipped && len(full) <= maxText { // only control characters are gone
+		s.shown = err
+	}
+	return s
 }
 
 // cutQueries takes the queries off the addresses in a text.
@@ -280,24 +259,18 @@ func cutQueries(text string) (cut string) {
 		if !found {
 			return cut + text
 		}
-		scheme := strings.LastIndexAny(before, " \"") + 1
-		end := addressEnd(address, scheme > 0 && before[scheme-1] == '"')
+		ends := " \"'<"
+		scheme := max(strings.LastIndexByte(before, ' '), strings.LastIndexByte(before, '"'))
+		if scheme >= 0 && before[scheme] == '"' {
+			ends = `"` // a *url.Error quotes it
+		}
+		end := strings.IndexAny(strings.ReplaceAll(address, `\"`, "__"), ends)
+		if end < 0 {
+			end = len(address)
+		}
 		cut += before + "://" + cutQuery(address[:end])
 		text = address[end:]
 	}
-}
-
-// addressEnd is where an address ends that begins the text. A *url.Error quotes it.
-func addressEnd(text string, quoted bool) int {
-	for i := 0; i < len(text); i++ {
-		switch c := text[i]; {
-		case quoted && c == '\\':
-			i++
-		case c == '"', !quoted && (c == ' ' || c == '\'' || c == '<'):
-			return i
-		}
-	}
-	return len(text)
 }
 
 func cutQuery(address string) string {
@@ -307,42 +280,17 @@ func cutQuery(address string) string {
 	return address
 }
 
-// scrubbed is an error with another text. hidden keeps errors.As from err, whose
-// own text holds what must not be shown.
+// scrubbed is err with another text.
 type scrubbed struct {
-	text   string
-	err    error
-	hidden bool
+	text  string
+	err   error
+	shown error // err for errors.As too, nil where its own text holds what must not be shown
 }
 
 func (e *scrubbed) Error() string        { return e.text }
 func (e *scrubbed) Is(target error) bool { return errors.Is(e.err, target) }
+func (e *scrubbed) Unwrap() error        { return e.shown }
 
-func (e *scrubbed) Unwrap() error {
-	if e.hidden {
-		return nil
-	}
-	return e.err
-}
-
-// Timeout is that of the first error beneath that has one.
 func (e *scrubbed) Timeout() bool {
-	timeout, _ := timeoutOf(e.err)
-	return timeout
-}
-
-func timeoutOf(err error) (timeout, found bool) {
-	switch e := err.(type) {
-	case interface{ Timeout() bool }:
-		return e.Timeout(), true
-	case interface{ Unwrap() error }:
-		return timeoutOf(e.Unwrap())
-	case interface{ Unwrap() []error }:
-		for _, err := range e.Unwrap() {
-			if timeout, found := timeoutOf(err); found {
-				return timeout, true
-			}
-		}
-	}
-	return false, false
+	return errors.Is(e.err, context.DeadlineExceeded) || errors.Is(e.err, os.ErrDeadlineExceeded)
 }

@@ -70,3 +70,11 @@ func TestBackoff(t *testing.T) {
 		assert.Greater(t, len(seen), 1, "jitter")
 	}
 }
+
+// A refusal that nothing is known of says what an attempt before it may have done.
+func TestUnknownRefusalAfterALostResponse(t *testing.T) {
+	t.Parallel()
+	e := &Error{Code: 99999, StatusCode: 200, unsure: &adviceUnsure}
+	assert.Equal(t, adviceUnsure.en, e.Hint())
+	assert.Equal(t, adviceUnsure.zh, e.HintZH())
+}

@@ -32,15 +32,9 @@ type apiRequest struct {
 
 // sender sends requests. The client and its token source share one.
 type sender struct {
-	transport  http.RoundTripper
-	timeout    time.Duration // of one attempt
-	api        *hosts
-	maxRetries int
-	userAgent  string
-	logger     *slog.Logger
-	observe    func(context.Context, Call)
-	traceKey   any    // see findTraceKey
-	closeIdle  func() // closes the idle connections if they are this sender's own
+	*config
+	traceKey  any    // see findTraceKey
+	closeIdle func() // closes the idle connections if they are this sender's own
 }
 
 const (
@@ -51,34 +45,12 @@ const (
 	maxPictureBytes  = 4 << 20
 )
 
-func newSender(cfg *config) (*sender, error) {
-	api, err := newHosts(cfg.endpoint.API...)
-	if err != nil {
-		return nil, err
-	}
-	s := &sender{
-		timeout: attemptTimeout, api: api, maxRetries: cfg.maxRetries, userAgent: cfg.userAgent,
-		logger: cfg.logger, observe: cfg.observe, traceKey: findTraceKey(), closeIdle: func() {},
-	}
-	if hc := cfg.httpClient; hc != nil {
-		s.transport = hc.Transport
-		if hc.Timeout > 0 {
-			s.timeout = hc.Timeout
-		}
-	}
+func newSender(cfg *config) *sender {
+	s := &sender{config: cfg, traceKey: findTraceKey(), closeIdle: func() {}}
 	if s.transport == nil {
-		s.transport = newTransport()
-		if t, ok := s.transport.(*http.Transport); ok && s.transport != http.DefaultTransport {
-			s.closeIdle = t.CloseIdleConnections
-		}
+		s.transport, s.closeIdle = newTransport()
 	}
-	return s, nil
-}
-
-// sendJSON sends a request to the API and fills out from the response.
-func (s *sender) sendJSON(ctx context.Context, x *apiRequest, out any) error {
-	x.out = out
-	return s.send(ctx, x, s.api, maxResponseBytes)
+	return s
 }
 
 // send makes attempts until decide has it stop.
@@ -138,20 +110,19 @@ func (s *sender) attempt(
 		return notSent, false, &opError{x.op, err}
 	}
 	start := time.Now()
-	a := s.newAttempt(ctx, x, base)
-	status, response, err := s.roundTrip(x, a, limit, hurry)
+	a := s.newAttempt(ctx, x, base, hurry)
+	defer a.end()
+	status, response, err := s.roundTrip(x, a, limit)
 	took := time.Since(start)
-	switch {
+	switch bad, isBad := err.(badBody); {
 	case err == nil:
 		o, err = x.classify(status, response)
 		down = o == serverError
-	case err == errTooLarge:
-		o, err = unreadable, unexpected(x.op, status, fmt.Sprintf("the response is larger than %d KiB", limit>>10))
-	case err == errUpgraded:
-		o, err = unreadable, unexpected(x.op, status, err.Error())
+	case isBad:
+		o, err = unreadable, unexpected(x.op, status, string(bad))
 	default:
 		o, down = noResponse, a.hostIsDown(err, took)
-		if a.phase.Load() == connecting {
+		if a.phase.Load() >= connecting {
 			o, err = notSent, s.nameProxy(a, err)
 		}
 		err = &opError{x.op, err}
@@ -166,9 +137,8 @@ func (s *sender) attempt(
 // hostIsDown judges an attempt without a response. A short deadline of the
 // caller does not mean that the host is down.
 func (a *attempt) hostIsDown(err error, waited time.Duration) bool {
-	timeout, ok := context.Cause(a).(*timeoutError)
 	switch {
-	case ok && timeout.connecting:
+	case a.phase.Load() == abandoned:
 		return waited >= slowResponse/2 // half of what ctx had left
 	case errors.Is(a.callers.Err(), context.Canceled):
 		return false
@@ -177,11 +147,12 @@ func (a *attempt) hostIsDown(err error, waited time.Duration) bool {
 }
 
 // The phases of an attempt. A transport that does not tell, such as a mock,
-// leaves it at unknown.
+// leaves it at unknown. From connecting on the request has not been sent.
 const (
 	unknownPhase int32 = iota
-	connecting         // so the request has not been sent
-	connected          // it may have been
+	connected          // the request may have been sent
+	connecting
+	abandoned // there was no connection in time
 )
 
 // attempt is what lives as long as one HTTP request, in one allocation, and the
@@ -204,16 +175,60 @@ type attempt struct {
 	rest     time.Duration // of limit, after the time for a connection; 0 once that is over
 }
 
-func (s *sender) newAttempt(ctx context.Context, x *apiRequest, base *url.URL) *attempt {
-	a := &attempt{callers: ctx, url: *base, traceKey: s.traceKey}
+// newAttempt starts the time of an attempt, which end ends.
+func (s *sender) newAttempt(ctx context.Context, x *apiRequest, base *url.URL, hurry bool) *attempt {
+	a := &attempt{callers: ctx, url: *base, traceKey: s.traceKey, limit: s.timeout}
 	a.values = [...]string{s.userAgent, "application/json"}
 	a.url.Path += x.path
 	a.url.RawQuery = x.rawQuery
 	if outer := httptrace.ContextClientTrace(ctx); outer != nil {
 		a.trace = *outer
 	}
-	a.trace.GetConn, a.trace.GotConn = a.getConn, a.gotConn
+	getConn, gotConn := a.trace.GetConn, a.trace.GotConn
+	a.trace.GetConn = func(hostPort string) {
+		a.phase.Store(connecting)
+		if getConn != nil {
+			getConn(hostPort)
+		}
+	}
+	a.trace.GotConn = func(info httptrace.GotConnInfo) {
+		a.phase.Store(connected)
+		if gotConn != nil {
+			gotConn(info)
+		}
+	}
+
+	first := a.limit
+	if hurry {
+		first = min(first, connectTimeout)
+		if end, ok := ctx.Deadline(); ok {
+			first = min(first, time.Until(end)/2)
+		}
+		a.rest = a.limit - first
+	}
+	a.Context, a.cancel = context.WithCancelCause(ctx)
+	a.timer = time.AfterFunc(first, a.expire)
 	return a
+}
+
+func (a *attempt) end() {
+	a.timer.Stop()
+	a.cancel(nil)
+}
+
+// expire ends the attempt when it has no connection in time, or no response.
+func (a *attempt) expire() {
+	rest := a.rest
+	a.rest = 0
+	switch {
+	case rest == 0:
+		a.cancel(fmt.Errorf("no response within %v: %w", a.limit, context.DeadlineExceeded))
+	case a.phase.CompareAndSwap(connecting, abandoned):
+		first := (a.limit - rest).Round(time.Millisecond)
+		a.cancel(fmt.Errorf("no connection within %v: %w", first, context.DeadlineExceeded))
+	default:
+		time.AfterFunc(rest, a.expire) // in vain if the attempt has ended by then
+	}
 }
 
 // Value gives net/http the trace.
@@ -236,63 +251,10 @@ func findTraceKey() any {
 	return a.traceKey
 }
 
-func (a *attempt) getConn(hostPort string) {
-	a.phase.Store(connecting)
-	if outer := httptrace.ContextClientTrace(a.callers); outer != nil && outer.GetConn != nil {
-		outer.GetConn(hostPort)
-	}
-}
-
-func (a *attempt) gotConn(info httptrace.GotConnInfo) {
-	a.phase.Store(connected)
-	if outer := httptrace.ContextClientTrace(a.callers); outer != nil && outer.GotConn != nil {
-		outer.GotConn(info)
-	}
-}
-
-// expire ends the attempt when it has no connection in time, or no response.
-func (a *attempt) expire() {
-	rest := a.rest
-	a.rest = 0
-	switch {
-	case rest == 0:
-		a.cancel(&timeoutError{after: a.limit})
-	case a.phase.Load() == connecting:
-		a.cancel(&timeoutError{connecting: true, after: a.limit - rest})
-	default:
-		time.AfterFunc(rest, a.expire) // in vain if the attempt has ended by then
-	}
-}
-
-// start sets the end of the attempt.
-func (a *attempt) start(limit time.Duration, hurry bool) {
-	a.Context, a.cancel = context.WithCancelCause(a.callers)
-	a.limit = limit
-	first := limit
-	if hurry {
-		first = min(first, connectTimeout)
-		if end, ok := a.callers.Deadline(); ok {
-			first = min(first, time.Until(end)/2)
-		}
-		a.rest = limit - first
-	}
-	a.timer = time.AfterFunc(first, a.expire)
-}
-
-// end stops what start started.
-func (a *attempt) end() {
-	a.timer.Stop()
-	a.cancel(nil)
-}
-
 // roundTrip uses the transport itself: what http.Client would add is
 // redirects, which would carry the query, secrets included, to another host as
 // Referer.
-func (s *sender) roundTrip(
-	x *apiRequest, a *attempt, limit int64, hurry bool,
-) (status int, response []byte, err error) {
-	a.start(s.timeout, hurry)
-	defer a.end()
+func (s *sender) roundTrip(x *apiRequest, a *attempt, limit int64) (status int, response []byte, err error) {
 	u := &a.url
 	r := http.Request{
 		Method: x.method, URL: u, Host: u.Host,
@@ -315,7 +277,7 @@ func (s *sender) roundTrip(
 		status = resp.StatusCode
 		response, err = s.readBody(a, resp, limit)
 	}
-	if err == nil || err == errTooLarge || err == errUpgraded {
+	if _, bad := err.(badBody); bad || err == nil {
 		return status, response, err
 	}
 	err = clean(err, x.secret)
@@ -327,23 +289,6 @@ func (s *sender) roundTrip(
 	}
 	return status, nil, fmt.Errorf("%s %s://%s%s: %w", x.method, u.Scheme, u.Host, u.Path, err)
 }
-
-// timeoutError says that an attempt took longer than it may by itself, as
-// opposed to the caller's context.
-type timeoutError struct {
-	connecting bool
-	after      time.Duration
-}
-
-func (e *timeoutError) Error() string {
-	if e.connecting {
-		return "no connection within " + e.after.Round(time.Millisecond).String()
-	}
-	return "no response within " + e.after.String()
-}
-func (e *timeoutError) Timeout() bool        { return true }
-func (e *timeoutError) Temporary() bool      { return true }
-func (e *timeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
 
 // nameProxy says so when it was a proxy that gave no connection.
 func (s *sender) nameProxy(a *attempt, err error) error {

@@ -5,12 +5,13 @@ import (
 	"io"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
 )
 
 // strictConn gives net/http each response of HTTP/1.1 and not a byte more, for
-// net/http would log what is left over, whatever secret it holds. After surplus
-// bytes the connection has ended.
+// net/http would log what is left over, whatever secret it holds. Surplus
+// bytes end the connection.
 //
 // It follows the responses to GET and POST that have a Content-Length. From
 // another one on, and through a proxy's tunnel, it passes all.
@@ -29,34 +30,22 @@ const (
 	inNothing connState = iota // there is no request
 	inHeader
 	inBody
-	inSurplus // for ever
 	inUnknown // for ever
 )
 
 func (c *strictConn) Write(p []byte) (int, error) {
 	c.mu.Lock()
-	state := c.state
-	if state == inNothing {
+	if c.state == inNothing {
 		c.state, c.header = inUnknown, c.header[:0]
 		if bytes.HasPrefix(p, []byte("GET ")) || bytes.HasPrefix(p, []byte("POST ")) {
 			c.state = inHeader
 		}
 	}
 	c.mu.Unlock()
-	if state == inSurplus {
-		return 0, net.ErrClosed // nothing has been sent, so that net/http takes another connection
-	}
 	return c.Conn.Write(p)
 }
 
 func (c *strictConn) Read(p []byte) (int, error) {
-	c.mu.Lock()
-	ended := c.state == inSurplus
-	c.mu.Unlock()
-	if ended {
-		return 0, io.EOF
-	}
-
 	n, err := c.Conn.Read(p)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -72,7 +61,8 @@ func (c *strictConn) Read(p []byte) (int, error) {
 	c.rest -= len(body) - surplus
 	switch {
 	case surplus > 0:
-		c.state = inSurplus
+		c.state = inBody   // with no rest, for ever
+		_ = c.Conn.Close() // a request written now is not sent, and takes another connection
 		if n == surplus {
 			err = io.EOF
 		}
@@ -85,31 +75,22 @@ func (c *strictConn) Read(p []byte) (int, error) {
 // readHeader returns what of p belongs to the body, once the header is whole.
 func (c *strictConn) readHeader(p []byte) (body []byte) {
 	c.header = append(c.header, p...)
-	head, body, whole := bytes.Cut(c.header, []byte("\r\n\r\n"))
-	status, fields, _ := bytes.Cut(head, []byte("\r\n"))
-	switch _, code, _ := bytes.Cut(status, []byte(" ")); {
-	case !whole:
+	header, body, whole := bytes.Cut(c.header, []byte("\r\n\r\n"))
+	if !whole {
 		return nil
-	case bytes.HasPrefix(code, []byte("1")): // the response is still to come
+	}
+	head := strings.ToLower(string(header))
+	if _, status, _ := strings.Cut(head, " "); strings.HasPrefix(status, "1") { // the response is still to come
 		c.header = nil
 		return c.readHeader(body)
 	}
 
-	c.state = inUnknown
-	for len(fields) > 0 {
-		var field []byte
-		field, fields, _ = bytes.Cut(fields, []byte("\r\n"))
-		name, value, _ := bytes.Cut(field, []byte(":"))
-		if bytes.EqualFold(name, []byte("Transfer-Encoding")) {
-			c.state = inUnknown
-			return nil
-		}
-		if bytes.EqualFold(name, []byte("Content-Length")) {
-			n, err := strconv.Atoi(string(bytes.TrimSpace(value)))
-			if err == nil && n >= 0 {
-				c.state, c.rest = inBody, n
-			}
-		}
+	_, length, _ := strings.Cut(head, "\r\ncontent-length:")
+	length, _, _ = strings.Cut(length, "\r\n")
+	n, err := strconv.Atoi(strings.TrimSpace(length))
+	c.state, c.rest = inBody, n
+	if err != nil || n < 0 || strings.Contains(head, "\r\ntransfer-encoding:") {
+		c.state = inUnknown
 	}
 	return body
 }

@@ -98,7 +98,7 @@ func fetchError(
 ) *wechatqr.Error {
 	t.Helper()
 	srv := wechatqrtest.Start(t)
-	srv.Inject(wechatqrtest.Fault{Path: path, Code: int(code)})
+	srv.Inject(wechatqrtest.Fault{Path: path, Code: code})
 	req := wechatqr.Temporary(wechatqr.SceneID(1), time.Hour)
 	_, err := srv.Client(opts...).CreateTicket(t.Context(), req)
 	var e *wechatqr.Error

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,14 +43,10 @@ const (
 //
 // logger hears of failures that no caller is told; nil is slog.Default.
 func ReuseTokenSource(src TokenSource, logger *slog.Logger) TokenSource {
-	return newReuse(src, logger, refusalInterval)
-}
-
-func newReuse(src TokenSource, logger *slog.Logger, interval time.Duration) *reuseTokenSource {
 	if logger == nil {
 		logger = slog.Default()
 	}
-	return &reuseTokenSource{src: src, logger: logger, refusals: bucket{interval: interval}}
+	return &reuseTokenSource{src: src, logger: logger, refusals: bucket{interval: refusalInterval}}
 }
 
 type reuseTokenSource struct {
@@ -68,9 +63,16 @@ type reuseTokenSource struct {
 }
 
 type heldToken struct {
-	Token
+	tok     Token
 	renewAt time.Time
 }
+
+// fresh reports whether there is a token that is neither refused nor to be renewed.
+func (h *heldToken) fresh(rejected string, now time.Time) bool {
+	return h.usable(now) && h.tok.Value != rejected && (h.tok.Expiry.IsZero() || now.Before(h.renewAt))
+}
+
+func (h *heldToken) usable(now time.Time) bool { return h != nil && !h.tok.expired(now) }
 
 // renewal is one question to the source. rejected never changes; the goroutine
 // that asks sets tok and err before it closes done, and nobody reads them earlier.
@@ -87,28 +89,22 @@ func (s *reuseTokenSource) Format(f fmt.State, _ rune) {
 }
 
 func (s *reuseTokenSource) Token(ctx context.Context, rejected string) (Token, error) {
-	if held := s.current.Load(); held != nil && held.Value != rejected {
-		if held.Expiry.IsZero() {
-			return held.Token, nil
-		}
-		now := time.Now()
-		if now.Before(held.renewAt) {
-			return held.Token, nil
-		}
-		if now.Before(held.Expiry) {
-			_, _ = s.renewal(ctx, rejected)
-			return held.Token, nil
-		}
+	held, now := s.current.Load(), time.Now()
+	if held.fresh(rejected, now) {
+		return held.tok, nil
 	}
 	for {
 		r, err := s.renewal(ctx, rejected)
+		if held.usable(now) && held.tok.Value != rejected {
+			return held.tok, nil
+		}
 		if err != nil {
 			return Token{}, err
 		}
 		select {
 		case <-r.done:
 		case <-ctx.Done():
-			return Token{}, &opError{"get token", ctx.Err()}
+			return Token{}, &opError{getToken, ctx.Err()}
 		}
 		// A renewal that began before the refusal was known may bring the refused token.
 		if r.err != nil || r.tok.Value != rejected || r.rejected == rejected {
@@ -127,18 +123,17 @@ func (s *reuseTokenSource) renewal(ctx context.Context, rejected string) (*renew
 	now := time.Now()
 	r := &renewal{rejected: rejected, done: make(chan struct{})}
 	held := s.current.Load()
-	usable := held != nil && !held.expired(now)
-	if usable && held.Value != rejected && (held.Expiry.IsZero() || now.Before(held.renewAt)) {
-		r.tok = held.Token // it came between the caller's look and the lock
+	if held.fresh(rejected, now) {
+		r.tok = held.tok // it came between the caller's look and the lock
 		close(r.done)
 		return r, nil
 	}
 	if wait := s.retryAt.Sub(now); wait > 0 {
 		return nil, fmt.Errorf("%w; not tried again for %v", s.cause, wait.Round(time.Millisecond))
 	}
-	if usable && held.Value == rejected && !s.refusals.take(now) {
-		return nil, errors.New("wechatqr: get token: too many tokens were refused in a row, " +
-			"so another is fetched every " + s.refusals.interval.String() + " only")
+	if held.usable(now) && held.tok.Value == rejected && !s.refusals.take(now) {
+		return nil, fmt.Errorf("wechatqr: get token: too many tokens were refused in a row, "+
+			"so another is fetched every %v only", s.refusals.interval)
 	}
 	r.err = errors.New("wechatqr: get token: the token source ended its goroutine")
 	s.running = r
@@ -152,7 +147,7 @@ func (s *reuseTokenSource) renew(ctx context.Context, r *renewal) {
 	defer s.settle(ctx, r) // deferred, so that callers are served even if src ends this goroutine
 	r.tok, r.err = s.ask(ctx, r.rejected)
 	if r.err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		r.err = &opError{"get token",
+		r.err = &opError{getToken,
 			fmt.Errorf("the token source gave none within %v: %w", renewalTimeout, r.err)}
 	}
 }
@@ -162,10 +157,6 @@ func (s *reuseTokenSource) ask(ctx context.Context, rejected string) (tok Token,
 	defer func() {
 		if p := recover(); p != nil {
 			tok, err = Token{}, fmt.Errorf("wechatqr: get token: the token source panicked: %v", p)
-			recoverPanic(func() {
-				s.logger.ErrorContext(ctx, "wechatqr: panic while getting a token",
-					"panic", p, "stack", string(debug.Stack()))
-			})
 		}
 	}()
 	tok, err = s.src.Token(ctx, rejected)
@@ -174,9 +165,9 @@ func (s *reuseTokenSource) ask(ctx context.Context, rejected string) (tok Token,
 		_ = err.Error() // a typed nil panics here and not in its readers
 		return Token{}, err
 	case tok.Value == "":
-		return Token{}, unexpected("get token", 0, "the token source gave an empty token: use WithCloudHosting for calls without one")
+		return Token{}, unexpected(getToken, 0, "the token source gave an empty token: use WithCloudHosting for calls without one")
 	case tok.expired(time.Now()):
-		return Token{}, unexpected("get token", 0, "the token source gave a token that has expired: "+
+		return Token{}, unexpected(getToken, 0, "the token source gave a token that has expired: "+
 			"the response was slow, or the clocks differ")
 	}
 	return tok, nil
@@ -184,46 +175,26 @@ func (s *reuseTokenSource) ask(ctx context.Context, rejected string) (tok Token,
 
 // settle ends the renewal and keeps what it brought.
 func (s *reuseTokenSource) settle(ctx context.Context, r *renewal) {
-	if held := s.keep(r); held != nil {
-		recoverPanic(func() {
-			s.logger.WarnContext(ctx, "wechatqr: the token was not renewed; the present one stays in use",
-				"expiry", held.Expiry, "error", clean(r.err, held.Value))
-		})
-	}
-}
-
-// keep returns the token that stays in use although the renewal failed, nil if
-// there is none.
-func (s *reuseTokenSource) keep(r *renewal) *heldToken {
-	defer close(r.done)
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	now, held := time.Now(), s.current.Load()
 	s.running = nil
-	now := time.Now()
 	if r.err == nil {
-		s.failures, s.cause, s.retryAt = 0, nil, time.Time{}
+		s.failures = 0
 		early := min(maxEarly, r.tok.Expiry.Sub(now)/2)
 		s.current.Store(&heldToken{r.tok, r.tok.Expiry.Add(-early)})
-		return nil
+	} else {
+		s.failures++
+		s.cause = r.err
+		s.retryAt = now.Add(pauseAfter(s.failures, r.err))
 	}
-	s.failures++
-	s.cause = r.err
-	s.retryAt = now.Add(pauseAfter(s.failures, r.err))
-	held := s.current.Load()
-	if held == nil || held.expired(now) {
-		return nil
+	s.mu.Unlock()
+	close(r.done)
+	if r.err != nil && held.usable(now) {
+		recoverPanic(func() {
+			s.logger.WarnContext(ctx, "wechatqr: the token was not renewed; the present one stays in use",
+				"expiry", held.tok.Expiry, "error", clean(r.err, held.tok.Value))
+		})
 	}
-	if next := earlier(s.retryAt, held.Expiry); held.renewAt.Before(next) {
-		s.current.Store(&heldToken{held.Token, next})
-	}
-	return held
-}
-
-func earlier(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
 }
 
 func pauseAfter(failures int, err error) time.Duration {

@@ -60,11 +60,6 @@ const (
 // logger hears of a store that fails; nil is slog.Default.
 func StoredTokenSource(store TokenStore, key string, src TokenSource, logger *slog.Logger) TokenSource {
 	leaser, _ := store.(TokenLeaser)
-	return newStored(store, leaser, key, src, logger)
-}
-
-// newStored takes a nil leaser where src may be asked by any number of processes.
-func newStored(store TokenStore, leaser TokenLeaser, key string, src TokenSource, logger *slog.Logger) *storedTokenSource {
 	if logger == nil {
 		logger = slog.Default()
 	}
@@ -73,7 +68,7 @@ func newStored(store TokenStore, leaser TokenLeaser, key string, src TokenSource
 
 type storedTokenSource struct {
 	store  TokenStore
-	leaser TokenLeaser
+	leaser TokenLeaser // nil where src may be asked by any number of processes
 	key    string
 	src    TokenSource
 	logger *slog.Logger
@@ -127,7 +122,11 @@ func (s *storedTokenSource) fromLeader(ctx context.Context, rejected string) (To
 			leads, err = s.lease(ctx, owner)
 		}
 		if leads {
-			return s.renewAsLeader(ctx, rejected, owner)
+			defer s.holdLease(ctx, owner)()
+			if tok, ok, _ = s.load(ctx, rejected); ok { // the leader before has saved it
+				return tok, nil
+			}
+			return s.fetch(ctx, rejected, owner)
 		}
 
 		now := time.Now()
@@ -143,21 +142,10 @@ func (s *storedTokenSource) fromLeader(ctx context.Context, rejected string) (To
 		select {
 		case <-poll.C:
 		case <-ctx.Done():
-			return Token{}, &opError{"get token",
+			return Token{}, &opError{getToken,
 				fmt.Errorf("waiting for the process that renews it: %w", ctx.Err())}
 		}
 	}
-}
-
-// renewAsLeader holds the lease until what was fetched is saved.
-func (s *storedTokenSource) renewAsLeader(ctx context.Context, rejected, owner string) (Token, error) {
-	stop := s.holdLease(ctx, owner)
-	defer stop()
-	tok, ok, _ := s.load(ctx, rejected) // the leader before may have saved one
-	if ok {
-		return tok, nil
-	}
-	return s.fetch(ctx, rejected, owner)
 }
 
 // holdLease prolongs the lease until stop, which gives it back.

@@ -60,6 +60,27 @@ func (u *upstream) Token(_ context.Context, rejected string) (Token, error) {
 	return Token{fmt.Sprintf("T%d", n), time.Now().Add(u.life)}, nil
 }
 
+// A token whose end is not known is kept until it is refused.
+func TestReuseTokenWithoutExpiry(t *testing.T) {
+	calls := 0
+	src := ReuseTokenSource(TokenSourceFunc(func(context.Context, string) (Token, error) {
+		calls++
+		return Token{Value: fmt.Sprint("T", calls)}, nil
+	}), nil)
+	synctest.Test(t, func(t *testing.T) {
+		for range 10 {
+			tok, err := src.Token(t.Context(), "")
+			require.NoError(t, err)
+			require.Equal(t, "T1", tok.Value)
+			time.Sleep(24 * time.Hour)
+		}
+		tok, err := src.Token(t.Context(), "T1")
+		require.NoError(t, err)
+		assert.Equal(t, "T2", tok.Value)
+		assert.Equal(t, 2, calls)
+	})
+}
+
 func TestReuseColdHerd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up := &upstream{takes: 300 * time.Millisecond, life: 2 * time.Hour}
@@ -175,6 +196,12 @@ func TestReuseFailedRenewalKeepsWhatWorks(t *testing.T) {
 		time.Sleep(60 * time.Nanosecond)
 		_, err = src.Token(t.Context(), "")
 		assert.ErrorContains(t, err, "the line is down", "at its very end the token is given no more")
+		time.Sleep(outagePause)
+		logged := log.Len()
+		_, err = src.Token(t.Context(), "")
+		require.ErrorContains(t, err, "the line is down")
+		synctest.Wait()
+		assert.Equal(t, logged, log.Len(), "no token stays in use")
 		up.set("", nil)
 		time.Sleep(outagePause)
 		tok, err := src.Token(t.Context(), "")
@@ -431,10 +458,13 @@ func TestReuseCallsOfADay(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				calls, fetch := 0, tt.endpoint()
-				src := newReuse(TokenSourceFunc(func(context.Context, string) (Token, error) {
-					calls++
-					return fetch(), nil
-				}), slog.New(slog.DiscardHandler), tt.interval)
+				src := &reuseTokenSource{
+					src: TokenSourceFunc(func(context.Context, string) (Token, error) {
+						calls++
+						return fetch(), nil
+					}),
+					logger: slog.New(slog.DiscardHandler), refusals: bucket{interval: tt.interval},
+				}
 				for i := range 24 * 3600 {
 					tok, err := src.Token(t.Context(), "")
 					require.NoError(t, err)

@@ -9,27 +9,21 @@ import (
 )
 
 // newTransport is net/http's default with room for many callers.
-func newTransport() http.RoundTripper {
+func newTransport() (transport http.RoundTripper, closeIdle func()) {
 	def, ok := http.DefaultTransport.(*http.Transport)
 	if !ok {
-		return http.DefaultTransport // somebody's mock
+		return http.DefaultTransport, func() {} // somebody's mock
 	}
 	t := def.Clone()
 	dialer := &net.Dialer{Timeout: connectTimeout, KeepAlive: 30 * time.Second}
 	t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-		conn, err := dialer.DialContext(ctx, network, address)
-		if err != nil {
-			return nil, err
-		}
-		return &strictConn{Conn: conn}, nil
+		return strict(dialer.DialContext(ctx, network, address))
 	}
 	if t.DialTLSContext == nil {
 		t.DialTLSContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-			conn, err := dialer.DialContext(ctx, network, address)
-			if err != nil {
-				return nil, err
-			}
-			return handshake(ctx, conn, address, t)
+			// Not earlier: the first request puts the protocols into t.TLSClientConfig.
+			over := &tls.Dialer{NetDialer: dialer, Config: t.TLSClientConfig}
+			return strict(over.DialContext(ctx, network, address))
 		}
 	}
 	t.MaxIdleConns = 256
@@ -38,29 +32,13 @@ func newTransport() http.RoundTripper {
 	if t.HTTP2 == nil { // or a dead connection would be used until TCP gives it up
 		t.HTTP2 = &http.HTTP2Config{SendPingTimeout: 5 * time.Second, PingTimeout: 3 * time.Second}
 	}
-	return t
+	return t, t.CloseIdleConnections
 }
 
-// handshake makes a TLS connection as t would, whose first request has put the
-// protocols into its TLSClientConfig.
-func handshake(ctx context.Context, conn net.Conn, address string, t *http.Transport) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
-	defer cancel()
-	cfg := t.TLSClientConfig.Clone()
-	if cfg == nil {
-		cfg = &tls.Config{}
+func strict(conn net.Conn, err error) (net.Conn, error) {
+	over, ok := conn.(*tls.Conn)
+	if err != nil || ok && over.ConnectionState().NegotiatedProtocol == "h2" { // net/http looks for this type
+		return conn, err
 	}
-	if cfg.ServerName == "" {
-		cfg.ServerName, _, _ = net.SplitHostPort(address)
-	}
-
-	over := tls.Client(conn, cfg)
-	if err := over.HandshakeContext(ctx); err != nil {
-		_ = conn.Close()
-		return nil, err
-	}
-	if over.ConnectionState().NegotiatedProtocol == "h2" {
-		return over, nil // net/http looks for this type
-	}
-	return &strictConn{Conn: over}, nil
+	return &strictConn{Conn: conn}, nil
 }

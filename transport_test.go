@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -187,4 +188,18 @@ func TestHTTP2(t *testing.T) {
 	_, err = c.CreateTicket(t.Context(), lasting)
 	require.NoError(t, err)
 	assert.Equal(t, "HTTP/2.0", <-protos)
+}
+
+// A DialTLSContext of the user's in http.DefaultTransport is used.
+func TestDialTLSOfTheDefault(t *testing.T) {
+	def := http.DefaultTransport.(*http.Transport)
+	def.DialTLSContext = func(context.Context, string, string) (net.Conn, error) {
+		return nil, errors.New("dialed by the user")
+	}
+	c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithCloudHosting(), wechatqr.WithMaxRetries(0),
+		wechatqr.WithBaseURL("https://127.0.0.1:1"))
+	def.DialTLSContext = nil
+	require.NoError(t, err)
+	_, err = c.CreateTicket(t.Context(), lasting)
+	require.ErrorContains(t, err, "dialed by the user")
 }

@@ -415,6 +415,24 @@ func TestTooLargeWithoutLength(t *testing.T) {
 	assert.Less(t, read, 2<<20+4096)
 }
 
+// A body may come in many small pieces, some of them empty.
+func TestBodyInSmallPieces(t *testing.T) {
+	t.Parallel()
+	text := strings.Repeat(" ", 300) + created
+	c := withToken(t, func(*http.Request) (*http.Response, error) {
+		resp, at := answer(200, ""), 0
+		resp.ContentLength = -1
+		resp.Body = io.NopCloser(readerFunc(func(b []byte) (int, error) {
+			if at++; at > 2*len(text) {
+				return 0, io.EOF
+			}
+			return copy(b[:1-at%2], text[(at-1)/2:]), nil
+		}))
+		return resp, nil
+	})
+	require.NoError(t, c.Do(t.Context(), post, nil))
+}
+
 type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(b []byte) (int, error) { return f(b) }

@@ -55,7 +55,8 @@ func wechatqrAdapter() adapter {
 			client, err := wechatqr.New(a.creds, wechatqrOptions(a)...)
 			require.NoError(tb, err)
 			return func(scene string) (code, error) {
-				t, err := client.CreateTicket(context.Background(), wechatqr.Temporary(wechatqr.SceneString(scene), 7*24*time.Hour))
+				t, err := client.CreateTicket(context.Background(),
+					wechatqr.Temporary(wechatqr.SceneString(scene), 7*24*time.Hour))
 				if err != nil {
 					return code{}, err
 				}
@@ -65,8 +66,10 @@ func wechatqrAdapter() adapter {
 	}
 }
 
-func wechatqrHandler(tb testing.TB, cfg events.Config, fn func(scan) string, opts ...events.Option) http.Handler {
-	h, err := events.NewHandler(cfg, func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
+func wechatqrHandler(tb testing.TB, cfg events.Config, fn func(scan) string,
+	opts ...events.Option) http.Handler {
+	h, err := events.NewHandler(cfg, func(_ context.Context,
+		ev *wechatqr.Event) (events.Reply, error) {
 		if text := fn(scanOf(ev)); text != "" {
 			return events.Text(text), nil
 		}

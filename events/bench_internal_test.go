@@ -23,7 +23,7 @@ func BenchmarkScan(b *testing.B) {
 	b.Run("by hand", func(b *testing.B) {
 		for b.Loop() {
 			var f fields
-			require.True(b, scanFast(message, &f, elementCount))
+			require.True(b, f.scanFast(message, elementCount))
 		}
 	})
 }

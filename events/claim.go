@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/wechatqr/wechatqr"
@@ -29,7 +30,7 @@ type claims struct {
 	local  *memory // nil: nothing is claimed or remembered
 	shared Deduper // nil: there is only local
 	ttl    time.Duration
-	report func(context.Context, *wechatqr.Event, error) // of what went wrong
+	report func(_ context.Context, _ *wechatqr.Event, err error, stack []byte)
 }
 
 // newClaims takes any Deduper, nil included.
@@ -44,7 +45,7 @@ func newClaims(d Deduper, ttl time.Duration) claims {
 }
 
 // claim is one delivery's claim of its event. One goroutine uses it, the one
-// that serves the request.
+// that serves the request; any may read lost.
 type claim struct {
 	*claims
 	ctx   context.Context // outlives the request
@@ -52,11 +53,11 @@ type claim struct {
 	start time.Time // of the request
 
 	id    string
-	key   idHash
 	owner string
 
-	held     bool // in local; in shared it may be held from then on
-	reported bool // that shared failed, or lost the claim
+	held     bool        // in local; in shared it may be held from then on
+	reported bool        // that shared failed, or lost the claim
+	lost     atomic.Bool // another has got it in shared
 }
 
 // take claims the event, and waits while another has it, until its outcome is
@@ -68,28 +69,19 @@ func (c *claim) take(ctx context.Context) (Claim, error) {
 		return ClaimGranted, nil
 	}
 	c.id, c.owner = c.ev.ID(), rand.Text()
-	c.key = keyOf(c.id)
 
 	for othersClaim := false; ; {
-		got := ClaimGranted
-		if !c.held {
-			// This one needs no renewal: endClaim follows in any case.
-			got = c.local.claim(c.key, c.owner, c.ttl)
-			c.held = got == ClaimGranted
-		}
+		// This one needs no renewal: endClaim follows in any case.
+		got, _ := c.local.Claim(c.ctx, c.id, c.owner, c.ttl)
+		c.held = got == ClaimGranted
 		if c.held && c.shared != nil {
-			var err error
-			got, err = c.ask()
+			got = c.ask()
 			othersClaim = othersClaim || got == ClaimBusy
-			if err != nil {
-				c.reportOnce(notClaimed.refuse("claim: %w", err))
-				if !othersClaim {
-					return ClaimGranted, nil
-				}
-				got = ClaimBusy
+			if got == 0 && !othersClaim {
+				return ClaimGranted, nil
 			}
 		}
-		if got != ClaimBusy {
+		if got == ClaimGranted || got == ClaimHandled {
 			return got, nil
 		}
 		if outcomeTimeout-time.Since(c.start) < 2*pollInterval {
@@ -105,24 +97,27 @@ func (c *claim) take(ctx context.Context) (Claim, error) {
 
 // renew prolongs the claim in shared, and tells if another has got it.
 func (c *claim) renew() {
-	switch got, err := c.ask(); {
-	case err != nil:
-		c.reportOnce(notClaimed.refuse("claim: %w", err))
-	case got != ClaimGranted:
+	if got := c.ask(); got != ClaimGranted && got != 0 {
+		c.lost.Store(true)
 		c.reportOnce(claimLost.refuse("its claim ended while the function ran"))
 	}
 }
 
-// ask claims the event in shared.
-func (c *claim) ask() (got Claim, err error) {
-	err = c.callDeduper(func(ctx context.Context) (err error) {
+// ask claims the event in shared. If that fails, which it reports, the outcome
+// is 0.
+func (c *claim) ask() (got Claim) {
+	err := c.callDeduper(func(ctx context.Context) (err error) {
 		got, err = c.shared.Claim(ctx, c.id, c.owner, lease)
 		if err == nil && (got < ClaimGranted || got > ClaimBusy) {
 			err = fmt.Errorf("Claim returned %d, which is no outcome", got)
 		}
 		return err
 	})
-	return got, err
+	if err != nil {
+		c.reportOnce(notClaimed.refuse("claim: %w", err))
+		return 0
+	}
+	return got
 }
 
 // endClaim commits an event that was handled, and else gives back what is
@@ -131,10 +126,10 @@ func (c *claim) endClaim(handled bool) {
 	switch {
 	case c.local == nil || !c.held && !handled:
 		return
-	case handled && c.local.commit(c.key, c.ttl) && c.shared == nil:
-		c.report(c.ctx, c.ev, refuse(ErrForgotten, "more than %d in %v", c.local.limit, c.ttl))
+	case handled && c.local.commit(c.id, c.ttl) && c.shared == nil:
+		c.report(c.ctx, c.ev, refuse(ErrForgotten, "more than %d in %v", c.local.limit, c.ttl), nil)
 	case !handled:
-		c.local.release(c.key, c.owner)
+		_ = c.local.Release(c.ctx, c.id, c.owner)
 	}
 	if c.shared == nil {
 		return
@@ -146,7 +141,7 @@ func (c *claim) endClaim(handled bool) {
 		return c.shared.Release(ctx, c.id, c.owner)
 	})
 	if err != nil {
-		c.report(c.ctx, c.ev, notSettled.refuse("end of claim: %w", err))
+		c.report(c.ctx, c.ev, notSettled.refuse("end of claim: %w", err), nil)
 	}
 }
 
@@ -169,7 +164,7 @@ func (c *claim) callDeduper(question func(context.Context) error) (err error) {
 
 func (c *claim) reportOnce(err error) {
 	if !c.reported {
-		c.report(c.ctx, c.ev, err)
+		c.report(c.ctx, c.ev, err, nil)
 	}
 	c.reported = true
 }

@@ -77,7 +77,7 @@ type memory struct {
 // sender's.
 type idHash [16]byte
 
-func keyOf(id string) idHash {
+func hashOf(id string) idHash {
 	sum := sha256.Sum256([]byte(id))
 	return idHash(sum[:16])
 }
@@ -88,29 +88,16 @@ type memoryClaim struct {
 }
 
 func (m *memory) Claim(_ context.Context, id, owner string, lease time.Duration) (Claim, error) {
-	return m.claim(keyOf(id), owner, lease), nil
-}
-
-func (m *memory) Commit(_ context.Context, id string, ttl time.Duration) error {
-	m.commit(keyOf(id), ttl)
-	return nil
-}
-
-func (m *memory) Release(_ context.Context, id, owner string) error {
-	m.release(keyOf(id), owner)
-	return nil
-}
-
-func (m *memory) claim(k idHash, owner string, lease time.Duration) Claim {
+	k := hashOf(id)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := time.Since(m.start)
 
 	if now < m.young[k] || now < m.old[k] {
-		return ClaimHandled
+		return ClaimHandled, nil
 	}
 	if c, ok := m.claims[k]; ok && now < c.until && c.owner != owner {
-		return ClaimBusy
+		return ClaimBusy, nil
 	}
 
 	if len(m.claims) >= m.sweepAt {
@@ -118,12 +105,18 @@ func (m *memory) claim(k idHash, owner string, lease time.Duration) Claim {
 		m.sweepAt = max(1024, 2*len(m.claims))
 	}
 	m.claims[k] = memoryClaim{owner, now + lease}
-	return ClaimGranted
+	return ClaimGranted, nil
+}
+
+func (m *memory) Commit(_ context.Context, id string, ttl time.Duration) error {
+	m.commit(id, ttl)
+	return nil
 }
 
 // commit reports whether events that had not expired were forgotten for want of
 // room, once a minute at the most.
-func (m *memory) commit(k idHash, ttl time.Duration) (lost bool) {
+func (m *memory) commit(id string, ttl time.Duration) (lost bool) {
+	k := hashOf(id)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := time.Since(m.start)
@@ -143,10 +136,12 @@ func (m *memory) commit(k idHash, ttl time.Duration) (lost bool) {
 	return lost
 }
 
-func (m *memory) release(k idHash, owner string) {
+func (m *memory) Release(_ context.Context, id, owner string) error {
+	k := hashOf(id)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.claims[k].owner == owner {
 		delete(m.claims, k)
 	}
+	return nil
 }

@@ -102,16 +102,32 @@ var (
 	}
 )
 
-// explain finds the cause of an error that refuse made.
-func explain(err error) (c cause) {
-	var r *refusal
-	if errors.As(err, &r) {
-		if r.cause != nil {
-			return *r.cause
-		}
-		c = causeOf(r.kind)
-	}
-	return c
+// refusal keeps apart what it is and what it wraps: that may be of another kind.
+type refusal struct {
+	cause
+	kind, reason error
+}
+
+func refuse(kind error, format string, args ...any) error {
+	return causeOf(kind).refuse(format, args...)
+}
+
+func (c cause) refuse(format string, args ...any) error {
+	return &refusal{c, c.err, fmt.Errorf(format, args...)}
+}
+
+// of is err when more is known of it.
+func (c cause) of(err error, when string) error {
+	r := refusalOf(err)
+	return &refusal{c, r.kind, fmt.Errorf("%s: %w", when, r.reason)}
+}
+
+// conceal has an error answered as ErrDecrypt is. It stays what it is, with its
+// own hints.
+func conceal(err error) error {
+	r, outside := *refusalOf(err), causeOf(ErrDecrypt)
+	r.err, r.status = outside.err, outside.status
+	return &r
 }
 
 func causeOf(kind error) cause {
@@ -119,38 +135,10 @@ func causeOf(kind error) cause {
 	return causes[i]
 }
 
-// refusal keeps apart what it is and what it wraps: that may be of another kind.
-type refusal struct {
-	kind, reason error
-	cause        *cause // nil for that of kind
-}
-
-func refuse(kind error, format string, args ...any) error {
-	return &refusal{kind, fmt.Errorf(format, args...), nil}
-}
-
-func (c *cause) refuse(format string, args ...any) error {
-	return &refusal{c.err, fmt.Errorf(format, args...), c}
-}
-
-// withCause is err, which refuse made, when more is known of it.
-func withCause(err error, c *cause, when string) error {
-	var r *refusal
-	if !errors.As(err, &r) {
-		return err
-	}
-	return &refusal{r.kind, fmt.Errorf("%s: %w", when, r.reason), c}
-}
-
-// conceal has an error answered as ErrDecrypt is. It stays what it is, with its
-// own hints.
-func conceal(err error) error {
-	var r *refusal
-	if errors.As(err, &r) {
-		own, outside := explain(r), causeOf(ErrDecrypt)
-		r.cause = &cause{outside.err, outside.status, own.en, own.zh}
-	}
-	return err
+// refusalOf an error of this package: refuse made it.
+func refusalOf(err error) (r *refusal) {
+	errors.As(err, &r)
+	return r
 }
 
 const maxErrorBytes = 512
@@ -170,9 +158,4 @@ func (r *refusal) Error() string {
 	}, s)
 }
 
-func (r *refusal) Unwrap() []error {
-	if r.cause != nil {
-		return []error{r.kind, r.reason, r.cause.err}
-	}
-	return []error{r.kind, r.reason}
-}
+func (r *refusal) Unwrap() []error { return []error{r.kind, r.reason, r.err} }

@@ -124,6 +124,7 @@ func NewHandler(cfg Config, fn HandlerFunc, opts ...Option) (*Handler, error) {
 	h := &Handler{verifier: v, fn: fn, config: config{
 		deduper: newMemory(defaultRemembered), maxRunning: 1000, retries: true,
 	}}
+	h.onProblem = h.logProblem
 	h.check(fn != nil, "the HandlerFunc is nil")
 	for _, opt := range opts {
 		if h.check(opt != nil, "a nil Option"); opt != nil {
@@ -134,14 +135,9 @@ func NewHandler(cfg Config, fn HandlerFunc, opts ...Option) (*Handler, error) {
 		return nil, invalid(errors.Join(h.errs...))
 	}
 
-	if h.onProblem == nil {
-		h.onProblem = h.logProblem
-	}
 	h.slots = newSlots(h.maxRunning)
 	h.claims = newClaims(h.deduper, handledFor(v.maxAge))
-	h.claims.report = func(ctx context.Context, ev *wechatqr.Event, err error) {
-		h.reportOnly(ctx, ev, err, nil)
-	}
+	h.claims.report = h.report
 	return h, nil
 }
 
@@ -204,9 +200,12 @@ func (h *Handler) serve(
 	ctx context.Context, method, rawQuery string, readBody func() ([]byte, error),
 ) Response {
 	start := time.Now()
-	q, err := requestQuery(method, rawQuery)
+	q, err := scanQuery(rawQuery)
 	if method == http.MethodGet {
 		return h.echo(ctx, start, &q, err)
+	}
+	if method != http.MethodPost {
+		err = refuse(ErrMethod, "it is %.16q", method)
 	}
 
 	var d Delivery
@@ -225,13 +224,6 @@ func (h *Handler) serve(
 		_ = recoverPanic(func() error { h.observe(ctx, d); return nil })
 	}
 	return resp
-}
-
-func requestQuery(method, rawQuery string) (query, error) {
-	if method != http.MethodGet && method != http.MethodPost {
-		return query{}, refuse(ErrMethod, "it is %.16q", method)
-	}
-	return scanQuery(rawQuery)
 }
 
 func (h *Handler) echo(ctx context.Context, start time.Time, q *query, err error) Response {
@@ -255,13 +247,11 @@ func (h *Handler) respond(
 	}
 	body, err := res.reply, res.replyErr
 	if err == nil && len(body) > 0 && keys != nil {
-		if body, err = h.verifier.seal(q, keys, ev, body, time.Now()); err != nil {
-			err = refuse(ErrReply, "%w", err)
-		}
+		body = h.verifier.seal(q, keys, ev, body, time.Now())
 	}
 	switch {
 	case err != nil:
-		h.reportOnly(ctx, ev, err, nil)
+		h.report(ctx, ev, err, nil)
 		fallthrough
 	case len(body) == 0:
 		return textResponse(http.StatusOK, "success")
@@ -277,19 +267,14 @@ func textResponse(status int, text string) Response {
 
 // fail answers with what is wrong, in general terms only.
 func (h *Handler) fail(ctx context.Context, ev *wechatqr.Event, err error, stack []byte) Response {
-	c := explain(err)
-	h.report(ctx, Problem{err, c.status, c.en, c.zh, ev, stack})
+	h.report(ctx, ev, err, stack)
+	c := refusalOf(err)
 	return textResponse(c.status, c.err.Error())
 }
 
-// reportOnly tells of a problem that does not change the response.
-func (h *Handler) reportOnly(ctx context.Context, ev *wechatqr.Event, err error, stack []byte) {
-	c := explain(err)
-	h.report(ctx, Problem{err, 0, c.en, c.zh, ev, stack})
-}
-
-func (h *Handler) report(ctx context.Context, p Problem) {
-	_ = recoverPanic(func() error { h.onProblem(ctx, p); return nil })
+func (h *Handler) report(ctx context.Context, ev *wechatqr.Event, err error, stack []byte) {
+	c := refusalOf(err)
+	_ = recoverPanic(func() error { h.onProblem(ctx, Problem{err, c.status, c.en, c.zh, ev, stack}); return nil })
 }
 
 // recoverPanic makes a panic of the user's code an error.

@@ -801,6 +801,38 @@ func TestLostClaimIsTold(t *testing.T) {
 	}
 }
 
+// Nobody runs a failed function again beside another that has its claim now,
+// whether that was known when it failed or shows in a pause.
+func TestFailedFunctionDoesNotRunAgainWithoutItsClaim(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		takes time.Duration // the first run
+		runs  int
+	}{
+		"known when it failed": {1200 * time.Millisecond, 1},
+		"shown in a pause":     {0, 2}, // at 0 s and 0.3 s; the claim is renewed at 1 s
+	} {
+		t.Run(name, func(t *testing.T) {
+			at(t, func(t *testing.T) {
+				store := claimer{t, events.NewMemoryDeduper(0)}
+				f := &failing{fails: 9, takes: c.takes, start: time.Now()}
+				var problems []events.Problem
+				h := handler(t, plainMode(), func(ctx context.Context, ev *wechatqr.Event) (events.Reply, error) {
+					store.commit(ev.ID(), time.Nanosecond)
+					time.Sleep(time.Nanosecond)
+					require.Equal(t, granted, store.claimFor("another", ev.ID(), time.Minute))
+					return f.fn(ctx, ev)
+				}, &problems, events.WithDeduper(&flaky{Deduper: store}))
+				assert.Equal(t, 500, wechat().clear(scanPush("shop-7")).to(h).Code)
+				assert.Len(t, f.began, c.runs)
+				require.Len(t, problems, 2)
+				require.ErrorIs(t, problems[0].Err, events.ErrInProgress)
+				require.ErrorIs(t, problems[1].Err, events.ErrFunction)
+			})
+		})
+	}
+}
+
 // lossy carries out what it is asked, and loses the response for a while.
 type lossy struct {
 	events.Deduper
@@ -1552,6 +1584,14 @@ func TestHandle(t *testing.T) {
 		a := h.Handle(none, events.Request{Method: http.MethodPost, RawQuery: p.query.Encode(), Body: []byte(p.body)})
 		assert.Equal(t, "success", string(a.Body))
 		require.NoError(t, h.Shutdown(t.Context()))
+	})
+	t.Run("as large as may be", func(t *testing.T) {
+		t.Parallel()
+		p := wechat().clear(strings.Repeat("x", events.MaxBodyBytes))
+		a := handler(t, plainMode(), nil, nil).Handle(t.Context(), events.Request{
+			Method: http.MethodPost, RawQuery: p.query.Encode(), Body: []byte(p.body),
+		})
+		assert.Equal(t, 400, a.Status, "it is no push")
 	})
 	t.Run("another method", func(t *testing.T) {
 		t.Parallel()

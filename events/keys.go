@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"slices"
 	"sync"
 )
@@ -23,19 +22,13 @@ type Keys struct {
 	EncodingAESKey string // 43 letters and digits; empty in plaintext mode
 }
 
-const (
-	redacted     = "[redacted]"
-	redactedKeys = "events.Keys(" + redacted + ")"
-)
+const redacted = "events.Keys([redacted])"
 
 // Format prints no secret, whatever the verb.
-func (k Keys) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redactedKeys) }
+func (k Keys) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
 
-// LogValue is what slog shows: no secret.
-func (k Keys) LogValue() slog.Value { return slog.StringValue(redacted) }
-
-// MarshalText is what JSON, YAML and XML show: no secret.
-func (k Keys) MarshalText() ([]byte, error) { return []byte(redactedKeys), nil }
+// MarshalText is what slog, JSON, YAML and XML show: no secret.
+func (k Keys) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 // MarshalBinary refuses, so that gob stores no secret and none is missed later.
 func (k Keys) MarshalBinary() ([]byte, error) { return nil, errNotEncoded }

@@ -21,9 +21,8 @@ type ScanFunc func(ctx context.Context, scan wechatqr.Scan, ev *wechatqr.Event) 
 type Mux struct {
 	scenes   map[string]ScanFunc
 	prefixes map[string]ScanFunc
-	longest  int // prefix
-	types    map[string]HandlerFunc
-	fallback HandlerFunc
+	longest  int                    // prefix
+	types    map[string]HandlerFunc // the default has none
 }
 
 // HandleScene has fn handle every scan of the scene with this key, by new
@@ -56,10 +55,7 @@ func (m *Mux) HandleEvent(event wechatqr.EventType, fn HandlerFunc) {
 // HandleDefault has fn handle everything else, ordinary messages included. It
 // panics as HandleScene does.
 func (m *Mux) HandleDefault(fn HandlerFunc) {
-	if fn == nil || m.fallback != nil {
-		panic("wechatqr: Mux: the default function is nil or set already")
-	}
-	m.fallback = fn
+	add(&m.types, "", fn, fn == nil)
 }
 
 func add[F any](to *map[string]F, key string, fn F, isNil bool) {
@@ -79,11 +75,9 @@ func (m *Mux) Serve(ctx context.Context, ev *wechatqr.Event) (Reply, error) {
 			return fn(ctx, scan, ev)
 		}
 	}
-	fn := m.fallback
-	if ev.Type != "" && m.types != nil {
-		if of := m.types[strings.ToLower(string(ev.Type))]; of != nil {
-			fn = of
-		}
+	fn := m.types[strings.ToLower(string(ev.Type))]
+	if fn == nil {
+		fn = m.types[""]
 	}
 	if fn == nil {
 		return nil, nil

@@ -1,6 +1,7 @@
 package events
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -62,10 +63,7 @@ func WithObserver(fn func(context.Context, Delivery)) Option {
 }
 
 func (h *Handler) logProblem(ctx context.Context, p Problem) {
-	logger, level := h.logger, slog.LevelError
-	if logger == nil {
-		logger = slog.Default()
-	}
+	logger, level := cmp.Or(h.logger, slog.Default()), slog.LevelError
 	args := []any{
 		slog.Any("err", p.Err), slog.Int("status", p.Status),
 		slog.String("hint", p.Hint), slog.String("hint_zh", p.HintZH),

@@ -41,7 +41,7 @@ func FuzzScan(f *testing.F) {
 			require.NotEmpty(t, ev.ID())
 		}
 		var fast, slow fields
-		if !scanFast(message, &fast, elementCount) {
+		if !fast.scanFast(message, elementCount) {
 			return
 		}
 		require.True(t, utf8.Valid(message))
@@ -63,7 +63,7 @@ func TestScanFast(t *testing.T) {
 		"<xml><EventKey><![CDATA[]]></EventKey><Content><![CDATA[多行\n文字 🏮]]></Content></xml>",
 		"<xml><ToUserName><![CDATA[a]]></ToUserName><Encrypt><![CDATA[" + strings.Repeat("abcd+/", 100) + "==]]></Encrypt></xml>",
 	} {
-		assert.True(t, scanFast([]byte(message), &fields{}, elementCount), message)
+		assert.True(t, new(fields).scanFast([]byte(message), elementCount), message)
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"os"
@@ -62,8 +61,8 @@ type Config struct {
 	// MaxAge is how far the signed timestamp may be from this machine's clock,
 	// and from the CreateTime of an encrypted message, to both sides, in whole
 	// seconds. Default 5 min. WeChat holds pushes back for a minute after many
-	// failures: less than 2 min loses those. A [Handler] remembers handled events for longer than
-	// twice that, so that none can be replayed.
+	// failures: less than 2 min loses those. A [Handler] remembers handled events
+	// for longer than twice that, so that none can be replayed.
 	MaxAge time.Duration
 
 	// Account is the account's original id, gh_…. If set, a message to another is refused.
@@ -91,17 +90,12 @@ func ConfigFromEnv() (Config, error) {
 	return cfg, nil
 }
 
-func (c Config) redacted() string { return "events.Config(" + c.AppID + ", " + redacted + ")" }
+func (c Config) redacted() string { return "events.Config(" + c.AppID + ", [redacted])" }
 
 // Format prints the AppID alone, whatever the verb.
 func (c Config) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.redacted()) }
 
-// LogValue is what slog shows: no secret.
-func (c Config) LogValue() slog.Value {
-	return slog.GroupValue(slog.String("app_id", c.AppID), slog.String("keys", redacted))
-}
-
-// MarshalText is what JSON, YAML and XML show: the AppID and no secret.
+// MarshalText is what slog, JSON, YAML and XML show: the AppID and no secret.
 func (c Config) MarshalText() ([]byte, error) { return []byte(c.redacted()), nil }
 
 // MarshalBinary refuses, so that gob stores no secret and none is missed later.
@@ -134,22 +128,19 @@ func newVerifier(cfg Config) (*Verifier, error) {
 	if v.maxAge < 1 {
 		return nil, fmt.Errorf("MaxAge is %v: use a second at the least", cfg.MaxAge)
 	}
-	first, err := newKeyPair(Keys{cfg.Token, cfg.EncodingAESKey}, cfg.Plaintext)
-	if err != nil {
-		return nil, err
+	var pairs []*keyPair
+	for i, k := range append([]Keys{{}}, cfg.Previous...) {
+		p, err := newKeyPair(Keys{cmp.Or(k.Token, cfg.Token), cmp.Or(k.EncodingAESKey, cfg.EncodingAESKey)}, cfg.Plaintext)
+		if err != nil && i > 0 {
+			err = fmt.Errorf("Previous[%d]: %w", i-1, err)
+		}
+		if err != nil {
+			return nil, err
+		}
+		pairs = append(pairs, p)
 	}
 	if !cfg.Plaintext && cfg.AppID == "" {
 		return nil, errors.New("AppID is empty: an EncodingAESKey goes with the AppID that messages are encrypted for")
-	}
-
-	pairs := []*keyPair{first}
-	for i, k := range cfg.Previous {
-		k = Keys{cmp.Or(k.Token, cfg.Token), cmp.Or(k.EncodingAESKey, cfg.EncodingAESKey)}
-		p, err := newKeyPair(k, cfg.Plaintext)
-		if err != nil {
-			return nil, fmt.Errorf("Previous[%d]: %w", i, err)
-		}
-		pairs = append(pairs, p)
 	}
 	v.keys = func() []*keyPair { return pairs }
 	return v, nil
@@ -193,7 +184,7 @@ func (v *Verifier) Open(values url.Values, body []byte) ([]byte, error) {
 	}
 
 	var f fields
-	if f.scanUntil(createTime, message) == nil && f.has(createTime) {
+	if f.scan(message, createTime) == nil && f.has(createTime) {
 		created, err := f.unixTime()
 		if err == nil {
 			err = v.checkCreateTime(&q, created)
@@ -226,7 +217,7 @@ func (v *Verifier) open(q *query, now time.Time, readBody func() ([]byte, error)
 	}
 
 	var f fields
-	if err := f.scan(body); err != nil {
+	if err := f.scan(body, elementCount); err != nil {
 		return nil, nil, err
 	}
 	switch {
@@ -360,7 +351,7 @@ func (v *Verifier) parse(q *query, now time.Time, readBody func() ([]byte, error
 }
 
 // seal encrypts a reply in the envelope that belongs to it.
-func (v *Verifier) seal(q *query, keys *keyPair, ev *wechatqr.Event, reply []byte, now time.Time) ([]byte, error) {
+func (v *Verifier) seal(q *query, keys *keyPair, ev *wechatqr.Event, reply []byte, now time.Time) []byte {
 	var random [16]byte
 	_, _ = rand.Read(random[:]) // never fails
 	sealed := keys.seal(random, reply, v.appID)
@@ -372,7 +363,8 @@ func (v *Verifier) seal(q *query, keys *keyPair, ev *wechatqr.Event, reply []byt
 	w.text("MsgSignature", string(sign[:]))
 	w.number("TimeStamp", stamp)
 	w.text("Nonce", q[nonce])
-	return w.end()
+	envelope, _ := w.end() // ASCII never fails
+	return envelope
 }
 
 func tooLarge() error { return refuse(ErrTooLarge, "more than %d bytes", MaxBodyBytes) }

@@ -83,9 +83,9 @@ func (d *brokenDeduper) Claim(
 	}
 	if runs && !same {
 		switch d.broken {
-		case "one answer for both":
+		case "one claim for both":
 			return events.ClaimHandled, nil
-		case "no answer":
+		case "no response":
 			return 0, nil
 		case "busy is an error":
 			return events.ClaimBusy, errors.New("busy")
@@ -149,9 +149,10 @@ func TestDeduperFindsBroken(t *testing.T) {
 	t.Parallel()
 	findsBroken(t, t.Name(),
 		"ids are cut", "ids are trimmed", "ids have no case", "claim is two steps",
-		"one answer for both", "no answer", "busy is an error", "committed counts as running",
+		"one claim for both", "no response", "busy is an error", "committed counts as running",
 		"claims again what is committed", "a commit is not the owner's",
-		"owners are ignored", "owners have no case", "the same owner is refused", "claim is not prolonged",
+		"owners are ignored", "owners have no case", "the same owner is refused",
+		"claim is not prolonged",
 		"leases never end", "commits never end",
 		"commit wants a claim", "commit wants a lease", "commit keeps the lease's end",
 		"never releases", "releases the committed", "releases another's", "releases without case",

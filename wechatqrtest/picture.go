@@ -13,7 +13,7 @@ import (
 
 const pictureSize = 430 // pixels, both ways
 
-// drawQR draws text as a JPEG like WeChat's.
+// drawQR returns a JPEG of text as a QR code.
 func drawQR(text string) ([]byte, error) {
 	code := qrimage.Code{Ticket: &wechatqr.Ticket{Content: text}}
 	img, err := qrimage.Image(code, qrimage.Style{Size: qrimage.Pixels(pictureSize)})
@@ -29,7 +29,9 @@ func drawQR(text string) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// pictures keeps the latest few, for pages that show them again and again.
+const keptPictures = 64
+
+// pictures caches JPEGs by content. It is emptied when it holds keptPictures.
 type pictures struct {
 	mu   sync.Mutex
 	data map[string][]byte
@@ -48,9 +50,20 @@ func (p *pictures) get(text string) ([]byte, error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.data == nil || len(p.data) >= 64 {
+	if p.data == nil || len(p.data) >= keptPictures {
 		p.data = map[string][]byte{}
 	}
 	p.data[text] = data
 	return data, nil
+}
+
+// Picture is the JPEG of a code, for a page beside the API: no request is recorded,
+// no fault applies, and an expired code still has one. The error is
+// ErrUnknownTicket.
+func (s *Server) Picture(ticket string) ([]byte, error) {
+	c, ok := s.QRCode(ticket)
+	if !ok {
+		return nil, ErrUnknownTicket
+	}
+	return s.pictures.get(c.Content)
 }

@@ -24,18 +24,20 @@ import (
 	"github.com/wechatqr/wechatqr/wechatqrtest"
 )
 
-var modes = []wechatqrtest.Mode{wechatqrtest.Plain, wechatqrtest.Compatible, wechatqrtest.Safe}
+var modes = []wechatqrtest.Mode{wechatqrtest.ModePlain, wechatqrtest.ModeCompatible,
+	wechatqrtest.ModeSafe}
 
 // temporary makes a code with the scene "shop-7".
 func temporary(t *testing.T, srv *wechatqrtest.Server) string {
 	t.Helper()
-	ticket, err := srv.Client().CreateTicket(t.Context(), wechatqr.Temporary(wechatqr.SceneString("shop-7"), time.Hour))
+	ticket, err := srv.Client().CreateTicket(t.Context(),
+		wechatqr.Temporary(wechatqr.SceneString("shop-7"), time.Hour))
 	require.NoError(t, err)
 	return ticket.Value
 }
 
-// answering is a callback that says the same to every push.
-func answering(body string) http.HandlerFunc {
+// respondWith is a callback with the same response to every push.
+func respondWith(body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) }
 }
 
@@ -47,10 +49,11 @@ func TestPushReachesHandler(t *testing.T) {
 			srv := wechatqrtest.Start(t)
 			require.NoError(t, srv.SetCallback(wechatqrtest.Callback{Mode: mode}))
 			var got atomic.Pointer[wechatqr.Event]
-			h, err := events.NewHandler(srv.CallbackConfig(), func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
-				got.Store(ev)
-				return events.Text("欢迎 <&>]]> " + ev.Content), nil
-			})
+			h, err := events.NewHandler(srv.CallbackConfig(),
+				func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
+					got.Store(ev)
+					return events.Text("欢迎 <&>]]> " + ev.Content), nil
+				})
 			require.NoError(t, err)
 			address := srv.ServeCallback(h)
 			require.NoError(t, srv.CheckCallback(t.Context()))
@@ -58,15 +61,18 @@ func TestPushReachesHandler(t *testing.T) {
 			push, err := srv.Scan(t.Context(), temporary(t, srv), "o6_user")
 			require.NoError(t, err)
 			assert.Equal(t, "欢迎 <&>]]> ", push.UserSees())
-			assert.Equal(t, mode != wechatqrtest.Plain, push.Reply.Encrypted)
+			assert.Equal(t, mode != wechatqrtest.ModePlain, push.Reply.Encrypted)
 			assert.True(t, push.Done)
 			require.Len(t, push.Attempts, 1)
 			assert.True(t, strings.HasPrefix(push.Attempts[0].URL, address+"?signature="))
-			assert.Equal(t, mode != wechatqrtest.Safe, strings.Contains(push.Attempts[0].Body, "qrscene_shop-7"))
-			assert.Equal(t, mode != wechatqrtest.Plain, strings.Contains(push.Attempts[0].Body, "<Encrypt>"))
+			assert.Equal(t, mode != wechatqrtest.ModeSafe,
+				strings.Contains(push.Attempts[0].Body, "qrscene_shop-7"))
+			assert.Equal(t, mode != wechatqrtest.ModePlain,
+				strings.Contains(push.Attempts[0].Body, "<Encrypt>"))
 			scan, ok := got.Load().Scan()
 			require.True(t, ok)
-			assert.Equal(t, wechatqr.Scan{SceneKey: "shop-7", OpenID: "o6_user", Ticket: push.Event.Ticket, NewFollower: true, Time: scan.Time}, scan)
+			assert.Equal(t, wechatqr.Scan{SceneKey: "shop-7", OpenID: "o6_user", Ticket: push.Event.Ticket,
+				NewFollower: true, Time: scan.Time}, scan)
 			assert.Equal(t, push.Event.ID(), got.Load().ID())
 			assert.Equal(t, srv.Account(), got.Load().ToUserName)
 
@@ -87,28 +93,37 @@ func TestPushReplies(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		reply events.Reply
-		want  wechatqrtest.Reply
+		want  wechatqrtest.ReceivedReply
 		shown string
 	}{
-		"none":  {nil, wechatqrtest.Reply{}, ""},
-		"text":  {events.Text("hi"), wechatqrtest.Reply{MsgType: "text", Content: "hi"}, "hi"},
-		"image": {events.Image("m1"), wechatqrtest.Reply{MsgType: "image", MediaID: "m1"}, "[image m1]"},
-		"voice": {events.Voice("m2"), wechatqrtest.Reply{MsgType: "voice", MediaID: "m2"}, "[voice m2]"},
-		"video": {events.Video(events.Clip{MediaID: "m3", Title: "T", Description: "D"}), wechatqrtest.Reply{MsgType: "video", MediaID: "m3", Title: "T", Description: "D"}, "[video m3]\nT\nD"},
+		"none": {nil, wechatqrtest.ReceivedReply{}, ""},
+		"text": {events.Text("hi"), wechatqrtest.ReceivedReply{MsgType: "text", Content: "hi"}, "hi"},
+		"image": {events.Image("m1"), wechatqrtest.ReceivedReply{MsgType: "image", MediaID: "m1"},
+			"[image m1]"},
+		"voice": {events.Voice("m2"), wechatqrtest.ReceivedReply{MsgType: "voice", MediaID: "m2"},
+			"[voice m2]"},
+		"video": {events.Video(events.Clip{MediaID: "m3", Title: "T", Description: "D"}),
+			wechatqrtest.ReceivedReply{MsgType: "video", MediaID: "m3", Title: "T", Description: "D"},
+			"[video m3]\nT\nD"},
 		"music": {
 			events.Music(events.Track{Title: "T", URL: "http://u", HQURL: "http://h", ThumbMediaID: "m4"}),
-			wechatqrtest.Reply{MsgType: "music", Title: "T", MusicURL: "http://u", HQMusicURL: "http://h", ThumbMediaID: "m4"}, "[music http://u]\nT",
+			wechatqrtest.ReceivedReply{MsgType: "music", Title: "T", MusicURL: "http://u",
+				HQMusicURL: "http://h", ThumbMediaID: "m4"}, "[music http://u]\nT",
 		},
 		"news": {
-			events.News(events.Article{Title: "T", Description: "D", PicURL: "http://p", URL: "http://u"}, events.Article{Title: "T2", URL: "http://2"}),
-			wechatqrtest.Reply{MsgType: "news", Articles: []events.Article{{Title: "T", Description: "D", PicURL: "http://p", URL: "http://u"}, {Title: "T2", URL: "http://2"}}},
+			events.News(events.Article{Title: "T", Description: "D", PicURL: "http://p", URL: "http://u"},
+				events.Article{Title: "T2", URL: "http://2"}),
+			wechatqrtest.ReceivedReply{MsgType: "news",
+				Articles: []events.Article{{Title: "T", Description: "D", PicURL: "http://p", URL: "http://u"},
+					{Title: "T2", URL: "http://2"}}},
 			"T\nD\nhttp://u\nT2\nhttp://2",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			srv := wechatqrtest.Start(t)
-			h, err := events.NewHandler(srv.CallbackConfig(), func(context.Context, *wechatqr.Event) (events.Reply, error) { return tt.reply, nil })
+			h, err := events.NewHandler(srv.CallbackConfig(),
+				func(context.Context, *wechatqr.Event) (events.Reply, error) { return tt.reply, nil })
 			require.NoError(t, err)
 			srv.ServeCallback(h)
 			push, err := srv.Follow(t.Context(), "o6_user")
@@ -127,77 +142,107 @@ func TestPushReplies(t *testing.T) {
 	}
 }
 
-// reply is a text to o6_user in the clear.
-func reply(srv *wechatqrtest.Server) string {
-	return "<xml><ToUserName><![CDATA[o6_user]]></ToUserName><FromUserName><![CDATA[" + srv.Account() + "]]></FromUserName>" +
-		"<CreateTime>1700000000</CreateTime><MsgType><![CDATA[text]]></MsgType><Content><![CDATA[hi]]></Content></xml>"
+// fixed is a response that depends on nothing.
+func fixed(body string) func(*wechatqrtest.Server) string {
+	return func(*wechatqrtest.Server) string { return body }
 }
 
-func TestPushJudgesAnswers(t *testing.T) {
+// replaced is reply with a mistake.
+func replaced(from, to string) func(*wechatqrtest.Server) string {
+	return func(srv *wechatqrtest.Server) string {
+		return strings.Replace(reply(srv), from, to, 1)
+	}
+}
+
+// reply is an unencrypted text to o6_user.
+func reply(srv *wechatqrtest.Server) string {
+	return "<xml><ToUserName><![CDATA[o6_user]]></ToUserName>" +
+		"<FromUserName><![CDATA[" + srv.Account() + "]]></FromUserName>" +
+		"<CreateTime>1700000000</CreateTime><MsgType><![CDATA[text]]></MsgType><Content>" +
+		"<![CDATA[hi]]></Content></xml>"
+}
+
+func TestPushChecksResponses(t *testing.T) {
 	t.Parallel()
-	sealed := func(srv *wechatqrtest.Server, cfg events.Config) string {
+	encrypted := func(srv *wechatqrtest.Server, cfg events.Config) string {
 		rec := httptest.NewRecorder()
-		h, err := events.NewHandler(cfg, func(context.Context, *wechatqr.Event) (events.Reply, error) { return events.Text("hi"), nil })
+		h, err := events.NewHandler(cfg, func(context.Context,
+			*wechatqr.Event) (events.Reply, error) {
+			return events.Text("hi"), nil
+		})
 		require.NoError(t, err)
-		h.ServeHTTP(rec, wechatqrtest.NewRequest(cfg, wechatqr.Event{FromUserName: "o6_user", Type: "CLICK", EventKey: "k"}))
+		h.ServeHTTP(rec, wechatqrtest.NewRequest(cfg,
+			wechatqr.Event{FromUserName: "o6_user", Type: "CLICK", EventKey: "k"}))
 		require.Contains(t, rec.Body.String(), "<Encrypt>")
 		return rec.Body.String()
 	}
 	for name, tt := range map[string]struct {
-		mode   wechatqrtest.Mode
-		answer func(*wechatqrtest.Server) string
-		want   wechatqrtest.Problem
-		detail string
+		mode     wechatqrtest.Mode
+		response func(*wechatqrtest.Server) string
+		want     wechatqrtest.Reason
+		detail   string
 	}{
-		"success":             {wechatqrtest.Safe, func(*wechatqrtest.Server) string { return "success" }, "", ""},
-		"success and newline": {wechatqrtest.Safe, func(*wechatqrtest.Server) string { return "success\n" }, "", ""},
-		"nothing":             {wechatqrtest.Safe, func(*wechatqrtest.Server) string { return "" }, "", ""},
-		"quoted success":      {wechatqrtest.Plain, func(*wechatqrtest.Server) string { return `"success"` }, wechatqrtest.ProblemQuoted, "as text"},
-		"JSON":                {wechatqrtest.Plain, func(*wechatqrtest.Server) string { return `{"code":0}` }, wechatqrtest.ProblemNotXML, "JSON"},
-		"HTML":                {wechatqrtest.Plain, func(*wechatqrtest.Server) string { return "<!DOCTYPE html><html><br></html>" }, wechatqrtest.ProblemNotXML, "HTML"},
-		"other text":          {wechatqrtest.Plain, func(*wechatqrtest.Server) string { return "ok" }, wechatqrtest.ProblemNotXML, "neither"},
-		"plain in plain":      {wechatqrtest.Plain, reply, "", ""},
-		"plain in compatible": {wechatqrtest.Compatible, reply, "", ""},
-		"plain in safe":       {wechatqrtest.Safe, reply, wechatqrtest.ProblemNotEncrypted, "clear"},
-		"milliseconds": {wechatqrtest.Plain, func(s *wechatqrtest.Server) string {
-			return strings.Replace(reply(s), "1700000000", "1700000000000", 1)
-		}, "", ""},
-		"a date":               {wechatqrtest.Plain, func(s *wechatqrtest.Server) string { return strings.Replace(reply(s), "1700000000", "2026-11-23", 1) }, wechatqrtest.ProblemWrongReply, "CreateTime"},
-		"to another":           {wechatqrtest.Plain, func(s *wechatqrtest.Server) string { return strings.Replace(reply(s), "o6_user", "o6_other", 1) }, wechatqrtest.ProblemWrongReply, "ToUserName"},
-		"from another":         {wechatqrtest.Plain, func(s *wechatqrtest.Server) string { return strings.Replace(reply(s), s.Account(), "gh_other", 1) }, wechatqrtest.ProblemWrongReply, "FromUserName"},
-		"empty content":        {wechatqrtest.Plain, func(s *wechatqrtest.Server) string { return strings.Replace(reply(s), "[hi]", "[]", 1) }, wechatqrtest.ProblemWrongReply, "Content"},
-		"unknown type":         {wechatqrtest.Plain, func(s *wechatqrtest.Server) string { return strings.Replace(reply(s), "[text]", "[card]", 1) }, wechatqrtest.ProblemWrongReply, `"card"`},
-		"no type":              {wechatqrtest.Plain, func(*wechatqrtest.Server) string { return "<xml></xml>" }, wechatqrtest.ProblemWrongReply, "MsgType"},
-		"news without article": {wechatqrtest.Plain, func(s *wechatqrtest.Server) string { return strings.Replace(reply(s), "[text]", "[news]", 1) }, wechatqrtest.ProblemWrongReply, "Articles"},
-		"sealed in safe":       {wechatqrtest.Safe, func(s *wechatqrtest.Server) string { return sealed(s, s.CallbackConfig()) }, "", ""},
-		"sealed in plain": {wechatqrtest.Plain, func(s *wechatqrtest.Server) string {
+		"success":             {wechatqrtest.ModeSafe, fixed("success"), "", ""},
+		"success and newline": {wechatqrtest.ModeSafe, fixed("success\n"), "", ""},
+		"nothing":             {wechatqrtest.ModeSafe, fixed(""), "", ""},
+		"quoted success": {wechatqrtest.ModePlain, fixed(`"success"`), wechatqrtest.ReasonQuoted,
+			"as text"},
+		"JSON": {wechatqrtest.ModePlain, fixed(`{"code":0}`), wechatqrtest.ReasonNotXML,
+			"JSON"},
+		"HTML": {wechatqrtest.ModePlain, fixed("<!DOCTYPE html><html><br></html>"),
+			wechatqrtest.ReasonNotXML, "HTML"},
+		"other text": {wechatqrtest.ModePlain, fixed("ok"), wechatqrtest.ReasonNotXML,
+			"neither"},
+		"plain in plain":      {wechatqrtest.ModePlain, reply, "", ""},
+		"plain in compatible": {wechatqrtest.ModeCompatible, reply, "", ""},
+		"plain in safe": {wechatqrtest.ModeSafe, reply, wechatqrtest.ReasonNotEncrypted,
+			"plain text"},
+		"milliseconds": {wechatqrtest.ModePlain, replaced("1700000000", "1700000000000"), "", ""},
+		"a date": {wechatqrtest.ModePlain, replaced("1700000000", "2026-11-23"),
+			wechatqrtest.ReasonWrongReply, "CreateTime"},
+		"to another": {wechatqrtest.ModePlain, replaced("o6_user", "o6_other"),
+			wechatqrtest.ReasonWrongReply, "ToUserName"},
+		"from another": {wechatqrtest.ModePlain,
+			func(s *wechatqrtest.Server) string { return replaced(s.Account(), "gh_other")(s) },
+			wechatqrtest.ReasonWrongReply, "FromUserName"},
+		"empty content": {wechatqrtest.ModePlain, replaced("[hi]", "[]"),
+			wechatqrtest.ReasonWrongReply, "Content"},
+		"unknown type": {wechatqrtest.ModePlain, replaced("[text]", "[card]"),
+			wechatqrtest.ReasonWrongReply, `"card"`},
+		"no type": {wechatqrtest.ModePlain, fixed("<xml></xml>"),
+			wechatqrtest.ReasonWrongReply, "MsgType"},
+		"news without article": {wechatqrtest.ModePlain, replaced("[text]", "[news]"),
+			wechatqrtest.ReasonWrongReply, "Articles"},
+		"encrypted in safe": {wechatqrtest.ModeSafe,
+			func(s *wechatqrtest.Server) string { return encrypted(s, s.CallbackConfig()) }, "", ""},
+		"encrypted in plain": {wechatqrtest.ModePlain, func(s *wechatqrtest.Server) string {
 			cfg := s.CallbackConfig()
 			cfg.EncodingAESKey, cfg.Plaintext = s.Callback().EncodingAESKey, false
-			return sealed(s, cfg)
-		}, wechatqrtest.ProblemUndecryptable, "plain mode"},
-		"other token": {wechatqrtest.Safe, func(s *wechatqrtest.Server) string {
+			return encrypted(s, cfg)
+		}, wechatqrtest.ReasonUndecryptable, "plain mode"},
+		"other token": {wechatqrtest.ModeSafe, func(s *wechatqrtest.Server) string {
 			cfg := s.CallbackConfig()
 			cfg.Token = "other"
-			return sealed(s, cfg)
-		}, wechatqrtest.ProblemUndecryptable, "MsgSignature"},
-		"other key": {wechatqrtest.Safe, func(s *wechatqrtest.Server) string {
+			return encrypted(s, cfg)
+		}, wechatqrtest.ReasonUndecryptable, "MsgSignature"},
+		"other key": {wechatqrtest.ModeSafe, func(s *wechatqrtest.Server) string {
 			cfg := s.CallbackConfig()
 			cfg.EncodingAESKey = strings.Repeat("k", 43)
-			return sealed(s, cfg)
-		}, wechatqrtest.ProblemUndecryptable, ""},
-		"other AppID": {wechatqrtest.Safe, func(s *wechatqrtest.Server) string {
+			return encrypted(s, cfg)
+		}, wechatqrtest.ReasonUndecryptable, ""},
+		"other AppID": {wechatqrtest.ModeSafe, func(s *wechatqrtest.Server) string {
 			cfg := s.CallbackConfig()
 			cfg.AppID = "wxother"
-			return sealed(s, cfg)
-		}, wechatqrtest.ProblemUndecryptable, "wxother"},
+			return encrypted(s, cfg)
+		}, wechatqrtest.ReasonUndecryptable, "wxother"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			srv := wechatqrtest.Start(t)
 			require.NoError(t, srv.SetCallback(wechatqrtest.Callback{Mode: tt.mode}))
-			srv.ServeCallback(answering(tt.answer(srv)))
+			srv.ServeCallback(respondWith(tt.response(srv)))
 			push, err := srv.Follow(t.Context(), "o6_user")
-			assert.Len(t, push.Attempts, 1, "an answer in time with status 200 is not asked for again")
+			assert.Len(t, push.Attempts, 1, "a response in time with status 200 is final")
 			if tt.want == "" {
 				require.NoError(t, err)
 				assert.NotEqual(t, wechatqrtest.ServiceFault, push.UserSees())
@@ -205,7 +250,7 @@ func TestPushJudgesAnswers(t *testing.T) {
 			}
 			var ce *wechatqrtest.CallbackError
 			require.ErrorAs(t, err, &ce)
-			assert.Equal(t, tt.want, ce.Problem)
+			assert.Equal(t, tt.want, ce.Reason)
 			assert.Contains(t, ce.Detail, tt.detail)
 			assert.Equal(t, http.StatusOK, ce.Status)
 			assert.Equal(t, wechatqrtest.ServiceFault, push.UserSees())
@@ -241,21 +286,21 @@ func TestPushIsDeliveredAgain(t *testing.T) {
 		name  string
 		fail  http.HandlerFunc
 		opts  []wechatqrtest.Option
-		want  wechatqrtest.Problem
+		want  wechatqrtest.Reason
 		times int
 		takes time.Duration
 		anew  bool // each delivery is signed anew
 	}{
-		{"500", status(500), nil, wechatqrtest.ProblemWrongStatus, 4, 0, false},
-		{"201", status(201), nil, wechatqrtest.ProblemWrongStatus, 4, 0, false},
-		{"redirect", redirect, nil, wechatqrtest.ProblemRedirected, 4, 0, false},
-		{"500, delay", status(500), spaced[1:], wechatqrtest.ProblemWrongStatus, 4, 0, false},
-		{"500, spaced", status(500), spaced, wechatqrtest.ProblemWrongStatus, 3, 2 * time.Second, true},
+		{"500", status(500), nil, wechatqrtest.ReasonWrongStatus, 4, 0, false},
+		{"201", status(201), nil, wechatqrtest.ReasonWrongStatus, 4, 0, false},
+		{"redirect", redirect, nil, wechatqrtest.ReasonRedirected, 4, 0, false},
+		{"500, delay", status(500), spaced[1:], wechatqrtest.ReasonWrongStatus, 4, 0, false},
+		{"500, spaced", status(500), spaced, wechatqrtest.ReasonWrongStatus, 3, 2 * time.Second, true},
 		{"reset", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, nil,
-			wechatqrtest.ProblemUnreachable, 3, 0, true},
-		{"cut", cut, spaced[1:], wechatqrtest.ProblemUnreachable, 3, 2 * time.Second, true},
-		{"silent", silent, nil, wechatqrtest.ProblemTooSlow, 3, 15 * time.Second, true},
-		{"silent, delay", silent, spaced[1:], wechatqrtest.ProblemTooSlow, 3, 17 * time.Second, true},
+			wechatqrtest.ReasonUnreachable, 3, 0, true},
+		{"cut", cut, spaced[1:], wechatqrtest.ReasonUnreachable, 3, 2 * time.Second, true},
+		{"silent", silent, nil, wechatqrtest.ReasonTooSlow, 3, 15 * time.Second, true},
+		{"silent, delay", silent, spaced[1:], wechatqrtest.ReasonTooSlow, 3, 17 * time.Second, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -266,7 +311,7 @@ func TestPushIsDeliveredAgain(t *testing.T) {
 				push, err := srv.Follow(t.Context(), "o6_user")
 				var ce *wechatqrtest.CallbackError
 				require.ErrorAs(t, err, &ce)
-				assert.Equal(t, tt.want, ce.Problem, ce.Detail)
+				assert.Equal(t, tt.want, ce.Reason, ce.Detail)
 				assert.ErrorContains(t, err, fmt.Sprintf("delivered %d times", tt.times))
 				require.Len(t, push.Attempts, tt.times)
 				assert.Equal(t, tt.takes, time.Since(start))
@@ -292,19 +337,20 @@ func TestPushIsDeliveredAgain(t *testing.T) {
 	}
 }
 
-// A database that is away for a moment loses no event, although WeChat's
+// A database that fails for a moment loses no event, although WeChat's
 // deliveries after a wrong status are over within it.
 func TestHandlerOutlivesTheBurst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		srv := wechatqrtest.Start(t, wechatqrtest.WithoutNetwork())
 		back := time.Now().Add(2 * time.Second)
-		h, err := events.NewHandler(srv.CallbackConfig(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
-			if time.Now().Before(back) {
-				return nil, errors.New("database is away")
-			}
-			return events.Text("welcome"), nil
-		})
+		h, err := events.NewHandler(srv.CallbackConfig(),
+			func(context.Context, *wechatqr.Event) (events.Reply, error) {
+				if time.Now().Before(back) {
+					return nil, errors.New("database is away")
+				}
+				return events.Text("welcome"), nil
+			})
 		require.NoError(t, err)
 		srv.ServeCallback(h)
 		push, err := srv.Follow(t.Context(), "o6_user")
@@ -332,7 +378,7 @@ func TestPushToNobody(t *testing.T) {
 	_, err = srv.Follow(t.Context(), "o6_user")
 	var ce *wechatqrtest.CallbackError
 	require.ErrorAs(t, err, &ce)
-	assert.Equal(t, wechatqrtest.ProblemUnreachable, ce.Problem)
+	assert.Equal(t, wechatqrtest.ReasonUnreachable, ce.Reason)
 	assert.NotContains(t, ce.Detail, "signature")
 
 	ctx, cancel := context.WithCancel(t.Context())
@@ -349,10 +395,11 @@ func TestPushAgainHasTheSameID(t *testing.T) {
 	t.Parallel()
 	srv := wechatqrtest.Start(t)
 	var handled atomic.Int32
-	h, err := events.NewHandler(srv.CallbackConfig(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
-		handled.Add(1)
-		return nil, nil
-	})
+	h, err := events.NewHandler(srv.CallbackConfig(),
+		func(context.Context, *wechatqr.Event) (events.Reply, error) {
+			handled.Add(1)
+			return nil, nil
+		})
 	require.NoError(t, err)
 	srv.ServeCallback(h)
 	push, err := srv.Scan(t.Context(), temporary(t, srv), "o6_user")
@@ -369,12 +416,13 @@ func TestPushInAnotherOrder(t *testing.T) {
 	srv := wechatqrtest.Start(t)
 	var mu sync.Mutex
 	var got []wechatqr.EventType
-	h, err := events.NewHandler(srv.CallbackConfig(), func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
-		mu.Lock()
-		defer mu.Unlock()
-		got = append(got, ev.Type)
-		return nil, nil
-	})
+	h, err := events.NewHandler(srv.CallbackConfig(),
+		func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			got = append(got, ev.Type)
+			return nil, nil
+		})
 	require.NoError(t, err)
 	srv.ServeCallback(h)
 	ticket := temporary(t, srv)
@@ -393,8 +441,9 @@ func TestPushInAnotherOrder(t *testing.T) {
 func TestPushRaw(t *testing.T) {
 	t.Parallel()
 	srv := wechatqrtest.Start(t)
-	require.NoError(t, srv.SetCallback(wechatqrtest.Callback{Mode: wechatqrtest.Plain}))
-	raw := "<xml><ToUserName>gh_7</ToUserName><FromUserName>o6_7</FromUserName><MsgType>event</MsgType><Event>LOCATION</Event></xml>"
+	require.NoError(t, srv.SetCallback(wechatqrtest.Callback{Mode: wechatqrtest.ModePlain}))
+	raw := "<xml><ToUserName>gh_7</ToUserName><FromUserName>o6_7</FromUserName><MsgType>" +
+		"event</MsgType><Event>LOCATION</Event></xml>"
 	bodies := make(chan string, 1)
 	srv.ServeCallback(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		b, _ := io.ReadAll(r.Body)
@@ -413,7 +462,7 @@ func TestPushRaw(t *testing.T) {
 func TestPushesAreBounded(t *testing.T) {
 	t.Parallel()
 	srv := wechatqrtest.Start(t)
-	srv.ServeCallback(answering("success"))
+	srv.ServeCallback(respondWith("success"))
 	for range 205 {
 		_, err := srv.Push(t.Context(), wechatqr.Event{Type: "CLICK"})
 		require.NoError(t, err)

@@ -143,7 +143,8 @@ func (m *memoryStore) Discard(_ context.Context, key, rejected string) error {
 	return nil
 }
 
-func (m *memoryStore) Lease(ctx context.Context, key, owner string, ttl time.Duration) (bool, error) {
+func (m *memoryStore) Lease(ctx context.Context, key, owner string,
+	ttl time.Duration) (bool, error) {
 	if m.broken == "lease is deaf to ctx" && ctx.Err() != nil {
 		select {}
 	}
@@ -253,7 +254,8 @@ func findsBroken(t *testing.T, test string, ways ...string) {
 
 func TestTokenStoreFindsBroken(t *testing.T) {
 	if way := os.Getenv(brokenEnv); way != "" {
-		wechatqrtest.TestTokenStore(t, func(*testing.T) wechatqr.TokenStore { return newMemoryStore(way) })
+		wechatqrtest.TestTokenStore(t,
+			func(*testing.T) wechatqr.TokenStore { return newMemoryStore(way) })
 		return
 	}
 	t.Parallel()

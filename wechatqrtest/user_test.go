@@ -35,11 +35,11 @@ func userInfo(t *testing.T, srv *wechatqrtest.Server, openID string) (got info, 
 	return got, err
 }
 
-// From stranger to follower to stranger to follower.
+// A user follows, unfollows and follows again.
 func TestScans(t *testing.T) {
 	t.Parallel()
 	srv := wechatqrtest.Start(t)
-	srv.ServeCallback(answering("success"))
+	srv.ServeCallback(respondWith("success"))
 	text := temporary(t, srv)
 	numbered, err := srv.Client().CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(42)))
 	require.NoError(t, err)
@@ -59,16 +59,16 @@ func TestScans(t *testing.T) {
 	assert.Equal(t, "42", push.Event.EventKey)
 	after, err := userInfo(t, srv, "o6_user")
 	require.NoError(t, err)
-	assert.Equal(t, got, after, "user/info tells of the follow, not of later scans")
+	assert.Equal(t, got, after, "user/info reports the follow, not of later scans")
 
-	push, err = srv.Unsubscribe(t.Context(), "o6_user")
+	push, err = srv.Unfollow(t.Context(), "o6_user")
 	require.NoError(t, err)
 	assert.Equal(t, wechatqr.EventUnsubscribe, push.Event.Type)
 	assert.Empty(t, push.Event.EventKey)
 	got, err = userInfo(t, srv, "o6_user")
 	require.NoError(t, err)
 	assert.Equal(t, info{}, got)
-	_, err = srv.Unsubscribe(t.Context(), "o6_user")
+	_, err = srv.Unfollow(t.Context(), "o6_user")
 	require.ErrorIs(t, err, wechatqrtest.ErrNotFollowing)
 	_, err = srv.SendText(t.Context(), "o6_user", "hi")
 	require.ErrorIs(t, err, wechatqrtest.ErrNotFollowing)
@@ -97,7 +97,7 @@ func TestScans(t *testing.T) {
 	_, err = userInfo(t, srv, "o6_nobody")
 	require.ErrorIs(t, err, wechatqr.ErrInvalidArgument)
 	assert.Len(t, srv.Users(), 3)
-	code, _ := srv.Code(text)
+	code, _ := srv.QRCode(text)
 	assert.Equal(t, 2, code.Scans)
 }
 
@@ -106,10 +106,11 @@ func TestEventsOfOneUserHaveTheirOwnSecond(t *testing.T) {
 	t.Parallel()
 	srv := wechatqrtest.Start(t)
 	var handled []string
-	h, err := events.NewHandler(srv.CallbackConfig(), func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
-		handled = append(handled, string(ev.Type))
-		return nil, nil
-	})
+	h, err := events.NewHandler(srv.CallbackConfig(),
+		func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
+			handled = append(handled, string(ev.Type))
+			return nil, nil
+		})
 	require.NoError(t, err)
 	srv.ServeCallback(h)
 	ctx, ticket := t.Context(), temporary(t, srv)
@@ -117,7 +118,8 @@ func TestEventsOfOneUserHaveTheirOwnSecond(t *testing.T) {
 	push := func(p wechatqrtest.Push, err error) {
 		t.Helper()
 		require.NoError(t, err)
-		assert.False(t, p.Event.CreateTime.Before(last.Add(time.Second)), "%v, and the last was at %v", p.Event.CreateTime, last)
+		assert.False(t, p.Event.CreateTime.Before(last.Add(time.Second)), "%v, and the last was at %v",
+			p.Event.CreateTime, last)
 		last = p.Event.CreateTime
 	}
 	for range 3 {
@@ -125,19 +127,20 @@ func TestEventsOfOneUserHaveTheirOwnSecond(t *testing.T) {
 	}
 	push(srv.Push(ctx, wechatqr.Event{FromUserName: "o6_user", Type: "CLICK"}))
 	push(srv.Push(ctx, wechatqr.Event{FromUserName: "o6_user", Type: "CLICK"}))
-	srv.PutUser(wechatqrtest.User{OpenID: "o6_user"}) // a stranger again
+	srv.PutUser(wechatqrtest.User{OpenID: "o6_user"}) // follows no longer
 	push(srv.Scan(ctx, ticket, "o6_user"))
 	got, err := userInfo(t, srv, "o6_user")
 	require.NoError(t, err)
 	assert.Equal(t, last.Unix(), got.SubscribeTime)
 	push(srv.Follow(ctx, "o6_user"))
-	push(srv.Unsubscribe(ctx, "o6_user"))
+	push(srv.Unfollow(ctx, "o6_user"))
 	push(srv.Follow(ctx, "o6_user"))
 	got, err = userInfo(t, srv, "o6_user")
 	require.NoError(t, err)
 	assert.Equal(t, last.Unix(), got.SubscribeTime)
 	push(srv.SendText(ctx, "o6_user", "hi"))
-	want := []string{"subscribe", "SCAN", "SCAN", "CLICK", "CLICK", "subscribe", "subscribe", "unsubscribe", "subscribe", ""}
+	want := []string{"subscribe", "SCAN", "SCAN", "CLICK", "CLICK", "subscribe", "subscribe",
+		"unsubscribe", "subscribe", ""}
 	assert.Equal(t, want, handled)
 	assert.WithinDuration(t, srv.Now(), last, time.Minute)
 
@@ -191,9 +194,9 @@ func TestScanOfNoCode(t *testing.T) {
 			opts = append(opts, wechatqrtest.WithLenient())
 		}
 		srv := wechatqrtest.Start(t, opts...)
-		srv.ServeCallback(answering("success"))
+		srv.ServeCallback(respondWith("success"))
 		_, err := srv.Scan(t.Context(), "gQ", "o6_user")
-		require.ErrorIs(t, err, wechatqrtest.ErrNoCode)
+		require.ErrorIs(t, err, wechatqrtest.ErrUnknownTicket)
 		assert.Empty(t, srv.Users())
 
 		ticket := temporary(t, srv)
@@ -236,7 +239,8 @@ func TestUserGet(t *testing.T) {
 	p = page("")
 	assert.Equal(t, []any{10_001, 10_000, "o6_09999"}, []any{p.Total, p.Count, p.NextOpenID})
 	p = page(p.NextOpenID)
-	assert.Equal(t, []any{10_001, 1, "", []string{last.OpenID}}, []any{p.Total, p.Count, p.NextOpenID, p.Data.OpenID})
+	assert.Equal(t, []any{10_001, 1, "", []string{last.OpenID}},
+		[]any{p.Total, p.Count, p.NextOpenID, p.Data.OpenID})
 	err := c.Do(t.Context(), wechatqr.Request{
 		Method: http.MethodGet, Path: "/cgi-bin/user/get", Query: url.Values{"next_openid": {"o6_x"}},
 	}, nil)

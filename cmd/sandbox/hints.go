@@ -1,9 +1,8 @@
 package main
 
-// hint is how an SDK is pointed at the sandbox.
+// hint is the configuration by which an SDK uses the sandbox.
 type hint struct{ SDK, Code string }
 
-// hintsFor is how the SDKs in use take a base URL.
 func hintsFor(origin string) []hint {
 	return []hint{
 		{"Go · wechatqr", `wechatqr.WithBaseURL("` + origin + `")`},

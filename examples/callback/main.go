@@ -285,7 +285,7 @@ func (b *backend) day(ctx context.Context, wx *wechatqrtest.Server, url string) 
 		{"o-li", "scans in Shanghai", scans("shop-shanghai")},
 		{"o-zhao", "scans in Chengdu and follows", scans("shop-chengdu")},
 		{"o-zhao", "writes", func(who string) (wechatqrtest.Push, error) { return wx.SendText(ctx, who, "你好") }},
-		{"o-zhao", "leaves", func(who string) (wechatqrtest.Push, error) { return wx.Unsubscribe(ctx, who) }},
+		{"o-zhao", "leaves", func(who string) (wechatqrtest.Push, error) { return wx.Unfollow(ctx, who) }},
 	} {
 		push, err := step.push(step.who)
 		if err != nil {

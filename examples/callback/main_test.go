@@ -48,8 +48,8 @@ func TestServe(t *testing.T) {
 	require.NoError(t, err)
 	b, err := newBackend(t.Context(), wx.Client(), wx.CallbackConfig(), file, logger)
 	require.NoError(t, err)
-	require.Len(t, wx.Codes(), len(shops()), "a second start makes no more")
-	for _, code := range wx.Codes() {
+	require.Len(t, wx.QRCodes(), len(shops()), "a second start makes no more")
+	for _, code := range wx.QRCodes() {
 		assert.True(t, code.Permanent())
 	}
 

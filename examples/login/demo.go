@@ -50,9 +50,9 @@ func evening(ctx context.Context, wx *wechatqrtest.Server, origin string, logger
 		if _, err := browse(browser, http.MethodPost, origin+"/login", nil); err != nil {
 			return err
 		}
-		codes := wx.Codes()
+		codes := wx.QRCodes()
 		code := codes[len(codes)-1]
-		logger.Printf("%s opens the page, which shows %s with the scene %s", who, code.URL, code.Scene())
+		logger.Printf("%s opens the page, which shows %s with the scene %s", who, code.Content, code.Scene())
 		push, err := wx.Scan(ctx, code.Ticket, who)
 		if err != nil {
 			return err

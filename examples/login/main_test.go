@@ -103,5 +103,5 @@ func TestCookie(t *testing.T) {
 	c := resp.Cookies()[0]
 	assert.Equal(t, "__Host-login="+c.Value+"; Path=/; HttpOnly; Secure; SameSite=Lax", c.Raw)
 	assert.GreaterOrEqual(t, len(c.Value), 26, "128 bits")
-	assert.NotContains(t, wx.Codes()[0].Scene(), c.Value)
+	assert.NotContains(t, wx.QRCodes()[0].Scene(), c.Value)
 }

@@ -71,15 +71,15 @@ func (w *world) confirm(b *http.Client, number string) string {
 }
 
 // code begins a login.
-func (w *world) code(b *http.Client) wechatqrtest.Code {
+func (w *world) code(b *http.Client) wechatqrtest.QRCode {
 	w.Helper()
 	w.post(b, "/login", nil)
-	codes := w.wx.Codes()
+	codes := w.wx.QRCodes()
 	return codes[len(codes)-1]
 }
 
 // scan is somebody scanning; it returns the number they are told, if any.
-func (w *world) scan(code wechatqrtest.Code, who string) string {
+func (w *world) scan(code wechatqrtest.QRCode, who string) string {
 	w.Helper()
 	push, err := w.wx.Scan(w.Context(), code.Ticket, who)
 	require.NoError(w, err)
@@ -123,7 +123,7 @@ func TestLogin(t *testing.T) {
 				b := w.browser()
 				assert.Equal(w, "start", w.get(b, "/status"))
 				assert.Contains(w, w.get(b, "/"), "Show a code")
-				assert.Empty(w, w.wx.Codes(), "to look at the page takes no code")
+				assert.Empty(w, w.wx.QRCodes(), "to look at the page takes no code")
 
 				code := w.code(b)
 				assert.Equal(w, life, code.ExpiresAt.Sub(code.CreatedAt))
@@ -143,7 +143,7 @@ func TestLogin(t *testing.T) {
 				assert.Equal(w, "in", w.confirm(b, number[:3]+" "+number[3:]))
 				assert.Contains(w, w.get(b, "/"), "<code>"+who+"</code>")
 				w.post(b, "/login", nil)
-				assert.Len(w, w.wx.Codes(), 1, "who is in needs no code")
+				assert.Len(w, w.wx.QRCodes(), 1, "who is in needs no code")
 				assert.Empty(w, w.scan(code, who), "a code is used once")
 				assert.Empty(w, w.scan(code, "o-zhao"))
 				assert.Equal(w, "in", w.get(b, "/status"))
@@ -276,7 +276,7 @@ func TestSessionEnds(t *testing.T) {
 		assert.Len(w, w.site.sessions, 2, "what has ended is forgotten")
 		half := w.browser()
 		number := w.scan(w.code(half), "o-wang")
-		_, err := w.wx.Unsubscribe(w.Context(), "o-wang")
+		_, err := w.wx.Unfollow(w.Context(), "o-wang")
 		require.NoError(w, err)
 		assert.Equal(w, "over", w.get(b, "/status"))
 		assert.Equal(w, "over", w.confirm(half, number))
@@ -350,7 +350,7 @@ func TestPendingIsBounded(t *testing.T) {
 		assert.NotEmpty(w, full.Header.Get("Retry-After"))
 		assert.Empty(w, full.Cookies())
 		assert.Equal(w, http.StatusSeeOther, post(w.site, "/login", first).StatusCode, "who has a code keeps it")
-		assert.Len(w, w.wx.Codes(), maxPending)
+		assert.Len(w, w.wx.QRCodes(), maxPending)
 
 		time.Sleep(life)
 		assert.Equal(w, http.StatusSeeOther, post(w.site, "/login", nil).StatusCode)

@@ -95,11 +95,11 @@ func TestTicketIsKeptWhenThePictureFails(t *testing.T) {
 	require.ErrorIs(t, err, wechatqr.ErrTicketNotFound)
 	require.Equal(t, 1, exitCode(err))
 
-	require.Len(t, wx.Codes(), 1)
-	assert.Contains(t, out.String(), wx.Codes()[0].Ticket)
+	require.Len(t, wx.QRCodes(), 1)
+	assert.Contains(t, out.String(), wx.QRCodes()[0].Ticket)
 	kept, err := os.ReadFile(filepath.Join(dir, "code-1.json"))
 	require.NoError(t, err)
-	assert.Contains(t, string(kept), wx.Codes()[0].Ticket)
+	assert.Contains(t, string(kept), wx.QRCodes()[0].Ticket)
 }
 
 func TestFlags(t *testing.T) {

@@ -74,7 +74,7 @@ func makesCodes(t *testing.T, c *wechatqr.Client) {
 }
 
 func fetches(wx *wechatqrtest.Server) (n int) {
-	for _, c := range wx.Calls() {
+	for _, c := range wx.Requests() {
 		if c.Path == "/cgi-bin/stable_token" {
 			n++
 		}

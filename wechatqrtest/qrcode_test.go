@@ -27,7 +27,8 @@ func token(t *testing.T, srv *wechatqrtest.Server) string {
 	t.Helper()
 	creds := srv.Credentials()
 	_, body := post(t, srv.URL()+"/cgi-bin/stable_token",
-		fmt.Sprintf(`{"grant_type":"client_credential","appid":%q,"secret":%q}`, creds.AppID, creds.AppSecret))
+		fmt.Sprintf(`{"grant_type":"client_credential","appid":%q,"secret":%q}`, creds.AppID,
+			creds.AppSecret))
 	var ans struct {
 		AccessToken string `json:"access_token"`
 	}
@@ -39,7 +40,8 @@ func token(t *testing.T, srv *wechatqrtest.Server) string {
 // post sends JSON without saying so, as some clients do.
 func post(t *testing.T, address, body string) (*http.Response, string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, address, strings.NewReader(body))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, address,
+		strings.NewReader(body))
 	require.NoError(t, err)
 	return do(t, req)
 }
@@ -75,7 +77,9 @@ func TestCreateAnswer(t *testing.T) {
 	srv := wechatqrtest.Start(t)
 	address := srv.URL() + "/cgi-bin/qrcode/create?access_token=" + token(t, srv)
 
-	resp, body := post(t, address, `{"expire_seconds": 604800, "action_name": "QR_STR_SCENE", "action_info": {"scene": {"scene_str": "test"}}}`)
+	resp, body := post(t, address,
+		`{"expire_seconds": 604800, "action_name": "QR_STR_SCENE", "action_info": {"scene": `+
+			`{"scene_str": "test"}}}`)
 	assert.Equal(t, http.StatusOK, resp.StatusCode)
 	assert.Equal(t, "application/json; encoding=utf-8", resp.Header.Get("Content-Type"))
 	var fields map[string]any
@@ -95,17 +99,18 @@ func TestCreateAnswer(t *testing.T) {
 	assert.Equal(t, []byte{0x03, 0x04}, b[66:68])
 	assert.EqualValues(t, 604800, binary.LittleEndian.Uint32(b[68:]))
 
-	_, body = post(t, address, `{"action_name": "QR_LIMIT_SCENE", "action_info": {"scene": {"scene_id": 123}}}`)
+	_, body = post(t, address,
+		`{"action_name": "QR_LIMIT_SCENE", "action_info": {"scene": {"scene_id": 123}}}`)
 	fields = nil
 	require.NoError(t, json.Unmarshal([]byte(body), &fields))
 	assert.Len(t, fields, 2, "a permanent code has no expire_seconds: %s", body)
 
-	codes := srv.Codes()
+	codes := srv.QRCodes()
 	require.Len(t, codes, 2)
 	assert.Equal(t, "test", codes[0].Scene())
 	assert.Equal(t, "123", codes[1].Scene())
 	assert.True(t, codes[1].Permanent())
-	found, ok := srv.Code(ticket)
+	found, ok := srv.QRCode(ticket)
 	assert.True(t, ok)
 	assert.Equal(t, codes[0], found)
 }
@@ -128,36 +133,76 @@ func TestCreateRefuses(t *testing.T) {
 		{"no JSON", `action_name=QR_SCENE`, 47001, 47001, 0},
 		{"single quotes", `{'action_name': 'QR_SCENE'}`, 40052, 40052, 0},
 		{"no action", `{"action_info":{"scene":{"scene_id":1}}}`, 40052, 40052, 0},
-		{"unknown action", `{"action_name":"QR_CARD","action_info":{"scene":{"scene_id":1}}}`, 40052, 40052, 0},
+		{"unknown action", `{"action_name":"QR_CARD","action_info":{"scene":{"scene_id":1}}}`, 40052,
+			40052, 0},
 		{"scene misplaced", `{"action_name":"QR_SCENE","action_info":{"scene_id":123}}`, 40053, "0", 60},
 		{"id 0", `{"action_name":"QR_SCENE","action_info":{"scene":{"scene_id":0}}}`, 40053, "0", 60},
 		{"id 1", `{"action_name":"QR_SCENE","action_info":{"scene":{"scene_id":1}}}`, 0, "1", 60},
 		{"id -1", `{"action_name":"QR_SCENE","action_info":{"scene":{"scene_id":-1}}}`, 40053, "0", 60},
-		{"id largest", `{"action_name":"QR_SCENE","action_info":{"scene":{"scene_id":4294967295}}}`, 0, "4294967295", 60},
-		{"id above largest", `{"action_name":"QR_SCENE","action_info":{"scene":{"scene_id":4294967296}}}`, 40053, "4294967295", 60},
-		{"id far above", `{"action_name":"QR_SCENE","action_info":{"scene":{"scene_id":99999999999999999999}}}`, 40053, "0", 60},
-		{"id in quotes", `{"action_name":"QR_SCENE","action_info":{"scene":{"scene_id":"7"}}}`, 40053, "7", 60},
-		{"permanent id largest", `{"action_name":"QR_LIMIT_SCENE","action_info":{"scene":{"scene_id":100000}}}`, 0, "100000", 0},
-		{"permanent id above", `{"action_name":"QR_LIMIT_SCENE","action_info":{"scene":{"scene_id":100001}}}`, 40053, 40053, 0},
-		{"text of 64", `{"action_name":"QR_STR_SCENE","action_info":{"scene":{"scene_str":"` + s64 + `"}}}`, 0, s64, 60},
-		{"text of 65", `{"action_name":"QR_STR_SCENE","action_info":{"scene":{"scene_str":"` + s65 + `"}}}`, 40053, s65, 60},
-		{"permanent text of 65", `{"action_name":"QR_LIMIT_STR_SCENE","action_info":{"scene":{"scene_str":"` + s65 + `"}}}`, 40053, 40053, 0},
-		{"65 bytes in 59 characters", `{"action_name":"QR_LIMIT_STR_SCENE","action_info":{"scene":{"scene_str":"{\"invitor\":\"20000226\",\"invitorName\":\"马晓波\",\"jdeCode\":\"3230\"}"}}}`, 40053, 40053, 0},
-		{"quotes within text", `{"action_name":"QR_LIMIT_STR_SCENE","action_info":{"scene":{"scene_str":"{\"a\":\"\\u\"}"}}}`, 0, `{"a":"\u"}`, 0},
-		{"no text", `{"action_name":"QR_STR_SCENE","action_info":{"scene":{"scene_str":""}}}`, 40053, "0", 60},
-		{"text is a number", `{"action_name":"QR_STR_SCENE","action_info":{"scene":{"scene_str":5}}}`, 40053, "0", 60},
-		{"escaped text", `{"action_name":"QR_STR_SCENE","action_info":{"scene":{"scene_str":"\u6d4b\u8bd5"}}}`, 40033, `\u6d4b\u8bd5`, 60},
-		{"escaped text after a backslash", `{"action_name":"QR_STR_SCENE","action_info":{"scene":{"scene_str":"\\u\u6d4b\/"}}}`, 40033, `\u\u6d4b/`, 60},
-		{"control character", `{"action_name":"QR_STR_SCENE","action_info":{"scene":{"scene_str":"a\nb"}}}`, 40053, "a\nb", 60},
-		{"no character of XML", "{\"action_name\":\"QR_STR_SCENE\",\"action_info\":{\"scene\":{\"scene_str\":\"a\uFFFE\"}}}", 40053, "a\uFFFE", 60},
-		{"end of CDATA", `{"action_name":"QR_STR_SCENE","action_info":{"scene":{"scene_str":"a]]>b"}}}`, 40053, "a]]>b", 60},
-		{"both scenes", `{"action_name":"QR_STR_SCENE","action_info":{"scene":{"scene_str":"a","scene_id":1}}}`, 40053, "a", 60},
-		{"other scene is zero", `{"action_name":"QR_STR_SCENE","action_info":{"scene":{"scene_str":"a","scene_id":0}}}`, 0, "a", 60},
-		{"life 0", `{"expire_seconds":0,"action_name":"QR_SCENE","action_info":{"scene":{"scene_id":1}}}`, 40053, "1", 60},
-		{"life 1", `{"expire_seconds":1,"action_name":"QR_SCENE","action_info":{"scene":{"scene_id":1}}}`, 0, "1", 1},
-		{"life longest", `{"expire_seconds":2592000,"action_name":"QR_SCENE","action_info":{"scene":{"scene_id":1}}}`, 0, "1", 2592000},
-		{"life too long", `{"expire_seconds":2592001,"action_name":"QR_SCENE","action_info":{"scene":{"scene_id":1}}}`, 40053, "1", 2592000},
-		{"life in quotes", `{"expire_seconds":"90","action_name":"QR_SCENE","action_info":{"scene":{"scene_id":1}}}`, 40053, "1", 90},
+		{"id largest", `{"action_name":"QR_SCENE","action_info":{"scene":{"scene_id":4294967295}}}`, 0,
+			"4294967295", 60},
+		{"id above largest", `{"action_name":"QR_SCENE","action_info":{"scene":{"scene_id":4294967296}}}`,
+			40053, "4294967295", 60},
+		{"id far above",
+			`{"action_name":"QR_SCENE","action_info":{"scene":{"scene_id":99999999999999999999}}}`, 40053,
+			"0", 60},
+		{"id in quotes", `{"action_name":"QR_SCENE","action_info":{"scene":{"scene_id":"7"}}}`, 40053,
+			"7", 60},
+		{"permanent id largest",
+			`{"action_name":"QR_LIMIT_SCENE","action_info":{"scene":{"scene_id":100000}}}`, 0, "100000", 0},
+		{"permanent id above",
+			`{"action_name":"QR_LIMIT_SCENE","action_info":{"scene":{"scene_id":100001}}}`, 40053, 40053, 0},
+		{"text of 64", `{"action_name":"QR_STR_SCENE","action_info":{"scene":{"scene_str":"` + s64 +
+			`"}}}`, 0, s64, 60},
+		{"text of 65", `{"action_name":"QR_STR_SCENE","action_info":{"scene":{"scene_str":"` + s65 +
+			`"}}}`, 40053, s65, 60},
+		{"permanent text of 65",
+			`{"action_name":"QR_LIMIT_STR_SCENE","action_info":{"scene":{"scene_str":"` + s65 + `"}}}`,
+			40053, 40053, 0},
+		{"65 bytes in 59 characters",
+			`{"action_name":"QR_LIMIT_STR_SCENE","action_info":{"scene":{"scene_str":"{\"invitor\":\"200` +
+				`00226\",\"invitorName\":\"马晓波\",\"jdeCode\":\"3230\"}"}}}`,
+			40053, 40053, 0},
+		{"quotes within text",
+			`{"action_name":"QR_LIMIT_STR_SCENE","action_info":{"scene":{"scene_str":"{\"a\":\"\\u\"}"}}}`,
+			0, `{"a":"\u"}`, 0},
+		{"no text", `{"action_name":"QR_STR_SCENE","action_info":{"scene":{"scene_str":""}}}`, 40053, "0",
+			60},
+		{"text is a number", `{"action_name":"QR_STR_SCENE","action_info":{"scene":{"scene_str":5}}}`,
+			40053, "0", 60},
+		{"escaped text",
+			`{"action_name":"QR_STR_SCENE","action_info":{"scene":{"scene_str":"\u6d4b\u8bd5"}}}`, 40033,
+			`\u6d4b\u8bd5`, 60},
+		{"escaped text after a backslash",
+			`{"action_name":"QR_STR_SCENE","action_info":{"scene":{"scene_str":"\\u\u6d4b\/"}}}`, 40033,
+			`\u\u6d4b/`, 60},
+		{"control character",
+			`{"action_name":"QR_STR_SCENE","action_info":{"scene":{"scene_str":"a\nb"}}}`, 40053, "a\nb",
+			60},
+		{"no character of XML",
+			"{\"action_name\":\"QR_STR_SCENE\",\"action_info\":{\"scene\":{\"scene_str\":\"a\uFFFE\"}}}",
+			40053, "a\uFFFE", 60},
+		{"end of CDATA", `{"action_name":"QR_STR_SCENE","action_info":{"scene":{"scene_str":"a]]>b"}}}`,
+			40053, "a]]>b", 60},
+		{"both scenes",
+			`{"action_name":"QR_STR_SCENE","action_info":{"scene":{"scene_str":"a","scene_id":1}}}`, 40053,
+			"a", 60},
+		{"other scene is zero",
+			`{"action_name":"QR_STR_SCENE","action_info":{"scene":{"scene_str":"a","scene_id":0}}}`, 0, "a",
+			60},
+		{"life 0", `{"expire_seconds":0,"action_name":"QR_SCENE","action_info":{"scene":{"scene_id":1}}}`,
+			40053, "1", 60},
+		{"life 1", `{"expire_seconds":1,"action_name":"QR_SCENE","action_info":{"scene":{"scene_id":1}}}`,
+			0, "1", 1},
+		{"life longest",
+			`{"expire_seconds":2592000,"action_name":"QR_SCENE","action_info":{"scene":{"scene_id":1}}}`, 0,
+			"1", 2592000},
+		{"life too long",
+			`{"expire_seconds":2592001,"action_name":"QR_SCENE","action_info":{"scene":{"scene_id":1}}}`,
+			40053, "1", 2592000},
+		{"life in quotes",
+			`{"expire_seconds":"90","action_name":"QR_SCENE","action_info":{"scene":{"scene_id":1}}}`, 40053,
+			"1", 90},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, body := post(t, strictURL, tt.body)
@@ -165,20 +210,21 @@ func TestCreateRefuses(t *testing.T) {
 			if tt.strict != 0 {
 				assert.Regexp(t, `rid: [0-9a-f]{8}(-[0-9a-f]{8}){2}"}$`, body)
 			}
-			before := len(lenient.Codes())
+			before := len(lenient.QRCodes())
 			_, body = post(t, lenientURL, tt.body)
 			if want, ok := tt.lenient.(int); ok {
 				assert.Equal(t, want, code(t, body), body)
-				assert.Len(t, lenient.Codes(), before)
+				assert.Len(t, lenient.QRCodes(), before)
 				return
 			}
 			require.Equal(t, 0, code(t, body), body)
-			made := lenient.Codes()[before]
+			made := lenient.QRCodes()[before]
 			assert.Equal(t, tt.lenient, made.Scene())
 			if tt.life == 0 {
 				assert.True(t, made.Permanent())
 			} else {
-				assert.EqualValues(t, tt.life, made.ExpiresAt.Sub(made.CreatedAt).Truncate(time.Second)/time.Second)
+				assert.EqualValues(t, tt.life,
+					made.ExpiresAt.Sub(made.CreatedAt).Truncate(time.Second)/time.Second)
 			}
 		})
 	}
@@ -206,7 +252,8 @@ func TestShowCode(t *testing.T) {
 		return resp
 	}
 	make := func(s *wechatqrtest.Server) string {
-		ticket, err := s.Client().CreateTicket(t.Context(), wechatqr.Temporary(wechatqr.SceneID(1), time.Hour))
+		ticket, err := s.Client().CreateTicket(t.Context(),
+			wechatqr.Temporary(wechatqr.SceneID(1), time.Hour))
 		require.NoError(t, err)
 		return ticket.Value
 	}
@@ -216,7 +263,8 @@ func TestShowCode(t *testing.T) {
 	assert.Equal(t, http.StatusOK, resp.StatusCode)
 	assert.Equal(t, "image/jpg", resp.Header.Get("Content-Type"))
 	assert.Equal(t, "max-age=604800", resp.Header.Get("Cache-Control"))
-	assert.Equal(t, http.StatusNotFound, show(srv, "gQH47joAAAAAAAAAASxodHRwOi8vd2VpeGluLnFxLmNvbS9x").StatusCode)
+	assert.Equal(t, http.StatusNotFound, show(srv,
+		"gQH47joAAAAAAAAAASxodHRwOi8vd2VpeGluLnFxLmNvbS9x").StatusCode)
 	assert.Equal(t, http.StatusNotFound, show(srv, "").StatusCode)
 
 	srv.Advance(59 * time.Minute)
@@ -229,16 +277,20 @@ func TestShowCode(t *testing.T) {
 
 func FuzzCreate(f *testing.F) {
 	for _, body := range []string{
-		`{"expire_seconds": 604800, "action_name": "QR_SCENE", "action_info": {"scene": {"scene_id": 123}}}`,
+		`{"expire_seconds": 604800, "action_name": "QR_SCENE", "action_info": {"scene": {"scene_id": ` +
+			`123}}}`,
 		`{"action_name": "QR_LIMIT_STR_SCENE", "action_info": {"scene": {"scene_str": "\\\\u\u6d4b"}}}`,
-		`{"action_name": "QR_STR_SCENE", "expire_seconds": null, "action_info": {"scene": {"scene_str": "测试"}}}`,
-		`{'action_name': 'QR_SCENE'}`, `{"action_name": "QR_SCENE", "action_info": {"scene": null}}`, ``, `[]`,
+		`{"action_name": "QR_STR_SCENE", "expire_seconds": null, "action_info": {"scene": ` +
+			`{"scene_str": "测试"}}}`,
+		`{'action_name': 'QR_SCENE'}`, `{"action_name": "QR_SCENE", "action_info": {"scene": null}}`, ``,
+		`[]`,
 	} {
 		f.Add([]byte(body))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		for _, opts := range [][]wechatqrtest.Option{nil, {wechatqrtest.WithLenient()}} {
-			srv := wechatqrtest.Start(t, append(opts, wechatqrtest.WithCloudHosting(), wechatqrtest.WithOrigin("http://fuzz.invalid"))...)
+			srv := wechatqrtest.Start(t, append(opts, wechatqrtest.WithCloudHosting(),
+				wechatqrtest.WithOrigin("http://fuzz.invalid"))...)
 			rec := httptest.NewRecorder()
 			srv.ServeHTTP(rec, httptest.NewRequest(http.MethodPost, create, bytes.NewReader(body)))
 			var ans struct {
@@ -256,7 +308,7 @@ func FuzzCreate(f *testing.F) {
 			if len(opts) == 0 { // what the strict Server takes, a push can carry
 				got, err := events.Parse(sent.Raw)
 				require.NoError(t, err)
-				require.Equal(t, srv.Codes()[0].Scene(), got.EventKey)
+				require.Equal(t, srv.QRCodes()[0].Scene(), got.EventKey)
 			}
 		}
 	})

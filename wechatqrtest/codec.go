@@ -17,49 +17,37 @@ import (
 	"github.com/wechatqr/wechatqr/events"
 )
 
-// NewRequest is a push of ev as WeChat sends it to a callback with this
-// configuration: in the way of plaintext mode with Plaintext, else in that of
-// safe mode. It is for a handler's ServeHTTP and has the path "/"; to send
-// pushes over the network, in compatible mode too and with deadline and
-// repetition, see [Server.Push].
+// NewRequest returns the push of ev that WeChat sends to a callback with this
+// configuration: in plaintext mode if cfg.Plaintext is set, else in safe mode.
+// Pass it to a handler's ServeHTTP; its path is "/". To send pushes over the
+// network, in compatible mode too, with WeChat's timeout and retries, see
+// [Server.Push].
 //
-// The blanks of ev are filled in: ToUserName with cfg.Account or a fixed one,
-// FromUserName with a fixed one, CreateTime with the present, MsgType with
-// "event", or "text" for an ev with Content. CreateTime is also the signed
-// timestamp. If ev.Raw is set it is the message as it stands, and blanks are
-// filled in from it first.
+// Empty fields of ev get defaults: ToUserName cfg.Account or a fixed account,
+// FromUserName a fixed openid, CreateTime the current time, MsgType "event", or
+// "text" if ev has Content. CreateTime is also the signed timestamp. A non-empty
+// ev.Raw is sent unchanged, and ToUserName and FromUserName default to its own.
 //
-// Like httptest.NewRequest it panics if it cannot do it: if the EncodingAESKey
-// is none.
+// Like httptest.NewRequest it panics on invalid arguments: here, if
+// cfg.EncodingAESKey is not a key.
 func NewRequest(cfg events.Config, ev wechatqr.Event) *http.Request {
-	l := line{appID: cfg.AppID, token: cfg.Token, mode: modeOf(cfg)}
-	if l.mode != Plain {
-		key, err := aesKey(cfg.EncodingAESKey)
-		if err != nil {
-			panic("wechatqrtest: " + err.Error())
-		}
-		l.key = key
+	codec, err := newCodec(cfg)
+	if err != nil {
+		panic("wechatqrtest: " + err.Error())
 	}
 	complete(&ev, cfg.Account, func(string) time.Time { return time.Now() })
-	address, body := l.push("/", ev, ev.CreateTime)
-	return serverRequest(http.MethodPost, address, body)
+	target, body := codec.push("/", ev, ev.CreateTime)
+	return serverRequest(http.MethodPost, target, body)
 }
 
-// NewEchoRequest is the GET request by which the console checks a callback's
-// URL: a handler is to answer it with echo and nothing else.
+// NewEchoRequest returns the GET request by which the console checks a callback's
+// URL. A handler must respond with echo and nothing else.
 func NewEchoRequest(cfg events.Config, echo string) *http.Request {
-	l := line{token: cfg.Token}
-	return serverRequest(http.MethodGet, l.echo("/", echo, time.Now()), "")
+	codec := callbackCodec{token: cfg.Token}
+	return serverRequest(http.MethodGet, codec.echoURL("/", echo, time.Now()), "")
 }
 
-func modeOf(cfg events.Config) Mode {
-	if cfg.Plaintext {
-		return Plain
-	}
-	return Safe
-}
-
-// serverRequest is a request as a handler gets it.
+// serverRequest returns a request as a handler receives it.
 func serverRequest(method, target, body string) *http.Request {
 	req, err := http.NewRequest(method, "http://callback.example"+target, strings.NewReader(body))
 	if err != nil {
@@ -71,7 +59,7 @@ func serverRequest(method, target, body string) *http.Request {
 	return req
 }
 
-// setHeader sets what pushes captured from WeChat carry.
+// setHeader sets the header fields of pushes captured from WeChat.
 func setHeader(h http.Header, method string) {
 	h.Set("User-Agent", "Mozilla/4.0")
 	h.Set("Accept", "*/*")
@@ -82,12 +70,12 @@ func setHeader(h http.Header, method string) {
 }
 
 const (
-	someAccount = "gh_7f083739789a"              // of WeChat's documentation
-	someOpenID  = "o6_bmjrPTlm6_2sgVt7hMZOPfL2M" // of WeChat's documentation
+	exampleAccount = "gh_7f083739789a"              // from WeChat's documentation
+	exampleOpenID  = "o6_bmjrPTlm6_2sgVt7hMZOPfL2M" // from WeChat's documentation
 )
 
-// complete fills in what is blank; moment is when a user does something.
-func complete(ev *wechatqr.Event, account string, moment func(openID string) time.Time) {
+// complete sets the empty fields of ev; nextEventTime gives the CreateTime.
+func complete(ev *wechatqr.Event, account string, nextEventTime func(openID string) time.Time) {
 	var raw struct {
 		ToUserName   string `xml:"ToUserName"`
 		FromUserName string `xml:"FromUserName"`
@@ -96,10 +84,10 @@ func complete(ev *wechatqr.Event, account string, moment func(openID string) tim
 		ev.ToUserName = cmp.Or(ev.ToUserName, raw.ToUserName)
 		ev.FromUserName = cmp.Or(ev.FromUserName, raw.FromUserName)
 	}
-	ev.ToUserName = cmp.Or(ev.ToUserName, account, someAccount)
-	ev.FromUserName = cmp.Or(ev.FromUserName, someOpenID)
+	ev.ToUserName = cmp.Or(ev.ToUserName, account, exampleAccount)
+	ev.FromUserName = cmp.Or(ev.FromUserName, exampleOpenID)
 	if ev.CreateTime.IsZero() {
-		ev.CreateTime = moment(ev.FromUserName)
+		ev.CreateTime = nextEventTime(ev.FromUserName)
 	}
 	ev.CreateTime = ev.CreateTime.Truncate(time.Second)
 	if ev.MsgType == "" {
@@ -113,7 +101,7 @@ func complete(ev *wechatqr.Event, account string, moment func(openID string) tim
 	}
 }
 
-// message writes ev as WeChat does.
+// message returns the XML that WeChat sends for ev.
 func message(ev *wechatqr.Event) []byte {
 	var b strings.Builder
 	b.WriteString("<xml>")
@@ -138,7 +126,7 @@ func message(ev *wechatqr.Event) []byte {
 	return []byte(b.String())
 }
 
-// cdata writes an element. A "]]>" in the text goes into two sections.
+// cdata writes an element. A "]]>" in the text is split between two sections.
 func cdata(w io.Writer, name, text string) {
 	text = strings.ReplaceAll(text, "]]>", "]]]]><![CDATA[>")
 	_, _ = fmt.Fprintf(w, "\n<%s><![CDATA[%s]]></%[1]s>", name, text) // a strings.Builder cannot fail
@@ -148,37 +136,50 @@ func xmlText(s string) string {
 	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace(s)
 }
 
-// line is the way between WeChat and one callback: its keys and mode.
-type line struct {
+// callbackCodec writes the pushes to one callback and reads its replies.
+type callbackCodec struct {
 	appID, token string
 	key          []byte // nil in plain mode
 	mode         Mode
 }
 
-// push is the address and body of a push to the URL base.
-func (l line) push(base string, ev wechatqr.Event, now time.Time) (address, body string) {
+func newCodec(cfg events.Config) (callbackCodec, error) {
+	c := callbackCodec{appID: cfg.AppID, token: cfg.Token, mode: ModePlain}
+	if cfg.Plaintext {
+		return c, nil
+	}
+	c.mode = ModeSafe
+	var err error
+	c.key, err = aesKey(cfg.EncodingAESKey)
+	return c, err
+}
+
+// push returns the URL and body of a push to the URL base.
+func (c callbackCodec) push(base string, ev wechatqr.Event, now time.Time) (target, body string) {
 	timestamp, nonce := strconv.FormatInt(now.Unix(), 10), digits(10)
-	query := "signature=" + sign(l.token, timestamp, nonce) + "&timestamp=" + timestamp + "&nonce=" + nonce +
+	query := "signature=" + sign(c.token, timestamp, nonce) + "&timestamp=" + timestamp + "&nonce=" + nonce +
 		"&openid=" + url.QueryEscape(ev.FromUserName)
-	if l.mode == Plain {
+	if c.mode == ModePlain {
 		return withQuery(base, query), string(ev.Raw)
 	}
-	sealed := seal(l.key, l.appID, ev.Raw)
-	query += "&encrypt_type=aes&msg_signature=" + sign(l.token, timestamp, nonce, sealed)
-	encrypt := "\n<Encrypt><![CDATA[" + sealed + "]]></Encrypt>\n</xml>"
-	if open, ok := strings.CutSuffix(string(ev.Raw), "</xml>"); ok && l.mode == Compatible {
-		return withQuery(base, query), strings.TrimSuffix(open, "\n") + encrypt
+
+	ciphertext := encrypt(c.key, c.appID, ev.Raw)
+	query += "&encrypt_type=aes&msg_signature=" + sign(c.token, timestamp, nonce, ciphertext)
+	encrypted := "\n<Encrypt><![CDATA[" + ciphertext + "]]></Encrypt>\n</xml>"
+	if plain, ok := strings.CutSuffix(string(ev.Raw), "</xml>"); ok && c.mode == ModeCompatible {
+		return withQuery(base, query), strings.TrimSuffix(plain, "\n") + encrypted
 	}
+
 	var b strings.Builder
 	b.WriteString("<xml>")
 	cdata(&b, "ToUserName", ev.ToUserName)
-	return withQuery(base, query), b.String() + encrypt
+	return withQuery(base, query), b.String() + encrypted
 }
 
-// echo is the address by which the URL base is checked.
-func (l line) echo(base, echo string, now time.Time) string {
+// echoURL returns the URL by which the callback with the URL base is checked.
+func (c callbackCodec) echoURL(base, echo string, now time.Time) string {
 	timestamp, nonce := strconv.FormatInt(now.Unix(), 10), digits(10)
-	return withQuery(base, "signature="+sign(l.token, timestamp, nonce)+"&echostr="+url.QueryEscape(echo)+
+	return withQuery(base, "signature="+sign(c.token, timestamp, nonce)+"&echostr="+url.QueryEscape(echo)+
 		"&timestamp="+timestamp+"&nonce="+nonce)
 }
 
@@ -189,7 +190,7 @@ func withQuery(base, query string) string {
 	return base + "?" + query
 }
 
-// digits is a random number of n digits.
+// digits returns a random number of n digits.
 func digits(n int) string {
 	least := new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(n-1)), nil)
 	v, err := rand.Int(rand.Reader, new(big.Int).Mul(least, big.NewInt(9)))

@@ -42,12 +42,14 @@ func TestNewRequest(t *testing.T) {
 			got.CreateTime = now
 			assert.Equal(t, &want, got)
 
-			h, err := events.NewHandler(cfg, func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
+			h, err := events.NewHandler(cfg, func(_ context.Context,
+				ev *wechatqr.Event) (events.Reply, error) {
 				return events.Text(ev.Content + "!"), nil
 			})
 			require.NoError(t, err)
 			rec := httptest.NewRecorder()
-			h.ServeHTTP(rec, wechatqrtest.NewRequest(cfg, wechatqr.Event{Content: "hi", MsgID: "12345678901234567890"}))
+			h.ServeHTTP(rec, wechatqrtest.NewRequest(cfg,
+				wechatqr.Event{Content: "hi", MsgID: "12345678901234567890"}))
 			r, err := wechatqrtest.ParseReply(cfg, rec.Body.Bytes())
 			require.NoError(t, err)
 			assert.Equal(t, "hi!", r.Content)
@@ -64,14 +66,16 @@ func TestNewRequestOfLongAgo(t *testing.T) {
 	cfg := configs()["safe"]
 	v, err := events.NewVerifier(cfg)
 	require.NoError(t, err)
-	_, err = v.ParseRequest(wechatqrtest.NewRequest(cfg, wechatqr.Event{CreateTime: time.Now().Add(-time.Hour)}))
+	_, err = v.ParseRequest(wechatqrtest.NewRequest(cfg,
+		wechatqr.Event{CreateTime: time.Now().Add(-time.Hour)}))
 	require.ErrorIs(t, err, events.ErrStale)
 }
 
 func TestNewRequestIsRepeatable(t *testing.T) {
 	t.Parallel()
 	cfg := configs()["plain"]
-	ev := wechatqr.Event{Type: wechatqr.EventScan, EventKey: "7", CreateTime: time.Unix(1_700_000_000, 0)}
+	ev := wechatqr.Event{Type: wechatqr.EventScan, EventKey: "7",
+		CreateTime: time.Unix(1_700_000_000, 0)}
 	read := func() string {
 		b, err := io.ReadAll(wechatqrtest.NewRequest(cfg, ev).Body)
 		require.NoError(t, err)
@@ -95,5 +99,5 @@ func TestNewRequestNeedsAKey(t *testing.T) {
 	_, err := wechatqrtest.ParseReply(cfg, nil)
 	var ce *wechatqrtest.CallbackError
 	require.ErrorAs(t, err, &ce)
-	assert.Equal(t, wechatqrtest.ProblemUndecryptable, ce.Problem)
+	assert.Equal(t, wechatqrtest.ReasonUndecryptable, ce.Reason)
 }

@@ -17,15 +17,15 @@ import (
 
 const (
 	maxTTL         = 2_592_000 // seconds
-	defaultTTL     = 60
+	defaultTTL     = 60        // seconds
 	maxPermanentID = 100_000
 	maxSceneBytes  = 64
 )
 
-// Code is a parametric QR code that was made.
-type Code struct {
+// QRCode is a parametric QR code that was created.
+type QRCode struct {
 	Ticket    string    `json:"ticket"`
-	URL       string    `json:"url"`    // what the picture says
+	Content   string    `json:"url"`    // what the picture says
 	Action    string    `json:"action"` // QR_SCENE, QR_STR_SCENE, QR_LIMIT_SCENE or QR_LIMIT_STR_SCENE
 	SceneID   uint32    `json:"scene_id,omitempty"`
 	SceneStr  string    `json:"scene_str,omitempty"`
@@ -34,9 +34,9 @@ type Code struct {
 	Scans     int       `json:"scans,omitempty"`
 }
 
-// Scene is the text by which a scan reports the code. It is "0" for a code
-// made from a malformed request, see WithLenient.
-func (c Code) Scene() string {
+// Scene is the text by which a scan reports the code's scene. It is "0" for a code
+// created by a malformed request, see WithLenient.
+func (c QRCode) Scene() string {
 	if c.SceneStr != "" {
 		return c.SceneStr
 	}
@@ -44,40 +44,40 @@ func (c Code) Scene() string {
 }
 
 // Permanent reports whether the code never expires.
-func (c Code) Permanent() bool { return c.ExpiresAt.IsZero() }
+func (c QRCode) Permanent() bool { return c.ExpiresAt.IsZero() }
 
-func (c Code) expired(now time.Time) bool { return !c.Permanent() && !now.Before(c.ExpiresAt) }
+func (c QRCode) expired(now time.Time) bool { return !c.Permanent() && !now.Before(c.ExpiresAt) }
 
-// Codes are those made so far, oldest first.
-func (s *Server) Codes() []Code {
+// QRCodes are the codes created so far, oldest first.
+func (s *Server) QRCodes() []QRCode {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := make([]Code, len(s.st.Codes))
+	out := make([]QRCode, len(s.st.Codes))
 	for i, c := range s.st.Codes {
 		out[i] = *c
 	}
 	return out
 }
 
-// Code finds a code by its ticket.
-func (s *Server) Code(ticket string) (Code, bool) {
+// QRCode finds a code by its ticket.
+func (s *Server) QRCode(ticket string) (QRCode, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c, ok := s.codes[ticket]
 	if !ok {
-		return Code{}, false
+		return QRCode{}, false
 	}
 	return *c, true
 }
 
-type createAnswer struct {
+type createResponse struct {
 	Ticket        string `json:"ticket"`
 	ExpireSeconds int64  `json:"expire_seconds,omitempty"`
 	URL           string `json:"url"`
 }
 
 // createCode is POST /cgi-bin/qrcode/create.
-func (s *Server) createCode(c *call) (any, *refusal) {
+func (s *Server) createCode(c *apiRequest) (any, *apiError) {
 	code, ttl, ref := s.readCreate(c.body)
 	if ref != nil {
 		return nil, ref
@@ -92,15 +92,15 @@ func (s *Server) createCode(c *call) (any, *refusal) {
 	if ttl > 0 {
 		code.ExpiresAt = c.now.Add(time.Duration(ttl) * time.Second)
 	}
-	code.URL = "http://weixin.qq.com/q/02" + random(20)
-	code.Ticket = newTicket(code.URL, code.CreatedAt, ttl)
+	code.Content = "http://weixin.qq.com/q/02" + random(20)
+	code.Ticket = newTicket(code.Content, code.CreatedAt, ttl)
 	s.st.Codes = append(s.st.Codes, code)
 	s.codes[code.Ticket] = code
-	return createAnswer{code.Ticket, ttl, code.URL}, nil
+	return createResponse{code.Ticket, ttl, code.Content}, nil
 }
 
-// readCreate judges the body of qrcode/create. A ttl of 0 is a permanent code.
-func (s *Server) readCreate(body []byte) (code *Code, ttl int64, ref *refusal) {
+// readCreate checks the body of qrcode/create. A ttl of 0 is a permanent code.
+func (s *Server) readCreate(body []byte) (code *QRCode, ttl int64, ref *apiError) {
 	if len(body) == 0 {
 		return nil, 0, refuse(44002, "")
 	}
@@ -116,11 +116,12 @@ func (s *Server) readCreate(body []byte) (code *Code, ttl int64, ref *refusal) {
 	}
 	if err := json.Unmarshal(body, &in); err != nil {
 		if strings.HasPrefix(strings.TrimSpace(string(body)), "{'") {
-			return nil, 0, refuse(40052, "JSON strings take double quotes") // as WeChat was seen to answer
+			return nil, 0, refuse(40052, "JSON strings take double quotes") // WeChat's errcode for it
 		}
 		return nil, 0, refuse(47001, err.Error())
 	}
-	code = &Code{Action: in.ActionName}
+
+	code = &QRCode{Action: in.ActionName}
 	var text bool
 	switch in.ActionName {
 	case "QR_SCENE", "QR_STR_SCENE":
@@ -134,6 +135,7 @@ func (s *Server) readCreate(body []byte) (code *Code, ttl int64, ref *refusal) {
 	default:
 		return nil, 0, refuse(40052, fmt.Sprintf("action_name is %q", in.ActionName))
 	}
+
 	scene := in.ActionInfo.Scene
 	if scene == nil {
 		if s.lenient {
@@ -141,6 +143,7 @@ func (s *Server) readCreate(body []byte) (code *Code, ttl int64, ref *refusal) {
 		}
 		return nil, 0, refuse(40053, "action_info.scene is missing")
 	}
+
 	other := scene.ID
 	if text {
 		code.SceneStr, ref = s.readSceneStr(scene.Str, ttl == 0)
@@ -148,13 +151,13 @@ func (s *Server) readCreate(body []byte) (code *Code, ttl int64, ref *refusal) {
 		code.SceneID, ref = s.readSceneID(scene.ID, ttl == 0)
 		other = scene.Str
 	}
-	if ref == nil && !s.lenient && !blank(other) {
+	if ref == nil && !s.lenient && !isUnset(other) {
 		ref = refuse(40053, "scene_id and scene_str were both sent")
 	}
 	return code, ttl, ref
 }
 
-func blank(v json.RawMessage) bool {
+func isUnset(v json.RawMessage) bool {
 	t := string(v)
 	return t == "" || t == "null" || t == "0" || t == `""`
 }
@@ -177,8 +180,8 @@ func (s *Server) readTTL(v json.RawMessage) (int64, error) {
 	return n, nil
 }
 
-// number reads an integer; when lenient, one in quotes too. Beyond int64 it is
-// the nearest and an error.
+// number reads an integer, of a lenient Server also one in quotes. Out of int64's
+// range it returns the nearest value and an error.
 func (s *Server) number(v json.RawMessage) (int64, error) {
 	t := string(v)
 	if s.lenient {
@@ -186,12 +189,12 @@ func (s *Server) number(v json.RawMessage) (int64, error) {
 	}
 	n, err := strconv.ParseInt(t, 10, 64)
 	if err != nil {
-		return n, fmt.Errorf("%s is no integer", v)
+		return n, fmt.Errorf("%s is not an integer", v)
 	}
 	return n, nil
 }
 
-func (s *Server) readSceneID(v json.RawMessage, permanent bool) (uint32, *refusal) {
+func (s *Server) readSceneID(v json.RawMessage, permanent bool) (uint32, *apiError) {
 	limit := int64(math.MaxUint32)
 	if permanent {
 		limit = maxPermanentID
@@ -210,30 +213,32 @@ func (s *Server) readSceneID(v json.RawMessage, permanent bool) (uint32, *refusa
 	return uint32(n), nil
 }
 
-func (s *Server) readSceneStr(v json.RawMessage, permanent bool) (string, *refusal) {
+func (s *Server) readSceneStr(v json.RawMessage, permanent bool) (string, *apiError) {
 	raw := keepEscapes(string(v))
 	if raw != string(v) && !s.lenient {
 		return "", refuse(40033, "")
 	}
 	var str string
 	if err := json.Unmarshal([]byte(raw), &str); err != nil && len(v) > 0 && !s.lenient {
-		return "", refuse(40053, "scene_str is no string")
+		return "", refuse(40053, "scene_str is not a string")
 	}
 	switch {
 	case len(str) > maxSceneBytes && (permanent || !s.lenient):
-		return "", refuse(40053, fmt.Sprintf("scene_str has %d bytes, at most %d", len(str), maxSceneBytes))
+		return "", refuse(40053,
+			fmt.Sprintf("scene_str has %d bytes, not at most %d", len(str), maxSceneBytes))
 	case s.lenient:
 		return str, nil
 	case str == "":
 		return "", refuse(40053, "scene_str is missing or empty")
-	case !utf8.ValidString(raw) || strings.ContainsFunc(str, unicode.IsControl) || strings.ContainsAny(str, "\uFFFE\uFFFF") || strings.Contains(str, "]]>"):
+	case !utf8.ValidString(raw), strings.ContainsFunc(str, unicode.IsControl),
+		strings.ContainsAny(str, "\uFFFE\uFFFF"), strings.Contains(str, "]]>"):
 		return "", refuse(40053, "scene_str has characters that a push cannot carry")
 	}
 	return str, nil
 }
 
-// keepEscapes has \u escapes survive the decoding of a JSON string, for WeChat
-// does not decode them: a scan reports them as they were sent.
+// keepEscapes escapes the backslash of each \u escape, so that decoding the JSON
+// string keeps it: WeChat does not decode them, and a scan reports them as sent.
 func keepEscapes(raw string) string {
 	var b strings.Builder
 	for i := 0; i < len(raw); i++ {
@@ -250,8 +255,8 @@ func keepEscapes(raw string) string {
 	return b.String()
 }
 
-// newTicket lays a ticket out as WeChat's are: 72 bytes, of which two vary,
-// with the address, the time of creation and the life in seconds.
+// newTicket has the layout of WeChat's tickets: two random bytes, the URL, the time
+// of creation and the lifetime in seconds.
 func newTicket(url string, created time.Time, ttl int64) string {
 	b := make([]byte, 0, 96)
 	b = append(b, 0x81, 0x01)
@@ -268,8 +273,8 @@ func newTicket(url string, created time.Time, ttl int64) string {
 }
 
 // showCode is GET /cgi-bin/showqrcode.
-func (s *Server) showCode(r *http.Request, c *call) *answer {
-	notFound := &answer{
+func (s *Server) showCode(r *http.Request, c *apiRequest) *response {
+	notFound := &response{
 		status: http.StatusNotFound,
 		header: http.Header{"Content-Type": {"text/html"}},
 		body:   []byte("<html><head><title>404 Not Found</title></head><body>404 Not Found</body></html>\n"),
@@ -284,11 +289,11 @@ func (s *Server) showCode(r *http.Request, c *call) *answer {
 	if !ok || r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return notFound
 	}
-	data, err := s.pictures.get(code.URL)
+	data, err := s.pictures.get(code.Content)
 	if err != nil {
 		return notFound
 	}
-	return &answer{
+	return &response{
 		status: http.StatusOK,
 		header: http.Header{
 			"Content-Type":  {"image/jpg"}, // WeChat's spelling
