@@ -9,6 +9,8 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"strconv"
@@ -141,7 +143,8 @@ func (w *worker) note(s seen) {
 	w.seen.add(s)
 }
 
-func (w *worker) call() {
+// call is one of the goroutine's calls, by whose number the fake tells it from others.
+func (w *worker) call(goroutine int) {
 	ctx := context.Background()
 	if w.role.Timeout > 0 {
 		var cancel context.CancelFunc
@@ -149,7 +152,10 @@ func (w *worker) call() {
 		defer cancel()
 	}
 	start := time.Now()
-	err := callAPI(ctx, w.client)
+	err := w.client.Do(ctx, wechatqr.Request{
+		Method: http.MethodGet, Path: "/cgi-bin/getcallbackip",
+		Query: url.Values{"goroutine": {strconv.Itoa(goroutine)}},
+	}, nil)
 	s := seen{Calls: 1, Longest: time.Since(start)}
 	if err != nil {
 		s.Failed, s.Error = 1, err.Error()
@@ -168,15 +174,15 @@ func (w *worker) serve(in io.Reader, out io.Writer) error {
 		switch lines.Text() {
 		case "burst":
 			var wg sync.WaitGroup
-			for range r.Workers {
-				wg.Go(w.call)
+			for i := range r.Workers {
+				wg.Go(func() { w.call(i) })
 			}
 			wg.Wait()
 		case "load":
-			for range r.Workers {
+			for i := range r.Workers {
 				go func() {
 					for {
-						w.call()
+						w.call(i)
 						time.Sleep(r.Pace/2 + rand.N(r.Pace))
 					}
 				}()

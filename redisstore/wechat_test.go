@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -51,15 +50,15 @@ type wechat struct {
 	token   string        // the latest
 	ends    map[string]time.Time
 	issued  int
-	fetches int            // requests of a token
-	served  map[string]int // calls with a good token, by User-Agent
+	fetches int             // requests of a token
+	served  map[string]bool // by server and goroutine
 }
 
 func startWeChat(t *testing.T, life, delay time.Duration) *wechat {
 	t.Helper()
 	w := &wechat{
 		asked: make(chan string, 1), life: life, delay: delay,
-		ends: map[string]time.Time{}, served: map[string]int{},
+		ends: map[string]time.Time{}, served: map[string]bool{},
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /cgi-bin/token", func(rw http.ResponseWriter, r *http.Request) {
@@ -114,7 +113,7 @@ func (w *wechat) call(rw http.ResponseWriter, r *http.Request) {
 	case !time.Now().Before(end):
 		_, _ = rw.Write([]byte(`{"errcode":42001,"errmsg":"access_token expired"}`))
 	default:
-		w.served[r.UserAgent()]++
+		w.served[r.UserAgent()+"/"+r.FormValue("goroutine")] = true
 		_, _ = rw.Write([]byte(`{"ip_list":["127.0.0.1"]}`))
 	}
 }
@@ -132,25 +131,19 @@ func (w *wechat) revoke(tokens ...string) {
 	}
 }
 
-// serves waits until each of the servers has called n times with a good token
-// since the last revocation, or the last time that this was waited for.
+// serves waits until each of n goroutines of each server has called with a good
+// token since the last revocation, or the last time that this was waited for. So
+// no call that met the revocation is still under way.
 func (w *wechat) serves(t *testing.T, servers, n int) {
 	t.Helper()
-	defer func() {
+	waitFor(t, "each goroutine calls with a good token", func() bool {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		clear(w.served)
-	}()
-	waitFor(t, "each server calls with a good token", func() bool {
-		w.mu.Lock()
-		served := maps.Clone(w.served)
-		w.mu.Unlock()
-		for _, calls := range served {
-			if calls < n {
-				return false
-			}
+		if len(w.served) < servers*n {
+			return false
 		}
-		return len(served) == servers
+		clear(w.served)
+		return true
 	})
 }
 
