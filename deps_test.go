@@ -14,13 +14,16 @@ import (
 )
 
 // The root and events link nothing but the standard library, and the root no
-// package of this module.
+// package of this module; qrimage links the one QR encoder.
 func TestDependencies(t *testing.T) {
 	t.Parallel()
 	const module = "github.com/wechatqr/wechatqr"
 	for pkg, siblings := range map[string][]string{
 		module:             {module},
 		module + "/events": {module, module + "/events"},
+		module + "/qrimage": {
+			module, module + "/qrimage", "github.com/piglig/go-qr", "github.com/piglig/go-qr/internal/reedsolomon",
+		},
 	} {
 		out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", pkg).Output()
 		require.NoError(t, err)

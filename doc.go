@@ -11,8 +11,8 @@
 // code lives up to 30 days; a [Permanent] one is never deleted, and an account
 // has 100000 of them. [Client.CreateTicket] makes either and returns a
 // [Ticket], which survives JSON. Its picture comes from [Client.FetchQRCode],
-// or straight to a browser from [Client.QRCodeURL], or is drawn by any encoder
-// from [Ticket.Content].
+// or straight to a browser from [Client.QRCodeURL], or is drawn by package
+// qrimage from [Ticket.Content].
 //
 // # Scans
 //
