@@ -256,7 +256,7 @@ func cdata(b []byte) int {
 // ASCII.
 func plainText(b []byte) bool {
 	const spaces, high = 0x2020202020202020, 0x8080808080808080
-	word := func(i int) uint64 { x := binary.LittleEndian.Uint64(b[i:]); return (x | x - spaces) & high }
+	word := func(i int) uint64 { x := binary.LittleEndian.Uint64(b[i:]); return (x - spaces | x) & high }
 	for len(b) >= 32 && word(0)|word(8)|word(16)|word(24) == 0 {
 		b = b[32:]
 	}

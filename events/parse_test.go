@@ -287,6 +287,8 @@ func TestParseRefuses(t *testing.T) {
 		{"16 deep", swap("<MsgType>", strings.Repeat("<a>", 16)+strings.Repeat("</a>", 16)+"<MsgType>"), "nested"},
 		{"very deep", swap("<MsgType>", strings.Repeat("<a>", 10000)), "nested"},
 		{"not UTF-8", swap("SCENE_VALUE", "\xd6\xd0"), "UTF-8"},
+		{"a lone byte 80 of UTF-8", swap("SCENE_VALUE", "SCENE_VALUE_\x80_SCENE_VALUE"), "UTF-8"},
+		{"a lone byte 9f of UTF-8", swap("SCENE_VALUE", strings.Repeat("SCENE", 8)+"\x9f"+strings.Repeat("SCENE", 8)), "UTF-8"},
 		{"not UTF-8 where it does not matter", swap("<MsgType>", "<X><![CDATA[\xff]]></X><MsgType>"), "UTF-8"},
 		{"a control character", swap("SCENE_VALUE", "a\x01"), "character"},
 		{"a control character where it does not matter", swap("<MsgType>", "<X><![CDATA[\x00]]></X><MsgType>"), "character"},
