@@ -13,14 +13,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The root and events link nothing but the standard library, and the root no
-// package of this module.
+// The root, events and tickets link nothing but the standard library, and the root
+// no package of this module.
 func TestDependencies(t *testing.T) {
 	t.Parallel()
 	const module = "github.com/wechatqr/wechatqr"
 	for pkg, siblings := range map[string][]string{
-		module:             {module},
-		module + "/events": {module, module + "/events"},
+		module:              {module},
+		module + "/events":  {module, module + "/events"},
+		module + "/tickets": {module, module + "/tickets"},
 	} {
 		out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", pkg).Output()
 		require.NoError(t, err)
