@@ -154,7 +154,7 @@ func TestTicketStore(t *testing.T, newStore func(t *testing.T) tickets.Store) {
 	})
 	run("many at once", func(t *testing.T, s ticketTest) {
 		var won atomic.Int32
-		kept := make(chan string, 32)
+		kept := make(chan wechatqr.Ticket, 32)
 		var wg sync.WaitGroup
 		for range 32 {
 			wg.Go(func() {
@@ -169,27 +169,27 @@ func TestTicketStore(t *testing.T, newStore func(t *testing.T) tickets.Store) {
 			t.Errorf("ClaimTicket: %d of 32 at once got it, want 1", n)
 		}
 
-		end := time.Now().Add(time.Hour).Round(0)
-		for range 32 {
+		last := s.made("last", 32*time.Hour)
+		for i := range 32 {
 			wg.Go(func() {
-				mine := s.made(random(16), time.Hour)
-				if !mine.Permanent() {
-					mine.ExpiresAt = end
-				}
+				mine := s.made(random(16), time.Duration(i)*time.Hour+time.Minute)
 				got, err := s.SaveTicket(s.ctx, s.key, mine)
 				if err != nil {
 					t.Errorf("SaveTicket: %v", err)
 				}
-				kept <- got.Value
+				kept <- got
 			})
 		}
 		wg.Wait()
+		if !s.key.Permanent() {
+			s.keeps(t, last, last)
+			return
+		}
 		first := <-kept
 		for range 31 {
-			if got := <-kept; got != first {
-				t.Errorf("SaveTicket at once: kept %q and %q", first, got)
-			}
+			same(t, "SaveTicket at once", <-kept, first)
 		}
+		s.holds(t, first)
 	})
 	run("an expired ticket is replaced", func(t *testing.T, s ticketTest) {
 		if s.key.Permanent() {
