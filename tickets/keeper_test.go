@@ -385,7 +385,7 @@ func TestRenewal(t *testing.T) {
 		assert.Equal(t, "1", at(30*time.Minute), "at once, though it is renewed")
 		assert.Equal(t, "1", at(30*time.Minute+4*time.Second))
 		assert.Len(t, w.requests(), 2, "one renewal at a time")
-		assert.Equal(t, "2", at(30*time.Minute+5*time.Second))
+		assert.Equal(t, "2", at(30*time.Minute+6*time.Second))
 		assert.Equal(t, "2", at(time.Hour-1))
 		assert.Len(t, w.requests(), 2)
 		assert.Equal(t, "3", at(3*time.Hour), "the caller waits when there is no good one")
