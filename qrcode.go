@@ -119,6 +119,12 @@ func Permanent(scene Scene) TicketRequest {
 	return TicketRequest{scene: scene, permanent: true}
 }
 
+// Scene returns what the code is to carry.
+func (r TicketRequest) Scene() Scene { return r.scene }
+
+// TTL returns the life of a temporary code, 0 for a permanent one.
+func (r TicketRequest) TTL() time.Duration { return r.ttl }
+
 // Validate says what would keep CreateTicket from sending the request:
 // [ErrInvalidArgument], and [ErrInvalidScene] too if it is the scene. It does no I/O.
 func (r TicketRequest) Validate() error {

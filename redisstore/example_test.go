@@ -10,6 +10,7 @@ import (
 	"github.com/wechatqr/wechatqr"
 	"github.com/wechatqr/wechatqr/events"
 	"github.com/wechatqr/wechatqr/redisstore"
+	"github.com/wechatqr/wechatqr/tickets"
 )
 
 func Example() {
@@ -31,9 +32,13 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	keeper, err := tickets.NewKeeper(creds.AppID, client, store)
+	if err != nil {
+		log.Fatal(err)
+	}
 
-	fmt.Printf("%v and %T are ready\n", client, handler)
-	// Output: wechatqr.Client and *events.Handler are ready
+	fmt.Printf("%v, %T and %T are ready\n", client, handler, keeper)
+	// Output: wechatqr.Client, *events.Handler and *tickets.Keeper are ready
 }
 
 func ExampleWithPrefix() {

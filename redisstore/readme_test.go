@@ -12,6 +12,7 @@ import (
 
 	"github.com/wechatqr/wechatqr"
 	"github.com/wechatqr/wechatqr/events"
+	"github.com/wechatqr/wechatqr/tickets"
 	"github.com/wechatqr/wechatqr/wechatqrtest"
 )
 
@@ -62,6 +63,7 @@ func TestReadmeUserSuffices(t *testing.T) {
 		require.ErrorContains(t, c.Do(t.Context(), "HGETALL", "wechatqr:x").Err(), "NOPERM")
 		wechatqrtest.TestTokenStore(t, func(t *testing.T) wechatqr.TokenStore { return newStore(t, c) })
 		wechatqrtest.TestDeduper(t, func(t *testing.T) events.Deduper { return newStore(t, c) })
+		wechatqrtest.TestTicketStore(t, func(t *testing.T) tickets.Store { return newStore(t, c) })
 	}
 
 	t.Run("server", func(t *testing.T) {

@@ -1,9 +1,10 @@
-// Package redisstore shares an account's access token, and the events that
-// were handled, between servers through one Redis.
+// Package redisstore shares an account's access token, the events that were
+// handled, and the tickets of its codes, between servers through one Redis.
 //
 //	store, err := redisstore.New(rdb)
 //	client, err := wechatqr.New(creds, wechatqr.WithTokenStore(store))
 //	handler, err := events.NewHandler(cfg, fn, events.WithDeduper(store))
+//	keeper, err := tickets.NewKeeper(creds.AppID, client, store)
 //
 // It needs Redis 5 or later, or what speaks its language, and runs Lua scripts
 // on one key each, so that Redis Cluster serves as well as a single server.
@@ -25,15 +26,15 @@ import (
 // access token among them.
 var errNoScripts = errors.New("Redis knows no EVALSHA or no EVAL: it must run Lua scripts")
 
-// Store is a [wechatqr.TokenStore], a [wechatqr.TokenLeaser] and an
-// [events.Deduper]. It is safe for concurrent use and remembers nothing: one
+// Store is a [wechatqr.TokenStore], a [wechatqr.TokenLeaser], an [events.Deduper]
+// and a [tickets.Store]. It is safe for concurrent use and remembers nothing: one
 // for each process is enough, for any number of accounts.
 //
 // An operation returns when its context ends, with any settings of the client.
 // A command that is under way then goes on until the client's own timeouts end
 // it, and Redis may still carry it out: ask again with the same owner. Each
 // operation is tried on its own; one that fails delays no other. Every entry
-// expires by itself.
+// expires by itself, but for permanent tickets.
 type Store struct {
 	client redis.UniversalClient
 	prefix string

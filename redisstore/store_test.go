@@ -20,6 +20,7 @@ import (
 	"github.com/wechatqr/wechatqr"
 	"github.com/wechatqr/wechatqr/events"
 	"github.com/wechatqr/wechatqr/redisstore"
+	"github.com/wechatqr/wechatqr/tickets"
 	"github.com/wechatqr/wechatqr/wechatqrtest"
 )
 
@@ -49,6 +50,12 @@ func TestDeduper(t *testing.T) {
 	})
 }
 
+func TestTicketStore(t *testing.T) {
+	everyRedis(t, func(t *testing.T, c redis.UniversalClient) {
+		wechatqrtest.TestTicketStore(t, func(t *testing.T) tickets.Store { return newStore(t, c) })
+	})
+}
+
 func TestCluster(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, 0).connect(t)
@@ -57,6 +64,9 @@ func TestCluster(t *testing.T) {
 	})
 	t.Run("events", func(t *testing.T) {
 		wechatqrtest.TestDeduper(t, func(t *testing.T) events.Deduper { return newStore(t, c) })
+	})
+	t.Run("tickets", func(t *testing.T) {
+		wechatqrtest.TestTicketStore(t, func(t *testing.T) tickets.Store { return newStore(t, c) })
 	})
 }
 

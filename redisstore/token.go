@@ -114,23 +114,15 @@ func (s *Store) Save(ctx context.Context, key string, tok wechatqr.Token, owner 
 	}
 	key = s.tokenKey(key)
 
-	// The end is sent as a time of Redis' clock, so that a command that is
-	// delayed on its way cannot extend the token's life.
-	value, err := s.run(ctx, clockScript, key)
+	expiry, noexpiry := tok.Expiry, ""
+	if tok.Expiry.IsZero() {
+		expiry, noexpiry = time.Now().Add(unknownLife), "1"
+	}
+	end, err := s.redisTime(ctx, key, expiry)
 	if err != nil {
 		return failed(op, err)
 	}
-	now, ok := value.(int64)
-	if !ok {
-		return failed(op, unexpected(value))
-	}
-
-	life, noexpiry := time.Until(tok.Expiry), ""
-	if tok.Expiry.IsZero() {
-		life, noexpiry = unknownLife, "1"
-	}
-	end := now + life.Milliseconds()
-	value, err = s.run(ctx, saveScript, key, tok.Value, end, noexpiry, owner)
+	value, err := s.run(ctx, saveScript, key, tok.Value, end, noexpiry, owner)
 	switch {
 	case err != nil:
 		return failed(op, err)
@@ -138,6 +130,20 @@ func (s *Store) Save(ctx context.Context, key string, tok wechatqr.Token, owner 
 		return failed(op, errors.New("another process holds the lease and renews the token"))
 	}
 	return nil
+}
+
+// redisTime is a time of this machine's in milliseconds of Redis' clock. An end is
+// sent so, and not as a life: a command that is delayed on its way cannot extend it.
+func (s *Store) redisTime(ctx context.Context, key string, t time.Time) (int64, error) {
+	value, err := s.run(ctx, clockScript, key)
+	if err != nil {
+		return 0, err
+	}
+	now, ok := value.(int64)
+	if !ok {
+		return 0, unexpected(value)
+	}
+	return now + time.Until(t).Milliseconds(), nil
 }
 
 // Discard removes the token if its value is still rejected.
@@ -151,9 +157,13 @@ func (s *Store) Discard(ctx context.Context, key, rejected string) error {
 // Lease takes the right to renew the token under key for the time ttl, or
 // prolongs it for the owner that has it; false while another has it.
 func (s *Store) Lease(ctx context.Context, key, owner string, ttl time.Duration) (bool, error) {
-	value, err := s.run(ctx, leaseScript, s.tokenKey(key), owner, ttl.Milliseconds())
+	return s.lease(ctx, "lease", s.tokenKey(key), owner, ttl)
+}
+
+func (s *Store) lease(ctx context.Context, op, key, owner string, ttl time.Duration) (bool, error) {
+	value, err := s.run(ctx, leaseScript, key, owner, ttl.Milliseconds())
 	if err != nil {
-		return false, failed("lease", err)
+		return false, failed(op, err)
 	}
 	return value == int64(1), nil
 }
