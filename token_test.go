@@ -422,6 +422,25 @@ func TestReuseRefusedWhileRenewing(t *testing.T) {
 	}
 }
 
+// A renewal that fails fails for those too whose refusal it did not know of.
+func TestReuseRefusedWhileARenewalFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		up := &upstream{life: 2 * time.Hour}
+		src := ReuseTokenSource(up, slog.New(slog.DiscardHandler))
+		_, err := src.Token(t.Context(), "")
+		require.NoError(t, err)
+		time.Sleep(2*time.Hour - maxEarly)
+		up.takes = time.Second
+		up.set("", errors.New("down"))
+		_, err = src.Token(t.Context(), "") // starts the early renewal
+		require.NoError(t, err)
+		synctest.Wait()
+		_, err = src.Token(t.Context(), "T1")
+		require.ErrorContains(t, err, "down")
+		assert.EqualValues(t, 2, up.calls.Load())
+	})
+}
+
 // A token that the source insists on stays in use: one API that refuses it must
 // not take the others down, nor ask for ever.
 func TestReuseRefusedTokenComesAgain(t *testing.T) {
