@@ -44,6 +44,9 @@ func TestNewRefuses(t *testing.T) {
 		{"no AppID", wechatqr.Credentials{AppSecret: "s"}, nil, "AppID is empty"},
 		{"no AppSecret", wechatqr.Credentials{AppID: "wx0"}, nil, "AppSecret is empty"},
 		{"swapped", wechatqr.Credentials{AppID: "0123456789abcdef0123456789abcdef", AppSecret: "wx0123456789abcdef"}, nil, "swapped"},
+		{"AppSecret that begins with wx", wechatqr.Credentials{AppID: "wx0", AppSecret: "wx"}, nil, ""},
+		{"tilde in the AppSecret", wechatqr.Credentials{AppID: "wx0", AppSecret: "~"}, nil, ""},
+		{"DEL in the AppSecret", wechatqr.Credentials{AppID: "wx0", AppSecret: "s\x7f"}, nil, "odd characters"},
 		{"line end in the AppSecret", wechatqr.Credentials{AppID: "wx0", AppSecret: "s\n"}, nil, "line end"},
 		{"space in the AppID", wechatqr.Credentials{AppID: " wx0", AppSecret: "s"}, nil, "white space"},
 		{"no credentials but a source", wechatqr.Credentials{}, []wechatqr.Option{wechatqr.WithTokenSource(src)}, ""},
@@ -246,7 +249,9 @@ func TestDoOnTheWire(t *testing.T) {
 	var raw json.RawMessage
 	require.NoError(t, c.Do(t.Context(), wechatqr.Request{Method: "GET", Path: "/a"}, &raw))
 	assert.Equal(t, "GET /a?access_token=TOKEN", address)
+	assert.Empty(t, body, "nil is no JSON null")
 	assert.Contains(t, string(raw), `"errcodes"`)
+	require.NoError(t, c.Do(t.Context(), wechatqr.Request{Method: "AZ", Path: "/a"}, nil), "any capitals")
 	require.NoError(t, c.Do(t.Context(), wechatqr.Request{Method: "GET", Path: "/a"}, nil))
 
 	for name, err := range map[string]error{

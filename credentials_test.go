@@ -70,6 +70,18 @@ func TestEncodersKeepSecrets(t *testing.T) {
 	assert.Equal(t, creds, back, "it can still be read")
 }
 
+func TestTokenShowsAllButItsValue(t *testing.T) {
+	t.Parallel()
+	end := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for want, tok := range map[string]wechatqr.Token{
+		"wechatqr.Token(none, expires at an unknown time)":         {},
+		"wechatqr.Token([redacted], expires at an unknown time)":   {Value: "T"},
+		"wechatqr.Token([redacted], expires 2026-01-02T03:04:05Z)": {Value: "T", Expiry: end},
+	} {
+		assert.Equal(t, want, fmt.Sprint(tok))
+	}
+}
+
 func TestCredentialsFromEnv(t *testing.T) {
 	for _, tt := range []struct{ id, secret, want string }{
 		{"wx0", "s", ""},

@@ -1,6 +1,7 @@
 package wechatqr
 
 import (
+	"bytes"
 	"encoding/binary"
 	"net/http"
 )
@@ -29,9 +30,9 @@ func (c *QRCode) accept(x *apiRequest, status int, response []byte) (outcome, er
 	}
 
 	o, err := x.classifyJSON(status, response)
-	e, ok := err.(*Error)
+	e, _ := err.(*Error)
 	switch {
-	case err == nil || ok && e.Code == 0 && status == http.StatusOK:
+	case err == nil || e.Code == 0 && status == http.StatusOK:
 		return unreadable, unexpected(x.op, status, "no picture: "+x.snippet(response))
 	case refused(err): // there was no token
 		e.known = &rowUnexpected
@@ -50,7 +51,7 @@ func pictureType(b []byte) string {
 	case len(b) >= 10 && (string(b[:6]) == "GIF87a" || string(b[:6]) == "GIF89a") &&
 		binary.LittleEndian.Uint16(b[6:]) > 0 && binary.LittleEndian.Uint16(b[8:]) > 0:
 		return "image/gif"
-	case len(b) >= 4 && b[0] == 0xff && b[1] == 0xd8 && isJPEG(b[2:]):
+	case bytes.HasPrefix(b, []byte("\xff\xd8")) && isJPEG(b[2:]):
 		return "image/jpeg"
 	}
 	return ""
@@ -58,14 +59,14 @@ func pictureType(b []byte) string {
 
 // isJPEG follows the segments to the one with the size.
 func isJPEG(b []byte) bool {
-	for len(b) >= 4 && b[0] == 0xff {
+	for len(b) >= 9 && b[0] == 0xff {
 		switch marker := b[1]; {
 		case marker == 0xff: // filling
 			b = b[1:]
 		case marker < 0xc0 || marker >= 0xd0 && marker <= 0xda: // no segment, or the picture itself
 			return false
 		case marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc:
-			return len(b) >= 9 && binary.BigEndian.Uint16(b[5:]) > 0 && binary.BigEndian.Uint16(b[7:]) > 0
+			return binary.BigEndian.Uint16(b[5:]) > 0 && binary.BigEndian.Uint16(b[7:]) > 0
 		default:
 			length := int(binary.BigEndian.Uint16(b[2:]))
 			b = b[min(2+length, len(b)):]

@@ -301,7 +301,20 @@ func TestFetchQRCode(t *testing.T) {
 		{"PNG, called JPEG", "image/jpg", string(png), 200, nil, "", "image/png"},
 		{"no header", "", string(jpeg), 200, nil, "", "image/jpeg"},
 		{"JPEG with its tables first", "", "\xff\xd8\xff\xff\xc4\x00\x0b\x00\x00\x00\x00\x00\x00\x00\x00\x00" + string(jpeg[20:]), 200, nil, "", "image/jpeg"},
+		{"JPEG up to its size", "", string(jpeg[:29]), 200, nil, "", "image/jpeg"},
+		{"PNG up to its size", "", string(png[:24]), 200, nil, "", "image/png"},
 		{"GIF", "", "GIF89a\xae\x01\xae\x01", 200, nil, "", "image/gif"},
+		{"GIF of 1987", "", "GIF87a\xae\x01\xae\x01", 200, nil, "", "image/gif"},
+		{"JPEG cut off in its size", "", string(jpeg[:28]), 200, wechatqr.ErrUnexpectedResponse, "no picture", ""},
+		{"JPEG without its first byte", "", "\x00" + string(jpeg[1:]), 200, wechatqr.ErrUnexpectedResponse, "no picture", ""},
+		{"JPEG without its second byte", "", "\xff\x00" + string(jpeg[2:]), 200, wechatqr.ErrUnexpectedResponse, "no picture", ""},
+		{"JPEG whose segment ends elsewhere", "", strings.Replace(string(jpeg), "\xff\xc0", "\x00\xc0", 1), 200, wechatqr.ErrUnexpectedResponse, "no picture", ""},
+		{"JPEG of no width", "", strings.Replace(string(jpeg), "\x01\xae\x01\xae", "\x01\xae\x00\x00", 1), 200, wechatqr.ErrUnexpectedResponse, "no picture", ""},
+		{"PNG of no height", "", strings.Replace(string(png), "\x01\xae\x01", "\x00\x00\x01", 1), 200, wechatqr.ErrUnexpectedResponse, "no picture", ""},
+		{"PNG cut off in its size", "", string(png[:23]), 200, wechatqr.ErrUnexpectedResponse, "no picture", ""},
+		{"PNG of another signature", "", strings.Replace(string(png), "\r\n", "\n\n", 1), 200, wechatqr.ErrUnexpectedResponse, "no picture", ""},
+		{"PNG without IHDR", "", strings.Replace(string(png), "IHDR", "IDAT", 1), 200, wechatqr.ErrUnexpectedResponse, "no picture", ""},
+		{"GIF of no height", "", "GIF89a\x01\x00\x00\x00", 200, wechatqr.ErrUnexpectedResponse, "no picture", ""},
 		{"JPEG of three bytes", "image/jpg", "\xff\xd8\xff", 200, wechatqr.ErrUnexpectedResponse, "no picture", ""},
 		{"JPEG cut off in a segment", "image/jpg", "\xff\xd8\xff\xe0\xff\xff\x00\x00", 200, wechatqr.ErrUnexpectedResponse, "no picture", ""},
 		{"JPEG without a size", "image/jpg", string(jpeg[:20]), 200, wechatqr.ErrUnexpectedResponse, "no picture", ""},
@@ -348,6 +361,26 @@ func TestFetchQRCode(t *testing.T) {
 	for _, bad := range []string{"", " ", "a b", "gQ\n", "票", "http://weixin.qq.com/q/02abc"} {
 		_, err := c.FetchQRCode(t.Context(), bad)
 		require.ErrorIs(t, err, wechatqr.ErrInvalidArgument, "%q", bad)
+	}
+}
+
+// The markers are those of ITU-T T.81, table B.1.
+func TestFetchQRCodeJPEGMarkers(t *testing.T) {
+	t.Parallel()
+	var body string
+	c := withToken(t, func(*http.Request) (*http.Response, error) { return answer(200, body), nil })
+	accepted := func(jpeg string) bool {
+		body = jpeg
+		_, err := c.FetchQRCode(t.Context(), "gQ")
+		return err == nil
+	}
+
+	for marker := range 256 {
+		frame := strings.IndexByte("\xc0\xc1\xc2\xc3\xc5\xc6\xc7\xc9\xca\xcb\xcd\xce\xcf", byte(marker)) >= 0
+		skipped := marker >= 0xdb && marker < 0xff || strings.IndexByte("\xc4\xc8\xcc", byte(marker)) >= 0
+		start := "\xff\xd8\xff" + string([]byte{byte(marker)}) + "\x00\x07\x08"
+		assert.Equal(t, frame, accepted(start+"\x01\xae\x01\xae"), "%#x alone", marker)
+		assert.Equal(t, skipped, accepted(start+"\x00\x00\x00\x00"+string(jpeg[20:])), "%#x before a frame", marker)
 	}
 }
 

@@ -131,8 +131,8 @@ func (ask endpointSource) Token(ctx context.Context, _ string) (Token, error) {
 	if response.AccessToken == "" {
 		return Token{}, unexpected(getToken, http.StatusOK, "the response lacks access_token")
 	}
-	seconds, err := response.ExpiresIn.Float64()
-	if err != nil || seconds < 1 || seconds > maxExpiresIn {
+	seconds, _ := response.ExpiresIn.Float64() // 0 or infinity with an error
+	if seconds < 1 || seconds > maxExpiresIn {
 		return Token{}, unexpected(getToken, http.StatusOK,
 			fmt.Sprintf("expires_in is %.32q, not 1 to 7200 seconds", response.ExpiresIn))
 	}

@@ -107,7 +107,7 @@ func (s *reuseTokenSource) Token(ctx context.Context, rejected string) (Token, e
 			return Token{}, &opError{getToken, ctx.Err()}
 		}
 		// A renewal that began before the refusal was known may bring the refused token.
-		if r.err != nil || r.tok.Value != rejected || r.rejected == rejected {
+		if r.rejected == rejected {
 			return r.tok, r.err
 		}
 	}

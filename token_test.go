@@ -145,7 +145,8 @@ func TestReuseRenewsEarly(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				up := &upstream{life: tt.life}
-				src := ReuseTokenSource(up, nil)
+				var log bytes.Buffer
+				src := ReuseTokenSource(up, slog.New(slog.NewTextHandler(&log, nil)))
 				get := func() string {
 					t.Helper()
 					start := time.Now()
@@ -169,9 +170,49 @@ func TestReuseRenewsEarly(t *testing.T) {
 				time.Sleep(time.Second)
 				synctest.Wait()
 				assert.Equal(t, "T2", get())
+				assert.Empty(t, log.String(), "nothing failed")
 			})
 		})
 	}
+}
+
+// The warm path takes no lock: all calls of a process pass it.
+func TestReuseWarmTokenAllocatesNothing(t *testing.T) {
+	src := ReuseTokenSource(&upstream{life: time.Hour}, nil)
+	_, err := src.Token(t.Context(), "")
+	require.NoError(t, err)
+	assert.Zero(t, testing.AllocsPerRun(100, func() { _, _ = src.Token(t.Context(), "") }))
+}
+
+// A caller may find no token, and the lock only after a renewal has ended.
+func TestReuseLateCallerCausesNoRenewal(t *testing.T) {
+	up := &upstream{life: time.Hour}
+	src := ReuseTokenSource(up, nil).(*reuseTokenSource)
+	_, err := src.Token(t.Context(), "")
+	require.NoError(t, err)
+	r, err := src.renewal(t.Context(), "")
+	require.NoError(t, err)
+	<-r.done
+	assert.Equal(t, "T1", r.tok.Value)
+	assert.EqualValues(t, 1, up.calls.Load())
+}
+
+func TestReuseRefusalsDoNotHinderTheEarlyRenewal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		up := &upstream{life: 2 * time.Second, value: "same"}
+		src := ReuseTokenSource(up, nil)
+		_, err := src.Token(t.Context(), "")
+		require.NoError(t, err)
+		for range freeRefusals {
+			_, err = src.Token(t.Context(), "same")
+			require.NoError(t, err)
+		}
+		time.Sleep(time.Second)
+		_, err = src.Token(t.Context(), "")
+		require.NoError(t, err)
+		synctest.Wait()
+		assert.EqualValues(t, 1+freeRefusals+1, up.calls.Load())
+	})
 }
 
 func TestReuseFailedRenewalKeepsWhatWorks(t *testing.T) {
@@ -381,6 +422,25 @@ func TestReuseRefusedWhileRenewing(t *testing.T) {
 	}
 }
 
+// A renewal that fails fails for those too whose refusal it did not know of.
+func TestReuseRefusedWhileARenewalFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		up := &upstream{life: 2 * time.Hour}
+		src := ReuseTokenSource(up, slog.New(slog.DiscardHandler))
+		_, err := src.Token(t.Context(), "")
+		require.NoError(t, err)
+		time.Sleep(2*time.Hour - maxEarly)
+		up.takes = time.Second
+		up.set("", errors.New("down"))
+		_, err = src.Token(t.Context(), "") // starts the early renewal
+		require.NoError(t, err)
+		synctest.Wait()
+		_, err = src.Token(t.Context(), "T1")
+		require.ErrorContains(t, err, "down")
+		assert.EqualValues(t, 2, up.calls.Load())
+	})
+}
+
 // A token that the source insists on stays in use: one API that refuses it must
 // not take the others down, nor ask for ever.
 func TestReuseRefusedTokenComesAgain(t *testing.T) {
@@ -586,7 +646,39 @@ func TestReuseSourceThatHangs(t *testing.T) {
 		start := time.Now()
 		_, err := src.Token(t.Context(), "")
 		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.ErrorContains(t, err, "the token source gave none within 30s")
 		assert.Equal(t, renewalTimeout, time.Since(start))
+	})
+}
+
+func TestReuseTokenThatComesLateIsTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := ReuseTokenSource(&upstream{takes: renewalTimeout + time.Second, life: time.Hour}, nil)
+		tok, err := src.Token(t.Context(), "")
+		require.NoError(t, err)
+		assert.Equal(t, "T1", tok.Value)
+	})
+}
+
+func TestSourcesWithoutLoggerUseTheDefault(t *testing.T) {
+	before := slog.Default()
+	defer slog.SetDefault(before)
+	var log bytes.Buffer
+	slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
+	synctest.Test(t, func(t *testing.T) {
+		store := newMemoryStore()
+		store.err = errors.New("OOM")
+		up := &upstream{life: time.Hour}
+		src := ReuseTokenSource(StoredTokenSource(store, "wx0", up, nil), nil)
+		_, err := src.Token(t.Context(), "")
+		require.NoError(t, err)
+		assert.Contains(t, log.String(), "the token store failed")
+		up.set("", errors.New("down"))
+		time.Sleep(time.Hour - time.Minute)
+		_, err = src.Token(t.Context(), "")
+		require.NoError(t, err)
+		synctest.Wait()
+		assert.Contains(t, log.String(), "the token was not renewed")
 	})
 }
 
@@ -875,7 +967,7 @@ func TestStoredLeaseAnswerLost(t *testing.T) {
 		start := time.Now()
 		_, err := src.Token(t.Context(), "")
 		require.NoError(t, err)
-		assert.Less(t, time.Since(start), leaseTTL, "not the end of its own lease")
+		assert.Equal(t, 2*leasePoll, time.Since(start), "not the end of its own lease")
 		assert.Equal(t, "T1", store.tokens["wx0"].Value)
 	})
 }
@@ -928,11 +1020,32 @@ func TestStoredStoreFails(t *testing.T) {
 					assert.LessOrEqual(t, time.Since(start), wait)
 					assert.EqualValues(t, 1, up.calls.Load())
 					assert.Contains(t, log.String(), "the token store failed")
-					assert.LessOrEqual(t, strings.Count(log.String(), "\n"), 2, "not at every look")
+					lines := 1
+					if leases {
+						lines = 2
+						assert.Contains(t, log.String(), "wechatqr: save: ")
+					}
+					assert.Contains(t, log.String(), "wechatqr: load: ")
+					assert.Equal(t, lines, strings.Count(log.String(), "\n"), "not at every look")
+					assert.NotContains(t, store.log, "lease", "of a store that cannot be read")
 				})
 			})
 		}
 	}
+}
+
+func TestStoredStoreThatPrintsTheToken(t *testing.T) {
+	store := newMemoryStore()
+	up := &upstream{life: time.Hour, value: "t0k3n-0f-b3f0r3"}
+	var log bytes.Buffer
+	src := StoredTokenSource(store, "wx0", up, slog.New(slog.NewTextHandler(&log, nil)))
+	_, err := src.Token(t.Context(), "")
+	require.NoError(t, err)
+	store.err = errors.New("cannot decode " + up.value)
+	_, err = src.Token(t.Context(), "")
+	require.NoError(t, err)
+	assert.Contains(t, log.String(), "cannot decode ")
+	assert.NotContains(t, log.String(), up.value)
 }
 
 // A caller that gives up is not a store that fails.
@@ -1028,21 +1141,20 @@ func TestStoredOlderTokenIsNotTaken(t *testing.T) {
 	})
 }
 
-// readOnlyStore keeps what it has, refused or not.
-type readOnlyStore struct{ *memoryStore }
+// keepingStore discards nothing, and so keeps what ends last.
+type keepingStore struct{ *memoryStore }
 
-func (readOnlyStore) Save(context.Context, string, Token, string) error {
-	return errors.New("READONLY")
-}
-func (readOnlyStore) Discard(context.Context, string, string) error {
+func (keepingStore) Discard(context.Context, string, string) error {
 	return errors.New("READONLY")
 }
 
 func TestStoredRefusedTokenThatStays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := readOnlyStore{newMemoryStore()}
+		store := keepingStore{newMemoryStore()}
 		store.tokens["wx0"] = Token{"revoked", time.Now().Add(2 * time.Hour)}
-		src := exclusive(store, &upstream{life: time.Hour})
+		var log bytes.Buffer
+		logger := slog.New(slog.NewTextHandler(&log, nil))
+		src := ReuseTokenSource(StoredTokenSource(store, "wx0", &upstream{life: time.Hour}, logger), nil)
 		rejected := ""
 		for _, want := range []string{"revoked", "T1", "revoked", "T2"} {
 			tok, err := src.Token(t.Context(), rejected)
@@ -1050,7 +1162,39 @@ func TestStoredRefusedTokenThatStays(t *testing.T) {
 			require.Equal(t, want, tok.Value)
 			rejected = tok.Value
 		}
+		assert.Contains(t, log.String(), "READONLY", "although Save reports no error")
 	})
+}
+
+// Between Discard and Save other processes would find no token.
+func TestStoredRefusedTokenThatComesAgainIsNotDiscarded(t *testing.T) {
+	store := newMemoryStore()
+	up := &upstream{life: time.Hour, value: "same"}
+	_, err := StoredTokenSource(store, "wx0", up, nil).Token(t.Context(), "same")
+	require.NoError(t, err)
+	assert.Equal(t, []string{"load", "save"}, store.log)
+}
+
+func TestStoredSavesNothingUseless(t *testing.T) {
+	failure := errors.New("down")
+	for name, tt := range map[string]struct {
+		tok Token
+		err error
+	}{
+		"empty":         {Token{}, nil},
+		"expired":       {Token{"old", time.Unix(1700000000, 0)}, nil},
+		"with an error": {Token{Value: "T1"}, failure},
+	} {
+		t.Run(name, func(t *testing.T) {
+			store := newMemoryStore()
+			src := StoredTokenSource(store, "wx0", TokenSourceFunc(func(context.Context, string) (Token, error) {
+				return tt.tok, tt.err
+			}), nil)
+			_, err := src.Token(t.Context(), "")
+			assert.Equal(t, tt.err, err)
+			assert.Empty(t, store.tokens)
+		})
+	}
 }
 
 func TestStoredFailedRenewalKeepsWhatWorks(t *testing.T) {
@@ -1080,11 +1224,15 @@ func TestStoredLeaseThatNeverFrees(t *testing.T) {
 		store := leasingStore{newMemoryStore()}
 		_, err := store.Lease(t.Context(), "wx0", "another", 1000*time.Hour)
 		require.NoError(t, err)
+		var log bytes.Buffer
+		src := StoredTokenSource(store, "wx0", &upstream{life: time.Hour}, slog.New(slog.NewTextHandler(&log, nil)))
 		start := time.Now()
-		tok, err := exclusive(store, &upstream{life: time.Hour}).Token(t.Context(), "")
+		tok, err := src.Token(t.Context(), "")
 		require.NoError(t, err)
 		assert.Equal(t, "T1", tok.Value)
-		assert.LessOrEqual(t, time.Since(start), maxLeaseWait+leasePoll)
+		assert.Equal(t, maxLeaseWait, time.Since(start))
+		assert.Equal(t, 1, strings.Count(log.String(), "\n"), log.String())
+		assert.Contains(t, log.String(), "leased", "by another, so the token cannot be saved")
 	})
 }
 
@@ -1098,7 +1246,26 @@ func TestStoredLeaderLooksAgain(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, "just saved", tok.Value)
 		assert.Zero(t, up.calls.Load())
+		_, err = exclusive(store, up).Token(t.Context(), "")
+		require.NoError(t, err)
+		assert.Equal(t, []string{"load", "lease", "load", "unlease", "load"}, store.log,
+			"who finds a token needs no lease")
 	})
+}
+
+// halfReadStore returns a token and an error.
+type halfReadStore struct{ *memoryStore }
+
+func (halfReadStore) Load(context.Context, string) (Token, error) {
+	return Token{Value: "half"}, errors.New("unexpected EOF")
+}
+
+func TestStoredTakesNoTokenThatComesWithAnError(t *testing.T) {
+	src := StoredTokenSource(halfReadStore{newMemoryStore()}, "wx0", &upstream{life: time.Hour},
+		slog.New(slog.DiscardHandler))
+	tok, err := src.Token(t.Context(), "")
+	require.NoError(t, err)
+	assert.Equal(t, "T1", tok.Value)
 }
 
 func TestStoredTakesNothingUseless(t *testing.T) {
@@ -1109,10 +1276,13 @@ func TestStoredTakesNothingUseless(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				store := newMemoryStore()
-				store.tokens["wx0"] = bad
-				tok, err := StoredTokenSource(store, "wx0", &upstream{life: time.Hour}, nil).Token(t.Context(), "")
-				require.NoError(t, err)
-				assert.Equal(t, "T1", tok.Value)
+				for _, rejected := range []string{"", "another"} {
+					store.tokens["wx0"] = bad
+					src := StoredTokenSource(store, "wx0", &upstream{life: time.Hour}, nil)
+					tok, err := src.Token(t.Context(), rejected)
+					require.NoError(t, err)
+					assert.Equal(t, "T1", tok.Value)
+				}
 			})
 		})
 	}
@@ -1131,15 +1301,17 @@ func TestStoredTakesNothingUseless(t *testing.T) {
 func TestStoredSavesWhatCameAsTheContextEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newMemoryStore()
+		var log bytes.Buffer
 		ctx, cancel := context.WithCancel(t.Context())
 		src := StoredTokenSource(store, "wx0", TokenSourceFunc(func(context.Context, string) (Token, error) {
 			cancel()
 			return Token{"T1", time.Now().Add(time.Hour)}, nil
-		}), nil)
+		}), slog.New(slog.NewTextHandler(&log, nil)))
 		_, err := src.Token(ctx, "")
 		require.NoError(t, err)
 		assert.Equal(t, "T1", store.tokens["wx0"].Value)
 		assert.NoError(t, store.saveCtx)
+		assert.Empty(t, log.String(), "nothing failed")
 	})
 }
 
