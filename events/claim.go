@@ -123,13 +123,13 @@ func (c *claim) ask() (got Claim) {
 // endClaim commits an event that was handled, and else gives back what is
 // claimed, or may be: a claim whose response was lost is not left behind.
 func (c *claim) endClaim(handled bool) {
-	switch {
-	case c.local == nil || !c.held && !handled:
+	if !c.held {
 		return
-	case handled && c.local.commit(c.id, c.ttl) && c.shared == nil:
-		c.report(c.ctx, c.ev, refuse(ErrForgotten, "more than %d in %v", c.local.limit, c.ttl), nil)
-	case !handled:
+	}
+	if !handled {
 		_ = c.local.Release(c.ctx, c.id, c.owner)
+	} else if c.local.commit(c.id, c.ttl) && c.shared == nil {
+		c.report(c.ctx, c.ev, refuse(ErrForgotten, "more than %d in %v", c.local.limit, c.ttl), nil)
 	}
 	if c.shared == nil {
 		return

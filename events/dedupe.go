@@ -53,7 +53,7 @@ const defaultRemembered = 1 << 20 // events that a Handler remembers by itself
 func newMemory(limit int) *memory {
 	return &memory{
 		limit: max(limit, 1024), start: time.Now(), lossTold: -time.Minute,
-		claims: make(map[idHash]memoryClaim), young: make(map[idHash]time.Duration),
+		claims: make(map[idHash]memoryClaim),
 	}
 }
 
@@ -96,7 +96,7 @@ func (m *memory) Claim(_ context.Context, id, owner string, lease time.Duration)
 	if now < m.young[k] || now < m.old[k] {
 		return ClaimHandled, nil
 	}
-	if c, ok := m.claims[k]; ok && now < c.until && c.owner != owner {
+	if c := m.claims[k]; now < c.until && c.owner != owner {
 		return ClaimBusy, nil
 	}
 
@@ -122,8 +122,7 @@ func (m *memory) commit(id string, ttl time.Duration) (lost bool) {
 	now := time.Since(m.start)
 	delete(m.claims, k)
 
-	full := len(m.young) >= m.limit
-	if _, known := m.young[k]; !known && (full || len(m.young) > 0 && now >= m.oldEnds) {
+	if _, known := m.young[k]; !known && (len(m.young) >= m.limit || now >= m.oldEnds) {
 		lost = now < m.oldEnds && now-m.lossTold >= time.Minute
 		if lost {
 			m.lossTold = now

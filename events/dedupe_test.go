@@ -225,6 +225,17 @@ func TestMemoryDeduperGenerations(t *testing.T) {
 	})
 }
 
+// A second commit of an event takes no room.
+func TestMemoryDeduperForgetsNothingForACommitThatIsRepeated(t *testing.T) {
+	t.Parallel()
+	d := claimer{t, events.NewMemoryDeduper(0)}
+	for i := range 2049 {
+		d.commit(fmt.Sprint(i), time.Hour)
+	}
+	d.commit("2048", time.Hour)
+	assert.Equal(t, handled, d.claimFor("a", "1", time.Second))
+}
+
 func TestMemoryDeduperRaces(t *testing.T) {
 	t.Parallel()
 	d := claimer{t, events.NewMemoryDeduper(0)}

@@ -123,6 +123,7 @@ func NewHandler(cfg Config, fn HandlerFunc, opts ...Option) (*Handler, error) {
 
 	h := &Handler{verifier: v, fn: fn, config: config{
 		deduper: newMemory(defaultRemembered), maxRunning: 1000, retries: true,
+		observe: func(context.Context, Delivery) {},
 	}}
 	h.onProblem = h.logProblem
 	h.check(fn != nil, "the HandlerFunc is nil")
@@ -219,10 +220,8 @@ func (h *Handler) serve(
 	}
 
 	resp := h.respond(ctx, &q, keys, d.Event, res)
-	if h.observe != nil {
-		d.Status, d.Err, d.Duration = resp.Status, res.err, time.Since(start)
-		_ = recoverPanic(func() error { h.observe(ctx, d); return nil })
-	}
+	d.Status, d.Err, d.Duration = resp.Status, res.err, time.Since(start)
+	_ = recoverPanic(func() error { h.observe(ctx, d); return nil })
 	return resp
 }
 
@@ -246,7 +245,7 @@ func (h *Handler) respond(
 		return h.fail(ctx, ev, res.err, res.stack)
 	}
 	body, err := res.reply, res.replyErr
-	if err == nil && len(body) > 0 && keys != nil {
+	if len(body) > 0 && keys != nil {
 		body = h.verifier.seal(q, keys, ev, body, time.Now())
 	}
 	switch {
@@ -274,7 +273,8 @@ func (h *Handler) fail(ctx context.Context, ev *wechatqr.Event, err error, stack
 
 func (h *Handler) report(ctx context.Context, ev *wechatqr.Event, err error, stack []byte) {
 	c := refusalOf(err)
-	_ = recoverPanic(func() error { h.onProblem(ctx, Problem{err, c.status, c.en, c.zh, ev, stack}); return nil })
+	p := Problem{err, c.status, c.en, c.zh, ev, stack}
+	_ = recoverPanic(func() error { h.onProblem(ctx, p); return nil })
 }
 
 // recoverPanic makes a panic of the user's code an error.

@@ -131,6 +131,8 @@ func TestHandlerAnswers(t *testing.T) {
 					assert.Equal(t, "text/xml; charset=utf-8", w.Header().Get("Content-Type"))
 				}
 				assert.Equal(t, fmt.Sprint(w.Body.Len()), w.Header().Get("Content-Length"))
+				assert.Equal(t, c.status != 200, w.Header().Get("X-Content-Type-Options") != "")
+				assert.Empty(t, w.Header().Get("Allow"))
 				assert.Equal(t, 1, ran)
 				if c.err == nil {
 					assert.Empty(t, problems)
@@ -322,6 +324,43 @@ func TestLatePanicIsReported(t *testing.T) {
 		assert.Contains(t, problems[0].Hint, "nobody runs it again")
 		assert.Contains(t, string(problems[0].Stack), "handler_test.go")
 	})
+}
+
+// A run that goes on has not succeeded, though the one before it failed.
+func TestLateRunIsNoSuccessAfterAFailure(t *testing.T) {
+	at(t, func(t *testing.T) {
+		var problems []events.Problem
+		runs := 0
+		h := handler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
+			if runs++; runs == 1 {
+				return nil, errors.New("database is away")
+			}
+			time.Sleep(time.Minute)
+			return nil, nil
+		}, &problems)
+		assert.Equal(t, 200, wechat().clear(scanPush("shop-7")).to(h).Code)
+		assert.Empty(t, problems)
+		require.NoError(t, h.Shutdown(t.Context()))
+	})
+}
+
+// A late reply that could not be sent in time either is told for what it is.
+func TestLateReplyThatFails(t *testing.T) {
+	at(t, func(t *testing.T) {
+		s := &sleeper{takes: 5 * time.Second, reply: partialReply{}, start: time.Now()}
+		var problems []events.Problem
+		h := handler(t, plainMode(), s.fn, &problems)
+		wechat().clear(scanPush("shop-7")).to(h)
+		require.NoError(t, h.Shutdown(t.Context()))
+		require.Len(t, problems, 1)
+		require.ErrorIs(t, problems[0].Err, events.ErrReply)
+	})
+}
+
+type partialReply struct{}
+
+func (partialReply) AppendReply(b []byte, _ *wechatqr.Event, _ time.Time) ([]byte, error) {
+	return append(b, "<xml>"...), errors.New("broken")
 }
 
 // Three deliveries of one push, at once or some time apart, run the function
@@ -806,11 +845,13 @@ func TestLostClaimIsTold(t *testing.T) {
 func TestFailedFunctionDoesNotRunAgainWithoutItsClaim(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		takes time.Duration // the first run
-		runs  int
+		takes    time.Duration // the first run
+		runs     int
+		answered time.Duration
 	}{
-		"known when it failed": {1200 * time.Millisecond, 1},
-		"shown in a pause":     {0, 2}, // at 0 s and 0.3 s; the claim is renewed at 1 s
+		"known when it failed": {1200 * time.Millisecond, 1, 1200 * time.Millisecond},
+		// At 0 s and 0.3 s; the claim is renewed at 1 s.
+		"shown in a pause": {0, 2, 1300 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
 			at(t, func(t *testing.T) {
@@ -824,6 +865,7 @@ func TestFailedFunctionDoesNotRunAgainWithoutItsClaim(t *testing.T) {
 					return f.fn(ctx, ev)
 				}, &problems, events.WithDeduper(&flaky{Deduper: store}))
 				assert.Equal(t, 500, wechat().clear(scanPush("shop-7")).to(h).Code)
+				assert.Equal(t, c.answered, time.Since(f.start).Truncate(time.Millisecond))
 				assert.Len(t, f.began, c.runs)
 				require.Len(t, problems, 2)
 				require.ErrorIs(t, problems[0].Err, events.ErrInProgress)
@@ -831,6 +873,19 @@ func TestFailedFunctionDoesNotRunAgainWithoutItsClaim(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A claim that cannot be renewed is not lost.
+func TestFailedFunctionRunsAgainWhileStoreIsAway(t *testing.T) {
+	at(t, func(t *testing.T) {
+		f := &failing{fails: 1, takes: 1200 * time.Millisecond, start: time.Now()}
+		store := &lossy{
+			Deduper: events.NewMemoryDeduper(0), from: f.start.Add(time.Second / 2), lose: 1000,
+		}
+		h := handler(t, plainMode(), f.fn, nil, events.WithDeduper(store))
+		assert.Equal(t, 200, wechat().clear(scanPush("shop-7")).to(h).Code)
+		assert.Len(t, f.began, 2)
+	})
 }
 
 // lossy carries out what it is asked, and loses the response for a while.
@@ -1018,6 +1073,7 @@ func TestFaultyDeduper(t *testing.T) {
 		{"claim hangs", faulty{claim: noClaim(hang)}, 0, nil, "hi", 500 * time.Millisecond, 1},
 		{"claim panics", faulty{claim: noClaim(burst)}, 0, nil, "hi", 0, 1},
 		{"claim has no outcome", faulty{claim: noClaim(nothing)}, 0, nil, "hi", 0, 1},
+		{"claim has an unknown outcome", faulty{claim: outcome(busy + 1)}, 0, nil, "hi", 0, 1},
 		{"claim hangs and the function is slow", faulty{claim: noClaim(hang)}, 10 * time.Second, nil, "success", 4500 * time.Millisecond, 2},
 		{"commit fails", faulty{commit: fail}, 0, nil, "hi", 0, 1},
 		{"commit hangs", faulty{commit: hang}, 0, nil, "hi", 500 * time.Millisecond, 1},
@@ -1045,6 +1101,9 @@ func TestFaultyDeduper(t *testing.T) {
 					hint := "does not know how the event ended"
 					if strings.HasPrefix(c.name, "claim") {
 						hint = "once in this process"
+					}
+					if strings.HasSuffix(c.name, " fails") && !errors.Is(p.Err, away) {
+						return false
 					}
 					return errors.Is(p.Err, events.ErrDeduper) && p.Status == 0 && (c.name == "all hang" || strings.Contains(p.Hint, hint))
 				}))
@@ -1528,6 +1587,11 @@ func TestFunctionContext(t *testing.T) {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, wechat().clear(sampleScan).request().WithContext(ctx))
 	assert.Equal(t, "success", w.Body.String())
+	p := wechat().clear(scanPush("shop-8"))
+	a := h.Handle(ctx, events.Request{
+		Method: http.MethodPost, RawQuery: p.query.Encode(), Body: []byte(p.body),
+	})
+	assert.Equal(t, "success", string(a.Body))
 }
 
 // Handle answers as ServeHTTP does, and lets go of the caller's buffer.

@@ -64,13 +64,12 @@ func newKeyPair(k Keys, plaintext bool) (*keyPair, error) {
 		return nil, err
 	}
 
-	// Not strict: WeChat's random keys have stray bits at the end.
-	key, err := base64.StdEncoding.DecodeString(k.EncodingAESKey + "=")
-	if err == nil {
-		copy(p.iv[:], key)
-		p.block, err = aes.NewCipher(key)
-		p.decrypters.New = func() any { return cipher.NewCBCDecrypter(p.block, p.iv[:]) }
-	}
+	// Any 43 letters and digits are 32 bytes. Not strict: WeChat's random keys
+	// have stray bits at the end.
+	key, _ := base64.StdEncoding.DecodeString(k.EncodingAESKey + "=")
+	copy(p.iv[:], key)
+	p.block, err = aes.NewCipher(key)
+	p.decrypters.New = func() any { return cipher.NewCBCDecrypter(p.block, p.iv[:]) }
 	return p, err
 }
 
@@ -103,7 +102,7 @@ func (p *keyPair) signature(timestamp, nonce string, message []byte) [2 * sha1.S
 	var room [1024]byte // enough for most: no allocation
 	b := room[:0]
 	for _, s := range small {
-		if message != nil && string(message) < s {
+		if string(message) < s {
 			b = append(b, message...)
 			message = nil
 		}

@@ -94,5 +94,10 @@ func TestSealOpens(t *testing.T) {
 		got, err := p.open(sealed, "wx1")
 		require.NoError(t, err, n)
 		require.Equal(t, want, string(got))
+
+		_, err = p.open(append(sealed, '!'), "wx1")
+		require.ErrorIs(t, err, ErrDecrypt, "what is base64 but for its end")
 	}
+	_, err = p.open(p.seal([16]byte{}, nil, "wx1"), "wx1234567890")
+	require.ErrorIs(t, err, ErrDecrypt, "one that has no room for the AppID")
 }

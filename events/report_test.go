@@ -102,6 +102,7 @@ func TestWithLogger(t *testing.T) {
 	wechat().clear(scanPush(strings.Repeat("k", 2000))).to(h)
 	assert.Contains(t, out.String(), "level=ERROR")
 	assert.Contains(t, out.String(), "MediaId is empty")
+	assert.NotContains(t, out.String(), "stack=")
 	for line := range strings.Lines(out.String()) {
 		assert.Less(t, len(line), 1000, "whatever was sent")
 	}
@@ -128,9 +129,11 @@ func TestForgottenEventsAreTold(t *testing.T) {
 				require.Equal(t, 200, wechat().clear(scanPushAt(now, fmt.Sprint(i))).to(h).Code)
 			}
 		}
-		deliver(0, 1024)
+		deliver(0, 1025)
 		assert.Empty(t, problems, "nothing is forgotten yet")
-		deliver(1024, 10*1024)
+		deliver(1025, 1026)
+		require.Len(t, problems, 1)
+		deliver(1026, 10*1024)
 		require.Len(t, problems, 1)
 		require.ErrorIs(t, problems[0].Err, events.ErrForgotten)
 		assert.Zero(t, problems[0].Status)

@@ -71,7 +71,7 @@ func TestScanFast(t *testing.T) {
 func FuzzQuery(f *testing.F) {
 	for _, s := range []string{
 		"", "&&", "=", "signature=a&timestamp=1&nonce=2&echostr=3&encrypt_type=aes&msg_signature=b&openid=c",
-		"nonce=a%20b+c", "nonce=a+b", "%6eonce=a", "nonce=%zz", "%zz=1", "nonce=a&nonce=b", "nonce=a&%6eonce=b", "nonce&nonce", "nonce==&a;b=c", "openid=%zz&nonce=1",
+		"nonce=a%20b+c", "nonce=a+b", "+=1&nonce=a+b", "%6eonce=a", "nonce=%zz", "%zz=1", "nonce=a&nonce=b", "nonce=a&%6eonce=b", "nonce&nonce", "nonce==&a;b=c", "openid=%zz&nonce=1",
 	} {
 		f.Add(s)
 	}

@@ -2,6 +2,7 @@ package events_test
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"net/http"
 	"strings"
@@ -103,8 +104,18 @@ func TestServeTellsWhyItCannot(t *testing.T) {
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	err = events.Serve(ctx, &http.Server{Addr: "127.0.0.1:0"}, handler(t, plainMode(), nil, nil))
+	err = events.Serve(ctx, &http.Server{Addr: l.Addr().String()}, handler(t, plainMode(), nil, nil))
 	require.NoError(t, err, "it ended before it began")
+}
+
+// What is to be encrypted is not served in the clear.
+func TestServeWithTLSThatHasNoCertificate(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	srv := http.Server{Addr: "127.0.0.1:0", TLSConfig: &tls.Config{}}
+	srv.BaseContext = func(net.Listener) context.Context { cancel(); return ctx } // it serves
+	require.Error(t, events.Serve(ctx, &srv, handler(t, plainMode(), nil, nil)))
 }
 
 // The server that somebody else shut down has ended well.

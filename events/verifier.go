@@ -179,7 +179,7 @@ func (v *Verifier) Open(values url.Values, body []byte) ([]byte, error) {
 		return nil, err
 	}
 	message, keys, err := v.open(&q, time.Now(), func() ([]byte, error) { return body, nil })
-	if err != nil || keys == nil {
+	if keys == nil {
 		return message, err
 	}
 

@@ -434,6 +434,11 @@ func TestEcho(t *testing.T) {
 		assert.Equal(t, "text/plain; charset=utf-8", w.Header().Get("Content-Type"))
 		assert.Equal(t, "nosniff", w.Header().Get("X-Content-Type-Options"))
 		assert.Empty(t, problems)
+		for _, n := range []int{1, 128} {
+			p.query.Set("echostr", strings.Repeat("e", n))
+			assert.Equal(t, 200, get(p).Code, "echostr of %d bytes", n)
+		}
+		p.query.Set("echostr", echo)
 
 		a := h.Handle(t.Context(), events.Request{Method: http.MethodGet, RawQuery: p.query.Encode()})
 		assert.Equal(t, events.Response{Status: 200, ContentType: "text/plain; charset=utf-8", Body: []byte(echo)}, a)
@@ -445,9 +450,12 @@ func TestEcho(t *testing.T) {
 			"no echostr":   {func(q url.Values) { q.Del("echostr") }, events.ErrMalformed},
 			"no signature": {func(q url.Values) { q.Del("signature") }, events.ErrNoSignature},
 			"a wrong one":  {func(q url.Values) { q.Set("signature", strings.Repeat("0", 40)) }, events.ErrBadSignature},
-			"two echostr":  {func(q url.Values) { q.Add("echostr", "x") }, events.ErrMalformed},
-			"a long one":   {func(q url.Values) { q.Set("echostr", strings.Repeat("secret echo", 12)) }, events.ErrMalformed},
-			"nothing":      {func(q url.Values) { clearValues(q) }, events.ErrNoSignature},
+			"two encrypt_type": {
+				func(q url.Values) { q["encrypt_type"] = []string{"raw", "raw"} }, events.ErrMalformed,
+			},
+			"two echostr": {func(q url.Values) { q.Add("echostr", "x") }, events.ErrMalformed},
+			"a long one":  {func(q url.Values) { q.Set("echostr", strings.Repeat("secret echo", 12)) }, events.ErrMalformed},
+			"nothing":     {func(q url.Values) { clearValues(q) }, events.ErrNoSignature},
 			"an old one": {func(q url.Values) {
 				old := wechat().clearAt(1_700_000_000, "")
 				q["timestamp"], q["signature"] = old.query["timestamp"], old.query["signature"]
@@ -676,6 +684,7 @@ func TestNewVerifierRefuses(t *testing.T) {
 			_, err = events.NewHandler(c.cfg, replyWith(nil))
 			require.ErrorContains(t, err, c.reason)
 			assert.NotContains(t, err.Error(), testKey[2:40])
+			assert.NotContains(t, err.Error(), "Previous[-1]", "it is the current key")
 		})
 	}
 }
@@ -787,6 +796,23 @@ func TestOpenWithoutCreateTime(t *testing.T) {
 	got, err := verifier(t, safeMode()).Open(p.query, []byte(p.body))
 	require.NoError(t, err)
 	assert.Equal(t, message, string(got))
+}
+
+// In the clear there is nothing that vouches for a CreateTime.
+func TestOpenTakesAnyCreateTimeInTheClear(t *testing.T) {
+	t.Parallel()
+	p := wechat().clear(scanPushAt(1_400_000_000, "shop-7"))
+	_, err := verifier(t, plainMode()).Open(p.query, []byte(p.body))
+	require.NoError(t, err)
+}
+
+func TestOpenTellsThatCreateTimeIsNoTime(t *testing.T) {
+	t.Parallel()
+	message := "<xml><FromUserName>a</FromUserName><CreateTime>soon</CreateTime></xml>"
+	p := wechat().sealed(t, message)
+	_, err := verifier(t, safeMode()).Open(p.query, []byte(p.body))
+	require.ErrorIs(t, err, events.ErrMalformed)
+	require.NotErrorIs(t, err, events.ErrStale)
 }
 
 func TestNonceOfAnyLettersAndDigits(t *testing.T) {
