@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -23,10 +24,9 @@ func (s *sender) readBody(ctx context.Context, resp *http.Response, limit int64)
 	if body == nil {
 		return nil, nil
 	}
-	_, upgraded := body.(io.Writer)
 	_, own := s.transport.(*http.Transport) // whose bodies heed ctx
 	switch {
-	case upgraded || resp.StatusCode < 200:
+	case resp.StatusCode < 200:
 		_ = body.Close()
 		return nil, badBody("a connection of another protocol, which was not asked for")
 	case own || inMemory(body):
@@ -74,12 +74,9 @@ const maxEmptyReads = 100
 
 // readAll reads to the end, of which size is a guess, and refuses more than limit.
 func readAll(r io.Reader, size, limit int64) ([]byte, error) {
-	room := min(size, limit) + 1 // for the Read that finds the end
-	if size < 0 {
-		room = 512
-	}
-	buf := make([]byte, 0, room)
+	buf := make([]byte, 0, max(512, min(size, limit)+1)) // 1 for the Read that finds the end
 	for empty := 0; empty < maxEmptyReads; empty++ {
+		buf = slices.Grow(buf, 1)
 		n, err := r.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
 		if n > 0 {
@@ -92,8 +89,6 @@ func readAll(r io.Reader, size, limit int64) ([]byte, error) {
 			return buf, nil
 		case err != nil:
 			return nil, fmt.Errorf("reading the response: %w", err)
-		case len(buf) == cap(buf):
-			buf = append(buf, 0)[:len(buf)]
 		}
 	}
 	return nil, fmt.Errorf("reading the response: %w", io.ErrNoProgress)

@@ -350,6 +350,8 @@ func TestRetryStaysInsideTheContext(t *testing.T) {
 		defer cancel()
 		_, err := c.CreateTicket(ctx, wechatqr.Permanent(wechatqr.SceneID(1)))
 		require.ErrorIs(t, err, wechatqr.ErrBusy, "the answer is worth more than 'deadline exceeded'")
+		require.NotErrorIs(t, err, wechatqr.ErrOutcomeUnknown)
+		require.NotErrorIs(t, err, context.Canceled)
 		assert.Less(t, time.Since(start), time.Second, "a pause that would outlast the context is not begun")
 		assert.Greater(t, calls.Load(), int64(1))
 
@@ -900,6 +902,21 @@ func TestObserverAndLogger(t *testing.T) {
 	assert.NoError(t, calls[2].Err)
 	assert.Positive(t, calls[2].Duration)
 	assert.Equal(t, 3, strings.Count(log.String(), "wechatqr: request"))
+}
+
+// The log needs no observer.
+func TestLoggerAlone(t *testing.T) {
+	t.Parallel()
+	var log strings.Builder
+	handler := slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})
+	c := withToken(t, func(r *http.Request) (*http.Response, error) {
+		assert.Nil(t, r.Body)
+		assert.NotContains(t, r.Header, "Content-Type")
+		return nil, errors.New("reset")
+	}, wechatqr.WithLogger(slog.New(handler)), wechatqr.WithMaxRetries(0))
+	err := c.Do(t.Context(), wechatqr.Request{Method: "GET", Path: "/a"}, nil)
+	require.ErrorContains(t, err, "/a: reset")
+	assert.Equal(t, 1, strings.Count(log.String(), "wechatqr: request"))
 }
 
 // A user who replaced http.DefaultTransport by a mock meets the mock.

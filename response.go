@@ -88,23 +88,21 @@ func (c *errcode) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// errorIn returns the *Error that a response stands for, nil if it is none.
+// errorIn returns the *Error that a response stands for, nil if it is none, and
+// of HTTP 200 also if it is no JSON.
 func (x *apiRequest) errorIn(status int, response []byte) *Error {
 	var env struct {
 		ErrCode errcode `json:"errcode"`
 		ErrMsg  string  `json:"errmsg"`
 	}
-	err := json.Unmarshal(response, &env)
-	_, wrongType := err.(*json.UnmarshalTypeError) // the other fields are filled all the same
+	_ = json.Unmarshal(response, &env) // fills the other fields where one has the wrong type
 	switch {
 	case env.ErrCode.value != 0:
 		return x.apiError(status, env.ErrCode.value, env.ErrMsg)
 	case status == http.StatusOK && env.ErrCode.noNumber:
 		return unexpected(x.op, status, "errcode is no number")
-	case status == http.StatusOK && (err == nil || wrongType):
-		return nil
 	case status == http.StatusOK:
-		return x.notJSON(status, response)
+		return nil
 	case status >= 300 && status < 400:
 		return unexpected(x.op, status, "a redirect, not followed: is there a proxy or a login page between here and WeChat?")
 	}
@@ -131,7 +129,6 @@ func (x *apiRequest) notJSON(status int, response []byte) *Error {
 // snippet is how a response begins, enough to tell a proxy's page from WeChat's.
 // What looks like JSON is not shown, for it may hold a token.
 func (x *apiRequest) snippet(response []byte) string {
-	const most = 120
 	first := bytes.TrimLeft(response, " \t\r\n\ufeff")
 	switch {
 	case len(first) == 0:
@@ -140,10 +137,7 @@ func (x *apiRequest) snippet(response []byte) string {
 		return fmt.Sprintf("%d bytes, not shown, for they may hold a secret", len(response))
 	}
 	text := redact(clip(string(first[:min(len(first), 2*maxText)])), x.secret)
-	if len(text) > most {
-		text = cutText(text, most)
-	}
-	return strconv.Quote(text)
+	return strconv.Quote(cutText(text, 120))
 }
 
 // marshal is JSON as WeChat reads it: raw UTF-8, no \u escape for what can

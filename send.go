@@ -296,16 +296,15 @@ func (s *sender) nameProxy(a *attempt, err error) error {
 	if !ok || t.Proxy == nil {
 		return err
 	}
-	proxy, perr := t.Proxy(&http.Request{URL: &a.url, Host: a.url.Host})
-	if perr != nil || proxy == nil {
+	proxy, _ := t.Proxy(&http.Request{URL: &a.url, Host: a.url.Host})
+	if proxy == nil {
 		return err
 	}
 	return fmt.Errorf("through the proxy %s://%s: %w", proxy.Scheme, proxy.Host, err)
 }
 
 func (s *sender) report(ctx context.Context, x *apiRequest, base *url.URL, n, status int, took time.Duration, err error) {
-	debug := s.logger.Enabled(ctx, slog.LevelDebug)
-	if s.observe == nil && !debug {
+	if s.observe == nil && !s.logger.Enabled(ctx, slog.LevelDebug) {
 		return
 	}
 	call := Call{
@@ -315,10 +314,8 @@ func (s *sender) report(ctx context.Context, x *apiRequest, base *url.URL, n, st
 	if e, ok := err.(*Error); ok {
 		call.Code, call.RequestID = e.Code, e.RequestID
 	}
-	if debug {
-		s.logger.DebugContext(ctx, "wechatqr: request", "op", call.Op, "method", call.Method, "url", call.URL,
-			"attempt", n, "status", status, "errcode", int(call.Code), "rid", call.RequestID, "duration", took, "error", err)
-	}
+	s.logger.DebugContext(ctx, "wechatqr: request", "op", call.Op, "method", call.Method, "url", call.URL,
+		"attempt", n, "status", status, "errcode", int(call.Code), "rid", call.RequestID, "duration", took, "error", err)
 	if s.observe != nil {
 		s.observe(ctx, call)
 	}

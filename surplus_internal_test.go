@@ -65,3 +65,32 @@ func TestSurplusOfNoLength(t *testing.T) {
 		assert.Equal(t, text, strings.TrimRight(string(got[:n]), "\x00"), length)
 	}
 }
+
+// What precedes the surplus does not hide it: an interim response, a header in
+// two pieces, an empty body, a request still being written.
+func TestSurplusIsFound(t *testing.T) {
+	const whole = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+	const empty = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+	for _, tt := range []struct {
+		method string
+		reads  []string
+		want   string
+	}{
+		{"GET", []string{"HTTP/1.1 100 Continue\r\n\r\n" + whole + "s3cr3t"}, "HTTP/1.1 100 Continue\r\n\r\n" + whole},
+		{"GET", []string{whole[:20], whole[20:] + "s3cr3t"}, whole},
+		{"GET", []string{empty + "s3cr3t"}, empty},
+		{"POST", []string{whole[:len(whole)-1], "}s3cr3t"}, whole},
+		{"CONNECT", []string{empty + "tunnel"}, empty + "tunnel"},
+	} {
+		conn := &strictConn{Conn: &scriptedConn{reads: tt.reads}}
+		_, _ = io.WriteString(conn, tt.method+" / HTTP/1.1\r\n\r\n")
+		got, buf := "", make([]byte, 200)
+		for range tt.reads {
+			n, err := conn.Read(buf)
+			require.NoError(t, err)
+			got += string(buf[:n])
+			_, _ = io.WriteString(conn, "more of the request")
+		}
+		assert.Equal(t, tt.want, got)
+	}
+}
