@@ -74,7 +74,11 @@ const maxEmptyReads = 100
 
 // readAll reads to the end, of which size is a guess, and refuses more than limit.
 func readAll(r io.Reader, size, limit int64) ([]byte, error) {
-	buf := make([]byte, 0, max(512, min(size, limit)+1)) // 1 for the Read that finds the end
+	room := min(size, limit) + 1 // for the Read that finds the end
+	if size < 0 {
+		room = 512
+	}
+	buf := make([]byte, 0, room)
 	for empty := 0; empty < maxEmptyReads; empty++ {
 		buf = slices.Grow(buf, 1)
 		n, err := r.Read(buf[len(buf):cap(buf)])
