@@ -1,6 +1,7 @@
 package wechatqr_test
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -11,7 +12,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -30,7 +33,7 @@ import (
 func TestNewRefuses(t *testing.T) {
 	t.Parallel()
 	good := wechatqr.Credentials{AppID: "wx0", AppSecret: "s"}
-	src := wechatqr.StaticToken("T")
+	src := wechatqr.StaticTokenSource("T")
 	for _, tt := range []struct {
 		name  string
 		creds wechatqr.Credentials
@@ -41,13 +44,16 @@ func TestNewRefuses(t *testing.T) {
 		{"no AppID", wechatqr.Credentials{AppSecret: "s"}, nil, "AppID is empty"},
 		{"no AppSecret", wechatqr.Credentials{AppID: "wx0"}, nil, "AppSecret is empty"},
 		{"swapped", wechatqr.Credentials{AppID: "0123456789abcdef0123456789abcdef", AppSecret: "wx0123456789abcdef"}, nil, "swapped"},
-		{"AppSecret from JSON that hides it", wechatqr.Credentials{AppID: "wx0", AppSecret: "[redacted]"}, nil, "leaves the secret out"},
+		{"AppSecret that begins with wx", wechatqr.Credentials{AppID: "wx0", AppSecret: "wx"}, nil, ""},
+		{"tilde in the AppSecret", wechatqr.Credentials{AppID: "wx0", AppSecret: "~"}, nil, ""},
+		{"DEL in the AppSecret", wechatqr.Credentials{AppID: "wx0", AppSecret: "s\x7f"}, nil, "odd characters"},
 		{"line end in the AppSecret", wechatqr.Credentials{AppID: "wx0", AppSecret: "s\n"}, nil, "line end"},
 		{"space in the AppID", wechatqr.Credentials{AppID: " wx0", AppSecret: "s"}, nil, "white space"},
 		{"no credentials but a source", wechatqr.Credentials{}, []wechatqr.Option{wechatqr.WithTokenSource(src)}, ""},
 		{"source and store", good, []wechatqr.Option{wechatqr.WithTokenSource(src), wechatqr.WithTokenStore(noStore{})}, "StoredTokenSource"},
-		{"source and classic", good, []wechatqr.Option{wechatqr.WithTokenSource(src), wechatqr.WithClassicToken()}, "ClassicToken"},
+		{"source and classic", good, []wechatqr.Option{wechatqr.WithTokenSource(src), wechatqr.WithClassicToken()}, "WithClassicToken"},
 		{"classic with a store", good, []wechatqr.Option{wechatqr.WithTokenStore(noStore{}), wechatqr.WithClassicToken()}, ""},
+		{"two that are wrong", good, []wechatqr.Option{wechatqr.WithMaxRetries(-1), wechatqr.WithUserAgent("")}, "0 to 10"},
 		{"nil option", good, []wechatqr.Option{nil}, "nil Option"},
 		{"nil http.Client", good, []wechatqr.Option{wechatqr.WithHTTPClient(nil)}, "WithHTTPClient(nil)"},
 		{"nil source", good, []wechatqr.Option{wechatqr.WithTokenSource(nil)}, "WithTokenSource(nil)"},
@@ -62,13 +68,19 @@ func TestNewRefuses(t *testing.T) {
 		{"user agent of two lines", good, []wechatqr.Option{wechatqr.WithUserAgent("a\r\nX: y")}, "one non-empty line"},
 		{"no user agent", good, []wechatqr.Option{wechatqr.WithUserAgent("")}, "one non-empty line"},
 		{"endpoint without scheme", good, endpoint("api.weixin.qq.com", ""), "https://api.weixin.qq.com"},
-		{"endpoint with another scheme", good, endpoint("ftp://x", ""), "use an address like"},
+		{"endpoint with another scheme", good, endpoint("ftp://x", ""), "use one like"},
 		{"endpoint with user", good, endpoint("https://u:pw@x", ""), "leave user"},
 		{"endpoint with query", good, endpoint("https://x?secret=pw", ""), "leave user"},
-		{"endpoint that is no URL", good, endpoint("https://x\x7f", ""), "Endpoint"},
+		{"endpoint that is no URL", good, endpoint("https://x\x7f", ""), "base address"},
 		{"endpoint with port and path", good, endpoint("http://127.0.0.1:8080/wechat/", ""), ""},
-		{"image endpoint without scheme", good, endpoint("", "mp.weixin.qq.com"), "use an address like"},
+		{"image endpoint without scheme", good, endpoint("", "mp.weixin.qq.com"), "use one like"},
 		{"empty endpoint", good, []wechatqr.Option{wechatqr.WithEndpoint(wechatqr.Endpoint{})}, ""},
+		{"base URL", good, []wechatqr.Option{wechatqr.WithBaseURL("http://127.0.0.1:8080")}, ""},
+		{"no base URL", good, []wechatqr.Option{wechatqr.WithBaseURL("")}, "base address"},
+		{"cloud hosting", wechatqr.Credentials{}, []wechatqr.Option{wechatqr.WithCloudHosting()}, ""},
+		{"cloud hosting and source", good, []wechatqr.Option{wechatqr.WithCloudHosting(), wechatqr.WithTokenSource(src)}, "WithCloudHosting"},
+		{"cloud hosting and store", good, []wechatqr.Option{wechatqr.WithCloudHosting(), wechatqr.WithTokenStore(noStore{})}, "WithCloudHosting"},
+		{"cloud hosting and classic", good, []wechatqr.Option{wechatqr.WithClassicToken(), wechatqr.WithCloudHosting()}, "WithCloudHosting"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -84,16 +96,6 @@ func TestNewRefuses(t *testing.T) {
 			assert.Nil(t, c)
 		})
 	}
-	for name, source := range map[string]func(wechatqr.Credentials, ...wechatqr.Option) (wechatqr.TokenSource, error){
-		"stable": wechatqr.StableToken, "classic": wechatqr.ClassicToken,
-	} {
-		for _, opt := range []wechatqr.Option{nil, wechatqr.WithClassicToken(), wechatqr.WithTokenSource(src), wechatqr.WithTokenStore(noStore{}), endpoint("x", "")[0]} {
-			_, err := source(good, opt)
-			require.ErrorIs(t, err, wechatqr.ErrInvalidArgument, name)
-		}
-		_, err := source(wechatqr.Credentials{})
-		require.ErrorIs(t, err, wechatqr.ErrInvalidArgument, name)
-	}
 }
 
 type noStore struct{}
@@ -101,8 +103,8 @@ type noStore struct{}
 func (noStore) Load(context.Context, string) (wechatqr.Token, error) {
 	return wechatqr.Token{}, wechatqr.ErrTokenNotFound
 }
-func (noStore) Save(context.Context, string, wechatqr.Token) error { return nil }
-func (noStore) Discard(context.Context, string, string) error      { return nil }
+func (noStore) Save(context.Context, string, wechatqr.Token, string) error { return nil }
+func (noStore) Discard(context.Context, string, string) error              { return nil }
 
 func endpoint(api, image string) []wechatqr.Option {
 	e := wechatqr.Endpoint{Image: image}
@@ -135,12 +137,21 @@ func TestBasePathAndUserAgent(t *testing.T) {
 
 func TestCloudHosting(t *testing.T) {
 	t.Parallel()
-	c := withToken(t, func(r *http.Request) (*http.Response, error) {
-		assert.Equal(t, "http://api.weixin.qq.com/cgi-bin/qrcode/create", r.URL.String())
-		return answer(200, created), nil
-	}, wechatqr.WithTokenSource(wechatqr.NoToken()), endpoint("http://api.weixin.qq.com", "")[0])
-	_, err := c.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(1)))
-	require.NoError(t, err)
+	for base, opts := range map[string][]wechatqr.Option{
+		"http://api.weixin.qq.com": nil,
+		"https://x":                {wechatqr.WithBaseURL("https://x")},
+		"https://y":                endpoint("https://y", ""),
+	} {
+		transport := doer(func(r *http.Request) (*http.Response, error) {
+			assert.Equal(t, base+"/cgi-bin/qrcode/create", r.URL.String())
+			return answer(200, created), nil
+		})
+		opts = append(opts, wechatqr.WithCloudHosting(), wechatqr.WithHTTPClient(&http.Client{Transport: transport}))
+		c, err := wechatqr.New(wechatqr.Credentials{}, opts...)
+		require.NoError(t, err)
+		_, err = c.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(1)))
+		require.NoError(t, err)
+	}
 }
 
 // The http.Client that a user passes belongs to the user.
@@ -157,10 +168,10 @@ func TestHTTPClientIsCopied(t *testing.T) {
 	}))
 	defer srv.Close()
 	defer close(block)
-	c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithTokenSource(wechatqr.NoToken()), wechatqr.WithHTTPClient(mine),
+	c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithCloudHosting(), wechatqr.WithHTTPClient(mine),
 		endpoint(srv.URL, "")[0], wechatqr.WithMaxRetries(0))
 	require.NoError(t, err)
-	err = c.Do(t.Context(), "GET", "/x", nil, nil, nil)
+	err = c.Do(t.Context(), wechatqr.Request{Method: "GET", Path: "/x"}, nil)
 	require.ErrorIs(t, err, context.DeadlineExceeded, "its Timeout counts")
 	var ne net.Error
 	require.ErrorAs(t, err, &ne)
@@ -178,7 +189,7 @@ func TestDo(t *testing.T) {
 			Remain     int `json:"remain"`
 		} `json:"quota"`
 	}
-	err := c.Do(t.Context(), http.MethodPost, "/cgi-bin/openapi/quota/get", nil, map[string]string{"cgi_path": "/cgi-bin/qrcode/create"}, &quota)
+	err := c.Do(t.Context(), wechatqr.Request{Method: http.MethodPost, Path: "/cgi-bin/openapi/quota/get", Body: map[string]string{"cgi_path": "/cgi-bin/qrcode/create"}}, &quota)
 	require.NoError(t, err)
 	assert.Equal(t, 100_000, quota.Quota.DailyLimit)
 
@@ -203,12 +214,12 @@ func TestDo(t *testing.T) {
 		_, err = wx.Scan(t.Context(), ticket.Value, tt.openID)
 		require.Error(t, err, "the push is lost")
 		var got userInfo
-		err = c.Do(t.Context(), http.MethodGet, "/cgi-bin/user/info", url.Values{"openid": {tt.openID}, "lang": {"zh_CN"}}, nil, &got)
+		err = c.Do(t.Context(), wechatqr.Request{Method: http.MethodGet, Path: "/cgi-bin/user/info", Query: url.Values{"openid": {tt.openID}, "lang": {"zh_CN"}}}, &got)
 		require.NoError(t, err)
 		assert.Equal(t, tt.want, got)
 	}
 
-	err = c.Do(t.Context(), http.MethodGet, "/cgi-bin/user/info", url.Values{"openid": {"o-nobody"}}, nil, nil)
+	err = c.Do(t.Context(), wechatqr.Request{Method: http.MethodGet, Path: "/cgi-bin/user/info", Query: url.Values{"openid": {"o-nobody"}}}, nil)
 	require.ErrorIs(t, err, wechatqr.ErrInvalidArgument)
 	assert.ErrorContains(t, err, "wechatqr: GET /cgi-bin/user/info: errcode 40003")
 }
@@ -225,81 +236,102 @@ func TestDoOnTheWire(t *testing.T) {
 		return answer(200, `{"errcode":0,"errmsg":"ok","n":7,"errcodes":"x"}`), nil
 	})
 	var out struct{ N int }
-	require.NoError(t, c.Do(t.Context(), "POST", "/a", url.Values{"k": {"ü&="}}, map[string]any{
+	require.NoError(t, c.Do(t.Context(), wechatqr.Request{Method: "POST", Path: "/a", Query: url.Values{"k": {"ü&="}}, Body: map[string]any{
 		"s": "<a&b>\u2028\u2029\\u2028 \\\u2028", "n": int64(1 << 53),
-	}, &out))
+	}}, &out))
 	assert.Equal(t, 7, out.N)
 	assert.Equal(t, "POST /a?access_token=TOKEN&k=%C3%BC%26%3D", address)
 	assert.Equal(t, `{"n":9007199254740992,"s":"<a&b>`+"\u2028\u2029"+`\\u2028 \\`+"\u2028"+`"}`, body)
 
-	require.NoError(t, c.Do(t.Context(), "POST", "/a", nil, map[string]any{"scene": wechatqr.SceneString("a&b<c")}, nil))
+	require.NoError(t, c.Do(t.Context(), wechatqr.Request{Method: "POST", Path: "/a", Body: map[string]any{"scene": wechatqr.SceneString("a&b<c")}}, nil))
 	assert.Equal(t, `{"scene":{"scene_str":"a&b<c"}}`, body)
 
 	var raw json.RawMessage
-	require.NoError(t, c.Do(t.Context(), "GET", "/a", nil, nil, &raw))
+	require.NoError(t, c.Do(t.Context(), wechatqr.Request{Method: "GET", Path: "/a"}, &raw))
 	assert.Equal(t, "GET /a?access_token=TOKEN", address)
+	assert.Empty(t, body, "nil is no JSON null")
 	assert.Contains(t, string(raw), `"errcodes"`)
-	require.NoError(t, c.Do(t.Context(), "GET", "/a", nil, nil, nil))
+	require.NoError(t, c.Do(t.Context(), wechatqr.Request{Method: "AZ", Path: "/a"}, nil), "any capitals")
+	require.NoError(t, c.Do(t.Context(), wechatqr.Request{Method: "GET", Path: "/a"}, nil))
 
 	for name, err := range map[string]error{
-		"odd method":    c.Do(t.Context(), "GE T", "/a", nil, nil, nil),
-		"no method":     c.Do(t.Context(), "", "/a", nil, nil, nil),
-		"no slash":      c.Do(t.Context(), "GET", "a", nil, nil, nil),
-		"empty path":    c.Do(t.Context(), "GET", "", nil, nil, nil),
-		"another host":  c.Do(t.Context(), "GET", "https://evil.example/a", nil, nil, nil),
-		"query in path": c.Do(t.Context(), "GET", "/a?access_token=SECRET", nil, nil, nil),
-		"own token":     c.Do(t.Context(), "GET", "/a", url.Values{"access_token": {"SECRET"}}, nil, nil),
-		"no pointer":    c.Do(t.Context(), "POST", "/a", nil, nil, struct{}{}),
-		"nil pointer":   c.Do(t.Context(), "POST", "/a", nil, nil, (*struct{})(nil)),
-		"bytes":         c.Do(t.Context(), "POST", "/a", nil, []byte("{}"), nil),
-		"lower case":    c.Do(t.Context(), "post", "/a", nil, nil, nil),
-		"no JSON":       c.Do(t.Context(), "POST", "/a", nil, make(chan int), nil),
+		"odd method":    c.Do(t.Context(), wechatqr.Request{Method: "GE T", Path: "/a"}, nil),
+		"no method":     c.Do(t.Context(), wechatqr.Request{Path: "/a"}, nil),
+		"no slash":      c.Do(t.Context(), wechatqr.Request{Method: "GET", Path: "a"}, nil),
+		"empty path":    c.Do(t.Context(), wechatqr.Request{Method: "GET", Path: ""}, nil),
+		"another host":  c.Do(t.Context(), wechatqr.Request{Method: "GET", Path: "https://evil.example/a"}, nil),
+		"query in path": c.Do(t.Context(), wechatqr.Request{Method: "GET", Path: "/a?access_token=SECRET"}, nil),
+		"own token":     c.Do(t.Context(), wechatqr.Request{Method: "GET", Path: "/a", Query: url.Values{"access_token": {"SECRET"}}}, nil),
+		"no pointer":    c.Do(t.Context(), wechatqr.Request{Method: "POST", Path: "/a"}, struct{}{}),
+		"nil pointer":   c.Do(t.Context(), wechatqr.Request{Method: "POST", Path: "/a"}, (*struct{})(nil)),
+		"bytes":         c.Do(t.Context(), wechatqr.Request{Method: "POST", Path: "/a", Body: []byte("{}")}, nil),
+		"lower case":    c.Do(t.Context(), wechatqr.Request{Method: "post", Path: "/a"}, nil),
+		"no JSON":       c.Do(t.Context(), wechatqr.Request{Method: "POST", Path: "/a", Body: make(chan int)}, nil),
 	} {
 		require.ErrorIs(t, err, wechatqr.ErrInvalidArgument, name)
 		assert.NotContains(t, err.Error(), "SECRET", name)
 	}
 }
 
+// unsent fails as a transport does that gets no connection.
+func unsent(err error) doer {
+	return func(r *http.Request) (*http.Response, error) {
+		httptrace.ContextClientTrace(r.Context()).GetConn(r.URL.Host)
+		return nil, err
+	}
+}
+
 func TestDoRepeatsOnlyWhatItMay(t *testing.T) {
 	t.Parallel()
+	errcode := func(code int) doer {
+		return func(*http.Request) (*http.Response, error) {
+			return answer(200, fmt.Sprintf(`{"errcode":%d}`, code)), nil
+		}
+	}
+	broken := func(err error) doer {
+		return func(*http.Request) (*http.Response, error) { return nil, err }
+	}
+	opError := func(op string) error { return &net.OpError{Op: op, Err: errors.New("refused")} }
 	for _, tt := range []struct {
 		name      string
 		f         doer
 		get, post int64
+		kinds     []error // of the POST
 	}{
-		{"broken", func(*http.Request) (*http.Response, error) { return nil, io.ErrUnexpectedEOF }, 3, 1},
-		{"503", func(*http.Request) (*http.Response, error) { return answer(503, ""), nil }, 3, 1},
-		{"busy", func(*http.Request) (*http.Response, error) { return answer(200, `{"errcode":-1}`), nil }, 3, 3},
-		{"busy too", func(*http.Request) (*http.Response, error) { return answer(200, `{"errcode":268487002}`), nil }, 3, 3},
-		{"not sent", func(*http.Request) (*http.Response, error) {
-			return nil, &net.OpError{Op: "dial", Err: errors.New("connection refused")}
-		}, 3, 3},
-		{"no proxy", func(*http.Request) (*http.Response, error) {
-			return nil, &net.OpError{Op: "proxyconnect", Err: errors.New("connection refused")}
-		}, 3, 3},
-		{"certificate", func(*http.Request) (*http.Response, error) {
-			return nil, &tls.CertificateVerificationError{Err: errors.New("expired")}
-		}, 3, 3},
-		{"not sent, among others", func(*http.Request) (*http.Response, error) {
-			return nil, errors.Join(errors.New("first"), &net.OpError{Op: "dial", Err: errors.New("second")})
-		}, 3, 3},
-		{"not found", func(*http.Request) (*http.Response, error) { return nil, &net.DNSError{Err: "no such host"} }, 3, 3},
-		{"no permission", func(*http.Request) (*http.Response, error) { return answer(200, `{"errcode":48001}`), nil }, 1, 1},
+		{"broken", broken(io.ErrUnexpectedEOF), 3, 1, []error{wechatqr.ErrOutcomeUnknown}},
+		{"503", func(*http.Request) (*http.Response, error) { return answer(503, ""), nil }, 3, 1, []error{wechatqr.ErrOutcomeUnknown}},
+		{"busy", errcode(-1), 3, 1, []error{wechatqr.ErrBusy, wechatqr.ErrOutcomeUnknown}},
+		{"busy too", errcode(268487002), 3, 1, []error{wechatqr.ErrBusy, wechatqr.ErrOutcomeUnknown}},
+		{"not sent", unsent(opError("dial")), 3, 3, nil},
+		{"no proxy", unsent(opError("proxyconnect")), 3, 3, nil},
+		{"certificate", unsent(&tls.CertificateVerificationError{Err: errors.New("expired")}), 3, 3, nil},
+		{"an error of a dialer's own", unsent(errors.New("no")), 3, 3, nil},
+		{"a dial error of a transport without hooks", broken(opError("dial")), 3, 1, []error{wechatqr.ErrOutcomeUnknown}},
+		{"no permission", errcode(48001), 1, 1, []error{wechatqr.ErrNotPermitted}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				for method, want := range map[string]int64{"GET": tt.get, "POST": tt.post} {
+				for _, req := range []wechatqr.Request{{Method: "GET"}, {Method: "POST"}, {Method: "POST", Idempotent: true}} {
+					want := tt.get
+					once := req.Method == "POST" && !req.Idempotent
+					if once {
+						want = tt.post
+					}
 					var calls atomic.Int64
 					c := withToken(t, func(r *http.Request) (*http.Response, error) {
 						calls.Add(1)
 						return tt.f(r)
 					})
-					err := c.Do(t.Context(), method, "/a", nil, nil, nil)
+					req.Path = "/a"
+					err := c.Do(t.Context(), req, nil)
 					require.Error(t, err)
-					assert.Equal(t, want, calls.Load(), method)
-					unknown := method == "POST" && want == 1 && tt.get == 3
-					assert.Equal(t, unknown, errors.Is(err, wechatqr.ErrOutcomeUnknown), method)
-					assert.False(t, unknown && errors.Is(err, wechatqr.ErrBusy), "nothing to repeat without a look")
+					assert.Equal(t, want, calls.Load(), req)
+					for _, kind := range []error{wechatqr.ErrBusy, wechatqr.ErrOutcomeUnknown, wechatqr.ErrNotPermitted} {
+						if once {
+							assert.Equal(t, slices.Contains(tt.kinds, kind), errors.Is(err, kind), "%v: %v", kind, err)
+						}
+					}
+					assert.False(t, !once && errors.Is(err, wechatqr.ErrOutcomeUnknown), err)
 				}
 			})
 		})
@@ -318,6 +350,8 @@ func TestRetryStaysInsideTheContext(t *testing.T) {
 		defer cancel()
 		_, err := c.CreateTicket(ctx, wechatqr.Permanent(wechatqr.SceneID(1)))
 		require.ErrorIs(t, err, wechatqr.ErrBusy, "the answer is worth more than 'deadline exceeded'")
+		require.NotErrorIs(t, err, wechatqr.ErrOutcomeUnknown)
+		require.NotErrorIs(t, err, context.Canceled)
 		assert.Less(t, time.Since(start), time.Second, "a pause that would outlast the context is not begun")
 		assert.Greater(t, calls.Load(), int64(1))
 
@@ -333,68 +367,227 @@ func TestRetryStaysInsideTheContext(t *testing.T) {
 	})
 }
 
-// hangs marks a context whose requests get no answer.
+// hangs marks a context whose requests get no response.
 type hangs struct{}
 
+// twoHosts is a client of two hosts that can be down, and what its calls met.
+type twoHosts struct {
+	client *wechatqr.Client
+	down   map[string]doer
+	seen   []string
+}
+
+const hostA, hostB = "api.weixin.qq.com", "api2.weixin.qq.com"
+
+func newTwoHosts(t *testing.T, opts ...wechatqr.Option) *twoHosts {
+	h := &twoHosts{down: map[string]doer{}}
+	h.client = withToken(t, func(r *http.Request) (*http.Response, error) {
+		h.seen = append(h.seen, r.URL.Host)
+		if r.Context().Value(hangs{}) != nil {
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		}
+		if f := h.down[r.URL.Host]; f != nil {
+			return f(r)
+		}
+		return answer(200, created), nil
+	}, opts...)
+	return h
+}
+
+var (
+	lasting  = wechatqr.Permanent(wechatqr.SceneID(1))
+	harmless = wechatqr.Temporary(wechatqr.SceneID(1), time.Hour)
+)
+
+func (h *twoHosts) create(t *testing.T, req wechatqr.TicketRequest) ([]string, error) {
+	h.seen = nil
+	_, err := h.client.CreateTicket(t.Context(), req)
+	return h.seen, err
+}
+
+func (h *twoHosts) mustMeet(t *testing.T, req wechatqr.TicketRequest, want ...string) {
+	t.Helper()
+	got, err := h.create(t, req)
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+}
+
+// A host that refuses, resets, answers 5xx or gives no connection is left for
+// the other at once, and stays left until one call finds it well again.
 func TestNextHost(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		down := map[string]bool{}
-		var seen []string
-		c := withToken(t, func(r *http.Request) (*http.Response, error) {
-			seen = append(seen, r.URL.Host)
-			if r.Context().Value(hangs{}) != nil {
-				<-r.Context().Done()
-				return nil, r.Context().Err()
-			}
-			if down[r.URL.Host] {
-				return nil, &net.OpError{Op: "dial", Err: errors.New("no route to host")}
-			}
-			return answer(200, created), nil
+	noRoute := unsent(errors.New("no route to host"))
+	for name, fault := range map[string]doer{
+		"no connection": noRoute,
+		"reset":         func(*http.Request) (*http.Response, error) { return nil, errors.New("connection reset by peer") },
+		"HTTP 502":      func(*http.Request) (*http.Response, error) { return answer(502, "<html>"), nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newTwoHosts(t)
+				h.mustMeet(t, lasting, hostA)
+				h.down[hostA] = fault
+				start := time.Now()
+				h.mustMeet(t, lasting, hostA, hostB)
+				assert.Zero(t, time.Since(start), "the next host is tried at once")
+				h.mustMeet(t, harmless, hostB)
+
+				time.Sleep(time.Minute)
+				h.mustMeet(t, harmless, hostB)
+				time.Sleep(time.Nanosecond)
+				h.mustMeet(t, lasting, hostB)
+				h.mustMeet(t, harmless, hostA, hostB)
+				h.mustMeet(t, harmless, hostB)
+
+				time.Sleep(time.Minute + time.Nanosecond)
+				delete(h.down, hostA)
+				h.mustMeet(t, lasting, hostB)
+				h.mustMeet(t, harmless, hostA)
+				h.mustMeet(t, lasting, hostA)
+
+				h.down[hostA], h.down[hostB] = noRoute, noRoute
+				got, err := h.create(t, lasting)
+				require.ErrorContains(t, err, "no route to host")
+				require.NotErrorIs(t, err, wechatqr.ErrOutcomeUnknown)
+				assert.Equal(t, []string{hostA, hostB, hostA}, got)
+			})
 		})
-		create := func() ([]string, error) {
-			seen = nil
-			_, err := c.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(1)))
-			return seen, err
+	}
+}
+
+// While the one call that may try the first host again waits there, the others
+// stay where they are.
+func TestOneCallTriesTheFirstHostAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newTwoHosts(t)
+		h.down[hostA] = unsent(errors.New("no route to host"))
+		h.mustMeet(t, harmless, hostA, hostB)
+		time.Sleep(time.Minute + time.Nanosecond)
+
+		back := make(chan struct{})
+		h.down[hostA] = func(*http.Request) (*http.Response, error) {
+			<-back
+			return answer(200, created), nil
 		}
-		const a, b = "api.weixin.qq.com", "api2.weixin.qq.com"
-		step := func(want ...string) {
-			t.Helper()
-			got, err := create()
-			require.NoError(t, err)
-			require.Equal(t, want, got)
-		}
-		step(a)
-		down[a] = true
-		start := time.Now()
-		step(a, b)
-		assert.Zero(t, time.Since(start), "the next host is tried at once")
-		step(b)
-		down[a] = false
-		time.Sleep(time.Minute)
-		step(b)
-		time.Sleep(time.Nanosecond)
-		step(a)
-		// A caller that is in a hurry, or goes away, says nothing about the host.
+		done := make(chan error)
+		go func() {
+			_, err := h.client.CreateTicket(t.Context(), harmless)
+			done <- err
+		}()
+		synctest.Wait()
+		h.mustMeet(t, harmless, hostB)
+		h.mustMeet(t, harmless, hostB)
+		close(back)
+		require.NoError(t, <-done)
+		h.mustMeet(t, harmless, hostA)
+	})
+}
+
+// A host that hangs is left after half a second; a caller with less time, or
+// one that goes away, does not mean that it is down.
+func TestHangingHostIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newTwoHosts(t)
 		hang := context.WithValue(t.Context(), hangs{}, true)
-		for patience, next := range map[time.Duration]string{0: a, 10 * time.Millisecond: a, time.Second - time.Nanosecond: a, time.Second: b} {
-			ctx, cancel := context.WithTimeout(hang, patience)
-			_, err := c.CreateTicket(ctx, wechatqr.Permanent(wechatqr.SceneID(1)))
+		for _, tt := range []struct {
+			deadline time.Duration
+			next     string
+		}{
+			{0, hostA}, {10 * time.Millisecond, hostA}, {500*time.Millisecond - 1, hostA}, {500 * time.Millisecond, hostB},
+		} {
+			ctx, cancel := context.WithTimeout(hang, tt.deadline)
+			_, err := h.client.CreateTicket(ctx, lasting)
 			cancel()
 			require.ErrorIs(t, err, context.DeadlineExceeded)
-			step(next)
+			assert.Equal(t, tt.deadline > 0, errors.Is(err, wechatqr.ErrOutcomeUnknown), "%v: %v", tt.deadline, err)
+			h.mustMeet(t, lasting, tt.next)
 			time.Sleep(time.Minute + time.Nanosecond)
 		}
+		h.mustMeet(t, harmless, hostA)
+
 		ctx, cancel := context.WithCancel(hang)
 		time.AfterFunc(5*time.Second, cancel)
-		_, err := c.CreateTicket(ctx, wechatqr.Permanent(wechatqr.SceneID(1)))
+		_, err := h.client.CreateTicket(ctx, lasting)
 		require.ErrorIs(t, err, context.Canceled)
-		step(a)
-		time.Sleep(time.Minute + time.Nanosecond)
-		down[a], down[b] = true, true
-		var got []string
-		got, err = create()
-		require.ErrorContains(t, err, "no route to host")
-		assert.Equal(t, []string{a, b, a}, got)
+		h.mustMeet(t, lasting, hostA)
+	})
+}
+
+// canned is a connection whose other end sends the response, as it stands, to
+// every request.
+func canned(response string) net.Conn {
+	client, server := net.Pipe()
+	go func() {
+		defer server.Close()
+		for in := bufio.NewReader(server); ; {
+			r, err := http.ReadRequest(in)
+			if err != nil {
+				return
+			}
+			_, _ = io.Copy(io.Discard, r.Body)
+			if _, err := io.WriteString(server, response); err != nil {
+				return
+			}
+		}
+	}()
+	return client
+}
+
+func withLength(body string) string {
+	return fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+}
+
+// Without a connection in time the next host is asked, with time left for it.
+func TestNoConnectionInTime(t *testing.T) {
+	dial := func(ctx context.Context, _, address string) (net.Conn, error) {
+		if address == "a.invalid:80" {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		return canned(withLength(created)), nil
+	}
+	for _, tt := range []struct{ deadline, wait, next time.Duration }{
+		{time.Minute, 3 * time.Second, 0}, // then the host is left
+		{5 * time.Second, 2500 * time.Millisecond, 0},
+		{900 * time.Millisecond, 450 * time.Millisecond, 0},
+		{500 * time.Millisecond, 250 * time.Millisecond, 0},
+		{498 * time.Millisecond, 249 * time.Millisecond, 249 * time.Millisecond}, // in too great a hurry to tell
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			transport := &http.Transport{DialContext: dial}
+			defer transport.CloseIdleConnections()
+			c := withToken(t, nil, wechatqr.WithHTTPClient(&http.Client{Transport: transport}),
+				wechatqr.WithEndpoint(wechatqr.Endpoint{API: []string{"http://a.invalid", "http://b.invalid"}}))
+			for _, want := range []time.Duration{tt.wait, tt.next} {
+				ctx, cancel := context.WithTimeout(t.Context(), tt.deadline)
+				start := time.Now()
+				err := c.Do(ctx, post, nil) // which has not been sent to the first host
+				cancel()
+				require.NoError(t, err)
+				assert.Equal(t, want, time.Since(start))
+			}
+		})
+	}
+}
+
+// Pauses double up to 5 s: ten retries take less than a minute.
+func TestPausesAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var at []time.Time
+		c := withToken(t, func(*http.Request) (*http.Response, error) {
+			at = append(at, time.Now())
+			return answer(200, `{"errcode":-1}`), nil
+		}, wechatqr.WithMaxRetries(10))
+		_, err := c.CreateTicket(t.Context(), lasting)
+		require.ErrorIs(t, err, wechatqr.ErrBusy)
+		require.Len(t, at, 11)
+		want := 200 * time.Millisecond
+		for i := range at[1:] {
+			pause := at[i+1].Sub(at[i])
+			assert.GreaterOrEqual(t, pause, want/2, i)
+			assert.LessOrEqual(t, pause, want, i)
+			want = min(2*want, 5*time.Second)
+		}
 	})
 }
 
@@ -429,7 +622,7 @@ func TestRefusedToken(t *testing.T) {
 				}
 				require.NoError(t, create())
 				wx.RevokeTokens()
-				wx.Inject(wechatqrtest.Fault{Path: "/cgi-bin/qrcode/create", Code: code, Times: 1})
+				wx.Inject(wechatqrtest.Fault{Path: "/cgi-bin/qrcode/create", Code: wechatqr.ErrorCode(code), Times: 1})
 				require.NoError(t, create())
 				assert.Equal(t, 2, wx.Count("/cgi-bin/stable_token"))
 				require.Len(t, bodies, 3)
@@ -459,14 +652,14 @@ func TestRefusedTokenEnds(t *testing.T) {
 			wx.Inject(wechatqrtest.Fault{Path: "/cgi-bin/user/get", Code: 40001})
 			c := wx.Client() // the stable endpoint answers with the same token
 			for range 10 {
-				err := c.Do(t.Context(), http.MethodGet, "/cgi-bin/user/get", nil, nil, nil)
+				err := c.Do(t.Context(), wechatqr.Request{Method: http.MethodGet, Path: "/cgi-bin/user/get"}, nil)
 				require.ErrorIs(t, err, wechatqr.ErrTokenRejected)
-				require.ErrorContains(t, err, "gave the same one again")
+				require.ErrorContains(t, err, "the source gave the same one")
 				_, err = c.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(1)))
 				require.NoError(t, err, "another API goes on")
 			}
 			assert.Equal(t, 10, wx.Count("/cgi-bin/user/get"), "not repeated with the same token")
-			assert.Equal(t, 2, wx.Count("/cgi-bin/stable_token"))
+			assert.Equal(t, 1+10, wx.Count("/cgi-bin/stable_token"), "asked once about each refusal")
 		})
 	})
 	t.Run("renewal fails", func(t *testing.T) {
@@ -485,7 +678,7 @@ func TestRefusedTokenEnds(t *testing.T) {
 		t.Run(fmt.Sprintf("%d is no matter of the token", code), func(t *testing.T) {
 			t.Parallel()
 			wx := wechatqrtest.Start(t)
-			wx.Inject(wechatqrtest.Fault{Path: "/cgi-bin/qrcode/create", Code: code})
+			wx.Inject(wechatqrtest.Fault{Path: "/cgi-bin/qrcode/create", Code: wechatqr.ErrorCode(code)})
 			_, err := wx.Client().CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(1)))
 			require.Error(t, err)
 			assert.Equal(t, 1, wx.Count("/cgi-bin/qrcode/create"))
@@ -529,7 +722,7 @@ func TestRevokedUnderLoad(t *testing.T) {
 			}
 			wg.Wait()
 			assert.Equal(t, 2, wx.Count("/cgi-bin/stable_token")+wx.Count("/cgi-bin/token"), "one token, one renewal")
-			assert.Equal(t, 3000, len(wx.Codes()))
+			assert.Equal(t, 3000, len(wx.QRCodes()))
 		})
 	}
 }
@@ -572,7 +765,7 @@ func connectionsFor(tb testing.TB, codes, atOnce int) int {
 	}
 	srv.Start()
 	defer srv.Close()
-	c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithTokenSource(wechatqr.StaticToken("T")), endpoint(srv.URL, "")[0])
+	c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithTokenSource(wechatqr.StaticTokenSource("T")), endpoint(srv.URL, "")[0])
 	require.NoError(tb, err)
 	var wg sync.WaitGroup
 	for range atOnce {
@@ -601,7 +794,7 @@ func TestOneWriteForARequest(t *testing.T) {
 		conn, err := new(net.Dialer).DialContext(ctx, network, address)
 		return countedConn{conn, &writes}, err
 	}
-	c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithTokenSource(wechatqr.StaticToken("T")), endpoint(srv.URL, "")[0],
+	c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithTokenSource(wechatqr.StaticTokenSource("T")), endpoint(srv.URL, "")[0],
 		wechatqr.WithHTTPClient(&http.Client{Transport: &http.Transport{DialContext: dial}}))
 	require.NoError(t, err)
 	for range 10 {
@@ -644,9 +837,9 @@ func TestGetBody(t *testing.T) {
 func TestOddRoundTrippers(t *testing.T) {
 	t.Parallel()
 	for name, f := range map[string]doer{
-		"neither an answer nor an error": func(*http.Request) (*http.Response, error) { return nil, nil },
-		"an empty body":                  func(*http.Request) (*http.Response, error) { return &http.Response{StatusCode: 200}, nil },
-		"usual":                          func(*http.Request) (*http.Response, error) { return &http.Response{}, nil },
+		"neither a response nor an error": func(*http.Request) (*http.Response, error) { return nil, nil },
+		"an empty body":                   func(*http.Request) (*http.Response, error) { return &http.Response{StatusCode: 200}, nil },
+		"unexpected response":             func(*http.Request) (*http.Response, error) { return &http.Response{}, nil },
 	} {
 		c := withToken(t, f, wechatqr.WithMaxRetries(0))
 		_, err := c.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(1)))
@@ -654,30 +847,32 @@ func TestOddRoundTrippers(t *testing.T) {
 	}
 }
 
-// The exchange's own timeout says so, over HTTP/2 too; the caller's does not.
-func TestTimeoutsAreTold(t *testing.T) {
+// The request's own timeout says so, over HTTP/2 too; the caller's does not.
+func TestTimeoutsSayWhose(t *testing.T) {
 	t.Parallel()
 	for _, h2 := range []bool{false, true} {
+		block := make(chan struct{}) // a handler that ends with its request may respond to it yet
 		srv := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
-			<-r.Context().Done()
+			<-block
 		}))
 		srv.EnableHTTP2 = h2
 		srv.StartTLS()
 		defer srv.Close()
+		defer close(block)
 		hc := srv.Client()
 		hc.Timeout = 50 * time.Millisecond
-		c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithTokenSource(wechatqr.NoToken()), wechatqr.WithHTTPClient(hc),
+		c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithCloudHosting(), wechatqr.WithHTTPClient(hc),
 			endpoint(srv.URL, "")[0], wechatqr.WithMaxRetries(0))
 		require.NoError(t, err)
-		err = c.Do(t.Context(), "POST", "/a", nil, struct{}{}, nil)
+		err = c.Do(t.Context(), wechatqr.Request{Method: "POST", Path: "/a", Body: struct{}{}}, nil)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
-		assert.ErrorContains(t, err, "no answer within 50ms")
+		assert.ErrorContains(t, err, "no response within 50ms")
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
-		err = c.Do(ctx, "POST", "/a", nil, struct{}{}, nil)
+		err = c.Do(ctx, wechatqr.Request{Method: "POST", Path: "/a", Body: struct{}{}}, nil)
 		cancel()
 		require.ErrorIs(t, err, context.DeadlineExceeded)
-		assert.NotContains(t, err.Error(), "no answer within")
+		assert.NotContains(t, err.Error(), "no response within")
 	}
 }
 
@@ -699,21 +894,36 @@ func TestObserverAndLogger(t *testing.T) {
 	require.Len(t, calls, 3)
 	assert.Equal(t, "get token", calls[0].Op)
 	assert.Equal(t, wx.URL()+"/cgi-bin/stable_token", calls[0].URL)
-	assert.Equal(t, wechatqr.Code(-1), calls[1].Code)
+	assert.Equal(t, wechatqr.ErrorCode(-1), calls[1].Code)
 	assert.NotEmpty(t, calls[1].RequestID)
 	assert.ErrorIs(t, calls[1].Err, wechatqr.ErrBusy)
 	assert.Equal(t, 2, calls[2].Attempt)
 	assert.Equal(t, 200, calls[2].StatusCode)
 	assert.NoError(t, calls[2].Err)
 	assert.Positive(t, calls[2].Duration)
-	assert.Equal(t, 3, strings.Count(log.String(), "wechatqr: exchange"))
+	assert.Equal(t, 3, strings.Count(log.String(), "wechatqr: request"))
+}
+
+// The log needs no observer.
+func TestLoggerAlone(t *testing.T) {
+	t.Parallel()
+	var log strings.Builder
+	handler := slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})
+	c := withToken(t, func(r *http.Request) (*http.Response, error) {
+		assert.Nil(t, r.Body)
+		assert.NotContains(t, r.Header, "Content-Type")
+		return nil, errors.New("reset")
+	}, wechatqr.WithLogger(slog.New(handler)), wechatqr.WithMaxRetries(0))
+	err := c.Do(t.Context(), wechatqr.Request{Method: "GET", Path: "/a"}, nil)
+	require.ErrorContains(t, err, "/a: reset")
+	assert.Equal(t, 1, strings.Count(log.String(), "wechatqr: request"))
 }
 
 // A user who replaced http.DefaultTransport by a mock meets the mock.
 func TestDefaultTransportMocked(t *testing.T) {
 	httpmock.Activate(t)
 	httpmock.RegisterResponder("POST", "https://api.weixin.qq.com/cgi-bin/qrcode/create", httpmock.NewStringResponder(200, created))
-	c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithTokenSource(wechatqr.StaticToken("T")))
+	c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithTokenSource(wechatqr.StaticTokenSource("T")))
 	require.NoError(t, err)
 	_, err = c.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(1)))
 	require.NoError(t, err)
@@ -722,7 +932,7 @@ func TestDefaultTransportMocked(t *testing.T) {
 func TestTokenSourceOfTheUser(t *testing.T) {
 	t.Parallel()
 	cause := errors.New("token server: 503")
-	fail := wechatqr.TokenSourceFunc(func(context.Context) (wechatqr.Token, error) { return wechatqr.Token{}, cause })
+	fail := wechatqr.TokenSourceFunc(func(context.Context, string) (wechatqr.Token, error) { return wechatqr.Token{}, cause })
 	c := withToken(t, nil, wechatqr.WithTokenSource(fail))
 	_, err := c.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(1)))
 	require.ErrorIs(t, err, cause)
@@ -741,28 +951,28 @@ func TestTokenSourceOfTheUser(t *testing.T) {
 	_, err = c.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(1)))
 	require.NoError(t, err)
 	assert.Equal(t, []string{"A", "B"}, tokens)
-	assert.Equal(t, 2, own.asked, "an Invalidator keeps its tokens itself")
+	assert.Equal(t, 2, own.asked, "what it gave is kept in memory")
 
 	own.value = ""
+	c = withToken(t, nil, wechatqr.WithTokenSource(own))
 	_, err = c.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(1)))
-	require.ErrorIs(t, err, wechatqr.ErrUnexpectedAnswer)
-	assert.ErrorContains(t, err, "NoToken")
+	require.ErrorIs(t, err, wechatqr.ErrUnexpectedResponse)
+	assert.ErrorContains(t, err, "WithCloudHosting")
 }
 
-// ownSource keeps a token by itself.
+// ownSource gives B after A was refused. That it does more than it must changes
+// nothing.
 type ownSource struct {
 	value string
 	asked int
 }
 
-func (s *ownSource) Token(context.Context) (wechatqr.Token, error) {
+func (s *ownSource) Token(_ context.Context, rejected string) (wechatqr.Token, error) {
 	s.asked++
+	if rejected != "" && rejected == s.value {
+		s.value = "B"
+	}
 	return wechatqr.Token{Value: s.value}, nil
 }
 
-func (s *ownSource) Invalidate(_ context.Context, rejected string) error {
-	if rejected == s.value {
-		s.value = "B"
-	}
-	return nil
-}
+func (s *ownSource) Invalidate(context.Context, string) error { panic("nobody calls it") }

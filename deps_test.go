@@ -13,14 +13,18 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The root and events link nothing but the standard library, and the root no
-// package of this module.
+// The root, events and tickets link nothing but the standard library, and the root
+// no package of this module; qrimage links the one QR encoder.
 func TestDependencies(t *testing.T) {
 	t.Parallel()
 	const module = "github.com/wechatqr/wechatqr"
 	for pkg, siblings := range map[string][]string{
-		module:             {module},
-		module + "/events": {module, module + "/events"},
+		module:              {module},
+		module + "/events":  {module, module + "/events"},
+		module + "/tickets": {module, module + "/tickets"},
+		module + "/qrimage": {
+			module, module + "/qrimage", "github.com/piglig/go-qr", "github.com/piglig/go-qr/internal/reedsolomon",
+		},
 	} {
 		out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", pkg).Output()
 		require.NoError(t, err)

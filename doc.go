@@ -11,8 +11,8 @@
 // code lives up to 30 days; a [Permanent] one is never deleted, and an account
 // has 100000 of them. [Client.CreateTicket] makes either and returns a
 // [Ticket], which survives JSON. Its picture comes from [Client.FetchQRCode],
-// or straight to a browser from [Client.QRCodeURL], or is drawn by any encoder
-// from [Ticket.URL].
+// or straight to a browser from [Client.QRCodeURL], or is drawn by package
+// qrimage from [Ticket.Content].
 //
 // # Scans
 //
@@ -26,14 +26,15 @@
 // stable endpoint. Several servers share it by [WithTokenStore]; package
 // redisstore has such a store. Tokens from elsewhere, a token server or a
 // third-party platform, come by [WithTokenSource]. Cloud hosting needs none:
-// [NoToken]. [Client.Do] calls any other API of WeChat's in the same way.
+// [WithCloudHosting]. [Client.Do] calls any other API of WeChat's in the same way.
 //
 // # Errors
 //
 // Failures have kinds, such as [ErrInvalidArgument] or [ErrIPNotAllowed], for
-// errors.Is. If WeChat answered there is an [*Error] beneath, for errors.As, with
+// errors.Is. If WeChat responded there is an [*Error] beneath, for errors.As, with
 // its code, its rid, and in [Error.Hint] what to do. An error of the network is
-// net/http's. AppSecret and tokens are in no error, log line or fmt verb.
+// net/http's. AppSecret and tokens are in no error, log line or fmt verb. What
+// others wrote is in an error with at most about 512 bytes.
 //
 // # Tests
 //

@@ -24,13 +24,15 @@ import (
 
 func TestCodesHaveKinds(t *testing.T) {
 	t.Parallel()
-	kinds := map[error][]wechatqr.Code{
+	kinds := map[error][]wechatqr.ErrorCode{
 		wechatqr.ErrBusy:              {-1, 268487001, 268487002},
 		wechatqr.ErrTokenRejected:     {40001, 40014, 42001},
 		wechatqr.ErrInvalidCredential: {41001, 40002, 40013, 40125, 41002, 41004, 40243},
 		wechatqr.ErrIPNotAllowed:      {40164, 61004, 89503, 89506, 89507},
 		wechatqr.ErrNotPermitted:      {50004, 50007, 48001, 48004, 50001, 50002, 61007},
-		wechatqr.ErrQuota:             {45009, 45011, 45029, 48006},
+		wechatqr.ErrQuota:             {45009, 48006},
+		wechatqr.ErrRateLimited:       {45011},
+		wechatqr.ErrPermanentLimit:    {45029},
 		wechatqr.ErrInvalidArgument: {
 			40033, 40052, 40053, 40003, 40032, 40097, 40201, 40202, 40203, 47003, 61016, 43001, 43002, 43003, 44002, 47001, 76001, 76002, 76003, 76004, 76021, 76022,
 			9410010, 9410011, 9410012,
@@ -44,11 +46,12 @@ func TestCodesHaveKinds(t *testing.T) {
 			}
 			var e *wechatqr.Error
 			require.ErrorAs(t, fmt.Errorf("shop 7: %w", err), &e)
-			hint := e.Hint()
-			assert.Contains(t, hint, " / ", "%d has a hint in English and Chinese", code)
-			assert.True(t, strings.ContainsFunc(hint, func(r rune) bool { return r >= '\u4e00' && r <= '\u9fff' }), "%d: %s", code, hint)
-			assert.NotContains(t, hint, "{", code)
-			assert.Contains(t, err.Error(), fmt.Sprintf("wechatqr: create ticket: errcode %d: m; ", code))
+			isHan := func(r rune) bool { return r >= '\u4e00' && r <= '\u9fff' }
+			assert.NotEmpty(t, e.Hint(), code)
+			assert.False(t, strings.ContainsFunc(e.Hint(), isHan), "%d: %s", code, e.Hint())
+			assert.True(t, strings.ContainsFunc(e.HintZH(), isHan), "%d: %s", code, e.HintZH())
+			assert.NotContains(t, e.Hint()+e.HintZH(), "{", code)
+			assert.Equal(t, fmt.Sprintf("wechatqr: create ticket: errcode %d: m; %s", code, e.Hint()), err.Error())
 		}
 	}
 	unknown := &wechatqr.Error{Op: "x", Code: 12345, Message: "m"}
@@ -88,7 +91,7 @@ func TestErrorsAsWeChatSendsThem(t *testing.T) {
 				assert.Equal(t, tt.message, e.Message)
 				assert.Equal(t, tt.rid, e.RequestID)
 				assert.Contains(t, e.Hint(), "add "+tt.ip+" to the IP whitelist")
-				assert.Contains(t, e.Hint(), "将 "+strings.Replace(tt.ip, "this machine's public IP", "本机公网 IP ", 1)+" 加入")
+				assert.Contains(t, e.HintZH(), "将 "+strings.Replace(tt.ip, "this machine's public IP", "本机公网 IP ", 1)+" 加入")
 				assert.Contains(t, err.Error(), tt.rid)
 			})
 		}
@@ -236,13 +239,13 @@ func TestNoSecretGetsOut(t *testing.T) {
 			case "classic":
 				opts = append(opts, wechatqr.WithClassicToken())
 			case "api", "do":
-				opts = append(opts, wechatqr.WithTokenSource(wechatqr.StaticToken(token)))
+				opts = append(opts, wechatqr.WithTokenSource(wechatqr.StaticTokenSource(token)))
 			}
 			c, err := wechatqr.New(creds, opts...)
 			require.NoError(t, err)
 			if place == "do" {
 				var out struct{ Ticket string }
-				err = c.Do(t.Context(), "POST", "/cgi-bin/x", nil, map[string]string{"a": "b"}, &out)
+				err = c.Do(t.Context(), wechatqr.Request{Method: "POST", Path: "/cgi-bin/x", Body: map[string]string{"a": "b"}}, &out)
 			} else {
 				_, err = c.CreateTicket(t.Context(), wechatqr.Temporary(wechatqr.SceneID(1), time.Hour))
 			}
@@ -272,9 +275,9 @@ func TestNoSecretGetsOut(t *testing.T) {
 	}))
 	defer real.Close()
 	for _, base := range []string{closed.URL, real.URL, "http://127.0.0.1:1", "http://no-such-host.invalid"} {
-		for _, src := range []wechatqr.TokenSource{nil, wechatqr.StaticToken(token)} {
+		for _, src := range []wechatqr.TokenSource{nil, wechatqr.StaticTokenSource(token)} {
 			opts := []wechatqr.Option{
-				wechatqr.WithEndpoint(wechatqr.Endpoint{API: []string{base}, Image: base}), wechatqr.WithMaxRetries(0),
+				wechatqr.WithBaseURL(base), wechatqr.WithMaxRetries(0),
 				wechatqr.WithHTTPClient(&http.Client{Timeout: 100 * time.Millisecond}), wechatqr.WithLogger(loggers[1]),
 			}
 			if src != nil {
@@ -283,39 +286,41 @@ func TestNoSecretGetsOut(t *testing.T) {
 			c, err := wechatqr.New(creds, opts...)
 			require.NoError(t, err)
 			for _, how := range []string{"hang", "break", "redirect"} {
-				err := c.Do(t.Context(), "POST", "/cgi-bin/x", url.Values{"how": {how}}, map[string]string{}, nil)
+				err := c.Do(t.Context(), wechatqr.Request{Method: "POST", Path: "/cgi-bin/x", Query: url.Values{"how": {how}}, Body: map[string]string{}}, nil)
 				require.Error(t, err)
 				show(err)
 			}
-			classic, err := wechatqr.ClassicToken(creds, opts[:4]...)
-			require.NoError(t, err)
-			_, err = classic.Token(t.Context())
-			require.Error(t, err)
-			show(err)
-			show(classic)
+			own := c.TokenSource()
+			_, err = own.Token(t.Context(), token)
+			if src == nil {
+				require.Error(t, err)
+				show(err)
+			}
+			show(own)
 		}
 	}
 	assert.Zero(t, led, "a redirect is not followed")
 
 	// Every exported type, by value, by pointer, inside others, and after use.
 	store := &leakyStore{tok: wechatqr.Token{Value: token}}
-	reuse := wechatqr.ReuseTokenSource(wechatqr.StoredTokenSource(store, "wx0", wechatqr.StaticToken(token), wechatqr.WithLogger(loggers[0])), wechatqr.WithLogger(loggers[1]))
+	reuse := wechatqr.ReuseTokenSource(
+		wechatqr.StoredTokenSource(store, "wx0", wechatqr.StaticTokenSource(token), loggers[0]), loggers[1])
 	for _, fail := range []bool{false, true, false} {
 		store.fail.Store(fail)
-		tok, err := reuse.Token(t.Context())
+		tok, err := reuse.Token(t.Context(), "")
 		require.NoError(t, err)
-		_ = reuse.(wechatqr.Invalidator).Invalidate(t.Context(), tok.Value)
+		_, err = reuse.Token(t.Context(), tok.Value)
+		require.NoError(t, err)
 	}
-	_ = reuse.(wechatqr.Invalidator).Invalidate(t.Context(), "") // takes the lock, so that the renewal has let go of it
 	ends := true
-	early := wechatqr.ReuseTokenSource(wechatqr.TokenSourceFunc(func(context.Context) (wechatqr.Token, error) {
+	early := wechatqr.ReuseTokenSource(wechatqr.TokenSourceFunc(func(context.Context, string) (wechatqr.Token, error) {
 		if ends = !ends; ends {
 			return wechatqr.Token{}, errors.Join(errors.New("a"), &url.Error{Op: "Get", URL: "https://tokens.internal/?key=" + secret, Err: errors.New("refused")})
 		}
 		return wechatqr.Token{Value: token, Expiry: time.Now().Add(50 * time.Millisecond)}, nil
-	}), wechatqr.WithLogger(loggers[0]))
-	for range 20 { // into the last tenth of its life, and beyond
-		_, err := early.Token(t.Context())
+	}), loggers[0])
+	for range 20 { // into the second half of its life, and beyond
+		_, err := early.Token(t.Context(), "")
 		if err != nil {
 			c, nerr := wechatqr.New(creds, wechatqr.WithTokenSource(early))
 			require.NoError(t, nerr)
@@ -326,8 +331,6 @@ func TestNoSecretGetsOut(t *testing.T) {
 		time.Sleep(5 * time.Millisecond)
 	}
 	tok := wechatqr.Token{Value: token, Expiry: time.Now()}
-	stable, err := wechatqr.StableToken(creds)
-	require.NoError(t, err)
 	c, err := wechatqr.New(creds)
 	require.NoError(t, err)
 	type holder struct {
@@ -340,7 +343,7 @@ func TestNoSecretGetsOut(t *testing.T) {
 	}
 	h := holder{creds, tok, c, reuse, c, reuse}
 	for _, v := range []any{
-		creds, &creds, tok, &tok, c, reuse, stable, wechatqr.StaticToken(token), wechatqr.NoToken(), map[string]*wechatqr.Credentials{"a": &creds},
+		creds, &creds, tok, &tok, c, reuse, c.TokenSource(), wechatqr.StaticTokenSource(token), map[string]*wechatqr.Credentials{"a": &creds},
 	} {
 		show(v)
 	}
@@ -387,7 +390,7 @@ func (s *leakyStore) Load(_ context.Context, key string) (wechatqr.Token, error)
 	return s.tok, s.err(key)
 }
 
-func (s *leakyStore) Save(_ context.Context, key string, tok wechatqr.Token) error {
+func (s *leakyStore) Save(_ context.Context, key string, tok wechatqr.Token, _ string) error {
 	return s.err(key, tok.Value)
 }
 

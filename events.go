@@ -1,6 +1,10 @@
 package wechatqr
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"hash/fnv"
 	"strconv"
 	"strings"
@@ -33,7 +37,7 @@ type Event struct {
 	FromUserName string    // the user's openid
 	CreateTime   time.Time // whole seconds
 	MsgType      string    // "event", or "text", "image", … for a message
-	Event        EventType // empty unless MsgType is "event"
+	Type         EventType // empty unless MsgType is "event"
 	EventKey     string    // as WeChat sent it, the qrscene_ mark included: Scan takes it off
 	Ticket       string    // of the code that was scanned, else empty
 	Content      string    // of a text message, else empty
@@ -50,7 +54,7 @@ const qrscene = "qrscene_"
 // Scan is somebody scanning a parametric code, in one shape for new followers
 // and existing ones.
 type Scan struct {
-	Scene       string // what the code carries, Scene.Key of the code's scene
+	SceneKey    string // what the code carries, Scene.Key of the code's scene
 	OpenID      string // who scanned
 	Ticket      string // of the code
 	NewFollower bool   // the scan made them a follower, perhaps again; false: they were one already
@@ -65,52 +69,41 @@ type Scan struct {
 // and SceneString("7") alike. A scan of "0" is most likely of a code that was
 // made with a malformed request elsewhere.
 func (e *Event) Scan() (Scan, bool) {
-	s := Scan{OpenID: e.FromUserName, Ticket: e.Ticket, Time: e.CreateTime}
-	switch {
-	case e.MsgType != "event":
-		return Scan{}, false
-	case e.Event.Is(EventSubscribe):
+	key, newFollower, scanned := e.EventKey, e.Type.Is(EventSubscribe), e.Type.Is(EventScan)
+	if newFollower {
 		// The mark comes off once: a scene may itself begin with it.
-		scene, ok := strings.CutPrefix(e.EventKey, qrscene)
-		if !ok || scene == "" {
-			return Scan{}, false
-		}
-		s.Scene, s.NewFollower = scene, true
-		return s, true
-	case e.Event.Is(EventScan):
-		if e.EventKey == "" {
-			return Scan{}, false
-		}
-		s.Scene = e.EventKey
-		return s, true
+		key, scanned = strings.CutPrefix(key, qrscene)
 	}
-	return Scan{}, false
+	if e.MsgType != "event" || !scanned || key == "" {
+		return Scan{}, false
+	}
+	return Scan{key, e.FromUserName, e.Ticket, newFollower, e.CreateTime}, true
 }
 
 // Matches reports whether the event is a scan of a code with this scene.
 // The zero Scene matches nothing.
 func (e *Event) Matches(scene Scene) bool {
 	scan, ok := e.Scan()
-	return ok && scan.Scene == scene.Key()
+	return ok && scan.SceneKey == scene.Key()
 }
 
 // ID returns the same text for every delivery of one push, so that a push which
-// WeChat delivers up to three times can be handled once. A message is told by
+// WeChat delivers several times can be handled once. A message is identified by
 // its MsgID; an event has none, and WeChat's own rule of user and second takes
 // two codes scanned in one second for one, so the event's type, key and ticket
 // belong to it too. What else may tell two events of other types apart is in
 // Raw, of which their ID has a checksum.
 //
-// The text is plain and holds the openid and the scene.
+// The text is plain and holds the openid and the scene: see [Event.KeyedID].
 func (e *Event) ID() string {
 	if e.MsgType != "event" && e.MsgID != "" {
 		return e.ToUserName + "|" + e.MsgID
 	}
 	kind := e.MsgType
-	if e.Event != "" {
-		kind = strings.ToLower(string(e.Event))
+	if e.Type != "" {
+		kind = strings.ToLower(string(e.Type))
 	}
-	if e.MsgType == "event" && len(e.Raw) > 0 && !e.Event.Is(EventScan) && !e.Event.Is(EventSubscribe) && !e.Event.Is(EventUnsubscribe) {
+	if e.MsgType == "event" && len(e.Raw) > 0 && !e.Type.Is(EventScan) && !e.Type.Is(EventSubscribe) && !e.Type.Is(EventUnsubscribe) {
 		h := fnv.New64a()
 		_, _ = h.Write(e.Raw)
 		kind += "#" + strconv.FormatUint(h.Sum64(), 16)
@@ -118,4 +111,18 @@ func (e *Event) ID() string {
 	// The key comes last: it alone may hold the separator.
 	return e.ToUserName + "|" + e.FromUserName + "|" + strconv.FormatInt(e.CreateTime.Unix(), 10) +
 		"|" + kind + "|" + e.MsgID + "|" + e.Ticket + "|" + e.EventKey
+}
+
+// KeyedID is the HMAC-SHA-256 of ID under key, as 64 hex digits: what to keep in
+// a database, as the unique key of an effect that must happen once. It tells
+// nobody without the key whose push it was, so it may stay when the user's data
+// is deleted. key has 16 bytes at the least, random and not kept in that
+// database; otherwise the error is [ErrInvalidArgument].
+func (e *Event) KeyedID(key []byte) (string, error) {
+	if len(key) < 16 {
+		return "", invalid("event ID", fmt.Errorf("the key has %d bytes: use 16 random ones at the least", len(key)))
+	}
+	mac := hmac.New(sha256.New, key)
+	_, _ = mac.Write([]byte(e.ID()))
+	return hex.EncodeToString(mac.Sum(nil)), nil
 }

@@ -1,10 +1,12 @@
 package wechatqr_test
 
 import (
+	"bytes"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/wechatqr/wechatqr"
 )
@@ -44,7 +46,7 @@ func TestScan(t *testing.T) {
 			t.Parallel()
 			ev := &wechatqr.Event{
 				ToUserName: "gh_1", FromUserName: "o1", CreateTime: at, MsgType: tt.msgType,
-				Event: wechatqr.EventType(tt.event), EventKey: tt.key, Ticket: "TICKET",
+				Type: wechatqr.EventType(tt.event), EventKey: tt.key, Ticket: "TICKET",
 			}
 			scan, ok := ev.Scan()
 			assert.Equal(t, tt.scene != "", ok)
@@ -54,30 +56,30 @@ func TestScan(t *testing.T) {
 				assert.False(t, ev.Matches(wechatqr.Scene{}))
 				return
 			}
-			assert.Equal(t, wechatqr.Scan{Scene: tt.scene, OpenID: "o1", Ticket: "TICKET", NewFollower: tt.newFollower, Time: at}, scan)
+			assert.Equal(t, wechatqr.Scan{SceneKey: tt.scene, OpenID: "o1", Ticket: "TICKET", NewFollower: tt.newFollower, Time: at}, scan)
 			assert.True(t, ev.Matches(wechatqr.SceneString(tt.scene)))
 			assert.False(t, ev.Matches(wechatqr.SceneString(tt.scene+"x")))
 			assert.False(t, ev.Matches(wechatqr.Scene{}))
 		})
 	}
-	ev := &wechatqr.Event{MsgType: "event", Event: wechatqr.EventScan, EventKey: "4294967295"}
+	ev := &wechatqr.Event{MsgType: "event", Type: wechatqr.EventScan, EventKey: "4294967295"}
 	assert.True(t, ev.Matches(wechatqr.SceneID(4294967295)), "numbers and their text are alike in a push")
 	assert.False(t, ev.Matches(wechatqr.SceneID(429496729)))
 }
 
 func TestEventID(t *testing.T) {
 	t.Parallel()
-	base := wechatqr.Event{ToUserName: "gh_1", FromUserName: "o1", CreateTime: time.Unix(1, 0), MsgType: "event", Event: "SCAN", EventKey: "a", Ticket: "T"}
+	base := wechatqr.Event{ToUserName: "gh_1", FromUserName: "o1", CreateTime: time.Unix(1, 0), MsgType: "event", Type: "SCAN", EventKey: "a", Ticket: "T"}
 	seen := map[string]string{base.ID(): "base"}
 	for name, change := range map[string]func(*wechatqr.Event){
 		"account": func(e *wechatqr.Event) { e.ToUserName = "gh_2" },
 		"user":    func(e *wechatqr.Event) { e.FromUserName = "o2" },
 		"time":    func(e *wechatqr.Event) { e.CreateTime = time.Unix(2, 0) },
-		"event":   func(e *wechatqr.Event) { e.Event = "subscribe" },
+		"event":   func(e *wechatqr.Event) { e.Type = "subscribe" },
 		"key":     func(e *wechatqr.Event) { e.EventKey = "b" },
 		"ticket":  func(e *wechatqr.Event) { e.Ticket = "U" },
 		"id":      func(e *wechatqr.Event) { e.MsgID = "1" },
-		"message": func(e *wechatqr.Event) { e.MsgType, e.Event = "text", "" },
+		"message": func(e *wechatqr.Event) { e.MsgType, e.Type = "text", "" },
 	} {
 		e := base
 		change(&e)
@@ -85,12 +87,12 @@ func TestEventID(t *testing.T) {
 		seen[e.ID()] = name
 	}
 	again := base
-	again.Event, again.Raw = "scan", []byte("<xml/>")
+	again.Type, again.Raw = "scan", []byte("<xml/>")
 	again.CreateTime = again.CreateTime.UTC()
 	assert.Equal(t, base.ID(), again.ID(), "letter case, zone and bytes are not the push")
 
 	// A user may get two cards in one second, and only elements without a field differ.
-	card := wechatqr.Event{ToUserName: "gh_1", FromUserName: "o1", CreateTime: time.Unix(1, 0), MsgType: "event", Event: "user_get_card", Raw: []byte("<xml><UserCardCode>1</UserCardCode></xml>")}
+	card := wechatqr.Event{ToUserName: "gh_1", FromUserName: "o1", CreateTime: time.Unix(1, 0), MsgType: "event", Type: "user_get_card", Raw: []byte("<xml><UserCardCode>1</UserCardCode></xml>")}
 	other := card
 	other.Raw = []byte("<xml><UserCardCode>2</UserCardCode></xml>")
 	assert.NotEqual(t, card.ID(), other.ID())
@@ -101,4 +103,25 @@ func TestEventID(t *testing.T) {
 	id := msg.ID()
 	msg.CreateTime = time.Unix(2, 0)
 	assert.Equal(t, id, msg.ID(), "a message is told by its MsgID")
+}
+
+// The key is the 20 bytes of RFC 4231's first vector; the sum is openssl's:
+//
+//	printf %s 'gh_1|o6_a|1700000000|scan||gQ==|7' | openssl dgst -sha256 -mac HMAC -macopt hexkey:…
+func TestEventKeyedID(t *testing.T) {
+	t.Parallel()
+	ev := wechatqr.Event{
+		ToUserName: "gh_1", FromUserName: "o6_a", CreateTime: time.Unix(1700000000, 0),
+		MsgType: "event", Type: wechatqr.EventScan, EventKey: "7", Ticket: "gQ==",
+	}
+	require.Equal(t, "gh_1|o6_a|1700000000|scan||gQ==|7", ev.ID())
+
+	id, err := ev.KeyedID(bytes.Repeat([]byte{0x0b}, 20))
+	require.NoError(t, err)
+	assert.Equal(t, "ae200074d1a854b690d848abc42e470c8a92ebb89a8a7e8312a3052ee7c09db1", id)
+
+	_, err = ev.KeyedID(make([]byte, 16))
+	require.NoError(t, err)
+	_, err = ev.KeyedID(make([]byte, 15))
+	require.ErrorIs(t, err, wechatqr.ErrInvalidArgument)
 }

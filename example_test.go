@@ -51,8 +51,8 @@ func Example() {
 		if !ok {
 			return nil, nil // something else: a message, an unfollow
 		}
-		fmt.Println(scan.Scene, scan.OpenID, scan.NewFollower)
-		return events.Text("Welcome to " + scan.Scene), nil
+		fmt.Println(scan.SceneKey, scan.OpenID, scan.NewFollower)
+		return events.Text("Welcome to " + scan.SceneKey), nil
 	}
 	config := events.Config{AppID: creds.AppID, Token: os.Getenv("WECHAT_TOKEN"), EncodingAESKey: os.Getenv("WECHAT_AES_KEY")}
 	handler, err := events.NewHandler(config, onEvent)
@@ -84,8 +84,8 @@ func ExampleClient() {
 		if !ok {
 			return nil, nil // something else: a message, an unfollow
 		}
-		fmt.Println(scan.Scene, scan.OpenID, scan.NewFollower)
-		return events.Text("Welcome to " + scan.Scene), nil
+		fmt.Println(scan.SceneKey, scan.OpenID, scan.NewFollower)
+		return events.Text("Welcome to " + scan.SceneKey), nil
 	}
 	handler, err := events.NewHandler(config, onEvent)
 	if err != nil {
@@ -102,7 +102,7 @@ func ExampleClient() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		fmt.Println("  reads:", push.Shown())
+		fmt.Println("  reads:", push.UserSees())
 	}
 	// Output:
 	// image/jpeg
@@ -228,7 +228,7 @@ func ExampleTicket() {
 		log.Fatal(err)
 	}
 
-	fmt.Println(ticket.Scene, ticket.Value == made.Value, ticket.URL == made.URL)
+	fmt.Println(ticket.Scene, ticket.Value == made.Value, ticket.Content == made.Content)
 	fmt.Println(ticket.Expired(time.Now()), ticket.Expired(time.Now().Add(15*time.Minute)))
 	// Output:
 	// order-1984 true true
@@ -238,12 +238,12 @@ func ExampleTicket() {
 // Both kinds of push are one kind of Scan.
 func ExampleEvent_Scan() {
 	for _, ev := range []wechatqr.Event{
-		{MsgType: "event", Event: wechatqr.EventSubscribe, EventKey: "qrscene_shop-7", FromUserName: "o6_new"},
-		{MsgType: "event", Event: wechatqr.EventScan, EventKey: "shop-7", FromUserName: "o6_old"},
-		{MsgType: "event", Event: wechatqr.EventSubscribe, FromUserName: "o6_by_search"},
+		{MsgType: "event", Type: wechatqr.EventSubscribe, EventKey: "qrscene_shop-7", FromUserName: "o6_new"},
+		{MsgType: "event", Type: wechatqr.EventScan, EventKey: "shop-7", FromUserName: "o6_old"},
+		{MsgType: "event", Type: wechatqr.EventSubscribe, FromUserName: "o6_by_search"},
 	} {
 		scan, ok := ev.Scan()
-		fmt.Println(ok, scan.Scene, scan.OpenID, scan.NewFollower)
+		fmt.Println(ok, scan.SceneKey, scan.OpenID, scan.NewFollower)
 	}
 	// Output:
 	// true shop-7 o6_new true
@@ -272,7 +272,9 @@ func ExampleClient_Do() {
 		QRScene        uint32 `json:"qr_scene"`
 		QRSceneStr     string `json:"qr_scene_str"`
 	}
-	err = client.Do(ctx, http.MethodGet, "/cgi-bin/user/info", url.Values{"openid": {"o6_somebody"}}, nil, &user)
+	err = client.Do(ctx, wechatqr.Request{
+		Method: http.MethodGet, Path: "/cgi-bin/user/info", Query: url.Values{"openid": {"o6_somebody"}},
+	}, &user)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -289,7 +291,7 @@ func ExampleClient_Do() {
 func screenCode(ctx context.Context, client *wechatqr.Client, screen string) (*wechatqr.Ticket, error) {
 	scene := wechatqr.SceneString("screen-" + screen)
 	ticket, err := client.CreateTicket(ctx, wechatqr.Permanent(scene))
-	if e := (*wechatqr.Error)(nil); errors.As(err, &e) && e.Code == 45029 {
+	if errors.Is(err, wechatqr.ErrPermanentLimit) {
 		// The account's 100000 permanent codes are used up.
 		ticket, err = client.CreateTicket(ctx, wechatqr.Temporary(scene, wechatqr.MaxTTL))
 	}
@@ -299,7 +301,7 @@ func screenCode(ctx context.Context, client *wechatqr.Client, screen string) (*w
 	return ticket, nil
 }
 
-// A program can act on a code of WeChat's.
+// A program can act on a kind of failure.
 func ExampleError() {
 	srv := wechatqrtest.NewServer(wechatqrtest.WithPermanentLimit(0))
 	defer srv.Close()
@@ -328,11 +330,13 @@ func ExampleError_Hint() {
 		fmt.Println(e.Code, errors.Is(err, wechatqr.ErrIPNotAllowed))
 		fmt.Println(e.RequestID) // WeChat explains it for seven days: POST /cgi-bin/openapi/rid/get
 		fmt.Println(e.Hint())
+		fmt.Println(e.HintZH())
 	}
 	// Output:
 	// 40164 true
 	// 611740a4-27f9a8ba-065da01b
-	// add 203.0.113.9 to the IP whitelist in the account's console; it acts within minutes / 请在后台将 203.0.113.9 加入 IP 白名单，数分钟后生效
+	// add 203.0.113.9 to the IP whitelist in the account's console; it takes effect within minutes
+	// 请在后台将 203.0.113.9 加入 IP 白名单，数分钟后生效
 }
 
 // What is to be done depends on the kind of failure.
@@ -415,7 +419,7 @@ func ExampleWithTokenSource() {
 	address := srv.URL() + "/cgi-bin/token?grant_type=client_credential&appid=" + creds.AppID + "&secret=" + creds.AppSecret
 	endpoint := wechatqr.WithEndpoint(srv.Endpoint())
 
-	tokens := wechatqr.TokenSourceFunc(func(ctx context.Context) (wechatqr.Token, error) {
+	tokens := wechatqr.TokenSourceFunc(func(ctx context.Context, _ string) (wechatqr.Token, error) {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 		if err != nil {
 			return wechatqr.Token{}, err
@@ -460,11 +464,11 @@ func ExampleWithTokenSource_thirdParty() {
 	refreshToken := "refreshtoken@@@1"
 	ctx := context.Background()
 
-	platform, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithTokenSource(wechatqr.NoToken()), transport)
+	platform, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithCloudHosting(), wechatqr.WithBaseURL("https://api.weixin.qq.com"), transport)
 	if err != nil {
 		log.Fatal(err)
 	}
-	authorizer := wechatqr.TokenSourceFunc(func(ctx context.Context) (wechatqr.Token, error) {
+	authorizer := wechatqr.TokenSourceFunc(func(ctx context.Context, _ string) (wechatqr.Token, error) {
 		component, err := componentToken(ctx)
 		if err != nil {
 			return wechatqr.Token{}, err
@@ -477,7 +481,10 @@ func ExampleWithTokenSource_thirdParty() {
 			ExpiresIn    int    `json:"expires_in"`
 			RefreshToken string `json:"authorizer_refresh_token"`
 		}
-		err = platform.Do(ctx, http.MethodPost, "/cgi-bin/component/api_authorizer_token", url.Values{"component_access_token": {component}}, in, &out)
+		err = platform.Do(ctx, wechatqr.Request{
+			Method: http.MethodPost, Path: "/cgi-bin/component/api_authorizer_token",
+			Query: url.Values{"component_access_token": {component}}, Body: in,
+		}, &out)
 		if err != nil {
 			return wechatqr.Token{}, err
 		}
@@ -493,17 +500,15 @@ func ExampleWithTokenSource_thirdParty() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(ticket.URL, refreshToken)
+	fmt.Println(ticket.Content, refreshToken)
 	// Output: http://weixin.qq.com/q/02aX refreshtoken@@@2
 }
 
 // A client of the sandbox, which is cmd/sandbox.
-func ExampleWithEndpoint() {
+func ExampleWithBaseURL() {
 	creds := wechatqr.Credentials{AppID: "wx0123456789abcdef", AppSecret: "0123456789abcdef0123456789abcdef"}
 
-	const sandbox = "http://127.0.0.1:8900"
-	endpoint := wechatqr.Endpoint{API: []string{sandbox}, Image: sandbox}
-	client, err := wechatqr.New(creds, wechatqr.WithEndpoint(endpoint))
+	client, err := wechatqr.New(creds, wechatqr.WithBaseURL("http://127.0.0.1:8900"))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -513,10 +518,8 @@ func ExampleWithEndpoint() {
 }
 
 // Inside WeChat cloud hosting (微信云托管) the network adds the token.
-func ExampleNoToken() {
-	client, err := wechatqr.New(wechatqr.Credentials{},
-		wechatqr.WithTokenSource(wechatqr.NoToken()),
-		wechatqr.WithEndpoint(wechatqr.Endpoint{API: []string{"http://api.weixin.qq.com"}}))
+func ExampleWithCloudHosting() {
+	client, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithCloudHosting())
 	fmt.Println(client, err)
 	// Output: wechatqr.Client <nil>
 }
@@ -537,7 +540,7 @@ func (t *table) Load(_ context.Context, key string) (wechatqr.Token, error) {
 	return tok, nil
 }
 
-func (t *table) Save(_ context.Context, key string, tok wechatqr.Token) error {
+func (t *table) Save(_ context.Context, key string, tok wechatqr.Token, _ string) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if old, ok := t.rows[key]; ok && !tok.Expiry.IsZero() && tok.Expiry.Before(old.Expiry) {
@@ -564,20 +567,17 @@ func TestTable(t *testing.T) {
 	})
 }
 
-// A source of your own is shared by a store like WeChat's are: memory in front
+// A source of your own is shared by a store as WeChat's are: memory in front
 // of the store in front of the source.
 func ExampleStoredTokenSource() {
 	srv := wechatqrtest.NewServer()
 	defer srv.Close()
 	endpoint := wechatqr.WithEndpoint(srv.Endpoint())
-	classic, err := wechatqr.ClassicToken(srv.Credentials(), endpoint)
-	if err != nil {
-		log.Fatal(err)
-	}
+	issuer := srv.Client(wechatqr.WithClassicToken()).TokenSource()
 	store := &table{rows: map[string]wechatqr.Token{}}
 
 	for range 4 { // processes
-		tokens := wechatqr.ReuseTokenSource(wechatqr.StoredTokenSource(store, "wx0123456789abcdef/classic", classic))
+		tokens := wechatqr.StoredTokenSource(store, "wx0123456789abcdef", issuer, nil)
 		client, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithTokenSource(tokens), endpoint)
 		if err != nil {
 			log.Fatal(err)

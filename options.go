@@ -11,53 +11,63 @@ import (
 	"time"
 )
 
-// Option changes a default of [New], [StableToken], [ClassicToken],
-// [ReuseTokenSource] or [StoredTokenSource]; each says which count.
+// Option changes a default of [New].
 type Option func(*config)
 
-// config is what the options fill in and check then judges.
+// config is what the options fill in; configure checks it.
 type config struct {
-	httpClient  *http.Client
-	tokenSource TokenSource
-	stored      func(key string, src TokenSource) TokenSource // puts the TokenStore in front of src
-	classic     bool
-	endpoint    Endpoint
-	maxRetries  int
-	userAgent   string
-	logger      *slog.Logger
-	observe     func(context.Context, Call)
-	wrong       []error // what options were given that cannot be
+	transport    http.RoundTripper
+	timeout      time.Duration // of one attempt
+	tokenSource  TokenSource
+	stored       func(key string, src TokenSource) TokenSource // puts the TokenStore in front of src
+	classic      bool
+	cloudHosting bool
+	endpoint     Endpoint
+	api, images  *hosts // of endpoint
+	maxRetries   int
+	userAgent    string
+	logger       *slog.Logger
+	observe      func(context.Context, Call)
+	wrong        error // the first that was given and cannot be
 }
 
-func (c *config) refuse(format string, args ...any) {
-	c.wrong = append(c.wrong, fmt.Errorf(format, args...))
+// require refuses the options unless ok.
+func (c *config) require(ok bool, format string, args ...any) {
+	if !ok && c.wrong == nil {
+		c.wrong = fmt.Errorf(format, args...)
+	}
 }
 
-// WithHTTPClient sends by hc's Transport, within hc's Timeout for one
-// exchange; the default is 10 s, and where Transport is nil one that keeps up
-// to 128 idle connections a host. Redirects are never followed and cookies not
-// kept, so CheckRedirect and Jar do not count. hc itself is not changed.
+// WithHTTPClient sends by hc's Transport, within hc's Timeout for one request;
+// the default is 10 s, and where Transport is nil one that keeps up to 128 idle
+// connections a host. Redirects are never followed and cookies not kept, so
+// CheckRedirect and Jar do not count. hc itself is not changed.
+//
+// Whether a request that failed may have arrived is known from the hooks of
+// net/http/httptrace. Of a Transport that does not call them, such as a mock,
+// every request without a response counts as one that may have arrived.
 //
 // To mock WeChat over HTTP pass a client whose Transport is the mock.
 func WithHTTPClient(hc *http.Client) Option {
 	return func(c *config) {
 		if hc == nil {
-			c.refuse("WithHTTPClient(nil): leave the option out for the default")
+			c.require(false, "WithHTTPClient(nil): leave the option out for the default")
+			return
 		}
-		c.httpClient = hc
+		c.transport, c.timeout = hc.Transport, attemptTimeout
+		if hc.Timeout > 0 {
+			c.timeout = hc.Timeout
+		}
 	}
 }
 
 // WithTokenSource takes access tokens from src, be it a token server, another
 // process or a third-party platform's authorizer token; then no AppSecret is
-// needed. A src that is no [Invalidator], and one of [StoredTokenSource], is put
-// behind [ReuseTokenSource].
-// See also [StaticToken] and [NoToken].
+// needed. It is put behind [ReuseTokenSource] unless it is one.
+// See also [StaticTokenSource] and [StoredTokenSource].
 func WithTokenSource(src TokenSource) Option {
 	return func(c *config) {
-		if src == nil {
-			c.refuse("WithTokenSource(nil): leave the option out for the default")
-		}
+		c.require(src != nil, "WithTokenSource(nil): leave the option out for the default")
 		c.tokenSource = src
 	}
 }
@@ -68,11 +78,15 @@ func WithTokenSource(src TokenSource) Option {
 // AppID and "/stable", or "/classic" with [WithClassicToken].
 func WithTokenStore(store TokenStore) Option {
 	return func(c *config) {
-		if store == nil {
-			c.refuse("WithTokenStore(nil): leave the option out for the default")
-		}
+		c.require(store != nil, "WithTokenStore(nil): leave the option out for the default")
 		// A closure, so that a program without a store does not link what needs one.
-		c.stored = func(key string, src TokenSource) TokenSource { return newStored(store, key, src, c.logger) }
+		c.stored = func(key string, src TokenSource) TokenSource {
+			leaser, _ := store.(TokenLeaser)
+			if !c.classic {
+				leaser = nil // everybody may ask for the stable token
+			}
+			return &storedTokenSource{store: store, leaser: leaser, key: key, src: src, logger: c.logger}
+		}
 	}
 }
 
@@ -81,12 +95,21 @@ func WithTokenStore(store TokenStore) Option {
 // several processes need a common [TokenStore].
 func WithClassicToken() Option { return func(c *config) { c.classic = true } }
 
+// WithCloudHosting is for WeChat cloud hosting, whose network adds the token
+// itself: requests carry no access_token, New needs no credentials, and the API
+// is at http://api.weixin.qq.com unless [WithEndpoint] or [WithBaseURL] says
+// otherwise.
+//
+// WeChat's page: https://developers.weixin.qq.com/minigame/dev/wxcloudrun/src/guide/weixin/open.html
+func WithCloudHosting() Option { return func(c *config) { c.cloudHosting = true } }
+
 // Endpoint is where WeChat is: base addresses, http or https, to which paths
 // such as /cgi-bin/qrcode/create are appended.
 type Endpoint struct {
-	// API hosts, tried in order when one cannot be reached. A host that could
-	// not be reached is left alone for a minute. Default: https://api.weixin.qq.com,
-	// then https://api2.weixin.qq.com.
+	// API hosts. The next one is used when one gives no connection within 3 s or
+	// half of what ctx has left, breaks the connection or responds with HTTP 5xx;
+	// so is it for a minute after that, and after half a second without a response.
+	// Default: https://api.weixin.qq.com, then https://api2.weixin.qq.com.
 	//
 	// WeChat's page: https://developers.weixin.qq.com/doc/offiaccount/Basic_Information/Interface_field_description.html
 	API []string
@@ -95,9 +118,8 @@ type Endpoint struct {
 	Image string
 }
 
-// WithEndpoint talks to other hosts: a nearer one such as
-// https://sh.api.weixin.qq.com, cloud hosting's http://api.weixin.qq.com, a
-// proxy of your own, or a fake. Fields left empty keep their defaults.
+// WithEndpoint talks to other hosts, for instance a nearer one such as
+// https://sh.api.weixin.qq.com. Fields left empty keep their defaults.
 func WithEndpoint(e Endpoint) Option {
 	return func(c *config) {
 		if len(e.API) > 0 {
@@ -109,14 +131,19 @@ func WithEndpoint(e Endpoint) Option {
 	}
 }
 
-// WithMaxRetries sets how often an exchange is repeated at the most after a
-// busy answer, HTTP 5xx or a broken connection: 0 to 10, default 2. The pause
-// begins at about 200 ms and doubles, within the call's context.
+// WithBaseURL talks to one address for the API and the pictures: a proxy of your
+// own or a fake, for instance http://127.0.0.1:8080.
+func WithBaseURL(url string) Option {
+	return func(c *config) { c.endpoint = Endpoint{API: []string{url}, Image: url} }
+}
+
+// WithMaxRetries sets how often a request is repeated at the most after errcode
+// -1, HTTP 5xx or a broken connection: 0 to 10, default 2. The next host is asked
+// at once; otherwise there is a pause, which begins at up to 200 ms and doubles to
+// 5 s, within the call's context.
 func WithMaxRetries(n int) Option {
 	return func(c *config) {
-		if n < 0 || n > 10 {
-			c.refuse("WithMaxRetries(%d): use 0 to 10", n)
-		}
+		c.require(n >= 0 && n <= 10, "WithMaxRetries(%d): use 0 to 10", n)
 		c.maxRetries = n
 	}
 }
@@ -124,83 +151,89 @@ func WithMaxRetries(n int) Option {
 // WithUserAgent sets the User-Agent header, "wechatqr" by default.
 func WithUserAgent(ua string) Option {
 	return func(c *config) {
-		if ua == "" || strings.ContainsAny(ua, "\r\n") {
-			c.refuse("WithUserAgent(%q): use one non-empty line", ua)
-		}
+		c.require(ua != "" && !strings.ContainsAny(ua, "\r\n"), "WithUserAgent(%q): use one non-empty line", ua)
 		c.userAgent = ua
 	}
 }
 
-// WithLogger logs every exchange at debug level, and at warn level what no
+// WithLogger logs every request at debug level, and at warn level what no
 // caller is told: a renewal behind the scenes or a TokenStore that fails. It
 // sees no secret. The default is slog.Default at the time of New; for silence
 // pass slog.New(slog.DiscardHandler).
 func WithLogger(l *slog.Logger) Option {
 	return func(c *config) {
-		if l == nil {
-			c.refuse("WithLogger(nil): leave the option out for the default")
-		}
+		c.require(l != nil, "WithLogger(nil): leave the option out for the default")
 		c.logger = l
 	}
 }
 
-// Call is one HTTP exchange with WeChat, as an observer sees it: no secret, no
+// Call is one HTTP request to WeChat, as an observer sees it: no secret, no
 // query, no body.
 type Call struct {
 	Op         string // as in Error.Op
 	Method     string
-	URL        string // without the query
-	Attempt    int    // 1, then 2… for repetitions after busy answers and broken connections
-	StatusCode int    // 0 if no answer came
-	Code       Code   // WeChat's errcode, 0 for success
-	RequestID  string // WeChat's rid, if the answer was an error
+	URL        string    // without the query
+	Attempt    int       // 1, then 2… for retries
+	StatusCode int       // 0 if no response came
+	Code       ErrorCode // WeChat's errcode, 0 for success
+	RequestID  string    // WeChat's rid, if the response was an error
 	Duration   time.Duration
-	Err        error // nil for success; an *Error if WeChat answered
+	Err        error // nil for success; an *Error if WeChat responded
 }
 
-// WithObserver calls fn after every HTTP exchange, the token's too, in the
+// WithObserver calls fn after every HTTP request, the token's too, in the
 // goroutine that made it: for metrics and traces. fn must be quick and safe
 // for concurrent use.
 func WithObserver(fn func(context.Context, Call)) Option {
 	return func(c *config) {
-		if fn == nil {
-			c.refuse("WithObserver(nil): leave the option out for none")
-		}
+		c.require(fn != nil, "WithObserver(nil): leave the option out for none")
 		c.observe = fn
 	}
 }
 
 // configure applies the options to the defaults and checks them.
 func configure(opts []Option) (*config, error) {
-	c := &config{
-		endpoint:   Endpoint{API: []string{"https://api.weixin.qq.com", "https://api2.weixin.qq.com"}, Image: "https://mp.weixin.qq.com"},
-		maxRetries: 2,
-		userAgent:  "wechatqr",
-		logger:     slog.Default(),
-	}
+	c := &config{timeout: attemptTimeout, maxRetries: 2, userAgent: "wechatqr", logger: slog.Default()}
+	c.endpoint.Image = "https://mp.weixin.qq.com"
 	for _, opt := range opts {
 		if opt == nil {
-			c.refuse("a nil Option")
-			continue
+			return nil, errors.New("a nil Option")
 		}
 		opt(c)
 	}
-	if c.tokenSource != nil && (c.stored != nil || c.classic) {
-		c.refuse("WithTokenSource goes with neither WithTokenStore nor WithClassicToken: compose the source with StoredTokenSource or ClassicToken")
+
+	own := c.stored != nil || c.classic
+	c.require(!c.cloudHosting || c.tokenSource == nil && !own,
+		"WithCloudHosting goes with none of WithTokenSource, WithTokenStore and WithClassicToken: there are no tokens")
+	c.require(c.tokenSource == nil || !own,
+		"WithTokenSource goes with neither WithTokenStore nor WithClassicToken: compose the source with StoredTokenSource")
+
+	addresses := []string{"https://api.weixin.qq.com", "https://api2.weixin.qq.com"}
+	if c.cloudHosting {
+		c.tokenSource, addresses = noToken{}, []string{"http://api.weixin.qq.com"}
 	}
-	return c, errors.Join(c.wrong...)
+	if c.endpoint.API != nil {
+		addresses = c.endpoint.API
+	}
+	if c.wrong == nil {
+		c.api, c.wrong = newHosts(addresses...)
+	}
+	if c.wrong == nil {
+		c.images, c.wrong = newHosts(c.endpoint.Image)
+	}
+	return c, c.wrong
 }
 
-// parseBase reads a base address of an Endpoint.
+// parseBase reads a base address.
 func parseBase(address string) (*url.URL, error) {
 	u, err := url.Parse(address)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("Endpoint: %w", clean(err))
+		return nil, fmt.Errorf("base address: %w", clean(err))
 	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-		return nil, fmt.Errorf("Endpoint %q: use an address like https://api.weixin.qq.com", cutQuery(address))
+		return nil, fmt.Errorf("base address %q: use one like https://api.weixin.qq.com", cutQuery(address))
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
-		return nil, fmt.Errorf("Endpoint %q: leave user, query and fragment out", u.Scheme+"://"+u.Host+u.Path)
+		return nil, fmt.Errorf("base address %q: leave user, query and fragment out", u.Scheme+"://"+u.Host+u.Path)
 	}
 	u.Path = strings.TrimRight(u.Path, "/")
 	u.RawPath = ""

@@ -44,7 +44,7 @@ func SceneID(id uint32) Scene { return Scene{id: id} }
 func SceneString(s string) Scene { return Scene{str: s} }
 
 // Key is the text by which WeChat reports a scan: the number in decimal, or
-// the text itself. It is what [Scan.Scene] holds.
+// the text itself. It is what [Scan.SceneKey] holds.
 func (s Scene) Key() string {
 	if s.id != 0 {
 		return strconv.FormatUint(uint64(s.id), 10)
@@ -119,9 +119,29 @@ func Permanent(scene Scene) TicketRequest {
 	return TicketRequest{scene: scene, permanent: true}
 }
 
+// Scene returns what the code is to carry.
+func (r TicketRequest) Scene() Scene { return r.scene }
+
+// TTL returns the life of a temporary code, 0 for a permanent one.
+func (r TicketRequest) TTL() time.Duration { return r.ttl }
+
+// Validate says what would keep CreateTicket from sending the request:
+// [ErrInvalidArgument], and [ErrInvalidScene] too if it is the scene. It does no I/O.
+func (r TicketRequest) Validate() error {
+	if err := r.check(); err != nil {
+		return invalid("ticket request", err)
+	}
+	return nil
+}
+
+// sceneError is ErrInvalidScene, which its text need not repeat.
+type sceneError struct{ error }
+
+func (sceneError) Is(target error) bool { return target == ErrInvalidScene }
+
 func (r TicketRequest) check() error {
 	if err := r.scene.check(r.permanent); err != nil {
-		return err
+		return sceneError{err}
 	}
 	switch {
 	case r.permanent:
@@ -160,13 +180,7 @@ func (r TicketRequest) body() []byte {
 		b = strconv.AppendUint(b, uint64(r.scene.id), 10)
 	} else {
 		b = append(b, `"scene_str": "`...)
-		for i := range len(r.scene.str) {
-			c := r.scene.str[i]
-			if c == '"' || c == '\\' {
-				b = append(b, '\\')
-			}
-			b = append(b, c)
-		}
+		b = append(b, strings.ReplaceAll(strings.ReplaceAll(r.scene.str, `\`, `\\`), `"`, `\"`)...)
 		b = append(b, '"')
 	}
 	return append(b, "}}}"...)
@@ -174,11 +188,11 @@ func (r TicketRequest) body() []byte {
 
 // Ticket is a code that was made. It survives JSON, so that it can be stored.
 type Ticket struct {
-	Value string `json:"ticket"` // for FetchQRCode and QRCodeURL
-	URL   string `json:"url"`    // what the picture says; draw it yourself, verbatim, if you like
-	Scene Scene  `json:"scene"`
+	Value   string `json:"ticket"` // for FetchQRCode and QRCodeURL
+	Content string `json:"url"`    // what the picture says, WeChat's "url"; draw it yourself, verbatim, if you like
+	Scene   Scene  `json:"scene"`
 
-	// ExpiresAt is reckoned from the request and this machine's clock; zero for
+	// ExpiresAt counts from the request by this machine's clock; zero for
 	// a permanent code. WeChat was seen to report scans some time after it.
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
 }
@@ -191,14 +205,14 @@ func (t *Ticket) Expired(now time.Time) bool { return !t.Permanent() && !now.Bef
 
 // CreateTicket makes a code.
 //
-// Errors: [ErrInvalidArgument] before any request if the scene or the life is
-// out of range; then every kind of [Error], and as they are those of the
-// network, of ctx and of a [TokenSource]. [ErrQuota] with code 45029 says that
-// the account's permanent codes are used up.
+// Errors: [ErrInvalidArgument] before any request as [TicketRequest.Validate] has
+// it; then every kind of [Error], and as they are those of the network, of ctx
+// and of a [TokenSource]. [ErrPermanentLimit] says that the account's permanent
+// codes are used up.
 //
-// A permanent creation is not repeated when its request may have arrived and
-// no answer came, for it may have taken one of the account's 100000 codes: that
-// is [ErrOutcomeUnknown].
+// A permanent creation that may have arrived and had no response is repeated
+// once, with the same scene, which takes at most one more of the account's 100000
+// codes. If that has no response either, the error is [ErrOutcomeUnknown].
 //
 // WeChat's page: https://developers.weixin.qq.com/doc/service/api/qrcode/qrcodes/api_createqrcode
 func (c *Client) CreateTicket(ctx context.Context, req TicketRequest) (*Ticket, error) {
@@ -206,26 +220,37 @@ func (c *Client) CreateTicket(ctx context.Context, req TicketRequest) (*Ticket, 
 	if err := req.check(); err != nil {
 		return nil, invalid(op, err)
 	}
+	x := &apiRequest{op: op, method: http.MethodPost, path: "/cgi-bin/qrcode/create", body: req.body(), kind: idempotent}
+	if req.permanent {
+		x.kind = permanentCreation
+	}
 	start := time.Now()
 	made := &struct { // in one allocation
-		ticket Ticket
-		answer struct {
+		ticket   Ticket
+		response struct {
 			Ticket string `json:"ticket"`
 			URL    string `json:"url"`
 		}
 	}{}
-	err := c.call(ctx, &exchange{
-		op: op, method: http.MethodPost, path: "/cgi-bin/qrcode/create", body: req.body(), repeatable: !req.permanent,
-	}, &made.answer)
+	x.out = &made.response
+	if err := c.call(ctx, x); err != nil {
+		return nil, err
+	}
+
+	var err *Error
+	switch {
+	case made.response.Ticket == "" || made.response.URL == "":
+		err = unexpected(op, http.StatusOK, "the response lacks ticket or url")
+	case checkTicket(made.response.Ticket) != nil:
+		err = unexpected(op, http.StatusOK, "the response has a ticket that is none")
+	}
+	if err != nil && req.permanent {
+		return nil, outcomeUnknown(x, err)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if made.answer.Ticket == "" || made.answer.URL == "" {
-		err := unexpected(op, http.StatusOK, "the answer lacks ticket or url")
-		err.unsure = req.permanent
-		return nil, err
-	}
-	made.ticket = Ticket{Value: made.answer.Ticket, URL: made.answer.URL, Scene: req.scene}
+	made.ticket = Ticket{Value: made.response.Ticket, Content: made.response.URL, Scene: req.scene}
 	if !req.permanent {
 		made.ticket.ExpiresAt = start.Add(req.ttl).Round(0)
 	}
@@ -238,55 +263,37 @@ const showPath = "/cgi-bin/showqrcode"
 // token and reveals no secret, but whoever has it can show the code. ticket is
 // Ticket.Value as it is: it is escaped here.
 func (c *Client) QRCodeURL(ticket string) string {
-	return c.images.urls[0].String() + showPath + "?ticket=" + url.QueryEscape(ticket)
+	return c.sender.images.urls[0].String() + showPath + "?ticket=" + url.QueryEscape(ticket)
 }
 
-// QRCode is a picture of a code.
-type QRCode struct {
-	Data        []byte
-	ContentType string // found from Data: image/jpeg, image/png, …
+// checkTicket says what FetchQRCode does not take.
+func checkTicket(ticket string) error {
+	if strings.Contains(ticket, "://") {
+		return errors.New("that is an address, perhaps Ticket.Content: pass Ticket.Value")
+	}
+	if ticket == "" || strings.ContainsFunc(ticket, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return fmt.Errorf("%q is no ticket: pass Ticket.Value, unescaped", clip(ticket))
+	}
+	return nil
 }
 
 // FetchQRCode gets the picture of a code, at most 4 MiB. It needs no token.
 //
 // Errors: [ErrTicketNotFound] if WeChat does not know the ticket,
-// [ErrUnexpectedAnswer] if what comes is no picture, and [ErrInvalidArgument]
-// before any request if ticket is empty or no ticket at all.
+// [ErrUnexpectedResponse] if what comes is no JPEG, PNG or GIF, and
+// [ErrInvalidArgument] before any request if ticket is empty or no ticket at all.
 //
 // WeChat's page: https://developers.weixin.qq.com/doc/service/api/qrcode/qrcodes/api_createqrcode
 func (c *Client) FetchQRCode(ctx context.Context, ticket string) (*QRCode, error) {
 	const op = "fetch QR code"
-	if strings.Contains(ticket, "://") {
-		return nil, invalid(op, errors.New("that is an address, perhaps Ticket.URL: pass Ticket.Value"))
+	if err := checkTicket(ticket); err != nil {
+		return nil, invalid(op, err)
 	}
-	if ticket == "" || strings.ContainsFunc(ticket, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return nil, invalid(op, fmt.Errorf("%q is no ticket: pass Ticket.Value, unescaped", ticket))
-	}
-	x := &exchange{op: op, method: http.MethodGet, path: showPath, rawQuery: "ticket=" + url.QueryEscape(ticket), repeatable: true}
-	var code *QRCode
-	err := c.wire.send(ctx, x, c.images, maxImage, func(status int, answer []byte) (fate, error) {
-		var f fate
-		var err error
-		code, f, err = judgeImage(x, status, answer)
-		return f, err
-	})
-	if err != nil {
+	x := &apiRequest{op: op, method: http.MethodGet, path: showPath, rawQuery: "ticket=" + url.QueryEscape(ticket), kind: idempotent}
+	code := &QRCode{}
+	x.accept = func(status int, response []byte) (outcome, error) { return code.accept(x, status, response) }
+	if err := c.sender.send(ctx, x, c.sender.images, maxPictureBytes); err != nil {
 		return nil, err
 	}
 	return code, nil
-}
-
-func judgeImage(x *exchange, status int, answer []byte) (*QRCode, fate, error) {
-	kind := http.DetectContentType(answer)
-	switch {
-	case status == http.StatusNotFound:
-		return nil, final, &Error{Op: x.op, StatusCode: status, Message: "WeChat does not know the ticket: was it cut off, or escaped already?", kind: ErrTicketNotFound}
-	case status == http.StatusOK && strings.HasPrefix(kind, "image/"):
-		return &QRCode{Data: answer, ContentType: kind}, final, nil
-	}
-	f, err := judge(x, status, answer, nil)
-	if e, ok := err.(*Error); err == nil || ok && e.Code == 0 && status == http.StatusOK {
-		err = unexpected(x.op, status, "no picture: "+snippet(x, answer))
-	}
-	return nil, f, err
 }

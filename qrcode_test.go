@@ -8,9 +8,11 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/jarcoal/httpmock"
@@ -33,7 +35,7 @@ func answer(status int, body string) *http.Response {
 func withToken(t testing.TB, f doer, opts ...wechatqr.Option) *wechatqr.Client {
 	t.Helper()
 	c, err := wechatqr.New(wechatqr.Credentials{}, append([]wechatqr.Option{
-		wechatqr.WithTokenSource(wechatqr.StaticToken("TOKEN")),
+		wechatqr.WithTokenSource(wechatqr.StaticTokenSource("TOKEN")),
 		wechatqr.WithHTTPClient(&http.Client{Transport: f}),
 	}, opts...)...)
 	require.NoError(t, err)
@@ -135,12 +137,17 @@ func TestCreateTicketLimits(t *testing.T) {
 			ticket, err := c.CreateTicket(t.Context(), tt.req)
 			if tt.want == "" {
 				require.NoError(t, err)
+				require.NoError(t, tt.req.Validate())
 				assert.Equal(t, 1, calls)
 				return
 			}
-			require.ErrorIs(t, err, wechatqr.ErrInvalidArgument)
+			for _, err := range []error{err, tt.req.Validate()} {
+				require.ErrorIs(t, err, wechatqr.ErrInvalidArgument)
+				assert.ErrorContains(t, err, tt.want)
+				ttl := strings.HasPrefix(tt.name, "ttl")
+				assert.Equal(t, !ttl, errors.Is(err, wechatqr.ErrInvalidScene), err)
+			}
 			assert.ErrorContains(t, err, "wechatqr: create ticket: ")
-			assert.ErrorContains(t, err, tt.want)
 			assert.Nil(t, ticket)
 			assert.Zero(t, calls, "nothing is sent")
 		})
@@ -155,23 +162,25 @@ func TestCreateTicketAnswers(t *testing.T) {
 		kind       error
 		text       string
 	}{
-		{"no ticket", `{"url":"http://weixin.qq.com/q/x"}`, 200, wechatqr.ErrUnexpectedAnswer, "lacks ticket or url"},
-		{"no url", `{"ticket":"x"}`, 200, wechatqr.ErrUnexpectedAnswer, "lacks ticket or url"},
-		{"errcode 0 alone", `{"errcode":0,"errmsg":"ok"}`, 200, wechatqr.ErrUnexpectedAnswer, "lacks ticket or url"},
-		{"errcode beside a ticket", `{"errcode":45029,"errmsg":"qrcode count out of limit","ticket":"x","url":"y"}`, 200, wechatqr.ErrQuota, "45029"},
-		{"ticket a number", `{"ticket":1,"url":"y"}`, 200, wechatqr.ErrUnexpectedAnswer, "ticket"},
+		{"no ticket", `{"url":"http://weixin.qq.com/q/x"}`, 200, wechatqr.ErrUnexpectedResponse, "lacks ticket or url"},
+		{"no url", `{"ticket":"x"}`, 200, wechatqr.ErrUnexpectedResponse, "lacks ticket or url"},
+		{"errcode 0 alone", `{"errcode":0,"errmsg":"ok"}`, 200, wechatqr.ErrUnexpectedResponse, "lacks ticket or url"},
+		{"errcode beside a ticket", `{"errcode":45029,"errmsg":"qrcode count out of limit","ticket":"x","url":"y"}`, 200, wechatqr.ErrPermanentLimit, "45029"},
+		{"an address for a ticket", `{"ticket":"http://weixin.qq.com/q/x","url":"y"}`, 200, wechatqr.ErrUnexpectedResponse, "a ticket that is none"},
+		{"a ticket in two words", `{"ticket":"a b","url":"y"}`, 200, wechatqr.ErrUnexpectedResponse, "a ticket that is none"},
+		{"ticket a number", `{"ticket":1,"url":"y"}`, 200, wechatqr.ErrUnexpectedResponse, "ticket"},
 		{"errmsg a number", `{"errcode":48001,"errmsg":7}`, 200, wechatqr.ErrNotPermitted, "48001"},
-		{"errcode a string", `{"errcode":"40001","errmsg":"x"}`, 200, wechatqr.ErrUnexpectedAnswer, "errcode is no number"},
-		{"HTML", `<html><title>Log in to the Wi-Fi</title></html>`, 200, wechatqr.ErrUnexpectedAnswer, "Log in to the Wi-Fi"},
-		{"truncated JSON", created[:50], 200, wechatqr.ErrUnexpectedAnswer, "no JSON"},
-		{"trailing data", created + "x", 200, wechatqr.ErrUnexpectedAnswer, "no JSON"},
-		{"an array", `[]`, 200, wechatqr.ErrUnexpectedAnswer, "array"},
-		{"empty", ``, 200, wechatqr.ErrUnexpectedAnswer, "no JSON"},
-		{"redirect", ``, 302, wechatqr.ErrUnexpectedAnswer, "redirect"},
-		{"404", `not here`, 404, wechatqr.ErrUnexpectedAnswer, "HTTP 404"},
-		{"429", ``, 429, wechatqr.ErrQuota, "HTTP 429"},
+		{"errcode a string", `{"errcode":"40001","errmsg":"x"}`, 200, wechatqr.ErrUnexpectedResponse, "errcode is no number"},
+		{"HTML", `<html><title>Log in to the Wi-Fi</title></html>`, 200, wechatqr.ErrUnexpectedResponse, "Log in to the Wi-Fi"},
+		{"truncated JSON", created[:50], 200, wechatqr.ErrUnexpectedResponse, "no JSON"},
+		{"trailing data", created + "x", 200, wechatqr.ErrUnexpectedResponse, "no JSON"},
+		{"an array", `[]`, 200, wechatqr.ErrUnexpectedResponse, "array"},
+		{"empty", ``, 200, wechatqr.ErrUnexpectedResponse, "no JSON"},
+		{"redirect", ``, 302, wechatqr.ErrUnexpectedResponse, "redirect"},
+		{"404", `not here`, 404, wechatqr.ErrUnexpectedResponse, "HTTP 404"},
+		{"429", ``, 429, wechatqr.ErrRateLimited, "HTTP 429"},
 		{"500 with an errcode", `{"errcode":48001,"errmsg":"api unauthorized"}`, 500, wechatqr.ErrNotPermitted, "48001"},
-		{"too large", strings.Repeat(" ", 1<<20) + created, 200, wechatqr.ErrUnexpectedAnswer, "larger than 1024 KiB"},
+		{"too large", strings.Repeat(" ", 1<<20) + created, 200, wechatqr.ErrUnexpectedResponse, "larger than 1024 KiB"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -209,9 +218,9 @@ func TestTicket(t *testing.T) {
 	})
 	unharmed, err := odd.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(7)))
 	require.NoError(t, err, "fields that WeChat may add cost no code")
-	assert.Equal(t, wechatqr.Ticket{Value: "T", URL: "U", Scene: wechatqr.SceneID(7)}, *unharmed)
+	assert.Equal(t, wechatqr.Ticket{Value: "T", Content: "U", Scene: wechatqr.SceneID(7)}, *unharmed)
 
-	assert.Equal(t, "http://weixin.qq.com/q/kZgfwMTm72WWPkovabbI", temporary.URL)
+	assert.Equal(t, "http://weixin.qq.com/q/kZgfwMTm72WWPkovabbI", temporary.Content)
 	assert.True(t, strings.HasPrefix(temporary.Value, "gQH47joA"))
 	assert.WithinRange(t, temporary.ExpiresAt, before.Add(time.Hour).Round(0), time.Now().Add(time.Hour), "from the request, not from the answer's 60 s")
 	assert.False(t, temporary.Permanent())
@@ -231,7 +240,7 @@ func TestTicket(t *testing.T) {
 	}
 	b, err := json.Marshal(permanent)
 	require.NoError(t, err)
-	assert.JSONEq(t, `{"ticket":"`+permanent.Value+`","url":"`+permanent.URL+`","scene":{"scene_id":7}}`, string(b))
+	assert.JSONEq(t, `{"ticket":"`+permanent.Value+`","url":"`+permanent.Content+`","scene":{"scene_id":7}}`, string(b))
 }
 
 func TestSceneJSON(t *testing.T) {
@@ -255,7 +264,29 @@ func TestSceneJSON(t *testing.T) {
 	assert.Equal(t, wechatqr.SceneID(7).Key(), fmt.Sprint(wechatqr.SceneString("7")))
 }
 
-var jpeg = []byte("\xff\xd8\xff\xe0\x00\x10JFIF\x00 and so on")
+// jpeg and png are the headers of pictures of 430 × 430, up to the size.
+var (
+	jpeg = []byte("\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00" +
+		"\xff\xc0\x00\x0b\x08\x01\xae\x01\xae\x01\x01\x11\x00 and so on")
+	png = []byte("\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR\x00\x00\x01\xae\x00\x00\x01\xae\x01\x00\x00\x00\x00…")
+)
+
+// Cut off anywhere, or with any byte changed, a header does not make the check panic.
+func FuzzPicture(f *testing.F) {
+	for _, b := range [][]byte{jpeg, png, []byte("GIF89a\xae\x01\xae\x01"), []byte("\xff\xd8\xff\xff\xff\xc4\x00\x02\xff\xc2")} {
+		f.Add(b)
+	}
+	var picture []byte
+	c := withToken(f, func(*http.Request) (*http.Response, error) { return answer(200, string(picture)), nil })
+	f.Fuzz(func(t *testing.T, b []byte) {
+		picture = b
+		code, err := c.FetchQRCode(t.Context(), "gQ")
+		if err == nil {
+			require.Equal(t, b, code.Data)
+			require.NotEmpty(t, code.Extension())
+		}
+	})
+}
 
 func TestFetchQRCode(t *testing.T) {
 	t.Parallel()
@@ -267,17 +298,41 @@ func TestFetchQRCode(t *testing.T) {
 		text, contentType  string
 	}{
 		{"JPEG", "image/jpg", string(jpeg), 200, nil, "", "image/jpeg"},
-		{"PNG, called JPEG", "image/jpg", "\x89PNG\x0D\x0A\x1A\x0A…", 200, nil, "", "image/png"},
+		{"PNG, called JPEG", "image/jpg", string(png), 200, nil, "", "image/png"},
 		{"no header", "", string(jpeg), 200, nil, "", "image/jpeg"},
+		{"JPEG with its tables first", "", "\xff\xd8\xff\xff\xc4\x00\x0b\x00\x00\x00\x00\x00\x00\x00\x00\x00" + string(jpeg[20:]), 200, nil, "", "image/jpeg"},
+		{"JPEG up to its size", "", string(jpeg[:29]), 200, nil, "", "image/jpeg"},
+		{"PNG up to its size", "", string(png[:24]), 200, nil, "", "image/png"},
+		{"GIF", "", "GIF89a\xae\x01\xae\x01", 200, nil, "", "image/gif"},
+		{"GIF of 1987", "", "GIF87a\xae\x01\xae\x01", 200, nil, "", "image/gif"},
+		{"JPEG cut off in its size", "", string(jpeg[:28]), 200, wechatqr.ErrUnexpectedResponse, "no picture", ""},
+		{"JPEG without its first byte", "", "\x00" + string(jpeg[1:]), 200, wechatqr.ErrUnexpectedResponse, "no picture", ""},
+		{"JPEG without its second byte", "", "\xff\x00" + string(jpeg[2:]), 200, wechatqr.ErrUnexpectedResponse, "no picture", ""},
+		{"JPEG whose segment ends elsewhere", "", strings.Replace(string(jpeg), "\xff\xc0", "\x00\xc0", 1), 200, wechatqr.ErrUnexpectedResponse, "no picture", ""},
+		{"JPEG of no width", "", strings.Replace(string(jpeg), "\x01\xae\x01\xae", "\x01\xae\x00\x00", 1), 200, wechatqr.ErrUnexpectedResponse, "no picture", ""},
+		{"PNG of no height", "", strings.Replace(string(png), "\x01\xae\x01", "\x00\x00\x01", 1), 200, wechatqr.ErrUnexpectedResponse, "no picture", ""},
+		{"PNG cut off in its size", "", string(png[:23]), 200, wechatqr.ErrUnexpectedResponse, "no picture", ""},
+		{"PNG of another signature", "", strings.Replace(string(png), "\r\n", "\n\n", 1), 200, wechatqr.ErrUnexpectedResponse, "no picture", ""},
+		{"PNG without IHDR", "", strings.Replace(string(png), "IHDR", "IDAT", 1), 200, wechatqr.ErrUnexpectedResponse, "no picture", ""},
+		{"GIF of no height", "", "GIF89a\x01\x00\x00\x00", 200, wechatqr.ErrUnexpectedResponse, "no picture", ""},
+		{"JPEG of three bytes", "image/jpg", "\xff\xd8\xff", 200, wechatqr.ErrUnexpectedResponse, "no picture", ""},
+		{"JPEG cut off in a segment", "image/jpg", "\xff\xd8\xff\xe0\xff\xff\x00\x00", 200, wechatqr.ErrUnexpectedResponse, "no picture", ""},
+		{"JPEG without a size", "image/jpg", string(jpeg[:20]), 200, wechatqr.ErrUnexpectedResponse, "no picture", ""},
+		{"JPEG of no height", "image/jpg", strings.Replace(string(jpeg), "\x08\x01\xae", "\x08\x00\x00", 1), 200, wechatqr.ErrUnexpectedResponse, "no picture", ""},
+		{"PNG of no width", "image/jpg", strings.Replace(string(png), "IHDR\x00\x00\x01\xae", "IHDR\x00\x00\x00\x00", 1), 200, wechatqr.ErrUnexpectedResponse, "no picture", ""},
+		{"PNG's first bytes", "image/jpg", string(png[:16]), 200, wechatqr.ErrUnexpectedResponse, "no picture", ""},
+		{"GIF's first bytes", "image/jpg", "GIF89a", 200, wechatqr.ErrUnexpectedResponse, "no picture", ""},
+		{"GIF of no width", "image/jpg", "GIF89a\x00\x00\x01\x00", 200, wechatqr.ErrUnexpectedResponse, "no picture", ""},
+		{"a text like a bitmap", "image/jpg", "BM is under maintenance", 200, wechatqr.ErrUnexpectedResponse, "BM is under maintenance", ""},
 		{"404", "text/html", "<html>", 404, wechatqr.ErrTicketNotFound, "does not know the ticket", ""},
-		{"HTML called a picture", "image/jpg", "<html>try later", 200, wechatqr.ErrUnexpectedAnswer, "try later", ""},
-		{"empty", "image/jpg", "", 200, wechatqr.ErrUnexpectedAnswer, "no picture", ""},
+		{"HTML called a picture", "image/jpg", "<html>try later", 200, wechatqr.ErrUnexpectedResponse, "try later", ""},
+		{"empty", "image/jpg", "", 200, wechatqr.ErrUnexpectedResponse, "no picture", ""},
 		{"JSON error", "text/plain", `{"errcode":-1,"errmsg":"system error"}`, 200, wechatqr.ErrBusy, "system error", ""},
-		{"JSON without one", "text/plain", `{"a":1}`, 200, wechatqr.ErrUnexpectedAnswer, "no picture", ""},
-		{"SVG", "image/svg+xml", `<svg xmlns="http://www.w3.org/2000/svg"/>`, 200, wechatqr.ErrUnexpectedAnswer, "no picture", ""},
+		{"JSON without one", "text/plain", `{"a":1}`, 200, wechatqr.ErrUnexpectedResponse, "no picture", ""},
+		{"SVG", "image/svg+xml", `<svg xmlns="http://www.w3.org/2000/svg"/>`, 200, wechatqr.ErrUnexpectedResponse, "no picture", ""},
 		{"a picture at 500", "image/jpg", string(jpeg), 500, wechatqr.ErrBusy, "HTTP 500", ""},
-		{"too large", "image/jpg", string(jpeg) + strings.Repeat("x", 4<<20), 200, wechatqr.ErrUnexpectedAnswer, "larger than 4096 KiB", ""},
-		{"redirect", "", "", 302, wechatqr.ErrUnexpectedAnswer, "redirect", ""},
+		{"too large", "image/jpg", string(jpeg) + strings.Repeat("x", 4<<20), 200, wechatqr.ErrUnexpectedResponse, "larger than 4096 KiB", ""},
+		{"redirect", "", "", 302, wechatqr.ErrUnexpectedResponse, "redirect", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -293,6 +348,7 @@ func TestFetchQRCode(t *testing.T) {
 				require.NoError(t, err)
 				assert.Equal(t, tt.body, string(code.Data))
 				assert.Equal(t, tt.contentType, code.ContentType)
+				assert.Equal(t, map[string]string{"image/jpeg": ".jpg", "image/png": ".png", "image/gif": ".gif"}[tt.contentType], code.Extension())
 				return
 			}
 			require.ErrorIs(t, err, tt.kind)
@@ -305,6 +361,26 @@ func TestFetchQRCode(t *testing.T) {
 	for _, bad := range []string{"", " ", "a b", "gQ\n", "票", "http://weixin.qq.com/q/02abc"} {
 		_, err := c.FetchQRCode(t.Context(), bad)
 		require.ErrorIs(t, err, wechatqr.ErrInvalidArgument, "%q", bad)
+	}
+}
+
+// The markers are those of ITU-T T.81, table B.1.
+func TestFetchQRCodeJPEGMarkers(t *testing.T) {
+	t.Parallel()
+	var body string
+	c := withToken(t, func(*http.Request) (*http.Response, error) { return answer(200, body), nil })
+	accepted := func(jpeg string) bool {
+		body = jpeg
+		_, err := c.FetchQRCode(t.Context(), "gQ")
+		return err == nil
+	}
+
+	for marker := range 256 {
+		frame := strings.IndexByte("\xc0\xc1\xc2\xc3\xc5\xc6\xc7\xc9\xca\xcb\xcd\xce\xcf", byte(marker)) >= 0
+		skipped := marker >= 0xdb && marker < 0xff || strings.IndexByte("\xc4\xc8\xcc", byte(marker)) >= 0
+		start := "\xff\xd8\xff" + string([]byte{byte(marker)}) + "\x00\x07\x08"
+		assert.Equal(t, frame, accepted(start+"\x01\xae\x01\xae"), "%#x alone", marker)
+		assert.Equal(t, skipped, accepted(start+"\x00\x00\x00\x00"+string(jpeg[20:])), "%#x before a frame", marker)
 	}
 }
 
@@ -326,7 +402,7 @@ func TestFetchQRCodeCutOff(t *testing.T) {
 			panic(http.ErrAbortHandler)
 		}))
 		t.Cleanup(srv.Close)
-		c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithTokenSource(wechatqr.NoToken()),
+		c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithCloudHosting(),
 			wechatqr.WithEndpoint(wechatqr.Endpoint{Image: srv.URL}), wechatqr.WithMaxRetries(1))
 		require.NoError(t, err)
 		code, err := c.FetchQRCode(t.Context(), "gQ")
@@ -341,8 +417,9 @@ func TestFetchQRCodeCutOff(t *testing.T) {
 	}
 }
 
-// A permanent code is not made twice because an answer was lost.
-func TestPermanentCreationIsNotRepeatedBlindly(t *testing.T) {
+// A permanent creation that may have arrived is repeated once, not as often as
+// a temporary one.
+func TestPermanentCreationIsRepeatedOnce(t *testing.T) {
 	t.Parallel()
 	gone := func(*http.Request) (*http.Response, error) { return nil, errors.New("connection reset by peer") }
 	status := func(code int, body string) doer {
@@ -353,9 +430,9 @@ func TestPermanentCreationIsNotRepeatedBlindly(t *testing.T) {
 		f                    doer
 		temporary, permanent int64 // attempts
 	}{
-		{"broken connection", gone, 2, 1},
-		{"HTTP 502", status(502, ""), 2, 1},
-		{"busy", status(200, `{"errcode":-1,"errmsg":"system error"}`), 2, 2},
+		{"broken connection", gone, 3, 2},
+		{"HTTP 502", status(502, ""), 3, 2},
+		{"busy", status(200, `{"errcode":-1,"errmsg":"system error"}`), 3, 3},
 		{"HTML", status(200, "<html>"), 1, 1},
 		{"truncated", status(200, created[:50]), 1, 1},
 		{"empty", status(200, ""), 1, 1},
@@ -364,22 +441,55 @@ func TestPermanentCreationIsNotRepeatedBlindly(t *testing.T) {
 		{"out of codes", status(200, `{"errcode":45029,"errmsg":"qrcode count out of limit"}`), 1, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			for req, want := range map[wechatqr.TicketRequest]int64{
-				wechatqr.Temporary(wechatqr.SceneID(1), time.Hour): tt.temporary,
-				wechatqr.Permanent(wechatqr.SceneID(1)):            tt.permanent,
-			} {
-				var calls atomic.Int64
+			synctest.Test(t, func(t *testing.T) {
+				for req, want := range map[wechatqr.TicketRequest]int64{harmless: tt.temporary, lasting: tt.permanent} {
+					var bodies []string
+					c := withToken(t, func(r *http.Request) (*http.Response, error) {
+						body, _ := io.ReadAll(r.Body)
+						bodies = append(bodies, string(body))
+						return tt.f(r)
+					})
+					_, err := c.CreateTicket(t.Context(), req)
+					require.Error(t, err)
+					assert.Len(t, bodies, int(want))
+					assert.Len(t, slices.Compact(bodies), 1, "with the same scene")
+					answered := strings.Contains(err.Error(), "errcode")
+					assert.Equal(t, !answered && req == lasting, errors.Is(err, wechatqr.ErrOutcomeUnknown), err)
+				}
+			})
+		})
+	}
+}
+
+// Whatever follows a permanent creation that may have arrived, the error says so.
+func TestPermanentCreationAfterALostResponse(t *testing.T) {
+	lost := errors.New("connection reset by peer")
+	for name, second := range map[string]doer{
+		"refused":      func(*http.Request) (*http.Response, error) { return answer(200, `{"errcode":45029}`), nil },
+		"bad token":    func(*http.Request) (*http.Response, error) { return answer(200, `{"errcode":40001}`), nil },
+		"unreadable":   func(*http.Request) (*http.Response, error) { return answer(200, `<html>`), nil },
+		"not sent":     unsent(errors.New("no route to host")),
+		"broken again": func(*http.Request) (*http.Response, error) { return nil, lost },
+		"busy":         func(*http.Request) (*http.Response, error) { return answer(200, `{"errcode":-1}`), nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				calls := 0
 				c := withToken(t, func(r *http.Request) (*http.Response, error) {
-					calls.Add(1)
-					return tt.f(r)
-				}, wechatqr.WithMaxRetries(1))
-				_, err := c.CreateTicket(t.Context(), req)
-				require.Error(t, err)
-				assert.Equal(t, want, calls.Load())
-				answered := strings.Contains(err.Error(), "errcode")
-				assert.Equal(t, !answered && req == wechatqr.Permanent(wechatqr.SceneID(1)), errors.Is(err, wechatqr.ErrOutcomeUnknown), err)
-			}
+					if calls++; calls == 1 {
+						return nil, lost
+					}
+					return second(r)
+				})
+				_, err := c.CreateTicket(t.Context(), lasting)
+				require.ErrorIs(t, err, wechatqr.ErrOutcomeUnknown)
+				assert.Equal(t, name == "refused", errors.Is(err, wechatqr.ErrPermanentLimit))
+				assert.NotContains(t, err.Error(), "look before", "that is for other requests")
+				if name == "refused" {
+					assert.ErrorContains(t, err, "an attempt before this one may have been carried out")
+					assert.ErrorContains(t, err, "are used up")
+				}
+			})
 		})
 	}
 }

@@ -33,32 +33,41 @@ func chanxuehongAdapter() adapter {
 		opener: func(_ testing.TB, cfg events.Config) func(url.Values, []byte) (scan, error) {
 			var got scan
 			var failure error
-			srv := core.NewServer("", cfg.AppID, cfg.Token, cfg.EncodingAESKey, core.HandlerFunc(func(c *core.Context) {
-				got = chanxuehongScan(c.MixedMsg)
-			}), core.ErrorHandlerFunc(func(_ http.ResponseWriter, _ *http.Request, err error) { failure = err }))
+			srv := core.NewServer("", cfg.AppID, cfg.Token, cfg.EncodingAESKey,
+				core.HandlerFunc(func(c *core.Context) {
+					got = chanxuehongScan(c.MixedMsg)
+				}), core.ErrorHandlerFunc(func(_ http.ResponseWriter, _ *http.Request, err error) {
+					failure = err
+				}))
 			return func(query url.Values, body []byte) (scan, error) {
 				got, failure = scan{}, nil
-				srv.ServeHTTP(nil, &http.Request{Method: http.MethodPost, Body: io.NopCloser(bytes.NewReader(body))}, query)
+				srv.ServeHTTP(nil, &http.Request{Method: http.MethodPost,
+					Body: io.NopCloser(bytes.NewReader(body))}, query)
 				return got, failure
 			}
 		},
 		handler: func(_ testing.TB, cfg events.Config, fn func(scan) string) http.Handler {
-			srv := core.NewServer("", cfg.AppID, cfg.Token, cfg.EncodingAESKey, core.HandlerFunc(func(c *core.Context) {
-				text := fn(chanxuehongScan(c.MixedMsg))
-				if text == "" {
-					_ = c.NoneResponse() // a recorder does not fail
-					return
-				}
-				reply := response.NewText(c.MixedMsg.FromUserName, c.MixedMsg.ToUserName, time.Now().Unix(), text)
-				if c.EncryptType == "aes" {
-					_ = c.AESResponse(reply, 0, "", nil)
-					return
-				}
-				_ = c.RawResponse(reply)
-			}), core.ErrorHandlerFunc(func(w http.ResponseWriter, _ *http.Request, err error) {
-				http.Error(w, err.Error(), http.StatusForbidden)
-			}))
-			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { srv.ServeHTTP(w, r, nil) })
+			srv := core.NewServer("", cfg.AppID, cfg.Token, cfg.EncodingAESKey,
+				core.HandlerFunc(func(c *core.Context) {
+					text := fn(chanxuehongScan(c.MixedMsg))
+					if text == "" {
+						_ = c.NoneResponse() // a recorder does not fail
+						return
+					}
+					reply := response.NewText(c.MixedMsg.FromUserName, c.MixedMsg.ToUserName, time.Now().Unix(),
+						text)
+					if c.EncryptType == "aes" {
+						_ = c.AESResponse(reply, 0, "", nil)
+						return
+					}
+					_ = c.RawResponse(reply)
+				}), core.ErrorHandlerFunc(func(w http.ResponseWriter, _ *http.Request, err error) {
+					http.Error(w, err.Error(), http.StatusForbidden)
+				}))
+			return http.HandlerFunc(func(w http.ResponseWriter,
+				r *http.Request) {
+				srv.ServeHTTP(w, r, nil)
+			})
 		},
 		tokens: func(tb testing.TB, a account) func() (string, error) {
 			return chanxuehongTokens(tb, a).Token

@@ -69,11 +69,11 @@ func fastwegoAdapter() adapter {
 				if err != nil {
 					return code{}, err
 				}
-				answer, err := accountapi.CreateQRCode(acct, body)
+				data, err := accountapi.CreateQRCode(acct, body)
 				if err != nil {
 					return code{}, err
 				}
-				return unmarshalCode(answer)
+				return unmarshalCode(data)
 			}
 		},
 	}
@@ -99,7 +99,8 @@ func fastwegoScan(m any) (scan, type_event.Event) {
 }
 
 func fastwegoAccount(cfg events.Config) *offiaccount.OffiAccount {
-	acct := offiaccount.New(offiaccount.Config{Appid: cfg.AppID, Token: cfg.Token, EncodingAESKey: cfg.EncodingAESKey})
+	acct := offiaccount.New(offiaccount.Config{Appid: cfg.AppID, Token: cfg.Token,
+		EncodingAESKey: cfg.EncodingAESKey})
 	acct.Logger = nil
 	return acct
 }

@@ -17,7 +17,7 @@ import (
 const welcome = "欢迎光临 <a&b>"
 
 func TestHandle(t *testing.T) {
-	for mode, cfg := range map[string]events.Config{"plain": plain(), "sealed": sealed()} {
+	for mode, cfg := range map[string]events.Config{"plain": plain(), "safe": safeMode()} {
 		for name, p := range pushes() {
 			for _, a := range adapters() {
 				t.Run(mode+"/"+name+"/"+a.name, func(t *testing.T) {
@@ -31,8 +31,10 @@ func TestHandle(t *testing.T) {
 }
 
 // checkHandler requires that the function hears of the push and that WeChat
-// would understand the answer.
-func checkHandler(tb testing.TB, name string, handler func(testing.TB, events.Config, func(scan) string) http.Handler, cfg events.Config, p push, want scan, text string) {
+// would understand the response.
+func checkHandler(tb testing.TB, name string,
+	handler func(testing.TB, events.Config, func(scan) string) http.Handler, cfg events.Config, p push,
+	want scan, text string) {
 	tb.Helper()
 	var got scan
 	w := httptest.NewRecorder()
@@ -52,10 +54,10 @@ func checkHandler(tb testing.TB, name string, handler func(testing.TB, events.Co
 	}
 }
 
-func BenchmarkHandlePlain(b *testing.B)       { benchmarkHandle(b, plain(), "") }
-func BenchmarkHandlePlainReply(b *testing.B)  { benchmarkHandle(b, plain(), welcome) }
-func BenchmarkHandleSealed(b *testing.B)      { benchmarkHandle(b, sealed(), "") }
-func BenchmarkHandleSealedReply(b *testing.B) { benchmarkHandle(b, sealed(), welcome) }
+func BenchmarkHandlePlain(b *testing.B)          { benchmarkHandle(b, plain(), "") }
+func BenchmarkHandlePlainReply(b *testing.B)     { benchmarkHandle(b, plain(), welcome) }
+func BenchmarkHandleEncrypted(b *testing.B)      { benchmarkHandle(b, safeMode(), "") }
+func BenchmarkHandleEncryptedReply(b *testing.B) { benchmarkHandle(b, safeMode(), welcome) }
 
 func benchmarkHandle(b *testing.B, cfg events.Config, text string) {
 	p := newPush(b, cfg, scanEvent())
@@ -73,7 +75,8 @@ func benchmarkHandle(b *testing.B, cfg events.Config, text string) {
 	for _, a := range adapters() {
 		run(a.name, a.handler)
 		if a.name == "wechatqr" && cfg.EncodingAESKey == "" {
-			run("wechatqr deduping", func(tb testing.TB, cfg events.Config, fn func(scan) string) http.Handler {
+			run("wechatqr deduping", func(tb testing.TB, cfg events.Config,
+				fn func(scan) string) http.Handler {
 				return wechatqrHandler(tb, cfg, fn)
 			})
 		}
@@ -112,8 +115,10 @@ const largeSize = 64 << 20
 // largeBody is one message of 64 MiB that is never held as a whole.
 func largeBody() io.Reader {
 	return io.MultiReader(
-		strings.NewReader(`<xml><ToUserName><![CDATA[gh_97417a04a28d]]></ToUserName><FromUserName><![CDATA[`+openID+
-			`]]></FromUserName><CreateTime>1408091189</CreateTime><MsgType><![CDATA[text]]></MsgType><Content><![CDATA[`),
+		strings.NewReader(`<xml><ToUserName><![CDATA[gh_97417a04a28d]]></ToUserName><FromUserName>`+
+			`<![CDATA[`+openID+
+			`]]></FromUserName><CreateTime>1408091189</CreateTime><MsgType><![CDATA[text]]></MsgType>`+
+			`<Content><![CDATA[`),
 		io.LimitReader(endless{}, largeSize),
 		strings.NewReader(`]]></Content><MsgId>6054768590064713728</MsgId></xml>`),
 	)

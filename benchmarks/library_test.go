@@ -41,7 +41,8 @@ type adapter struct {
 }
 
 func adapters() []adapter {
-	return []adapter{wechatqrAdapter(), silenceperAdapter(), chanxuehongAdapter(), powerWeChatAdapter(), fastwegoAdapter()}
+	return []adapter{wechatqrAdapter(), silenceperAdapter(), chanxuehongAdapter(),
+		powerWeChatAdapter(), fastwegoAdapter()}
 }
 
 // sceneOf takes the mark off the key of a subscribe event, for libraries that
@@ -58,7 +59,8 @@ var accounts atomic.Uint32
 // newCredentials are of an account that no library knows: some keep tokens
 // for the whole process, or on disk.
 func newCredentials() wechatqr.Credentials {
-	return wechatqr.Credentials{AppID: fmt.Sprintf("wx%016x", accounts.Add(1)), AppSecret: strings.Repeat("5", 32)}
+	return wechatqr.Credentials{AppID: fmt.Sprintf("wx%016x", accounts.Add(1)),
+		AppSecret: strings.Repeat("5", 32)}
 }
 
 func TestMain(m *testing.M) {

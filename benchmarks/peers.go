@@ -6,21 +6,21 @@ package benchmarks
 // The benchmarks, each of which has a sub-benchmark for every library that has
 // something of the kind, after those of the floors.
 const (
-	ParseScan         = "ParseScan"
-	ParseSubscribe    = "ParseSubscribe"
-	OpenParse         = "OpenParse"
-	HandlePlain       = "HandlePlain"
-	HandlePlainReply  = "HandlePlainReply"
-	HandleSealed      = "HandleSealed"
-	HandleSealedReply = "HandleSealedReply"
-	LargePost         = "LargePost"
-	LargePostUnsigned = "LargePostUnsigned"
-	Token             = "Token"
-	TokenParallel     = "TokenParallel"
-	TokenHerd         = "TokenHerd"
-	CreateInMemory    = "CreateInMemory"
-	CreateLoopback    = "CreateLoopback"
-	Connections       = "Connections"
+	ParseScan            = "ParseScan"
+	ParseSubscribe       = "ParseSubscribe"
+	OpenParse            = "OpenParse"
+	HandlePlain          = "HandlePlain"
+	HandlePlainReply     = "HandlePlainReply"
+	HandleEncrypted      = "HandleEncrypted"
+	HandleEncryptedReply = "HandleEncryptedReply"
+	LargePost            = "LargePost"
+	LargePostUnsigned    = "LargePostUnsigned"
+	Token                = "Token"
+	TokenParallel        = "TokenParallel"
+	TokenHerd            = "TokenHerd"
+	CreateInMemory       = "CreateInMemory"
+	CreateLoopback       = "CreateLoopback"
+	Connections          = "Connections"
 )
 
 // Check is something that a receiver of pushes may look at before it hands an
@@ -31,7 +31,7 @@ type Check string
 const (
 	Signature Check = "signature" // signature, or msg_signature of an encrypted message
 	Age       Check = "age"       // the signed timestamp
-	AppID     Check = "AppID"     // that an encrypted message was sealed for
+	AppID     Check = "AppID"     // that a message was encrypted for
 )
 
 // Checks are those that belong to the work of a benchmark.
@@ -39,7 +39,7 @@ func Checks(benchmark string) []Check {
 	switch benchmark {
 	case HandlePlain, HandlePlainReply:
 		return []Check{Signature, Age}
-	case OpenParse, HandleSealed, HandleSealedReply:
+	case OpenParse, HandleEncrypted, HandleEncryptedReply:
 		return []Check{Signature, Age, AppID}
 	}
 	return nil
@@ -85,9 +85,9 @@ func Libraries() []Library {
 			Host:  "`UserConfig.Http.BaseURI`",
 			Skips: []Check{Age, AppID},
 			Notes: map[string]string{
-				HandlePlainReply:  "CreateTime is no number",
-				HandleSealedReply: "CreateTime is no number",
-				CreateInMemory:    "its time limit costs more here than over a connection",
+				HandlePlainReply:     "CreateTime is no number",
+				HandleEncryptedReply: "CreateTime is no number",
+				CreateInMemory:       "its time limit costs more here than over a connection",
 			},
 		},
 		{

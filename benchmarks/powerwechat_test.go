@@ -28,7 +28,8 @@ func powerWeChatAdapter() adapter {
 			e, err := kernel.NewEncryptor(cfg.AppID, cfg.Token, cfg.EncodingAESKey)
 			require.NoError(tb, err)
 			return func(query url.Values, body []byte) (scan, error) {
-				raw, failure := e.Decrypt(body, query.Get("msg_signature"), query.Get("nonce"), query.Get("timestamp"))
+				raw, failure := e.Decrypt(body, query.Get("msg_signature"), query.Get("nonce"),
+					query.Get("timestamp"))
 				if failure != nil {
 					return scan{}, errors.New(failure.ErrMsg)
 				}
@@ -42,7 +43,7 @@ func powerWeChatAdapter() adapter {
 			})
 			require.NoError(tb, err)
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				answer, err := app.Server.Notify(r, func(ev contract.EventInterface) any {
+				response, err := app.Server.Notify(r, func(ev contract.EventInterface) any {
 					if text := fn(sceneOf(ev.GetEvent(), ev.GetFromUserName(), ev.GetEventKey())); text != "" {
 						return messages.NewText(text)
 					}
@@ -52,7 +53,7 @@ func powerWeChatAdapter() adapter {
 					http.Error(w, err.Error(), http.StatusForbidden)
 					return
 				}
-				_ = helper.HttpResponseSend(answer, w) // a recorder does not fail
+				_ = helper.HttpResponseSend(response, w) // a recorder does not fail
 			})
 		},
 		tokens: func(tb testing.TB, a account) func() (string, error) {

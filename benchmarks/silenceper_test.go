@@ -27,15 +27,16 @@ func silenceperAdapter() adapter {
 		parse: silenceperParse,
 		opener: func(_ testing.TB, cfg events.Config) func(url.Values, []byte) (scan, error) {
 			return func(query url.Values, body []byte) (scan, error) {
-				var sealed message.EncryptedXMLMsg
-				if err := xml.Unmarshal(body, &sealed); err != nil {
+				var envelope message.EncryptedXMLMsg
+				if err := xml.Unmarshal(body, &envelope); err != nil {
 					return scan{}, err
 				}
-				sign := util.Signature(cfg.Token, query.Get("timestamp"), query.Get("nonce"), sealed.EncryptedMsg)
+				sign := util.Signature(cfg.Token, query.Get("timestamp"), query.Get("nonce"),
+					envelope.EncryptedMsg)
 				if sign != query.Get("msg_signature") {
 					return scan{}, errors.New("wrong signature")
 				}
-				_, raw, err := util.DecryptMsg(cfg.AppID, sealed.EncryptedMsg, cfg.EncodingAESKey)
+				_, raw, err := util.DecryptMsg(cfg.AppID, envelope.EncryptedMsg, cfg.EncodingAESKey)
 				if err != nil {
 					return scan{}, err
 				}
@@ -44,7 +45,8 @@ func silenceperAdapter() adapter {
 		},
 		handler: func(_ testing.TB, cfg events.Config, fn func(scan) string) http.Handler {
 			acct := officialaccount.NewOfficialAccount(&config.Config{
-				AppID: cfg.AppID, Token: cfg.Token, EncodingAESKey: cfg.EncodingAESKey, Cache: cache.NewMemory(),
+				AppID: cfg.AppID, Token: cfg.Token, EncodingAESKey: cfg.EncodingAESKey,
+				Cache: cache.NewMemory(),
 			})
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				srv := acct.GetServer(r, w)
@@ -56,7 +58,7 @@ func silenceperAdapter() adapter {
 					return &message.Reply{MsgType: message.MsgTypeText, MsgData: message.NewText(text)}
 				})
 				err := srv.Serve()
-				// Without a reply Send would seal an empty text.
+				// Without a reply Send would encrypt an empty text.
 				if err == nil && srv.ResponseMsg != nil {
 					err = srv.Send()
 				}

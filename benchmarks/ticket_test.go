@@ -22,23 +22,25 @@ import (
 )
 
 const (
-	tokenAnswer  = `{"access_token":"84_N4rVQBFW3bsw4vKHUqnTb9oFhgpOX9FVPmnBpRMnC0rS0nLdkD6MHoKJ5rVTvlrVbbT7Uv2DMJKOLcIDIbYM7mGu9hnLnqvXQyXh0rZZP8d3FqqHQ3pVLZ5eLRIQAVdAIAKXX","expires_in":7200}`
-	createdURL   = "http://weixin.qq.com/q/kZgfwMTm72WWPkovabbI"
-	ticketAnswer = `{"ticket":"` + ticket + `","expire_seconds":604800,"url":"` + createdURL + `"}`
+	tokenBody = `{"access_token":"84_N4rVQBFW3bsw4vKHUqnTb9oFhgpOX9FVPmnBpRMnC0rS0nLdkD6MHoKJ5r` +
+		`VTvlrVbbT7Uv2DMJKOLcIDIbYM7mGu9hnLnqvXQyXh0rZZP8d3FqqHQ3pVLZ5eLRIQAVdAIAKXX","expires_in":7200}`
+	createdURL = "http://weixin.qq.com/q/kZgfwMTm72WWPkovabbI"
+	ticketBody = `{"ticket":"` + ticket + `","expire_seconds":604800,"url":"` + createdURL + `"}`
 )
 
 // TestCreate has every library make a code at a WeChat that is strict about
 // tokens, bodies and limits.
 func TestCreate(t *testing.T) {
-	for _, a := range append(adapters(), adapter{name: "net/http", creator: plainCreator(time.Minute, workers)}) {
+	for _, a := range append(adapters(), adapter{name: "net/http",
+		creator: plainCreator(time.Minute, workers)}) {
 		t.Run(a.name, func(t *testing.T) {
 			srv := wechatqrtest.Start(t)
 			create := a.creator(t, account{creds: srv.Credentials(), base: srv.URL()})
 			made, err := create(scene)
 			require.NoError(t, err)
-			known, ok := srv.Code(made.ticket)
+			known, ok := srv.QRCode(made.ticket)
 			require.True(t, ok, made)
-			require.Equal(t, known.URL, made.url)
+			require.Equal(t, known.Content, made.url)
 			require.Equal(t, scene, known.SceneStr)
 			require.InDelta(t, 7*24*time.Hour, known.ExpiresAt.Sub(known.CreatedAt), float64(time.Second))
 		})
@@ -61,7 +63,7 @@ func TestTokens(t *testing.T) {
 	}
 }
 
-// memory answers as WeChat does, without a network.
+// memory responds as WeChat does, without a network.
 type memory struct{}
 
 var jsonHeader = http.Header{"Content-Type": {"application/json; encoding=utf-8"}}
@@ -75,17 +77,17 @@ func (memory) RoundTrip(r *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 	}
-	answer := ticketAnswer
+	body := ticketBody
 	if strings.HasSuffix(r.URL.Path, "token") {
-		answer = tokenAnswer
+		body = tokenBody
 	}
 	return &http.Response{
 		StatusCode: http.StatusOK, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: jsonHeader,
-		Body: io.NopCloser(strings.NewReader(answer)), ContentLength: int64(len(answer)), Request: r,
+		Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body)), Request: r,
 	}, nil
 }
 
-// loopback answers as WeChat does, after a delay, and counts.
+// loopback responds as WeChat does, after a delay, and counts.
 type loopback struct {
 	*httptest.Server
 	connections, tokens atomic.Int64
@@ -93,18 +95,19 @@ type loopback struct {
 
 func startLoopback(tb testing.TB, delay time.Duration) *loopback {
 	l := &loopback{}
-	l.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	l.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter,
+		r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body) // the next request's trouble, if any
-		answer := ticketAnswer
+		body := ticketBody
 		if strings.HasSuffix(r.URL.Path, "token") {
 			l.tokens.Add(1)
-			answer = tokenAnswer
+			body = tokenBody
 		}
 		if delay > 0 {
 			time.Sleep(delay)
 		}
 		w.Header()["Content-Type"] = jsonHeader["Content-Type"]
-		_, _ = io.WriteString(w, answer) // nobody there
+		_, _ = io.WriteString(w, body) // nobody there
 	}))
 	l.Config.ConnState = func(_ net.Conn, s http.ConnState) {
 		if s == http.StateNew {
@@ -119,7 +122,8 @@ func startLoopback(tb testing.TB, delay time.Duration) *loopback {
 // plainCreator is net/http with encoding/json and a token at hand: no renewal,
 // no second attempt, and a time limit or idle connections beyond the default
 // only if they are given.
-func plainCreator(limit time.Duration, idle int) func(testing.TB, account) func(string) (code, error) {
+func plainCreator(limit time.Duration, idle int) func(testing.TB,
+	account) func(string) (code, error) {
 	return func(tb testing.TB, a account) func(string) (code, error) {
 		client := &http.Client{Transport: a.transport}
 		if idle > 0 {
@@ -128,7 +132,8 @@ func plainCreator(limit time.Duration, idle int) func(testing.TB, account) func(
 			tb.Cleanup(t.CloseIdleConnections)
 			client.Transport = t
 		}
-		resp, err := client.Get(a.base + "/cgi-bin/token?grant_type=client_credential&appid=" + a.creds.AppID + "&secret=" + a.creds.AppSecret)
+		resp, err := client.Get(a.base + "/cgi-bin/token?grant_type=client_credential&appid=" +
+			a.creds.AppID + "&secret=" + a.creds.AppSecret)
 		require.NoError(tb, err)
 		defer resp.Body.Close() //nolint:errcheck // it was read
 		var tok struct {
@@ -157,19 +162,19 @@ func plainCreator(limit time.Duration, idle int) func(testing.TB, account) func(
 				return code{}, err
 			}
 			defer resp.Body.Close() //nolint:errcheck // it was read
-			answer, err := io.ReadAll(resp.Body)
+			data, err := io.ReadAll(resp.Body)
 			if err != nil {
 				return code{}, err
 			}
 			if resp.StatusCode != http.StatusOK {
 				return code{}, fmt.Errorf("HTTP %d", resp.StatusCode)
 			}
-			return unmarshalCode(answer)
+			return unmarshalCode(data)
 		}
 	}
 }
 
-// createRequest and createAnswer are the exchange in the form of encoding/json.
+// createRequest and createResponse are the exchange in the form of encoding/json.
 type createRequest struct {
 	ExpireSeconds int    `json:"expire_seconds"`
 	ActionName    string `json:"action_name"`
@@ -180,7 +185,7 @@ type createRequest struct {
 	} `json:"action_info"`
 }
 
-type createAnswer struct {
+type createResponse struct {
 	Ticket  string `json:"ticket"`
 	URL     string `json:"url"`
 	ErrCode int    `json:"errcode"`
@@ -193,9 +198,9 @@ func marshalCreate(scene string) ([]byte, error) {
 	return json.Marshal(req)
 }
 
-func unmarshalCode(answer []byte) (code, error) {
-	var a createAnswer
-	if err := json.Unmarshal(answer, &a); err != nil {
+func unmarshalCode(body []byte) (code, error) {
+	var a createResponse
+	if err := json.Unmarshal(body, &a); err != nil {
 		return code{}, err
 	}
 	if a.ErrCode != 0 {
@@ -300,7 +305,8 @@ func BenchmarkCreateLoopback(b *testing.B) {
 }
 
 func benchmarkCreate(b *testing.B, where account) {
-	floors := []adapter{{name: "net/http", creator: plainCreator(0, 0)}, {name: "net/http, 10 s at most", creator: plainCreator(10*time.Second, 0)}}
+	floors := []adapter{{name: "net/http", creator: plainCreator(0, 0)},
+		{name: "net/http, 10 s at most", creator: plainCreator(10*time.Second, 0)}}
 	for _, a := range append(floors, adapters()...) {
 		b.Run(a.name, func(b *testing.B) {
 			where.creds = newCredentials()
@@ -326,7 +332,8 @@ const (
 // BenchmarkConnections has net/http with as many idle connections as there are
 // callers for its floor.
 func BenchmarkConnections(b *testing.B) {
-	floors := []adapter{{name: "net/http, 64 idle", creator: plainCreator(0, workers)}, {name: "net/http", creator: plainCreator(0, 0)}}
+	floors := []adapter{{name: "net/http, 64 idle", creator: plainCreator(0, workers)},
+		{name: "net/http", creator: plainCreator(0, 0)}}
 	for _, a := range append(floors, adapters()...) {
 		b.Run(a.name, func(b *testing.B) {
 			srv := startLoopback(b, 2*time.Millisecond)

@@ -43,11 +43,11 @@ func wechatqrAdapter() adapter {
 			return wechatqrHandler(tb, cfg, fn, events.WithDeduper(nil))
 		},
 		tokens: func(tb testing.TB, a account) func() (string, error) {
-			src, err := wechatqr.StableToken(a.creds, wechatqrOptions(a)...)
+			client, err := wechatqr.New(a.creds, wechatqrOptions(a)...)
 			require.NoError(tb, err)
-			reuse := wechatqr.ReuseTokenSource(src)
+			tokens := client.TokenSource()
 			return func() (string, error) {
-				tok, err := reuse.Token(context.Background())
+				tok, err := tokens.Token(context.Background(), "")
 				return tok.Value, err
 			}
 		},
@@ -55,23 +55,26 @@ func wechatqrAdapter() adapter {
 			client, err := wechatqr.New(a.creds, wechatqrOptions(a)...)
 			require.NoError(tb, err)
 			return func(scene string) (code, error) {
-				t, err := client.CreateTicket(context.Background(), wechatqr.Temporary(wechatqr.SceneString(scene), 7*24*time.Hour))
+				t, err := client.CreateTicket(context.Background(),
+					wechatqr.Temporary(wechatqr.SceneString(scene), 7*24*time.Hour))
 				if err != nil {
 					return code{}, err
 				}
-				return code{t.Value, t.URL}, nil
+				return code{t.Value, t.Content}, nil
 			}
 		},
 	}
 }
 
-func wechatqrHandler(tb testing.TB, cfg events.Config, fn func(scan) string, opts ...events.HandlerOption) http.Handler {
-	h, err := events.NewHandler(cfg, func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
+func wechatqrHandler(tb testing.TB, cfg events.Config, fn func(scan) string,
+	opts ...events.Option) http.Handler {
+	h, err := events.NewHandler(cfg, func(_ context.Context,
+		ev *wechatqr.Event) (events.Reply, error) {
 		if text := fn(scanOf(ev)); text != "" {
 			return events.Text(text), nil
 		}
 		return nil, nil
-	}, append(opts, events.WithHook(func(context.Context, events.Problem) {}))...)
+	}, append(opts, events.WithProblemHandler(func(context.Context, events.Problem) {}))...)
 	require.NoError(tb, err)
 	return h
 }
@@ -89,5 +92,5 @@ func scanOf(ev *wechatqr.Event) scan {
 	if !ok {
 		return scan{}
 	}
-	return scan{s.OpenID, s.Scene, s.NewFollower}
+	return scan{s.OpenID, s.SceneKey, s.NewFollower}
 }

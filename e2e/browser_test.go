@@ -45,7 +45,8 @@ func startBrowser(path string) {
 	}
 	opts := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
 		chromedp.ExecPath(path), chromedp.UserDataDir(dir), chromedp.NoSandbox, chromedp.DisableGPU,
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("hide-scrollbars", true))
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update",
+			true), chromedp.Flag("hide-scrollbars", true))
 	alloc, endAlloc := chromedp.NewExecAllocator(context.Background(), opts...)
 	ctx, end := chromedp.NewContext(alloc)
 	browser.ctx = ctx
@@ -75,7 +76,8 @@ func openTab(t *testing.T, s screen) *tab {
 	browser.once.Do(func() { startBrowser(path) })
 	require.NoError(t, browser.err)
 	tb := &tab{t: t, screen: s}
-	ctx, end := chromedp.NewContext(browser.ctx, chromedp.WithNewBrowserContext(), chromedp.WithListener(tb.listen))
+	ctx, end := chromedp.NewContext(browser.ctx, chromedp.WithNewBrowserContext(),
+		chromedp.WithListener(tb.listen))
 	t.Cleanup(end)
 	require.NoError(t, chromedp.Do(ctx)) // binds the tab's life to ctx
 	ctx, cancel := context.WithTimeout(ctx, 90*time.Second)
@@ -87,16 +89,19 @@ func openTab(t *testing.T, s screen) *tab {
 	}
 	tb.run(chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
 		_, err1 := cdp.Call(ctx, target, log.Enable, cdp.Empty{})
-		_, err2 := cdp.Call(ctx, target, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
-			Width: s.width, Height: s.height, DeviceScaleFactor: 1, Mobile: s.width < 600,
-		})
+		_, err2 := cdp.Call(ctx, target, emulation.SetDeviceMetricsOverride,
+			emulation.SetDeviceMetricsOverrideParams{
+				Width: s.width, Height: s.height, DeviceScaleFactor: 1, Mobile: s.width < 600,
+			})
 		_, err3 := cdp.Call(ctx, target, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: theme}},
 		})
-		_, err4 := cdp.Call(ctx, target, emulation.SetUserAgentOverride, emulation.SetUserAgentOverrideParams{
-			UserAgent: "Mozilla/5.0 e2e", AcceptLanguage: s.lang,
-		})
-		_, err5 := cdp.Call(ctx, target, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: s.noScript})
+		_, err4 := cdp.Call(ctx, target, emulation.SetUserAgentOverride,
+			emulation.SetUserAgentOverrideParams{
+				UserAgent: "Mozilla/5.0 e2e", AcceptLanguage: s.lang,
+			})
+		_, err5 := cdp.Call(ctx, target, emulation.SetScriptExecutionDisabled,
+			emulation.SetScriptExecutionDisabledParams{Value: s.noScript})
 		return errors.Join(err1, err2, err3, err4, err5)
 	}))
 	return tb
@@ -149,7 +154,9 @@ func (tb *tab) fail(err error) {
 // see waits until an element that the selector picks contains the text.
 func (tb *tab) see(selector, text string) {
 	tb.t.Helper()
-	js := fmt.Sprintf(`[...document.querySelectorAll(%s)].some(e => e.textContent.includes(%s) && e.checkVisibility())`, quote(selector), quote(text))
+	js := fmt.Sprintf(`[...document.querySelectorAll(%s)].some(e => e.textContent.includes(%s) && `+
+		`e.checkVisibility())`,
+		quote(selector), quote(text))
 	tb.wait(js, fmt.Sprintf("see %q in %s", text, selector))
 }
 
@@ -219,8 +226,10 @@ func quote(s string) string {
 // named checks that whatever can be operated has a name to be read out.
 func (tb *tab) named() {
 	tb.t.Helper()
-	operable := map[string]bool{"button": true, "textbox": true, "combobox": true, "link": true, "image": true, "DisclosureTriangle": true}
-	tree, err := chromedp.Call(tb.ctx, accessibility.GetFullAXTree, accessibility.GetFullAXTreeParams{})
+	operable := map[string]bool{"button": true, "textbox": true, "combobox": true, "link": true,
+		"image": true, "DisclosureTriangle": true}
+	tree, err := chromedp.Call(tb.ctx, accessibility.GetFullAXTree,
+		accessibility.GetFullAXTreeParams{})
 	require.NoError(tb.t, err)
 	found := 0
 	for _, n := range tree.Nodes {
@@ -254,7 +263,8 @@ func (tb *tab) fits() {
 		return r.width > 1 && (r.right > %d || r.left < 0) && !e.closest(".skip, nav, pre, .visually-hidden");
 	}).map(e => e.tagName + "." + e.className + " " + e.textContent.slice(0, 40))`, width))
 	assert.Empty(tb.t, wide, "wider than the page")
-	assert.Equal(tb.t, width, eval[int64](tb, `document.documentElement.scrollWidth`), "the page scrolls sideways")
+	assert.Equal(tb.t, width, eval[int64](tb, `document.documentElement.scrollWidth`),
+		"the page scrolls sideways")
 }
 
 // legible checks the contrast of every text with what is behind it, as WCAG 2

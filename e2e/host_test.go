@@ -37,7 +37,8 @@ func TestAClientThatInsistsOnWeChatsHosts(t *testing.T) {
 		var d net.Dialer
 		return d.DialContext(ctx, "tcp", front.Listener.Addr().String())
 	}
-	c, err := wechatqr.New(wechatqr.Credentials{AppID: appID, AppSecret: appSecret}, wechatqr.WithHTTPClient(&http.Client{Transport: transport}))
+	c, err := wechatqr.New(wechatqr.Credentials{AppID: appID, AppSecret: appSecret},
+		wechatqr.WithHTTPClient(&http.Client{Transport: transport}))
 	require.NoError(t, err)
 	ticket, err := c.CreateTicket(t.Context(), wechatqr.Temporary(wechatqr.SceneID(1), time.Hour))
 	require.NoError(t, err)

@@ -20,7 +20,9 @@ func evening(t *testing.T, texts replies, question, message string) *sandbox {
 	box := startSandbox(t, "-callback", back.URL+"/wechat")
 	client := box.client(t)
 	for _, req := range []wechatqr.TicketRequest{
-		wechatqr.Temporary(wechatqr.SceneString("a-scene-of-sixty-four-bytes-that-goes-on-and-on-without-an-end-x"), time.Minute),
+		wechatqr.Temporary(wechatqr.SceneString("a-scene-of-sixty-four-bytes-that-goes-on-and-on-with"+
+			"out-an-end-x"),
+			time.Minute),
 		wechatqr.Permanent(wechatqr.SceneID(1001)),
 		wechatqr.Temporary(wechatqr.SceneString("table-12"), 30*24*time.Hour),
 	} {
@@ -35,8 +37,11 @@ func evening(t *testing.T, texts replies, question, message string) *sandbox {
 	back.breakWith(nil)
 	guest := box.act(t, "scan", "scene", "table-12").Push.Event.FromUserName
 	box.act(t, "text", "openid", guest, "content", question)
-	require.NoError(t, client.Do(t.Context(), http.MethodPost, "/cgi-bin/message/custom/send", nil,
-		map[string]any{"touser": guest, "msgtype": "text", "text": map[string]string{"content": message}}, nil))
+	require.NoError(t, client.Do(t.Context(), wechatqr.Request{
+		Method: http.MethodPost, Path: "/cgi-bin/message/custom/send",
+		Body: map[string]any{"touser": guest, "msgtype": "text",
+			"text": map[string]string{"content": message}},
+	}, nil))
 	return box
 }
 
@@ -45,8 +50,9 @@ func evening(t *testing.T, texts replies, question, message string) *sandbox {
 func TestThePageFits(t *testing.T) {
 	t.Parallel()
 	boxes := map[bool]*sandbox{
-		false: evening(t, inEnglish, "Could we have the bill, please?", "Your receipt: https://shop.example/r/12"),
-		true:  evening(t, inChinese, "可以结账了吗？", "您的电子小票：https://shop.example/r/12"),
+		false: evening(t, inEnglish, "Could we have the bill, please?",
+			"Your receipt: https://shop.example/r/12"),
+		true: evening(t, inChinese, "可以结账了吗？", "您的电子小票：https://shop.example/r/12"),
 	}
 	dark, darkPhone := desktop, phone
 	dark.dark, darkPhone.dark = true, true
@@ -67,7 +73,9 @@ func TestThePageFits(t *testing.T) {
 		box := boxes[tc.zh]
 		tb := openTab(t, tc.screen)
 		tb.run(chromedp.Navigate(box.url))
-		tb.wait(`document.querySelector("#live").classList.contains("on") && [...document.images].every(i => i.complete)`, tc.name+": the page is there")
+		tb.wait(`document.querySelector("#live").classList.contains("on") && `+
+			`[...document.images].every(i => i.complete)`,
+			tc.name+": the page is there")
 		tb.fits()
 		if tc.width < 600 {
 			tb.run(chromedp.Evaluate[chromedp.Void](`document.querySelector("#chat").scrollIntoView()`))
@@ -84,18 +92,22 @@ func TestThePageFits(t *testing.T) {
 		box.act(t, "clock", "by", "24h")
 		box.act(t, "quota", "path", "/cgi-bin/user/get", "do", "use")
 	}
-	for name, s := range map[string]screen{"small": {width: 320, height: 640, lang: "en"}, "phone.zh-CN": phone.chinese(), "desktop": desktop, "dark": dark, "phone-dark": darkPhone} {
+	for name, s := range map[string]screen{"small": {width: 320, height: 640, lang: "en"},
+		"phone.zh-CN": phone.chinese(), "desktop": desktop, "dark": dark, "phone-dark": darkPhone} {
 		tb := openTab(t, s)
 		tb.run(chromedp.Navigate(boxes[s.lang == phone.chinese().lang].url))
 		tb.wait(`document.querySelector("#live").classList.contains("on")`, name+": the page is there")
-		tb.run(chromedp.Evaluate[chromedp.Void](`document.querySelectorAll("details").forEach(d => { d.open = true })`))
+		tb.run(chromedp.Evaluate[chromedp.Void](`document.querySelectorAll("details").forEach(d => { ` +
+			`d.open = true })`))
 		tb.click(".codecard button")
 		tb.wait(`document.querySelector("#notice .notice") !== null`, "the notice")
 		tb.fits()
 		tb.legible()
 		tb.named()
 		for _, id := range []string{"connect", "codes", "people", "push-1", "calls", "trouble"} {
-			tb.run(chromedp.Evaluate[chromedp.Void](fmt.Sprintf("document.querySelector('#%s').scrollIntoView()", id)))
+			tb.run(chromedp.Evaluate[chromedp.Void](fmt.Sprintf("document.querySelector('#%s').scrollInt"+
+				"oView()",
+				id)))
 			tb.shot("open-" + name + "-" + id)
 		}
 		tb.clean()

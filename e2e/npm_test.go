@@ -26,7 +26,8 @@ func TestClientsThatAreNotOurs(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), data, 0o600))
 	}
-	install := exec.CommandContext(ctx, npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
+	install := exec.CommandContext(ctx, npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund",
+		"--loglevel=error")
 	install.Dir = dir
 	if out, err := install.CombinedOutput(); err != nil {
 		if os.Getenv("CI") != "" {
@@ -36,7 +37,8 @@ func TestClientsThatAreNotOurs(t *testing.T) {
 	}
 
 	box := startSandbox(t)
-	run := exec.CommandContext(ctx, node, "--no-deprecation", "client.js", box.url, appID, appSecret, token, aesKey)
+	run := exec.CommandContext(ctx, node, "--no-deprecation", "client.js", box.url, appID, appSecret,
+		token, aesKey)
 	run.Dir = dir
 	out, err := run.Output()
 	if err != nil {
@@ -48,7 +50,7 @@ func TestClientsThatAreNotOurs(t *testing.T) {
 		Callback struct{ OK bool }
 		Expire   int
 		Picture  []any
-		Shown    []string
+		UserSees []string `json:"user_sees"`
 		User     struct {
 			Subscribe  int
 			OpenID     string
@@ -63,7 +65,8 @@ func TestClientsThatAreNotOurs(t *testing.T) {
 	require.Len(t, seen.Picture, 3)
 	assert.Equal(t, []any{200.0, "image/jpg"}, seen.Picture[:2])
 	assert.Greater(t, seen.Picture[2], 1000.0)
-	assert.Equal(t, []string{"subscribe qrscene_门店-7 of " + appID, "SCAN 99 of " + appID}, seen.Shown)
+	assert.Equal(t, []string{"subscribe qrscene_门店-7 of " + appID,
+		"SCAN 99 of " + appID}, seen.UserSees)
 	assert.Equal(t, 1, seen.User.Subscribe)
 	assert.Equal(t, "门店-7", seen.User.QRSceneStr)
 	assert.NotEmpty(t, seen.After)
@@ -72,6 +75,8 @@ func TestClientsThatAreNotOurs(t *testing.T) {
 	pic, err := box.client(t).FetchQRCode(t.Context(), seen.Ticket)
 	require.NoError(t, err)
 	assert.NotEmpty(t, pic.Data)
-	err = box.client(t).Do(t.Context(), "GET", "/cgi-bin/user/info", map[string][]string{"openid": {"unknown"}}, nil, nil)
+	err = box.client(t).Do(t.Context(), wechatqr.Request{
+		Method: "GET", Path: "/cgi-bin/user/info", Query: map[string][]string{"openid": {"unknown"}},
+	}, nil)
 	assert.ErrorIs(t, err, wechatqr.ErrInvalidArgument)
 }

@@ -37,14 +37,15 @@ func TestAPersonTriesABackend(t *testing.T) {
 
 	// The callback is checked as the console does it.
 	tb.click(`#callback-form button[value="check"]`)
-	tb.see("#check", "Works")
-	tb.see(latest, "A probe of the callback")
+	tb.see("#check", "Passed")
+	tb.see(latest, "A test push")
 	tb.click(`#callback-form button[value="check"]`)
-	tb.see("#push-2", "A probe of the callback") // another one, and not the first again
+	tb.see("#push-2", "A test push") // another one, and not the first again
 
 	// A code that the backend makes appears without a reload.
 	client := box.client(t)
-	ticket, err := client.CreateTicket(t.Context(), wechatqr.Temporary(wechatqr.SceneString("table-12"), 24*time.Hour))
+	ticket, err := client.CreateTicket(t.Context(),
+		wechatqr.Temporary(wechatqr.SceneString("table-12"), 24*time.Hour))
 	require.NoError(t, err)
 	tb.see(".codecard .scene", "table-12")
 	tb.wait(`document.querySelector(".codecard img").naturalWidth === 430`, "the picture of the code")
@@ -55,25 +56,27 @@ func TestAPersonTriesABackend(t *testing.T) {
 	// A stranger scans it, follows, and reads the reply.
 	tb.click(".codecard button")
 	tb.see(latest+" .bubble", "Welcome! You are at table 12.")
-	tb.see(latest, "Lin scanned table-12 and follows now.")
-	tb.see("#log", "Lin scanned table-12 and follows now. The user reads: Welcome!")
-	tb.see("#people", "by the code table-12")
+	tb.see(latest, "Lin scanned table-12 and followed the account.")
+	tb.see("#log", "Lin scanned table-12 and followed the account. The user sees: Welcome!")
+	tb.see("#people", "followed by the QR code table-12")
 
 	// The same person scans again, and writes.
 	person := eval[string](tb, `document.querySelector(".codecard select option:nth-child(2)").value`)
 	tb.choose(".codecard select", person)
 	tb.click(".codecard button")
 	tb.see(latest+" .bubble", "Good to see you again at table 12.")
-	assert.Equal(t, person, eval[string](tb, `document.querySelector(".codecard select").value`), "the choice stays")
+	assert.Equal(t, person, eval[string](tb, `document.querySelector(".codecard select").value`),
+		"the choice stays")
 	tb.run(chromedp.SendKeys(`#people input[name="content"]`, "A glass of water, please"+kb.Enter))
 	tb.see(latest+" .mine .bubble", "A glass of water, please")
 	tb.see(latest+" .line:not(.mine) .bubble", "Somebody will be with you in a minute.")
-	tb.wait(`document.querySelector('#people input[name="content"]').value === ""`, "the field is empty again")
+	tb.wait(`document.querySelector('#people input[name="content"]').value === ""`,
+		"the field is empty again")
 	assert.Equal(t, "content", eval[string](tb, `document.activeElement.name`), "the focus stays")
 
 	back.mu.Lock()
 	require.Len(t, back.scans, 2)
-	assert.Equal(t, "table-12", back.scans[0].Scene)
+	assert.Equal(t, "table-12", back.scans[0].SceneKey)
 	assert.True(t, back.scans[0].NewFollower)
 	assert.Equal(t, person, back.scans[1].OpenID)
 	assert.False(t, back.scans[1].NewFollower)
@@ -81,8 +84,11 @@ func TestAPersonTriesABackend(t *testing.T) {
 	back.mu.Unlock()
 
 	// A message of customer service is shown too.
-	require.NoError(t, client.Do(t.Context(), http.MethodPost, "/cgi-bin/message/custom/send", nil,
-		map[string]any{"touser": person, "msgtype": "text", "text": map[string]string{"content": "Your water is on its way."}}, nil))
+	require.NoError(t, client.Do(t.Context(), wechatqr.Request{
+		Method: http.MethodPost, Path: "/cgi-bin/message/custom/send",
+		Body: map[string]any{"touser": person, "msgtype": "text",
+			"text": map[string]string{"content": "Your water is on its way."}},
+	}, nil))
 	tb.see(latest, "customer service message")
 	tb.see(latest+" .bubble", "Your water is on its way.")
 
@@ -92,8 +98,8 @@ func TestAPersonTriesABackend(t *testing.T) {
 	tb.see(".feed > li:nth-child(2) pre", "<Content><![CDATA[A glass of water, please]]></Content>")
 
 	tb.click(`form[action="/_sandbox/unfollow"] button`)
-	tb.see(latest, "Lin follows no longer.")
-	tb.see("#people", "stranger")
+	tb.see(latest, "Lin unfollowed the account.")
+	tb.see("#people", "not following")
 	tb.named()
 	tb.clean()
 }
@@ -101,7 +107,7 @@ func TestAPersonTriesABackend(t *testing.T) {
 func TestABackendThatIsBroken(t *testing.T) {
 	t.Parallel()
 	back := startBackend(t)
-	box := startSandbox(t, "-callback", back.URL, "-deadline", "700ms")
+	box := startSandbox(t, "-callback", back.URL, "-push-timeout", "700ms")
 	_, err := box.client(t).CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(7)))
 	require.NoError(t, err)
 	tb := openTab(t, desktop)
@@ -118,11 +124,13 @@ func TestABackendThatIsBroken(t *testing.T) {
 		{"an exception", func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, "NullPointerException", http.StatusInternalServerError)
 		},
-			"The answer has the status 500, not 200.", "", 3},
-		{"a redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/login", http.StatusFound) },
-			"The address redirects, and WeChat does not follow.", "", 3},
+			"The response has the status 500, not 200.", "", 4},
+		{"a redirect", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/login", http.StatusFound)
+		},
+			"The address redirects, and WeChat does not follow redirects.", "", 4},
 		{"JSON", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"code":0}`) },
-			"The answer is neither XML nor “success”.", "The answer is not the echostr.", 1},
+			"The response is neither XML nor “success”.", "The response is not the echostr.", 1},
 		{"quotes", func(w http.ResponseWriter, r *http.Request) {
 			if echo := r.URL.Query().Get("echostr"); echo != "" {
 				fmt.Fprintf(w, "%q", echo)
@@ -132,22 +140,24 @@ func TestABackendThatIsBroken(t *testing.T) {
 		}, "The text is right, but it is in quotes.", "", 1},
 		{"a reply in the clear", func(w http.ResponseWriter, r *http.Request) {
 			fmt.Fprint(w, r.URL.Query().Get("echostr")+`<xml><MsgType>text</MsgType></xml>`)
-		}, "The reply is in the clear, and in safe mode it must be encrypted.", "The answer is not the echostr.", 1},
+		}, "The reply is not encrypted, and in safe mode it must be.", "The response is not the echostr.", 1},
 		{"sleep", func(_ http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body) // so that the end of the connection is seen
 			select {
 			case <-r.Context().Done():
 			case <-time.After(10 * time.Second):
 			}
-		}, "The answer took too long.", "", 3},
+		}, "The response took too long.", "", 3},
 	} {
 		back.breakWith(tc.with)
 		tb.click(".codecard button")
 		turn := fmt.Sprintf("#push-%d", i+1)
-		tb.wait(fmt.Sprintf(`document.querySelector(%s)?.dataset.state === "failed"`, quote(turn)), tc.name+": the push fails")
+		tb.wait(fmt.Sprintf(`document.querySelector(%s)?.dataset.state === "failed"`, quote(turn)),
+			tc.name+": the push fails")
 		tb.see(turn+" .problem", tc.push)
 		tb.see(turn+" .fault", "该公众号提供的服务出现故障，请稍后再试")
-		assert.Equal(t, tc.tries, eval[int](tb, fmt.Sprintf(`document.querySelectorAll(%s).length`, quote(turn+" details .code"))), tc.name)
+		assert.Equal(t, tc.tries, eval[int](tb, fmt.Sprintf(`document.querySelectorAll(%s).length`,
+			quote(turn+" details .code"))), tc.name)
 		if tc.check == "" {
 			tc.check = tc.push
 		}
@@ -158,7 +168,7 @@ func TestABackendThatIsBroken(t *testing.T) {
 
 	back.Close()
 	tb.click(`#callback-form button[value="check"]`)
-	tb.see("#check .problem", "Nothing answers at this address.")
+	tb.see("#check .problem", "There is no response from this address.")
 	tb.clean()
 }
 
@@ -168,7 +178,8 @@ func TestTroubleFromThePage(t *testing.T) {
 	box := startSandbox(t, "-callback", back.URL)
 	client := box.client(t)
 	make := func(scene string) error {
-		_, err := client.CreateTicket(t.Context(), wechatqr.Temporary(wechatqr.SceneString(scene), time.Hour))
+		_, err := client.CreateTicket(t.Context(), wechatqr.Temporary(wechatqr.SceneString(scene),
+			time.Hour))
 		return err
 	}
 	require.NoError(t, make("first"))
@@ -178,7 +189,7 @@ func TestTroubleFromThePage(t *testing.T) {
 
 	// Tokens that another program renewed.
 	tb.click(`form[action="/_sandbox/revoke"] button`)
-	tb.see("#notice", "calls with them answer 40001")
+	tb.see("#notice", "calls with them get 40001")
 	require.NoError(t, make("second"), "the library renews its token")
 	tb.see("#calls .pill.bad", "40001")
 
@@ -186,8 +197,8 @@ func TestTroubleFromThePage(t *testing.T) {
 	tb.click(`[aria-label="Use up the quota of /cgi-bin/qrcode/create"]`)
 	tb.see(".quotas .out", "100000 / 100000")
 	require.ErrorIs(t, make("third"), wechatqr.ErrQuota)
-	tb.click(`[aria-label="Give the quota of /cgi-bin/qrcode/create back"]`)
-	tb.see("#notice", "is whole again")
+	tb.click(`[aria-label="Reset the quota of /cgi-bin/qrcode/create"]`)
+	tb.see("#notice", "was reset")
 	require.NoError(t, make("third"))
 
 	// A fault for the next calls.
@@ -203,9 +214,9 @@ func TestTroubleFromThePage(t *testing.T) {
 	tb.see("#trouble .pill", "+1d 00:00:00")
 	tb.see(".codecard .pill.bad", "expired")
 	tb.click(".codecard button")
-	tb.see("#notice .bad", "The code has expired")
+	tb.see("#notice .bad", "The QR code has expired")
 	tb.click(`button[name="by"][value="reset"]`)
-	tb.see("#trouble", "the present")
+	tb.see("#trouble", "current time")
 	tb.wait(`document.querySelector(".codecard.expired") === null`, "the codes live again")
 	tb.clean()
 }
@@ -214,7 +225,8 @@ func TestThePageByKeyboard(t *testing.T) {
 	t.Parallel()
 	back := startBackend(t)
 	box := startSandbox(t, "-callback", back.URL)
-	_, err := box.client(t).CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneString("table-1")))
+	_, err := box.client(t).CreateTicket(t.Context(),
+		wechatqr.Permanent(wechatqr.SceneString("table-1")))
 	require.NoError(t, err)
 	tb := openTab(t, desktop)
 	tb.run(chromedp.Navigate(box.url))
@@ -230,11 +242,13 @@ func TestThePageByKeyboard(t *testing.T) {
 			break
 		}
 	}
-	require.True(t, eval[bool](tb, `document.activeElement.matches(".codecard button")`), "the button is reached by Tab")
+	require.True(t, eval[bool](tb, `document.activeElement.matches(".codecard button")`),
+		"the button is reached by Tab")
 	tb.run(chromedp.KeyEvent(kb.Enter))
 	tb.see(latest+" .bubble", "Welcome!")
-	assert.True(t, eval[bool](tb, `document.activeElement.matches(".codecard button")`), "the focus stays on the button")
-	tb.see("#log", "Lin scanned table-1 and follows now.")
+	assert.True(t, eval[bool](tb, `document.activeElement.matches(".codecard button")`),
+		"the focus stays on the button")
+	tb.see("#log", "Lin scanned table-1 and followed the account.")
 	tb.clean()
 }
 
@@ -242,13 +256,16 @@ func TestThePageWithoutScript(t *testing.T) {
 	t.Parallel()
 	back := startBackend(t)
 	box := startSandbox(t, "-callback", back.URL)
-	_, err := box.client(t).CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneString("table-1")))
+	_, err := box.client(t).CreateTicket(t.Context(),
+		wechatqr.Permanent(wechatqr.SceneString("table-1")))
 	require.NoError(t, err)
 	s := desktop
 	s.noScript = true
 	tb := openTab(t, s)
-	tb.run(chromedp.Navigate(box.url), chromedp.Click(".codecard button"), chromedp.WaitVisible("#notice .notice"))
-	assert.Contains(t, one(get(tb, chromedp.Text("#notice"))), "Lin scanned table-1 and follows now. The user reads: Welcome! You are at table 1.")
+	tb.run(chromedp.Navigate(box.url), chromedp.Click(".codecard button"),
+		chromedp.WaitVisible("#notice .notice"))
+	assert.Contains(t, one(get(tb, chromedp.Text("#notice"))),
+		"Lin scanned table-1 and followed the account. The user sees: Welcome! You are at table 1.")
 	assert.Contains(t, get(tb, chromedp.Text(latest)), "Welcome! You are at table 1.")
 	tb.clean()
 }
@@ -259,7 +276,8 @@ func TestStateOutlivesARestart(t *testing.T) {
 	back := startBackend(t)
 	box := startSandbox(t, "-callback", back.URL, "-state", file)
 	client := box.client(t)
-	ticket, err := client.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneString("table-1")))
+	ticket, err := client.CreateTicket(t.Context(),
+		wechatqr.Permanent(wechatqr.SceneString("table-1")))
 	require.NoError(t, err)
 	tb := openTab(t, desktop)
 	tb.run(chromedp.Navigate(box.url))
@@ -273,7 +291,7 @@ func TestStateOutlivesARestart(t *testing.T) {
 	tb.see(".codecard .scene", "table-1")
 	tb.see(latest+" .bubble", "Welcome!")
 	tb.click(".codecard button")
-	tb.see(latest, "Mei scanned table-1 and follows now.")
+	tb.see(latest, "Mei scanned table-1 and followed the account.")
 	pic, err := box.client(t).FetchQRCode(t.Context(), ticket.Value)
 	require.NoError(t, err)
 	assert.NotEmpty(t, pic.Data)

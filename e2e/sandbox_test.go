@@ -87,7 +87,8 @@ func startSandbox(t *testing.T, args ...string) *sandbox {
 	bin, err := buildSandbox()
 	require.NoError(t, err)
 	s := &sandbox{stderr: &bytes.Buffer{}, exited: make(chan error, 1)}
-	s.cmd = exec.Command(bin, append([]string{"-addr", "127.0.0.1:0", "-appid", appID, "-secret", appSecret, "-token", token}, args...)...)
+	s.cmd = exec.Command(bin, append([]string{"-addr", "127.0.0.1:0", "-appid", appID, "-secret",
+		appSecret, "-token", token}, args...)...)
 	s.cmd.Env = append(os.Environ(), "WECHAT_SANDBOX_AESKEY="+aesKey)
 	s.cmd.Stderr = s.stderr
 	stdout, err := s.cmd.StdoutPipe()
@@ -129,10 +130,10 @@ func (s *sandbox) stop(t *testing.T) {
 
 // outcome is what a program gets for an action of the page.
 type outcome struct {
-	OK      bool
-	Message string
-	Shown   string
-	Push    struct{ Event wechatqr.Event }
+	OK       bool
+	Message  string
+	UserSees string `json:"user_sees"`
+	Push     struct{ Event wechatqr.Event }
 }
 
 // act does what a button of the page does, as tests in any language may.
@@ -142,7 +143,8 @@ func (s *sandbox) act(t *testing.T, action string, form ...string) outcome {
 	for i := 0; i < len(form); i += 2 {
 		values.Set(form[i], form[i+1])
 	}
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+"/_sandbox/"+action, strings.NewReader(values.Encode()))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+"/_sandbox/"+action,
+		strings.NewReader(values.Encode()))
 	require.NoError(t, err)
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.Header.Set("Accept", "application/json")
@@ -157,7 +159,7 @@ func (s *sandbox) act(t *testing.T, action string, form ...string) outcome {
 func (s *sandbox) client(t *testing.T) *wechatqr.Client {
 	t.Helper()
 	c, err := wechatqr.New(wechatqr.Credentials{AppID: appID, AppSecret: appSecret},
-		wechatqr.WithEndpoint(wechatqr.Endpoint{API: []string{s.url}, Image: s.url}))
+		wechatqr.WithBaseURL(s.url))
 	require.NoError(t, err)
 	return c
 }
@@ -167,23 +169,25 @@ func (s *sandbox) client(t *testing.T) *wechatqr.Client {
 type backend struct {
 	*httptest.Server
 	mu     sync.Mutex
-	broken http.Handler // answers in its place
+	broken http.Handler // handles requests in its place
 	scans  []wechatqr.Scan
 	texts  replies
 }
 
 // replies are what the backend says; a %s is the table.
-type replies struct{ welcome, again, answer string }
+type replies struct{ welcome, again, text string }
 
 var (
-	inEnglish = replies{"Welcome! You are at table %s. The menu is one tap away.", "Good to see you again at table %s.", "Somebody will be with you in a minute."}
+	inEnglish = replies{"Welcome! You are at table %s. The menu is one tap away.",
+		"Good to see you again at table %s.", "Somebody will be with you in a minute."}
 	inChinese = replies{"欢迎光临！您在 %s 号桌，点击菜单即可点餐。", "欢迎回来，%s 号桌。", "好的，服务员马上过来。"}
 )
 
 func startBackend(t *testing.T) *backend {
 	t.Helper()
 	b := &backend{texts: inEnglish}
-	h, err := events.NewHandler(events.Config{AppID: appID, Token: token, EncodingAESKey: aesKey}, b.handle)
+	h, err := events.NewHandler(events.Config{AppID: appID, Token: token, EncodingAESKey: aesKey},
+		b.handle)
 	require.NoError(t, err)
 	b.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b.mu.Lock()
@@ -209,14 +213,14 @@ func (b *backend) handle(_ context.Context, ev *wechatqr.Event) (events.Reply, e
 		b.mu.Lock()
 		b.scans = append(b.scans, scan)
 		b.mu.Unlock()
-		table := strings.TrimPrefix(scan.Scene, "table-")
+		table := strings.TrimPrefix(scan.SceneKey, "table-")
 		if scan.NewFollower {
 			return events.Text(fmt.Sprintf(b.texts.welcome, table)), nil
 		}
 		return events.Text(fmt.Sprintf(b.texts.again, table)), nil
 	}
 	if ev.MsgType == "text" {
-		return events.Text(b.texts.answer), nil
+		return events.Text(b.texts.text), nil
 	}
 	return nil, nil
 }

@@ -3,114 +3,144 @@ package events
 import (
 	"context"
 	"crypto/sha256"
+	"maps"
 	"sync"
 	"time"
 )
 
-// Deduper remembers which events were handled, so that a push which WeChat
-// delivers up to three times runs the function once. Share one between the
+// Deduper remembers which events were handled, so that a push which is
+// delivered several times runs the function once. Share one between the
 // processes that serve one URL; package redisstore has such a one. It is safe
 // for concurrent use and respects ctx.
 //
-// A claim is a lease: if the process that holds it dies, it ends by itself and
-// the next delivery is handled.
+// A claim is a lease with an owner, a random text that the caller brings: if
+// the process that holds it dies, it ends by itself and the next delivery is
+// handled.
 type Deduper interface {
-	// Claim takes the event id for the time lease and returns true, unless id
-	// is taken. It returns false and no error if id was committed, and false
-	// and an error that matches ErrInProgress if another's lease on it runs.
-	Claim(ctx context.Context, id string, lease time.Duration) (bool, error)
+	// Claim takes the event id for the time lease. The same owner gets it again,
+	// counted from now: that prolongs the claim, and repeats a call whose answer
+	// was lost. No outcome is an error.
+	Claim(ctx context.Context, id, owner string, lease time.Duration) (Claim, error)
 
 	// Commit marks id as handled for the time ttl, whether it was claimed or not.
 	Commit(ctx context.Context, id string, ttl time.Duration) error
 
-	// Release gives a claimed id back, so that it can be claimed at once. An id
-	// that was committed or is unknown stays as it is. It is also called after a
-	// Claim that ended with an error of another kind, for that may have taken id
-	// all the same. A claim by another process should stay: keep with a claim who
-	// has it. In one process, who calls after the lease has ended may end the
-	// claim of who has it now, for nothing here tells them apart; a [Handler] has
-	// one claim on an event at a time.
-	Release(ctx context.Context, id string) error
+	// Release gives a claimed id back, so that it can be claimed at once. It does
+	// nothing unless owner holds it: an id that was committed, is unknown or is
+	// another's stays as it is.
+	Release(ctx context.Context, id, owner string) error
 }
 
-// NewMemoryDeduper returns a Deduper for a single process that holds at most
-// about limit events, of some 100 bytes each, and forgets the oldest beyond
-// that. A limit below 1024 counts as 1024.
+// Claim is the outcome of [Deduper.Claim].
+type Claim int
+
+// The outcomes. The zero Claim is none of them.
+const (
+	ClaimGranted Claim = iota + 1 // the caller holds the event and is to handle it
+	ClaimHandled                  // it was committed
+	ClaimBusy                     // another owner holds it
+)
+
+// NewMemoryDeduper returns a Deduper for a single process. It remembers the
+// latest limit committed events at the least, for as long as Commit said, and
+// twice as many at the most; each takes some 50 bytes, however long its id is.
+// A claim is never forgotten while its lease runs. A limit below 1024 counts as
+// 1024.
 func NewMemoryDeduper(limit int) Deduper { return newMemory(limit) }
 
-const memoryLimit = 1 << 16 // a Handler's own
+const defaultRemembered = 1 << 20 // events that a Handler remembers by itself
 
 func newMemory(limit int) *memory {
-	return &memory{half: max(limit, 1024) / 2, start: time.Now(), young: make(map[key]claim)}
+	return &memory{
+		limit: max(limit, 1024), start: time.Now(), lossTold: -time.Minute,
+		claims: make(map[idHash]memoryClaim),
+	}
 }
 
-// memory keeps two generations: the young one takes what comes, and becomes
-// the old one when it is full or all of the old one has expired. So nothing
-// has to be searched for what expired.
+// memory keeps the committed events in two generations: the young one takes
+// what comes, and becomes the old one when it is full or all of the old one has
+// expired. So no search for what expired is needed, and its memory is freed.
 type memory struct {
-	half  int
+	limit int
 	start time.Time // times are counted from here, on the monotonic clock
 
 	mu         sync.Mutex
-	young, old map[key]claim
-	youngEnds  time.Duration // when the last of them expires
+	claims     map[idHash]memoryClaim
+	sweepAt    int                      // number of claims at which those that ended are deleted
+	young, old map[idHash]time.Duration // until when the event stays handled
+	youngEnds  time.Duration            // when the last of them expires
 	oldEnds    time.Duration
+	lossTold   time.Duration
 }
 
-// key is an id's hash: an id may be long, and its length is the sender's.
-type key [sha256.Size]byte
+// idHash is a hash of an event's id: an id may be long, and its length is the
+// sender's.
+type idHash [16]byte
 
-type claim struct {
-	until     time.Duration
-	committed bool
+func hashOf(id string) idHash {
+	sum := sha256.Sum256([]byte(id))
+	return idHash(sum[:16])
 }
 
-func (m *memory) Claim(_ context.Context, id string, lease time.Duration) (bool, error) {
-	k := key(sha256.Sum256([]byte(id)))
+type memoryClaim struct {
+	owner string
+	until time.Duration
+}
+
+func (m *memory) Claim(_ context.Context, id, owner string, lease time.Duration) (Claim, error) {
+	k := hashOf(id)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := time.Since(m.start)
-	c, ok := m.young[k]
-	if !ok {
-		c, ok = m.old[k]
+
+	if now < m.young[k] || now < m.old[k] {
+		return ClaimHandled, nil
 	}
-	if ok && now < c.until {
-		if c.committed {
-			return false, nil
-		}
-		return false, ErrInProgress
+	if c := m.claims[k]; now < c.until && c.owner != owner {
+		return ClaimBusy, nil
 	}
-	m.put(k, claim{until: now + lease}, now)
-	return true, nil
+
+	if len(m.claims) >= m.sweepAt {
+		maps.DeleteFunc(m.claims, func(_ idHash, c memoryClaim) bool { return now >= c.until })
+		m.sweepAt = max(1024, 2*len(m.claims))
+	}
+	m.claims[k] = memoryClaim{owner, now + lease}
+	return ClaimGranted, nil
 }
 
 func (m *memory) Commit(_ context.Context, id string, ttl time.Duration) error {
-	k := key(sha256.Sum256([]byte(id)))
+	m.commit(id, ttl)
+	return nil
+}
+
+// commit reports whether events that had not expired were forgotten for want of
+// room, once a minute at the most.
+func (m *memory) commit(id string, ttl time.Duration) (lost bool) {
+	k := hashOf(id)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := time.Since(m.start)
-	m.put(k, claim{until: now + ttl, committed: true}, now)
-	return nil
+	delete(m.claims, k)
+
+	if _, known := m.young[k]; !known && (len(m.young) >= m.limit || now >= m.oldEnds) {
+		lost = now < m.oldEnds && now-m.lossTold >= time.Minute
+		if lost {
+			m.lossTold = now
+		}
+		m.old, m.oldEnds = m.young, m.youngEnds
+		m.young, m.youngEnds = make(map[idHash]time.Duration), 0
+	}
+	m.young[k] = now + ttl
+	m.youngEnds = max(m.youngEnds, now+ttl)
+	return lost
 }
 
-func (m *memory) Release(_ context.Context, id string) error {
-	k := key(sha256.Sum256([]byte(id)))
+func (m *memory) Release(_ context.Context, id, owner string) error {
+	k := hashOf(id)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, generation := range [...]map[key]claim{m.young, m.old} {
-		if c, ok := generation[k]; ok && !c.committed {
-			delete(generation, k)
-		}
+	if m.claims[k].owner == owner {
+		delete(m.claims, k)
 	}
 	return nil
-}
-
-func (m *memory) put(k key, c claim, now time.Duration) {
-	if _, known := m.young[k]; !known && (len(m.young) >= m.half || len(m.young) > 0 && now >= m.oldEnds) {
-		m.old, m.oldEnds = m.young, m.youngEnds
-		m.young, m.youngEnds = make(map[key]claim), 0
-	}
-	delete(m.old, k)
-	m.young[k] = c
-	m.youngEnds = max(m.youngEnds, c.until)
 }

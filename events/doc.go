@@ -2,10 +2,10 @@
 // verifies, decrypts, parses, routes and answers.
 //
 //	var mux events.Mux
-//	mux.HandleScene("shop-", welcome)
+//	mux.HandleScenePrefix("shop-", welcome)
 //	mux.HandleEvent(wechatqr.EventUnsubscribe, forget)
 //	handler, err := events.NewHandler(config, mux.Serve)
-//	http.Handle("/wechat", handler)
+//	err = events.Serve(ctx, &http.Server{Addr: ":8080"}, handler)
 //
 // There are three heights, each built on the one below: [Verifier.Open] turns
 // bytes into bytes, [Verifier.ParseRequest] a request into an event, and

@@ -7,7 +7,9 @@ import (
 	"log"
 	"net/http"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/wechatqr/wechatqr"
@@ -17,41 +19,47 @@ import (
 
 // A callback for whoever scans one of the account's codes.
 func ExampleNewHandler() {
-	handler, err := events.NewHandler(events.Config{
-		AppID:          os.Getenv("WECHAT_APP_ID"),
-		Token:          os.Getenv("WECHAT_TOKEN"),
-		EncodingAESKey: os.Getenv("WECHAT_AES_KEY"), // empty in plaintext mode
-	}, func(ctx context.Context, ev *wechatqr.Event) (events.Reply, error) {
+	config, err := events.ConfigFromEnv()
+	if err != nil {
+		log.Print(err) // it says which variable is wrong
+		return
+	}
+	handler, err := events.NewHandler(config, func(ctx context.Context, ev *wechatqr.Event) (events.Reply, error) {
 		scan, ok := ev.Scan()
 		if !ok {
 			return nil, nil
 		}
-		return events.Text("Welcome! You scanned " + scan.Scene), nil
+		return events.Text("Welcome! You scanned " + scan.SceneKey), nil
 	})
 	if err != nil {
-		log.Print(err) // it says which setting is wrong
+		log.Print(err)
 		return
 	}
-	http.Handle("/wechat", handler)
-	server := http.Server{Addr: ":8080", ReadTimeout: 5 * time.Second} // so that nobody holds a connection with half a request
-	log.Print(server.ListenAndServe())
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	log.Print(events.Serve(ctx, &http.Server{Addr: ":8080"}, handler))
 }
 
-// Which function handles what: the longest prefix of the scene, then the type
-// of the event, then the default. The separator keeps "shop-" from "shopping",
-// and the function reads the rest of the scene.
+// Which function handles what: the scene, then the longest prefix of it, then
+// the type of the event, then the default. The separator keeps "shop-" from
+// "shopping", and the function reads the rest of the scene.
 func ExampleMux() {
-	config := events.Config{Token: "token"}
+	config := events.Config{Token: "token", Plaintext: true}
 
+	shop := func(_ context.Context, scan wechatqr.Scan, _ *wechatqr.Event) (events.Reply, error) {
+		return events.Text("Welcome to shop " + strings.TrimPrefix(scan.SceneKey, "shop-")), nil
+	}
+	fair := func(context.Context, wechatqr.Scan, *wechatqr.Event) (events.Reply, error) {
+		return events.Text("Welcome to the fair"), nil
+	}
 	say := func(text string) events.HandlerFunc {
-		return func(context.Context, *wechatqr.Event) (events.Reply, error) { return events.Text(text), nil }
+		return func(context.Context, *wechatqr.Event) (events.Reply, error) {
+			return events.Text(text), nil
+		}
 	}
 	var mux events.Mux
-	mux.HandleScene("shop-", func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
-		scan, _ := ev.Scan()
-		return events.Text("Welcome to shop " + strings.TrimPrefix(scan.Scene, "shop-")), nil
-	})
-	mux.HandleScene("fair-", say("Welcome to the fair"))
+	mux.HandleScenePrefix("shop-", shop)
+	mux.HandleScene("fair-2026", fair)
 	mux.HandleEvent(wechatqr.EventSubscribe, say("Thank you for following"))
 	mux.HandleDefault(say("Please scan a code"))
 	handler, err := events.NewHandler(config, mux.Serve)
@@ -61,9 +69,9 @@ func ExampleMux() {
 
 	now := time.Now()
 	for _, ev := range []wechatqr.Event{
-		{Event: wechatqr.EventScan, EventKey: "shop-7", CreateTime: now},
-		{Event: wechatqr.EventSubscribe, EventKey: "qrscene_fair-2026", CreateTime: now},
-		{Event: wechatqr.EventSubscribe, CreateTime: now},
+		{Type: wechatqr.EventScan, EventKey: "shop-7", CreateTime: now},
+		{Type: wechatqr.EventSubscribe, EventKey: "qrscene_fair-2026", CreateTime: now},
+		{Type: wechatqr.EventSubscribe, CreateTime: now},
 		{MsgType: "text", Content: "hello", MsgID: "1", CreateTime: now},
 	} {
 		r := wechatqrtest.NewRequest(config, ev)
@@ -80,7 +88,7 @@ func ExampleMux() {
 
 // A server that is not built on net/http.
 func ExampleHandler_Handle() {
-	handler, err := events.NewHandler(events.Config{Token: "token"}, new(events.Mux).Serve)
+	handler, err := events.NewHandler(events.Config{Token: "token", Plaintext: true}, new(events.Mux).Serve)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -104,16 +112,16 @@ func ExampleConfig_previous() {
 }
 
 // What goes wrong is told with a hint, to a logger or a metric of yours.
-func ExampleWithHook() {
-	handler, err := events.NewHandler(events.Config{Token: "token"}, new(events.Mux).Serve,
-		events.WithHook(func(_ context.Context, p events.Problem) {
+func ExampleWithProblemHandler() {
+	handler, err := events.NewHandler(events.Config{Token: "token", Plaintext: true}, new(events.Mux).Serve,
+		events.WithProblemHandler(func(_ context.Context, p events.Problem) {
 			fmt.Println(p.Status, p.Err)
 			fmt.Println(p.Hint)
 		}))
 	if err != nil {
 		log.Fatal(err)
 	}
-	r := wechatqrtest.NewRequest(events.Config{Token: "another"}, wechatqr.Event{Event: wechatqr.EventScan})
+	r := wechatqrtest.NewRequest(events.Config{Token: "another", Plaintext: true}, wechatqr.Event{Type: wechatqr.EventScan})
 	handler.Handle(r.Context(), events.Request{Method: r.Method, RawQuery: r.URL.RawQuery, Body: read(r)})
 	// Output:
 	// 403 wechatqr: push: the signature is wrong: signature was made with another Token or for another request

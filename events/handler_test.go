@@ -32,15 +32,15 @@ func replyWith(reply events.Reply) events.HandlerFunc {
 	return func(context.Context, *wechatqr.Event) (events.Reply, error) { return reply, nil }
 }
 
-// handler collects what the hook hears, if problems is not nil; a problem that
+// handler collects what the problem handler hears, if problems is not nil; a problem that
 // was not expected fails the test.
-func handler(t testing.TB, cfg events.Config, fn events.HandlerFunc, problems *[]events.Problem, opts ...events.HandlerOption) *events.Handler {
+func handler(t testing.TB, cfg events.Config, fn events.HandlerFunc, problems *[]events.Problem, opts ...events.Option) *events.Handler {
 	t.Helper()
 	if fn == nil {
 		fn = replyWith(nil)
 	}
 	var mu sync.Mutex
-	h, err := events.NewHandler(cfg, fn, append(opts, events.WithHook(func(_ context.Context, p events.Problem) {
+	h, err := events.NewHandler(cfg, fn, append(opts, events.WithProblemHandler(func(_ context.Context, p events.Problem) {
 		mu.Lock()
 		defer mu.Unlock()
 		if problems != nil {
@@ -111,7 +111,7 @@ func TestHandlerAnswers(t *testing.T) {
 					ran++
 					assert.Equal(t, "shop-7", ev.EventKey)
 					return c.fn(ctx, ev)
-				}, &problems)
+				}, &problems, events.WithoutRetries())
 				message := scanPush("shop-7")
 				p := wechat().clear(message)
 				if mode == "sealed" {
@@ -131,6 +131,8 @@ func TestHandlerAnswers(t *testing.T) {
 					assert.Equal(t, "text/xml; charset=utf-8", w.Header().Get("Content-Type"))
 				}
 				assert.Equal(t, fmt.Sprint(w.Body.Len()), w.Header().Get("Content-Length"))
+				assert.Equal(t, c.status != 200, w.Header().Get("X-Content-Type-Options") != "")
+				assert.Empty(t, w.Header().Get("Allow"))
 				assert.Equal(t, 1, ran)
 				if c.err == nil {
 					assert.Empty(t, problems)
@@ -160,7 +162,7 @@ func TestHandlerAnswers(t *testing.T) {
 			h := handler(t, plainMode(), func(ctx context.Context, ev *wechatqr.Event) (events.Reply, error) {
 				ran++
 				return c.fn(ctx, ev)
-			}, nil)
+			}, nil, events.WithoutRetries())
 			message := scanPush("shop-7")
 			for range 3 {
 				wechat().clear(message).to(h)
@@ -181,8 +183,8 @@ func (r *brokenReply) AppendReply(b []byte, _ *wechatqr.Event, _ time.Time) ([]b
 	return b, errors.New("broken")
 }
 
-// A failed function's next delivery runs it, and then no more.
-func TestFailedFunctionRunsAgain(t *testing.T) {
+// The next delivery of an event whose function failed runs it, and then no more.
+func TestFailedEventIsHandledByTheNextDelivery(t *testing.T) {
 	t.Parallel()
 	ran := 0
 	h := handler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
@@ -191,7 +193,7 @@ func TestFailedFunctionRunsAgain(t *testing.T) {
 			return nil, errors.New("not yet")
 		}
 		return events.Text("welcome"), nil
-	}, nil)
+	}, nil, events.WithoutRetries())
 	message := scanPush("shop-7")
 	var got []string
 	for range 3 {
@@ -299,7 +301,7 @@ func TestSlowFunction(t *testing.T) {
 				}
 				if c.body != "success" {
 					assert.NotErrorIs(t, problems[0].Err, events.ErrLate)
-					assert.Contains(t, problems[0].Hint, "runs the function again")
+					assert.Contains(t, problems[0].Hint, "the function runs again")
 				}
 			})
 		})
@@ -322,6 +324,43 @@ func TestLatePanicIsReported(t *testing.T) {
 		assert.Contains(t, problems[0].Hint, "nobody runs it again")
 		assert.Contains(t, string(problems[0].Stack), "handler_test.go")
 	})
+}
+
+// A run that goes on has not succeeded, though the one before it failed.
+func TestLateRunIsNoSuccessAfterAFailure(t *testing.T) {
+	at(t, func(t *testing.T) {
+		var problems []events.Problem
+		runs := 0
+		h := handler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
+			if runs++; runs == 1 {
+				return nil, errors.New("database is away")
+			}
+			time.Sleep(time.Minute)
+			return nil, nil
+		}, &problems)
+		assert.Equal(t, 200, wechat().clear(scanPush("shop-7")).to(h).Code)
+		assert.Empty(t, problems)
+		require.NoError(t, h.Shutdown(t.Context()))
+	})
+}
+
+// A late reply that could not be sent in time either is told for what it is.
+func TestLateReplyThatFails(t *testing.T) {
+	at(t, func(t *testing.T) {
+		s := &sleeper{takes: 5 * time.Second, reply: partialReply{}, start: time.Now()}
+		var problems []events.Problem
+		h := handler(t, plainMode(), s.fn, &problems)
+		wechat().clear(scanPush("shop-7")).to(h)
+		require.NoError(t, h.Shutdown(t.Context()))
+		require.Len(t, problems, 1)
+		require.ErrorIs(t, problems[0].Err, events.ErrReply)
+	})
+}
+
+type partialReply struct{}
+
+func (partialReply) AppendReply(b []byte, _ *wechatqr.Event, _ time.Time) ([]byte, error) {
+	return append(b, "<xml>"...), errors.New("broken")
 }
 
 // Three deliveries of one push, at once or some time apart, run the function
@@ -381,7 +420,7 @@ func TestWaitingDeliveryTakesOver(t *testing.T) {
 				return nil, errors.New("not this time")
 			}
 			return events.Text("hi"), nil
-		}, nil)
+		}, nil, events.WithoutRetries())
 		message := scanPush("shop-7")
 		var first, second *httptest.ResponseRecorder
 		var both sync.WaitGroup
@@ -396,109 +435,219 @@ func TestWaitingDeliveryTakesOver(t *testing.T) {
 	})
 }
 
-// A delivery that gets the event late has no time to see how the function ends:
-// unless it ends at once, WeChat is told 503, and its next delivery is told the
-// outcome or runs the function again.
-func TestFunctionThatBeginsLate(t *testing.T) {
+// failing is a function that fails for so many runs, and notes when each began.
+type failing struct {
+	fails int
+	takes time.Duration // the first run
+	start time.Time
+	began []time.Duration
+}
+
+func (f *failing) fn(context.Context, *wechatqr.Event) (events.Reply, error) {
+	f.began = append(f.began, time.Since(f.start))
+	if len(f.began) == 1 {
+		time.Sleep(f.takes)
+	}
+	if len(f.began) <= f.fails {
+		return nil, fmt.Errorf("database is away for run %d", len(f.began))
+	}
+	return events.Text("hi"), nil
+}
+
+// A database that is away for a moment loses no event: WeChat cannot be counted
+// on to deliver again after that.
+func TestFailedFunctionRunsAgain(t *testing.T) {
 	t.Parallel()
-	away := errors.New("database is away")
+	const ms = time.Millisecond
 	for _, c := range []struct {
 		name     string
-		takes    time.Duration // the second run
-		err      error         // of the second run
-		status   int           // of the second delivery
+		fails    int
+		takes    time.Duration
+		opts     []events.Option
+		status   int
 		answered time.Duration
-		runs     int // in the end
-		next     int // status of the third delivery
-		problems []error
+		began    []time.Duration
 	}{
-		{"fails at once", 20 * time.Millisecond, away, 500, 4521 * time.Millisecond, 3, 200, []error{events.ErrFunction, events.ErrFunction}},
-		{"succeeds at once", 20 * time.Millisecond, nil, 200, 4521 * time.Millisecond, 2, 200, []error{events.ErrFunction}},
-		{"fails soon", time.Second, away, 503, 4701 * time.Millisecond, 3, 200, []error{events.ErrFunction, events.ErrInProgress, events.ErrFunction}},
-		{"succeeds soon", time.Second, nil, 503, 4701 * time.Millisecond, 2, 200, []error{events.ErrFunction, events.ErrInProgress}},
-		{"succeeds after a while", 7 * time.Second, nil, 503, 4701 * time.Millisecond, 2, 503, []error{events.ErrFunction, events.ErrInProgress, events.ErrInProgress}},
+		{"fails once", 1, 0, nil, 200, 300 * ms, []time.Duration{0, 300 * ms}},
+		{"fails twice", 2, 0, nil, 200, 1300 * ms, []time.Duration{0, 300 * ms, 1300 * ms}},
+		{"fails for 3 s", 3, 0, nil, 200, 3300 * ms, []time.Duration{0, 300 * ms, 1300 * ms, 3300 * ms}},
+		{"fails for longer", 9, 0, nil, 500, 3300 * ms, []time.Duration{0, 300 * ms, 1300 * ms, 3300 * ms}},
+		{"fails after a while", 9, 1000 * ms, nil, 500, 2300 * ms, []time.Duration{0, 1300 * ms, 2300 * ms}},
+		{"has just time enough", 1, 3200 * ms, nil, 200, 3500 * ms, []time.Duration{0, 3500 * ms}},
+		{"has too little time", 1, 3200*ms + 1, nil, 500, 3200*ms + 1, []time.Duration{0}},
+		{"by option", 1, 0, []events.Option{events.WithoutRetries()}, 500, 0, []time.Duration{0}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			at(t, func(t *testing.T) {
-				start, runs := time.Now(), 0
+				f := &failing{fails: c.fails, takes: c.takes, start: time.Now()}
 				var problems []events.Problem
-				h := handler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
-					runs++
-					switch runs {
-					case 1:
-						time.Sleep(4450 * time.Millisecond)
-						return nil, away
-					case 2:
-						time.Sleep(c.takes)
-						return nil, c.err
-					}
-					return nil, nil
-				}, &problems)
-				message := scanPush("shop-7")
-				var both sync.WaitGroup
-				both.Go(func() { assert.Equal(t, 500, wechat().clear(message).to(h).Code) })
-				time.Sleep(time.Millisecond)
-				both.Go(func() {
-					assert.Equal(t, c.status, wechat().clear(message).to(h).Code)
-					assert.Equal(t, c.answered, time.Since(start))
-				})
-				both.Wait()
-				assert.Equal(t, c.next, wechat().clear(message).to(h).Code, "WeChat's next delivery")
+				h := handler(t, plainMode(), f.fn, &problems, c.opts...)
+				p := wechat().clear(scanPush("shop-7"))
+				assert.Equal(t, c.status, p.to(h).Code)
+				assert.Equal(t, c.answered, time.Since(f.start))
+				assert.Equal(t, c.began, f.began)
 				require.NoError(t, h.Shutdown(t.Context()))
-				assert.Equal(t, c.runs, runs)
-				require.Len(t, problems, len(c.problems))
-				for i, p := range problems {
-					require.ErrorIs(t, p.Err, c.problems[i])
-					assert.NotErrorIs(t, p.Err, events.ErrLate, "it is not lost")
+
+				require.NotEmpty(t, problems)
+				require.ErrorIs(t, problems[0].Err, events.ErrFunction)
+				if c.status == 500 {
+					require.Len(t, problems, 1)
+					assert.ErrorContains(t, problems[0].Err, fmt.Sprint("run ", len(f.began)))
+					assert.Equal(t, 500, problems[0].Status)
+				} else if len(problems) == 1 {
+					assert.ErrorContains(t, problems[0].Err, fmt.Sprint("run ", c.fails), "it is not hidden")
+					assert.Zero(t, problems[0].Status)
+					assert.Contains(t, problems[0].Hint, "succeeded")
 				}
 			})
 		})
 	}
 }
 
-// A reply that cannot be sent any more is one that came late.
-func TestReplyOfFunctionThatBeginsLate(t *testing.T) {
+// No other delivery, here or elsewhere, runs the function between its runs.
+func TestClaimIsHeldBetweenRuns(t *testing.T) {
 	at(t, func(t *testing.T) {
-		s := &sleeper{takes: time.Second, reply: events.Text("hi"), start: time.Now()}
-		var problems []events.Problem
-		h := handler(t, plainMode(), s.fn, &problems)
+		f := &failing{fails: 3, start: time.Now()}
+		store := events.NewMemoryDeduper(0)
+		here := handler(t, plainMode(), f.fn, nil, events.WithDeduper(&flaky{Deduper: store}))
+		elsewhere := handler(t, plainMode(), f.fn, nil, events.WithDeduper(&flaky{Deduper: store}))
 		p := wechat().clear(scanPush("shop-7"))
-		r := p.request()
-		r.Body = &slowBody{r.Body, 4 * time.Second}
-		w := httptest.NewRecorder()
-		h.ServeHTTP(w, r)
-		assert.Equal(t, 503, w.Code, "the function was not to blame")
-		assert.Equal(t, 4700*time.Millisecond, time.Since(s.start))
-		assert.Equal(t, "200 success", fmt.Sprint(p.to(h).Code, " ", p.to(h).Body))
-		assert.Equal(t, 1, s.runs())
-		require.Len(t, problems, 2)
-		require.ErrorIs(t, problems[0].Err, events.ErrInProgress)
-		require.ErrorIs(t, problems[1].Err, events.ErrLate)
+		var all sync.WaitGroup
+		for range 3 {
+			for _, h := range []*events.Handler{here, elsewhere} {
+				all.Go(func() { assert.Equal(t, 200, p.to(h).Code) })
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		all.Wait()
+		assert.Len(t, f.began, 4)
 	})
 }
 
-// A body that took long to come leaves the function little time, and its
-// outcome counts all the same.
-func TestSlowBody(t *testing.T) {
+// Where many functions fail, their pauses do not keep the slots from others.
+func TestFailedFunctionsDoNotKeepHalfOfTheSlots(t *testing.T) {
+	at(t, func(t *testing.T) {
+		var runs atomic.Int32
+		h := handler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
+			runs.Add(1)
+			return nil, errors.New("database is away")
+		}, nil, events.WithMaxRunning(10))
+		now := time.Now()
+		var all sync.WaitGroup
+		for i := range 40 {
+			all.Go(func() {
+				p := wechat().clear(scanPushAt(now.Unix(), fmt.Sprint(i)))
+				assert.Equal(t, 500, p.to(h).Code)
+				if i >= 5 {
+					assert.Equal(t, now, time.Now(), "a slot was free at once")
+				}
+			})
+			synctest.Wait()
+		}
+		all.Wait()
+		assert.EqualValues(t, 5*4+35, runs.Load())
+	})
+}
+
+// A single slot is no reason not to try again.
+func TestFailedFunctionRunsAgainInTheOnlySlot(t *testing.T) {
+	at(t, func(t *testing.T) {
+		f := &failing{fails: 1, start: time.Now()}
+		h := handler(t, plainMode(), f.fn, nil, events.WithMaxRunning(1))
+		assert.Equal(t, 200, wechat().clear(scanPush("shop-7")).to(h).Code)
+		assert.Len(t, f.began, 2)
+	})
+}
+
+// A function that panics does not run again by itself: what it left half done
+// may be locked.
+func TestPanickingFunctionRunsOnce(t *testing.T) {
+	at(t, func(t *testing.T) {
+		runs := 0
+		h := handler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
+			if runs++; runs == 1 {
+				return nil, errors.New("database is away")
+			}
+			panic("boom")
+		}, nil)
+		assert.Equal(t, 500, wechat().clear(scanPush("shop-7")).to(h).Code)
+		assert.Equal(t, 2, runs)
+	})
+}
+
+// A function that could only begin with too little time left does not begin: how
+// it ends could not be told to WeChat.
+func TestFunctionDoesNotBeginLate(t *testing.T) {
 	t.Parallel()
-	for body, takes := range map[time.Duration]time.Duration{
-		3400 * time.Millisecond: 50 * time.Millisecond,
-		3600 * time.Millisecond: 50 * time.Millisecond,
-		4600 * time.Millisecond: 300 * time.Millisecond,
-		6000 * time.Millisecond: 50 * time.Millisecond,
+	for _, c := range []struct {
+		body     time.Duration // takes so long to come
+		status   int
+		answered time.Duration
+		runs     int
+	}{
+		{3500 * time.Millisecond, 200, 3550 * time.Millisecond, 1},
+		{3500*time.Millisecond + 1, 503, 3500*time.Millisecond + 1, 0},
+		{4600 * time.Millisecond, 503, 4600 * time.Millisecond, 0},
+		{6000 * time.Millisecond, 503, 6000 * time.Millisecond, 0},
 	} {
-		t.Run(fmt.Sprint(body), func(t *testing.T) {
+		t.Run(fmt.Sprint(c.body), func(t *testing.T) {
 			at(t, func(t *testing.T) {
-				s := &sleeper{takes: takes, err: errors.New("database is away"), start: time.Now()}
-				h := handler(t, plainMode(), s.fn, nil)
+				s := &sleeper{takes: 50 * time.Millisecond, start: time.Now()}
+				var problems []events.Problem
+				h := handler(t, plainMode(), s.fn, &problems)
 				p := wechat().clear(scanPush("shop-7"))
 				r := p.request()
-				r.Body = &slowBody{r.Body, body}
+				r.Body = &slowBody{r.Body, c.body}
 				w := httptest.NewRecorder()
 				h.ServeHTTP(w, r)
-				assert.GreaterOrEqual(t, w.Code, 500)
-				assert.Equal(t, 500, p.to(h).Code)
-				assert.Equal(t, 2, s.runs())
+				assert.Equal(t, c.status, w.Code)
+				assert.Equal(t, c.answered, time.Since(s.start))
+				assert.Equal(t, c.runs, s.runs())
+				if c.status == 503 {
+					require.Len(t, problems, 1)
+					require.ErrorIs(t, problems[0].Err, events.ErrNoTime)
+				}
+				assert.Equal(t, 200, p.to(h).Code, "the next delivery")
+				assert.Equal(t, 1, s.runs())
+			})
+		})
+	}
+}
+
+// A delivery that waited for another does not begin late either, but learns the
+// outcome for as long as it can.
+func TestWaitingDeliveryDoesNotBeginLate(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name    string
+		takes   time.Duration // the first run
+		fails   bool
+		status  int // of the second delivery
+		problem error
+	}{
+		{"fails at the last moment", 4450 * time.Millisecond, true, 503, events.ErrNoTime},
+		{"succeeds at the last moment", 4450 * time.Millisecond, false, 200, nil},
+		{"fails while there is time", 3300 * time.Millisecond, true, 200, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			at(t, func(t *testing.T) {
+				f := &failing{takes: c.takes, start: time.Now()}
+				if c.fails {
+					f.fails = 1
+				}
+				var problems []events.Problem
+				h := handler(t, plainMode(), f.fn, &problems)
+				p := wechat().clear(scanPush("shop-7"))
+				var both sync.WaitGroup
+				both.Go(func() { p.to(h) })
+				time.Sleep(time.Millisecond)
+				both.Go(func() { assert.Equal(t, c.status, p.to(h).Code) })
+				both.Wait()
+				if c.problem != nil {
+					require.ErrorIs(t, problems[len(problems)-1].Err, c.problem)
+				}
+				assert.Equal(t, 200, p.to(h).Code, "WeChat's next delivery")
+				assert.Len(t, f.began, 1+f.fails)
 			})
 		})
 	}
@@ -553,53 +702,259 @@ func TestReplay(t *testing.T) {
 	}
 }
 
-// A claim whose process died is a lease: deliveries within it wait or are
-// refused with 503, and the first one that may runs the function.
+// A claim whose process died ends with its lease: the deliveries within it wait,
+// and run the function as soon as they may.
 func TestLeaseOfDeadProcess(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		name     string
-		arrives  time.Duration // after the claim of the process that died
-		status   int
-		answered time.Duration
+		name    string
+		arrives time.Duration // after the claim of the process that died
+		began   time.Duration
 	}{
-		{"at once", 0, 503, 4700 * time.Millisecond},
-		{"soon", 200 * time.Millisecond, 503, 4900 * time.Millisecond},
-		{"a little later", time.Second, 200, 5 * time.Second},
-		{"after WeChat's patience", 5 * time.Second, 200, 5 * time.Second},
+		{"at once", 0, 3 * time.Second},
+		{"soon", 200 * time.Millisecond, 3 * time.Second},
+		{"later", 2950 * time.Millisecond, 3050 * time.Millisecond},
+		{"after WeChat's patience", 5 * time.Second, 5 * time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			at(t, func(t *testing.T) {
-				message := scanPush("shop-7")
-				ev, err := events.Parse([]byte(message))
-				require.NoError(t, err)
-				d := events.NewMemoryDeduper(0)
-				claimed, err := d.Claim(t.Context(), ev.ID(), 5*time.Second)
-				require.NoError(t, err)
-				require.True(t, claimed)
-
-				start := time.Now()
-				var ran []time.Duration
-				var problems []events.Problem
-				h := handler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
-					ran = append(ran, time.Since(start))
+				store := events.NewMemoryDeduper(0)
+				dead := &dying{Deduper: store}
+				died := handler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
+					dead.died = true
 					return nil, nil
-				}, &problems, events.WithDeduper(d))
+				}, nil, events.WithDeduper(dead))
+				s := &sleeper{start: time.Now()}
+				h := handler(t, plainMode(), s.fn, nil, events.WithDeduper(&flaky{Deduper: store}))
+				message := scanPush("shop-7")
+				var first sync.WaitGroup
+				first.Go(func() { wechat().clear(message).to(died) })
+				synctest.Wait()
 				time.Sleep(c.arrives)
-				w := wechat().clear(message).to(h)
-				assert.Equal(t, c.status, w.Code)
-				assert.InDelta(t, c.answered, time.Since(start), float64(100*time.Millisecond))
-				if c.status == 503 {
-					assert.Empty(t, ran)
-					require.Len(t, problems, 1)
-					require.ErrorIs(t, problems[0].Err, events.ErrInProgress)
-					assert.Equal(t, 503, problems[0].Status)
-					time.Sleep(time.Second)
-					assert.Equal(t, 200, wechat().clear(message).to(h).Code, "the next delivery")
-				}
-				assert.Len(t, ran, 1)
+				assert.Equal(t, 200, wechat().clear(message).to(h).Code)
+				assert.Equal(t, []time.Duration{c.began}, s.began)
+				first.Wait()
 			})
 		})
+	}
+}
+
+// dying is a Deduper whose process died: nothing gets through any more.
+type dying struct {
+	events.Deduper
+	died bool
+}
+
+func (d *dying) Commit(ctx context.Context, id string, ttl time.Duration) error {
+	if d.died {
+		return io.ErrClosedPipe
+	}
+	return d.Deduper.Commit(ctx, id, ttl)
+}
+
+// A claim that another's function holds for longer than WeChat waits is renewed:
+// the delivery that waits for it is refused.
+func TestDeliveryIsRefusedWhileAnotherProcessRuns(t *testing.T) {
+	at(t, func(t *testing.T) {
+		store := claimer{t, events.NewMemoryDeduper(0)}
+		message := scanPush("shop-7")
+		ev, err := events.Parse([]byte(message))
+		require.NoError(t, err)
+		require.Equal(t, granted, store.claimFor("another", ev.ID(), time.Minute))
+
+		s := &sleeper{start: time.Now()}
+		var problems []events.Problem
+		h := handler(t, plainMode(), s.fn, &problems, events.WithDeduper(&flaky{Deduper: store}))
+		assert.Equal(t, 503, wechat().clear(message).to(h).Code)
+		assert.InDelta(t, 4700*time.Millisecond, time.Since(s.start), float64(200*time.Millisecond))
+		assert.Zero(t, s.runs())
+		require.Len(t, problems, 1)
+		require.ErrorIs(t, problems[0].Err, events.ErrInProgress)
+		assert.Equal(t, 503, problems[0].Status)
+		require.Equal(t, busy, store.claimFor("third", ev.ID(), time.Minute), "it was not freed")
+	})
+}
+
+// Two servers and a function that takes long: the claim does not end before it
+// has done so, or is told to have succeeded.
+func TestClaimIsRenewed(t *testing.T) {
+	t.Parallel()
+	for _, body := range []time.Duration{0, 3400 * time.Millisecond} {
+		for _, later := range []time.Duration{3100 * time.Millisecond, 4600 * time.Millisecond, 8 * time.Second} {
+			t.Run(fmt.Sprint(body, " ", later), func(t *testing.T) {
+				at(t, func(t *testing.T) {
+					store := events.NewMemoryDeduper(0)
+					s := &sleeper{takes: 8 * time.Second, start: time.Now()}
+					var problems []events.Problem
+					here := handler(t, plainMode(), s.fn, &problems, events.WithDeduper(&flaky{Deduper: store}))
+					elsewhere := handler(t, plainMode(), s.fn, nil, events.WithDeduper(&flaky{Deduper: store}))
+					p := wechat().clear(scanPush("shop-7"))
+					var first sync.WaitGroup
+					first.Go(func() {
+						r := p.request()
+						r.Body = &slowBody{r.Body, body}
+						w := httptest.NewRecorder()
+						here.ServeHTTP(w, r)
+						assert.Equal(t, 200, w.Code)
+					})
+					time.Sleep(body + later)
+					assert.Equal(t, "success", p.to(elsewhere).Body.String())
+					first.Wait()
+					require.NoError(t, here.Shutdown(t.Context()))
+					require.NoError(t, elsewhere.Shutdown(t.Context()))
+					assert.Equal(t, 1, s.runs())
+					assert.Empty(t, problems)
+				})
+			})
+		}
+	}
+}
+
+// A claim that was lost to another while the function ran is told.
+func TestLostClaimIsTold(t *testing.T) {
+	t.Parallel()
+	for name, lose := range map[string]func(d claimer, id string){
+		"to another claim": func(d claimer, id string) {
+			d.commit(id, time.Nanosecond)
+			time.Sleep(time.Nanosecond)
+			require.Equal(d.t, granted, d.claimFor("another", id, time.Minute))
+		},
+		"to a commit": func(d claimer, id string) { d.commit(id, time.Minute) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			at(t, func(t *testing.T) {
+				store := claimer{t, events.NewMemoryDeduper(0)}
+				var problems []events.Problem
+				h := handler(t, plainMode(), func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
+					lose(store, ev.ID())
+					time.Sleep(4 * time.Second)
+					return nil, nil
+				}, &problems, events.WithDeduper(&flaky{Deduper: store}))
+				assert.Equal(t, 200, wechat().clear(scanPush("shop-7")).to(h).Code)
+				require.Len(t, problems, 1, "once")
+				require.ErrorIs(t, problems[0].Err, events.ErrInProgress)
+				assert.Zero(t, problems[0].Status)
+				assert.Contains(t, problems[0].Hint, "another process may run the function")
+			})
+		})
+	}
+}
+
+// Nobody runs a failed function again beside another that has its claim now,
+// whether that was known when it failed or shows in a pause.
+func TestFailedFunctionDoesNotRunAgainWithoutItsClaim(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		takes    time.Duration // the first run
+		runs     int
+		answered time.Duration
+	}{
+		"known when it failed": {1200 * time.Millisecond, 1, 1200 * time.Millisecond},
+		// At 0 s and 0.3 s; the claim is renewed at 1 s.
+		"shown in a pause": {0, 2, 1300 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			at(t, func(t *testing.T) {
+				store := claimer{t, events.NewMemoryDeduper(0)}
+				f := &failing{fails: 9, takes: c.takes, start: time.Now()}
+				var problems []events.Problem
+				h := handler(t, plainMode(), func(ctx context.Context, ev *wechatqr.Event) (events.Reply, error) {
+					store.commit(ev.ID(), time.Nanosecond)
+					time.Sleep(time.Nanosecond)
+					require.Equal(t, granted, store.claimFor("another", ev.ID(), time.Minute))
+					return f.fn(ctx, ev)
+				}, &problems, events.WithDeduper(&flaky{Deduper: store}))
+				assert.Equal(t, 500, wechat().clear(scanPush("shop-7")).to(h).Code)
+				assert.Equal(t, c.answered, time.Since(f.start).Truncate(time.Millisecond))
+				assert.Len(t, f.began, c.runs)
+				require.Len(t, problems, 2)
+				require.ErrorIs(t, problems[0].Err, events.ErrInProgress)
+				require.ErrorIs(t, problems[1].Err, events.ErrFunction)
+			})
+		})
+	}
+}
+
+// A claim that cannot be renewed is not lost.
+func TestFailedFunctionRunsAgainWhileStoreIsAway(t *testing.T) {
+	at(t, func(t *testing.T) {
+		f := &failing{fails: 1, takes: 1200 * time.Millisecond, start: time.Now()}
+		store := &lossy{
+			Deduper: events.NewMemoryDeduper(0), from: f.start.Add(time.Second / 2), lose: 1000,
+		}
+		h := handler(t, plainMode(), f.fn, nil, events.WithDeduper(store))
+		assert.Equal(t, 200, wechat().clear(scanPush("shop-7")).to(h).Code)
+		assert.Len(t, f.began, 2)
+	})
+}
+
+// lossy carries out what it is asked, and loses the response for a while.
+type lossy struct {
+	events.Deduper
+	from  time.Time // on
+	lose  int       // so many responses
+	hangs bool
+}
+
+func (l *lossy) lost(ctx context.Context) error {
+	if l.lose == 0 || time.Now().Before(l.from) {
+		return nil
+	}
+	l.lose--
+	if l.hangs {
+		<-ctx.Done()
+	}
+	return io.ErrUnexpectedEOF
+}
+
+func (l *lossy) Claim(ctx context.Context, id, owner string, lease time.Duration) (events.Claim, error) {
+	got, err := l.Deduper.Claim(ctx, id, owner, lease)
+	if lost := l.lost(ctx); lost != nil {
+		return 0, lost
+	}
+	return got, err
+}
+
+func (l *lossy) Release(ctx context.Context, id, owner string) error {
+	return errors.Join(l.Deduper.Release(ctx, id, owner), l.lost(ctx))
+}
+
+// A claim whose response was lost is the delivery's own, not a ghost that keeps
+// everybody from the event.
+func TestClaimWhoseResponseWasLost(t *testing.T) {
+	t.Parallel()
+	for _, hangs := range []bool{false, true} {
+		for lose, told := range []int{0, 0, 1, 1} {
+			for _, fails := range []int{0, 9} {
+				t.Run(fmt.Sprint(hangs, lose, fails), func(t *testing.T) {
+					at(t, func(t *testing.T) {
+						store := claimer{t, events.NewMemoryDeduper(0)}
+						f := &failing{fails: fails, start: time.Now()}
+						var problems []events.Problem
+						h := handler(t, plainMode(), f.fn, &problems,
+							events.WithoutRetries(), events.WithDeduper(&lossy{Deduper: store, lose: lose, hangs: hangs}))
+						message := scanPush("shop-7")
+						wechat().clear(message).to(h)
+						assert.Len(t, f.began, 1)
+						deduperFailed := 0
+						for _, p := range problems {
+							if errors.Is(p.Err, events.ErrDeduper) {
+								deduperFailed++
+							}
+						}
+						assert.Equal(t, told, deduperFailed)
+
+						ev, err := events.Parse([]byte(message))
+						require.NoError(t, err)
+						want := granted
+						if fails == 0 {
+							want = handled
+						}
+						assert.Equal(t, want, store.claimFor("another", ev.ID(), time.Second))
+					})
+				})
+			}
+		}
 	}
 }
 
@@ -622,12 +977,34 @@ func TestWaitingDeliveryThatIsGivenUp(t *testing.T) {
 	})
 }
 
+// The same when another had the event before: the claim that nobody heard of is
+// given back, and the next delivery runs the function.
+func TestClaimWhoseResponseWasLostAfterAnothers(t *testing.T) {
+	at(t, func(t *testing.T) {
+		store := claimer{t, events.NewMemoryDeduper(0)}
+		message := scanPush("shop-7")
+		ev, err := events.Parse([]byte(message))
+		require.NoError(t, err)
+		require.Equal(t, granted, store.claimFor("another", ev.ID(), time.Second))
+
+		s := &sleeper{start: time.Now()}
+		lossy := &lossy{Deduper: store, lose: 1000, from: time.Now().Add(500 * time.Millisecond)}
+		h := handler(t, plainMode(), s.fn, nil, events.WithDeduper(lossy))
+		assert.Equal(t, 503, wechat().clear(message).to(h).Code)
+		assert.Zero(t, s.runs())
+		lossy.lose = 0
+		assert.Equal(t, 200, wechat().clear(message).to(h).Code)
+		assert.Equal(t, 1, s.runs())
+		assert.Equal(t, handled, store.claimFor("third", ev.ID(), time.Second))
+	})
+}
+
 // Two events of one user in one second are two.
 func TestDifferentEventsOfOneSecond(t *testing.T) {
 	t.Parallel()
 	var seen []string
 	h := handler(t, safeMode(), func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
-		seen = append(seen, string(ev.Event)+" "+ev.EventKey)
+		seen = append(seen, string(ev.Type)+" "+ev.EventKey)
 		return nil, nil
 	}, nil)
 	now := time.Now().Unix()
@@ -645,14 +1022,15 @@ func TestDifferentEventsOfOneSecond(t *testing.T) {
 // faulty fails or hangs in one of its methods.
 type faulty struct {
 	events.Deduper
-	claim, commit, release func(ctx context.Context) error
+	claim           func(ctx context.Context) (events.Claim, error)
+	commit, release func(ctx context.Context) error
 }
 
-func (f faulty) Claim(ctx context.Context, id string, lease time.Duration) (bool, error) {
+func (f faulty) Claim(ctx context.Context, id, owner string, lease time.Duration) (events.Claim, error) {
 	if f.claim != nil {
-		return false, f.claim(ctx)
+		return f.claim(ctx)
 	}
-	return f.Deduper.Claim(ctx, id, lease)
+	return f.Deduper.Claim(ctx, id, owner, lease)
 }
 
 func (f faulty) Commit(ctx context.Context, id string, ttl time.Duration) error {
@@ -662,11 +1040,16 @@ func (f faulty) Commit(ctx context.Context, id string, ttl time.Duration) error 
 	return f.Deduper.Commit(ctx, id, ttl)
 }
 
-func (f faulty) Release(ctx context.Context, id string) error {
+func (f faulty) Release(ctx context.Context, id, owner string) error {
 	if f.release != nil {
 		return f.release(ctx)
 	}
-	return f.Deduper.Release(ctx, id)
+	return f.Deduper.Release(ctx, id, owner)
+}
+
+// noClaim makes a claim of what goes wrong.
+func noClaim(fail func(context.Context) error) func(context.Context) (events.Claim, error) {
+	return func(ctx context.Context) (events.Claim, error) { return 0, fail(ctx) }
 }
 
 // A Deduper that fails, hangs or panics delivers rather than drops, in time.
@@ -676,6 +1059,7 @@ func TestFaultyDeduper(t *testing.T) {
 	fail := func(context.Context) error { return away }
 	hang := func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) }
 	burst := func(context.Context) error { panic("store bug") }
+	nothing := func(context.Context) error { return nil }
 	for _, c := range []struct {
 		name     string
 		d        faulty
@@ -685,26 +1069,28 @@ func TestFaultyDeduper(t *testing.T) {
 		within   time.Duration
 		problems int
 	}{
-		{"claim fails", faulty{claim: fail}, 0, nil, "hi", 0, 1},
-		{"claim hangs", faulty{claim: hang}, 0, nil, "hi", 250 * time.Millisecond, 1},
-		{"claim panics", faulty{claim: burst}, 0, nil, "hi", 0, 1},
-		{"claim hangs and the function is slow", faulty{claim: hang}, 10 * time.Second, nil, "success", 4500 * time.Millisecond, 2},
+		{"claim fails", faulty{claim: noClaim(fail)}, 0, nil, "hi", 0, 1},
+		{"claim hangs", faulty{claim: noClaim(hang)}, 0, nil, "hi", 500 * time.Millisecond, 1},
+		{"claim panics", faulty{claim: noClaim(burst)}, 0, nil, "hi", 0, 1},
+		{"claim has no outcome", faulty{claim: noClaim(nothing)}, 0, nil, "hi", 0, 1},
+		{"claim has an unknown outcome", faulty{claim: outcome(busy + 1)}, 0, nil, "hi", 0, 1},
+		{"claim hangs and the function is slow", faulty{claim: noClaim(hang)}, 10 * time.Second, nil, "success", 4500 * time.Millisecond, 2},
 		{"commit fails", faulty{commit: fail}, 0, nil, "hi", 0, 1},
-		{"commit hangs", faulty{commit: hang}, 0, nil, "hi", 250 * time.Millisecond, 1},
+		{"commit hangs", faulty{commit: hang}, 0, nil, "hi", 500 * time.Millisecond, 1},
 		{"commit panics", faulty{commit: burst}, 0, nil, "hi", 0, 1},
-		{"commit hangs at the last moment", faulty{commit: hang}, 4499 * time.Millisecond, nil, "hi", 4749 * time.Millisecond, 1},
-		{"commit hangs and the function is slow", faulty{commit: hang}, 10 * time.Second, nil, "success", 4750 * time.Millisecond, 2},
+		{"commit hangs at the last moment", faulty{commit: hang}, 4499 * time.Millisecond, nil, "hi", 4799 * time.Millisecond, 1},
+		{"commit hangs and the function is slow", faulty{commit: hang}, 10 * time.Second, nil, "success", 4800 * time.Millisecond, 2},
 		{"release fails", faulty{release: fail}, 0, away, "the function failed", 0, 2},
-		{"release hangs", faulty{release: hang}, 0, away, "the function failed", 250 * time.Millisecond, 2},
+		{"release hangs", faulty{release: hang}, 0, away, "the function failed", 500 * time.Millisecond, 2},
 		{"release panics", faulty{release: burst}, 0, away, "the function failed", 0, 2},
-		{"all hang", faulty{claim: hang, commit: hang, release: hang}, 10 * time.Second, nil, "success", 4750 * time.Millisecond, 3},
+		{"all hang", faulty{claim: noClaim(hang), commit: hang, release: hang}, 10 * time.Second, nil, "success", 4800 * time.Millisecond, 3},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			at(t, func(t *testing.T) {
 				c.d.Deduper = events.NewMemoryDeduper(0)
 				s := &sleeper{takes: c.takes, reply: events.Text("hi"), err: c.fnErr, start: time.Now()}
 				var problems []events.Problem
-				h := handler(t, plainMode(), s.fn, &problems, events.WithDeduper(c.d))
+				h := handler(t, plainMode(), s.fn, &problems, events.WithDeduper(c.d), events.WithoutRetries())
 				w := wechat().clear(scanPush("shop-7")).to(h)
 				assert.Equal(t, c.within, time.Since(s.start))
 				assert.Contains(t, w.Body.String(), c.body)
@@ -715,6 +1101,9 @@ func TestFaultyDeduper(t *testing.T) {
 					hint := "does not know how the event ended"
 					if strings.HasPrefix(c.name, "claim") {
 						hint = "once in this process"
+					}
+					if strings.HasSuffix(c.name, " fails") && !errors.Is(p.Err, away) {
+						return false
 					}
 					return errors.Is(p.Err, events.ErrDeduper) && p.Status == 0 && (c.name == "all hang" || strings.Contains(p.Hint, hint))
 				}))
@@ -736,9 +1125,9 @@ func (d *seen) note(format string, args ...any) {
 	d.asked = append(d.asked, fmt.Sprintf(format, args...))
 }
 
-func (d *seen) Claim(ctx context.Context, id string, lease time.Duration) (bool, error) {
+func (d *seen) Claim(ctx context.Context, id, owner string, lease time.Duration) (events.Claim, error) {
 	d.note("claim %v", lease)
-	return d.Deduper.Claim(ctx, id, lease)
+	return d.Deduper.Claim(ctx, id, owner, lease)
 }
 
 func (d *seen) Commit(ctx context.Context, id string, ttl time.Duration) error {
@@ -746,53 +1135,63 @@ func (d *seen) Commit(ctx context.Context, id string, ttl time.Duration) error {
 	return d.Deduper.Commit(ctx, id, ttl)
 }
 
-func (d *seen) Release(ctx context.Context, id string) error {
+func (d *seen) Release(ctx context.Context, id, owner string) error {
 	d.note("release")
-	return d.Deduper.Release(ctx, id)
+	return d.Deduper.Release(ctx, id, owner)
 }
 
-// What a Deduper is asked, and for how long: the lease is longer than a
-// delivery takes, and the memory than a timestamp is good.
+// What a Deduper is asked, and for how long: a commit stays for longer than a
+// timestamp is good.
 func TestDeduperIsAsked(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name   string
 		maxAge time.Duration
-		faulty faulty
 		fails  int
+		takes  time.Duration
+		claim  func(context.Context) (events.Claim, error)
 		want   []string
 	}{
-		{"success", 0, faulty{}, 0, []string{"claim 5s", "commit 11m0s"}},
-		{"a short MaxAge", time.Second, faulty{}, 0, []string{"claim 5s", "commit 10m0s"}},
-		{"a long MaxAge", time.Hour, faulty{}, 0, []string{"claim 5s", "commit 2h1m0s"}},
-		{"the longest MaxAge", 1<<63 - 1, faulty{}, 0, []string{"claim 5s", "commit 876000h0m0s"}},
-		{"failure", 0, faulty{}, 1, []string{"claim 5s", "release", "claim 5s", "commit 11m0s"}},
-		{"a claim that fails", 0, faulty{claim: func(context.Context) error { return io.EOF }}, 1, []string{"claim 5s", "release", "claim 5s", "commit 11m0s"}},
-		{"a claim of another's", 0, faulty{claim: func(context.Context) error { return events.ErrInProgress }}, 0, slices.Repeat([]string{"claim 5s"}, 47)},
-		{"what is handled", 0, faulty{claim: func(context.Context) error { return nil }}, 0, []string{"claim 5s", "claim 5s"}},
+		{"success", 0, 0, 0, nil, []string{"claim 3s", "commit 11m0s"}},
+		{"a short MaxAge", time.Second, 0, 0, nil, []string{"claim 3s", "commit 1m2s"}},
+		{"a long MaxAge", time.Hour, 0, 0, nil, []string{"claim 3s", "commit 2h1m0s"}},
+		{"the longest MaxAge", 1<<63 - 1, 0, 0, nil, []string{"claim 3s", "commit 876000h0m0s"}},
+		{"failure", 0, 9, 0, nil, []string{"claim 3s", "claim 3s", "claim 3s", "claim 3s", "release"}},
+		{"a function just shorter than a third of the lease", 0, 0, time.Second - 1, nil, []string{"claim 3s", "commit 11m0s"}},
+		{"a function of 2.5 s", 0, 0, 2500 * time.Millisecond, nil, []string{"claim 3s", "claim 3s", "claim 3s", "commit 11m0s"}},
+		{"a slow function", 0, 0, time.Minute, nil, append(slices.Repeat([]string{"claim 3s"}, 4), "commit 11m0s")},
+		{"what is handled", 0, 0, 0, outcome(handled), []string{"claim 3s", "release"}},
+		{"another's claim", 0, 0, 0, outcome(busy), append(slices.Repeat([]string{"claim 3s"}, 47), "release")},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			at(t, func(t *testing.T) {
-				c.faulty.Deduper = events.NewMemoryDeduper(0)
-				d := &seen{Deduper: c.faulty}
+				d := &seen{Deduper: faulty{Deduper: events.NewMemoryDeduper(0), claim: c.claim}}
 				cfg := plainMode()
 				cfg.MaxAge = c.maxAge
-				runs := 0
-				h := handler(t, cfg, func(context.Context, *wechatqr.Event) (events.Reply, error) {
-					if runs++; runs <= c.fails {
-						return nil, errors.New("database is away")
-					}
-					return nil, nil
-				}, nil, events.WithDeduper(d))
-				p := wechat().clear(scanPush("shop-7"))
-				p.to(h)
-				if c.name != "a claim of another's" {
-					assert.Equal(t, "success", p.to(h).Body.String())
-				}
+				f := &failing{fails: c.fails, takes: c.takes, start: time.Now()}
+				h := handler(t, cfg, f.fn, nil, events.WithDeduper(d))
+				wechat().clear(scanPush("shop-7")).to(h)
+				require.NoError(t, h.Shutdown(t.Context()))
 				assert.Equal(t, c.want, d.asked)
 			})
 		})
 	}
+}
+
+// What this process has handled is no question for others.
+func TestDeduperIsNotAskedForWhatIsKnown(t *testing.T) {
+	t.Parallel()
+	d := &seen{Deduper: events.NewMemoryDeduper(0)}
+	h := handler(t, plainMode(), nil, nil, events.WithDeduper(d))
+	p := wechat().clear(scanPush("shop-7"))
+	for range 3 {
+		assert.Equal(t, "success", p.to(h).Body.String())
+	}
+	assert.Equal(t, []string{"claim 3s", "commit 11m0s"}, d.asked)
+}
+
+func outcome(c events.Claim) func(context.Context) (events.Claim, error) {
+	return func(context.Context) (events.Claim, error) { return c, nil }
 }
 
 // While the store is away one process still runs each event once, and again
@@ -806,14 +1205,14 @@ func TestStoreAway(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			at(t, func(t *testing.T) {
 				runs := 0
-				d := faulty{Deduper: events.NewMemoryDeduper(0), claim: claim, commit: claim, release: claim}
+				d := faulty{Deduper: events.NewMemoryDeduper(0), claim: noClaim(claim), commit: claim, release: claim}
 				h := handler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
 					runs++
 					if time.Sleep(time.Second); runs == 1 {
 						return nil, errors.New("not yet")
 					}
 					return nil, nil
-				}, nil, events.WithDeduper(d))
+				}, nil, events.WithDeduper(d), events.WithoutRetries())
 				p := wechat().clear(scanPush("shop-7"))
 				codes := make([]int, 4)
 				var all sync.WaitGroup
@@ -856,19 +1255,23 @@ func TestStoreBack(t *testing.T) {
 // flaky is away for as long as fail says so.
 type flaky struct {
 	events.Deduper
-	fail func(context.Context) error
+	fail func(context.Context) error // nil: never
 }
 
-func (f *flaky) Claim(ctx context.Context, id string, lease time.Duration) (bool, error) {
-	if err := f.fail(ctx); err != nil {
-		return false, err
+func (f *flaky) Claim(ctx context.Context, id, owner string, lease time.Duration) (events.Claim, error) {
+	if f.fail != nil {
+		if err := f.fail(ctx); err != nil {
+			return 0, err
+		}
 	}
-	return f.Deduper.Claim(ctx, id, lease)
+	return f.Deduper.Claim(ctx, id, owner, lease)
 }
 
 func (f *flaky) Commit(ctx context.Context, id string, ttl time.Duration) error {
-	if err := f.fail(ctx); err != nil {
-		return err
+	if f.fail != nil {
+		if err := f.fail(ctx); err != nil {
+			return err
+		}
 	}
 	return f.Deduper.Commit(ctx, id, ttl)
 }
@@ -886,12 +1289,13 @@ func TestStoreGoesAwayWhileAnotherHasTheEvent(t *testing.T) {
 				at(t, func(t *testing.T) {
 					s := &sleeper{takes: time.Second, start: time.Now()}
 					var problems []events.Problem
-					d := faulty{Deduper: events.NewMemoryDeduper(0), commit: away, release: away, claim: func(ctx context.Context) error {
+					d := faulty{Deduper: events.NewMemoryDeduper(0), commit: away, release: away}
+					d.claim = func(ctx context.Context) (events.Claim, error) {
 						if time.Since(s.start) >= from {
-							return away(ctx)
+							return 0, away(ctx)
 						}
-						return events.ErrInProgress
-					}}
+						return busy, nil
+					}
 					h := handler(t, plainMode(), s.fn, &problems, events.WithDeduper(d))
 					w := wechat().clear(scanPush("shop-7")).to(h)
 					assert.Equal(t, 503, w.Code)
@@ -942,7 +1346,7 @@ func TestReleaseOfNothing(t *testing.T) {
 	})
 }
 
-// A Deduper, a reply or a hook that ends its goroutine ends no Handler.
+// A Deduper, a reply or a problem handler that ends its goroutine ends no Handler.
 func TestGoexit(t *testing.T) {
 	t.Parallel()
 	exit := func(context.Context) error { runtime.Goexit(); return nil }
@@ -952,10 +1356,10 @@ func TestGoexit(t *testing.T) {
 		d      faulty
 		status int // 0 if the caller's own goroutine ends
 	}{
-		{"claim", nil, faulty{claim: exit}, 0},
-		{"claim and release", nil, faulty{claim: exit, release: exit}, 0},
-		{"commit", nil, faulty{commit: exit}, 200},
-		{"release", func(context.Context, *wechatqr.Event) (events.Reply, error) { return nil, io.EOF }, faulty{release: exit}, 500},
+		{"claim", nil, faulty{claim: noClaim(exit)}, 0},
+		{"claim and release", nil, faulty{claim: noClaim(exit), release: exit}, 0},
+		{"commit", nil, faulty{commit: exit}, 0},
+		{"release", func(context.Context, *wechatqr.Event) (events.Reply, error) { return nil, io.EOF }, faulty{release: exit}, 0},
 		{"reply", replyWith(exitReply{}), faulty{}, 200},
 		{"commit of a late one", func(context.Context, *wechatqr.Event) (events.Reply, error) { time.Sleep(time.Minute); return nil, nil }, faulty{commit: exit}, 0},
 	} {
@@ -975,12 +1379,12 @@ func TestGoexit(t *testing.T) {
 			})
 		})
 	}
-	t.Run("hook", func(t *testing.T) {
+	t.Run("problem handler", func(t *testing.T) {
 		at(t, func(t *testing.T) {
 			h, err := events.NewHandler(plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
 				time.Sleep(time.Minute)
 				return nil, io.EOF
-			}, events.WithHook(func(context.Context, events.Problem) { runtime.Goexit() }))
+			}, events.WithProblemHandler(func(context.Context, events.Problem) { runtime.Goexit() }))
 			require.NoError(t, err)
 			assert.Equal(t, 200, wechat().clear(scanPush("shop-7")).to(h).Code)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
@@ -1183,6 +1587,11 @@ func TestFunctionContext(t *testing.T) {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, wechat().clear(sampleScan).request().WithContext(ctx))
 	assert.Equal(t, "success", w.Body.String())
+	p := wechat().clear(scanPush("shop-8"))
+	a := h.Handle(ctx, events.Request{
+		Method: http.MethodPost, RawQuery: p.query.Encode(), Body: []byte(p.body),
+	})
+	assert.Equal(t, "success", string(a.Body))
 }
 
 // Handle answers as ServeHTTP does, and lets go of the caller's buffer.
@@ -1240,6 +1649,14 @@ func TestHandle(t *testing.T) {
 		assert.Equal(t, "success", string(a.Body))
 		require.NoError(t, h.Shutdown(t.Context()))
 	})
+	t.Run("as large as may be", func(t *testing.T) {
+		t.Parallel()
+		p := wechat().clear(strings.Repeat("x", events.MaxBodyBytes))
+		a := handler(t, plainMode(), nil, nil).Handle(t.Context(), events.Request{
+			Method: http.MethodPost, RawQuery: p.query.Encode(), Body: []byte(p.body),
+		})
+		assert.Equal(t, 400, a.Status, "it is no push")
+	})
 	t.Run("another method", func(t *testing.T) {
 		t.Parallel()
 		a := handler(t, plainMode(), nil, nil).Handle(t.Context(), events.Request{Method: "PUT"})
@@ -1249,11 +1666,13 @@ func TestHandle(t *testing.T) {
 
 func TestHandlerOptions(t *testing.T) {
 	t.Parallel()
-	for name, opt := range map[string]events.HandlerOption{
-		"WithHook(nil)":      events.WithHook(nil),
-		"WithMaxRunning(0)":  events.WithMaxRunning(0),
-		"WithMaxRunning(-1)": events.WithMaxRunning(-1),
-		"nil option":         nil,
+	for name, opt := range map[string]events.Option{
+		"WithProblemHandler(nil)": events.WithProblemHandler(nil),
+		"WithObserver(nil)":       events.WithObserver(nil),
+		"WithLogger(nil)":         events.WithLogger(nil),
+		"WithMaxRunning(0)":       events.WithMaxRunning(0),
+		"WithMaxRunning(-1)":      events.WithMaxRunning(-1),
+		"nil option":              nil,
 	} {
 		_, err := events.NewHandler(plainMode(), replyWith(nil), opt)
 		require.ErrorIs(t, err, wechatqr.ErrInvalidArgument, name)
@@ -1263,20 +1682,20 @@ func TestHandlerOptions(t *testing.T) {
 	require.ErrorContains(t, err, "HandlerFunc is nil")
 }
 
-// A hook that panics harms nobody.
-func TestHookThatPanics(t *testing.T) {
+// A problem handler that panics harms nobody.
+func TestProblemHandlerThatPanics(t *testing.T) {
 	t.Parallel()
 	h, err := events.NewHandler(plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
 		return nil, io.EOF
-	}, events.WithHook(func(context.Context, events.Problem) { panic("hook") }))
+	}, events.WithoutRetries(), events.WithProblemHandler(func(context.Context, events.Problem) { panic("hook") }))
 	require.NoError(t, err)
 	assert.Equal(t, 500, wechat().clear(sampleScan).to(h).Code)
 	assert.Equal(t, 403, push{body: "x"}.to(h).Code)
 }
 
-// Without a hook problems go to the standard logger. The test replaces it, so
+// Without a problem handler problems go to the standard logger. The test replaces it, so
 // it runs alone.
-func TestDefaultHookLogs(t *testing.T) {
+func TestProblemsAreLogged(t *testing.T) {
 	before := slog.Default()
 	defer slog.SetDefault(before)
 	var out bytes.Buffer
@@ -1370,7 +1789,7 @@ func TestSoak(t *testing.T) {
 		case length > 10*time.Second && n%5000 == 1:
 			time.Sleep(4600 * time.Millisecond)
 			late.Add(1)
-		case n%11 == 0:
+		case n%211 == 0:
 			return nil, io.ErrNoProgress
 		case n%13 == 0:
 			panic("boom")

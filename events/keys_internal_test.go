@@ -25,7 +25,7 @@ func TestSignatureVectors(t *testing.T) {
 	} {
 		// Their order is no matter.
 		for _, p := range [][3]string{{c.a, c.b, c.c}, {c.a, c.c, c.b}, {c.b, c.a, c.c}, {c.b, c.c, c.a}, {c.c, c.a, c.b}, {c.c, c.b, c.a}} {
-			got := (&pair{token: p[0]}).signature(p[1], p[2], nil)
+			got := (&keyPair{token: p[0]}).signature(p[1], p[2], nil)
 			assert.Equal(t, c.want, string(got[:]), p)
 		}
 	}
@@ -42,7 +42,7 @@ func TestSignatureSortsTheMessage(t *testing.T) {
 		}
 		joined := strings.Join(parts[:at], "") + message + strings.Join(parts[at:], "")
 		want := sha1.Sum([]byte(joined))
-		got := (&pair{token: "6"}).signature("8", "4", []byte(message))
+		got := (&keyPair{token: "6"}).signature("8", "4", []byte(message))
 		assert.Equal(t, strings.ToLower(hexOf(want[:])), string(got[:]), message)
 	}
 }
@@ -69,7 +69,7 @@ func TestSealVectors(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			p, err := newPair(Keys{Token: "AAAAA", EncodingAESKey: c.key})
+			p, err := newKeyPair(Keys{Token: "AAAAA", EncodingAESKey: c.key}, false)
 			require.NoError(t, err)
 			assert.Equal(t, c.want, string(p.seal([16]byte([]byte(c.random)), []byte(c.message), c.appID)))
 			message, err := p.open([]byte(c.want), c.appID)
@@ -77,7 +77,7 @@ func TestSealVectors(t *testing.T) {
 			assert.Equal(t, c.message, string(message))
 		})
 	}
-	p, err := newPair(Keys{Token: "AAAAA"})
+	p, err := newKeyPair(Keys{Token: "AAAAA"}, true)
 	require.NoError(t, err)
 	sign := p.signature("1713424427", "415670741", []byte("ELGduP2YcVatjqIS+eZbp80MNLoAUWvzzyJxgGzxZO/5sAvd070Bs6qrLARC9nVHm48Y4hyRbtzve1L32tmxSQ=="))
 	assert.Equal(t, "1b9339964ed2e271e7c7b6ff2b0ef902fc94dea1", string(sign[:]))
@@ -86,7 +86,7 @@ func TestSealVectors(t *testing.T) {
 // Every length of padding.
 func TestSealOpens(t *testing.T) {
 	t.Parallel()
-	p, err := newPair(Keys{Token: "a", EncodingAESKey: "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"})
+	p, err := newKeyPair(Keys{Token: "aaa", EncodingAESKey: "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"}, false)
 	require.NoError(t, err)
 	for n := range 100 {
 		want := strings.Repeat("x", n)
@@ -94,5 +94,10 @@ func TestSealOpens(t *testing.T) {
 		got, err := p.open(sealed, "wx1")
 		require.NoError(t, err, n)
 		require.Equal(t, want, string(got))
+
+		_, err = p.open(append(sealed, '!'), "wx1")
+		require.ErrorIs(t, err, ErrDecrypt, "what is base64 but for its end")
 	}
+	_, err = p.open(p.seal([16]byte{}, nil, "wx1"), "wx1234567890")
+	require.ErrorIs(t, err, ErrDecrypt, "one that has no room for the AppID")
 }

@@ -99,7 +99,7 @@ const (
 func scanned(change func(*wechatqr.Event)) *wechatqr.Event {
 	ev := &wechatqr.Event{
 		ToUserName: "toUser", FromUserName: "FromUser", CreateTime: time.Unix(123456789, 0),
-		MsgType: "event", Event: wechatqr.EventScan, EventKey: "SCENE_VALUE", Ticket: "TICKET",
+		MsgType: "event", Type: wechatqr.EventScan, EventKey: "SCENE_VALUE", Ticket: "TICKET",
 	}
 	if change != nil {
 		change(ev)
@@ -117,7 +117,7 @@ func TestParse(t *testing.T) {
 		return strings.Replace(sampleSubscribeByCode, "qrscene_123123", eventKey, 1)
 	}
 	follower := func(key string) *wechatqr.Event {
-		return scanned(func(ev *wechatqr.Event) { ev.Event, ev.EventKey = wechatqr.EventSubscribe, key })
+		return scanned(func(ev *wechatqr.Event) { ev.Type, ev.EventKey = wechatqr.EventSubscribe, key })
 	}
 	type scan = wechatqr.Scan
 	at := time.Unix(123456789, 0)
@@ -129,10 +129,10 @@ func TestParse(t *testing.T) {
 		new     bool
 	}{
 		{"follow", sampleSubscribe, &wechatqr.Event{
-			ToUserName: "toUser", FromUserName: "FromUser", CreateTime: at, MsgType: "event", Event: wechatqr.EventSubscribe,
+			ToUserName: "toUser", FromUserName: "FromUser", CreateTime: at, MsgType: "event", Type: wechatqr.EventSubscribe,
 		}, "", false},
 		{"unfollow", strings.Replace(sampleSubscribe, "subscribe", "unsubscribe", 1), &wechatqr.Event{
-			ToUserName: "toUser", FromUserName: "FromUser", CreateTime: at, MsgType: "event", Event: wechatqr.EventUnsubscribe,
+			ToUserName: "toUser", FromUserName: "FromUser", CreateTime: at, MsgType: "event", Type: wechatqr.EventUnsubscribe,
 		}, "", false},
 		{"follow by code", sampleSubscribeByCode, follower("qrscene_123123"), "123123", true},
 		{"follow by code of text", subscribe("qrscene_sharefrom_9"), follower("qrscene_sharefrom_9"), "sharefrom_9", true},
@@ -159,19 +159,19 @@ func TestParse(t *testing.T) {
 		}, "", false},
 		{"menu scan", sampleScanCode, &wechatqr.Event{
 			ToUserName: "gh_e136c6e50636", FromUserName: "oMgHVjngRipVsoxg6TuX3vz6glDg", CreateTime: time.Unix(1408090502, 0),
-			MsgType: "event", Event: "scancode_push", EventKey: "6",
+			MsgType: "event", Type: "scancode_push", EventKey: "6",
 		}, "", false},
 		{"menu pictures", samplePics, &wechatqr.Event{
 			ToUserName: "gh_e136c6e50636", FromUserName: "oMgHVjngRipVsoxg6TuX3vz6glDg", CreateTime: time.Unix(1408090651, 0),
-			MsgType: "event", Event: "pic_sysphoto", EventKey: "6",
+			MsgType: "event", Type: "pic_sysphoto", EventKey: "6",
 		}, "", false},
 		{"an EventKey below the root's children", sampleMass, &wechatqr.Event{
 			ToUserName: "gh_4d00ed8d6399", FromUserName: "oV5CrjpxgaGXNHIQigzNlgLTnwic", CreateTime: time.Unix(1481013459, 0),
-			MsgType: "event", Event: "MASSSENDJOBFINISH", MsgID: "1000001625",
+			MsgType: "event", Type: "MASSSENDJOBFINISH", MsgID: "1000001625",
 		}, "", false},
 		{"JSON", sampleJSON, &wechatqr.Event{
 			ToUserName: "gh_97417a04a28d", FromUserName: testUser, CreateTime: time.Unix(1714112445, 0),
-			MsgType: "event", Event: "debug_demo",
+			MsgType: "event", Type: "debug_demo",
 		}, "", false},
 
 		{"one line", strings.NewReplacer("\n", "", "  ", "").Replace(sampleScan), scanned(nil), "SCENE_VALUE", false},
@@ -226,7 +226,7 @@ func TestParse(t *testing.T) {
 			got, ok := ev.Scan()
 			want := scan{}
 			if c.scene != "" {
-				want = scan{Scene: c.scene, OpenID: ev.FromUserName, Ticket: ev.Ticket, NewFollower: c.new, Time: ev.CreateTime}
+				want = scan{SceneKey: c.scene, OpenID: ev.FromUserName, Ticket: ev.Ticket, NewFollower: c.new, Time: ev.CreateTime}
 			}
 			assert.Equal(t, c.scene != "", ok)
 			assert.Equal(t, want, got)
@@ -287,6 +287,8 @@ func TestParseRefuses(t *testing.T) {
 		{"16 deep", swap("<MsgType>", strings.Repeat("<a>", 16)+strings.Repeat("</a>", 16)+"<MsgType>"), "nested"},
 		{"very deep", swap("<MsgType>", strings.Repeat("<a>", 10000)), "nested"},
 		{"not UTF-8", swap("SCENE_VALUE", "\xd6\xd0"), "UTF-8"},
+		{"a lone byte 80 of UTF-8", swap("SCENE_VALUE", "SCENE_VALUE_\x80_SCENE_VALUE"), "UTF-8"},
+		{"a lone byte 9f of UTF-8", swap("SCENE_VALUE", strings.Repeat("SCENE", 8)+"\x9f"+strings.Repeat("SCENE", 8)), "UTF-8"},
 		{"not UTF-8 where it does not matter", swap("<MsgType>", "<X><![CDATA[\xff]]></X><MsgType>"), "UTF-8"},
 		{"a control character", swap("SCENE_VALUE", "a\x01"), "character"},
 		{"a control character where it does not matter", swap("<MsgType>", "<X><![CDATA[\x00]]></X><MsgType>"), "character"},
@@ -315,11 +317,11 @@ func TestParseRefuses(t *testing.T) {
 		{"a second root", sampleScan + sampleScan, "after </xml>"},
 		{"leading text", "x" + sampleScan, "neither"},
 		{"JSON that is no object", `["a"]`, "neither"},
-		{"JSON truncated", sampleJSON[:len(sampleJSON)-1], "EOF"},
-		{"JSON truncated in a value", sampleJSON[:40], "EOF"},
+		{"JSON truncated", sampleJSON[:len(sampleJSON)-1], "unexpected end"},
+		{"JSON truncated in a value", sampleJSON[:40], "unexpected end"},
 		{"JSON with a stray comma", `{"FromUserName":"a",}`, "invalid character"},
-		{"JSON with trailing data", sampleJSON + "{}", "closing brace"},
-		{"JSON with trailing text", sampleJSON + "x", "closing brace"},
+		{"JSON with trailing data", sampleJSON + "{}", "after top-level value"},
+		{"JSON with trailing text", sampleJSON + "x", "after top-level value"},
 		{"JSON with a key twice", strings.Replace(sampleJSON, `"MsgType"`, `"CreateTime":1,"MsgType"`, 1), "CreateTime occurs twice"},
 		{"JSON with an object for a key", strings.Replace(sampleJSON, `"event"`, `{}`, 1), "MsgType is neither"},
 		{"JSON with a list for a key", strings.Replace(sampleJSON, `"event"`, `["event"]`, 1), "MsgType is neither"},

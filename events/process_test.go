@@ -3,7 +3,6 @@ package events_test
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -12,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -42,7 +42,7 @@ func serveCallback(store string) error {
 		if ev.EventKey == "finishes" {
 			return nil, nil
 		}
-		_, err := remote{store}.ask("begun", "", 0)
+		_, err := remote{store}.ask("begun", "", "", 0)
 		if err != nil {
 			return nil, err
 		}
@@ -62,8 +62,10 @@ func serveCallback(store string) error {
 // remote is a Deduper at the other end of an HTTP connection.
 type remote struct{ address string }
 
-func (r remote) ask(what, id string, d time.Duration) (string, error) {
-	resp, err := http.PostForm(r.address, url.Values{"what": {what}, "id": {id}, "for": {d.String()}})
+func (r remote) ask(what, id, owner string, d time.Duration) (string, error) {
+	resp, err := http.PostForm(r.address, url.Values{
+		"what": {what}, "id": {id}, "owner": {owner}, "for": {d.String()},
+	})
 	if err != nil {
 		return "", err
 	}
@@ -72,21 +74,22 @@ func (r remote) ask(what, id string, d time.Duration) (string, error) {
 	return string(b), err
 }
 
-func (r remote) Claim(_ context.Context, id string, lease time.Duration) (bool, error) {
-	answer, err := r.ask("claim", id, lease)
-	if answer == "in progress" {
-		return false, events.ErrInProgress
+func (r remote) Claim(_ context.Context, id, owner string, lease time.Duration) (events.Claim, error) {
+	answer, err := r.ask("claim", id, owner, lease)
+	if err != nil {
+		return 0, err
 	}
-	return answer == "mine", err
+	got, err := strconv.Atoi(answer)
+	return events.Claim(got), err
 }
 
 func (r remote) Commit(_ context.Context, id string, ttl time.Duration) error {
-	_, err := r.ask("commit", id, ttl)
+	_, err := r.ask("commit", id, "", ttl)
 	return err
 }
 
-func (r remote) Release(_ context.Context, id string) error {
-	_, err := r.ask("release", id, 0)
+func (r remote) Release(_ context.Context, id, owner string) error {
+	_, err := r.ask("release", id, owner, 0)
 	return err
 }
 
@@ -99,21 +102,20 @@ func TestKilledProcess(t *testing.T) {
 	store := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		d, err := time.ParseDuration(r.FormValue("for"))
 		assert.NoError(t, err)
-		switch id := r.FormValue("id"); r.FormValue("what") {
+		id, owner := r.FormValue("id"), r.FormValue("owner")
+		switch r.FormValue("what") {
 		case "claim":
 			now := time.Now()
-			ok, err := claims.Claim(r.Context(), id, d)
-			switch {
-			case ok:
+			got, err := claims.Claim(r.Context(), id, owner, d)
+			assert.NoError(t, err)
+			if got == granted {
 				claimed <- now
-				_, _ = io.WriteString(w, "mine")
-			case errors.Is(err, events.ErrInProgress):
-				_, _ = io.WriteString(w, "in progress")
 			}
+			_, _ = fmt.Fprint(w, int(got))
 		case "commit":
 			assert.NoError(t, claims.Commit(r.Context(), id, d))
 		case "release":
-			assert.NoError(t, claims.Release(r.Context(), id))
+			assert.NoError(t, claims.Release(r.Context(), id, owner))
 		case "begun":
 			begun <- struct{}{}
 		}
@@ -165,16 +167,11 @@ func TestKilledProcess(t *testing.T) {
 	}, nil, events.WithDeduper(claims))
 	assert.Equal(t, "success", wechat().clear(finishes).to(h).Body.String())
 	assert.Empty(t, ran, "it was handled before the process died")
-	var answers []int
-	for range 2 {
-		answers = append(answers, wechat().clear(dies).to(h).Code)
-		if answers[len(answers)-1] == http.StatusOK {
-			break
-		}
+	for wechat().clear(dies).to(h).Code != http.StatusOK { // more than once on a busy machine
+		assert.Empty(t, ran)
 	}
-	assert.Equal(t, http.StatusOK, answers[len(answers)-1], answers)
 	assert.Equal(t, []string{"dies"}, ran)
-	assert.GreaterOrEqual(t, took, 5*time.Second, "not while the lease ran")
+	assert.GreaterOrEqual(t, took, 3*time.Second, "not while the lease ran")
 	assert.Equal(t, "success", wechat().clear(dies).to(h).Body.String())
 	assert.Len(t, ran, 1)
 }

@@ -2,6 +2,7 @@ package events
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -40,8 +41,8 @@ func scanQuery(raw string) (q query, err error) {
 				return q, refuse(ErrMalformed, "the query has a broken %% escape")
 			}
 		}
-		p, known := paramOf(key)
-		if !known {
+		p := slices.Index(paramNames[:], key)
+		if p < 0 {
 			continue
 		}
 		if seen[p] {
@@ -59,7 +60,7 @@ func queryOf(values url.Values) (q query, err error) {
 		case 1:
 			q[p] = given[0]
 		default:
-			return q, repeated(param(p))
+			return q, repeated(p)
 		}
 	}
 	return q, nil
@@ -67,24 +68,6 @@ func queryOf(values url.Values) (q query, err error) {
 
 // repeated refuses a second value: two readers of one request must not take
 // different ones.
-func repeated(p param) error {
+func repeated(p int) error {
 	return refuse(ErrMalformed, "the query has more than one %s", paramNames[p])
-}
-
-func paramOf(key string) (param, bool) {
-	switch key {
-	case "signature":
-		return signature, true
-	case "msg_signature":
-		return msgSignature, true
-	case "timestamp":
-		return timestamp, true
-	case "nonce":
-		return nonce, true
-	case "echostr":
-		return echostr, true
-	case "encrypt_type":
-		return encryptType, true
-	}
-	return 0, false
 }

@@ -28,14 +28,24 @@ type Reply interface {
 func Text(content string) Reply { return textReply(content) }
 
 // Image is a picture that was uploaded as material.
-func Image(mediaID string) Reply { return mediaReply{"image", "Image", mediaID} }
+func Image(mediaID string) Reply {
+	return mediaReply{"image", "Image", []member{{"MediaId", mediaID, true}}}
+}
 
 // Voice is a recording that was uploaded as material.
-func Voice(mediaID string) Reply { return mediaReply{"voice", "Voice", mediaID} }
+func Voice(mediaID string) Reply {
+	return mediaReply{"voice", "Voice", []member{{"MediaId", mediaID, true}}}
+}
 
-// Video is a video that was uploaded as material. Title and description may be empty.
-func Video(mediaID, title, description string) Reply {
-	return videoReply{mediaID, title, description}
+// Clip is a video that was uploaded as material. Title and description may be
+// empty.
+type Clip struct{ MediaID, Title, Description string }
+
+// Video is a video.
+func Video(c Clip) Reply {
+	return mediaReply{"video", "Video", []member{
+		{"MediaId", c.MediaID, true}, {"Title", c.Title, false}, {"Description", c.Description, false},
+	}}
 }
 
 // Track is a link to music. All but the ThumbMediaID, a small picture that was
@@ -48,7 +58,12 @@ type Track struct {
 }
 
 // Music is a link to music.
-func Music(t Track) Reply { return musicReply(t) }
+func Music(t Track) Reply {
+	return mediaReply{"music", "Music", []member{
+		{"Title", t.Title, false}, {"Description", t.Description, false},
+		{"MusicUrl", t.URL, false}, {"HQMusicUrl", t.HQURL, false}, {"ThumbMediaId", t.ThumbMediaID, true},
+	}}
+}
 
 // Article is a card with a link.
 type Article struct {
@@ -63,10 +78,15 @@ func News(articles ...Article) Reply { return newsReply(articles) }
 
 type (
 	textReply  string
-	mediaReply struct{ msgType, element, mediaID string }
-	videoReply struct{ mediaID, title, description string }
-	musicReply Track
 	newsReply  []Article
+	mediaReply struct {
+		msgType, element string
+		members          []member
+	}
+	member struct {
+		name, value string
+		required    bool
+	}
 )
 
 func (r textReply) AppendReply(b []byte, ev *wechatqr.Event, now time.Time) ([]byte, error) {
@@ -81,37 +101,21 @@ func (r textReply) AppendReply(b []byte, ev *wechatqr.Event, now time.Time) ([]b
 func (r mediaReply) AppendReply(b []byte, ev *wechatqr.Event, now time.Time) ([]byte, error) {
 	w := answer(b, ev, now, r.msgType)
 	w.open(r.element, '{')
-	w.required("MediaId", r.mediaID)
+	for _, m := range r.members {
+		if m.value != "" {
+			w.text(m.name, m.value)
+		} else if m.required {
+			w.fail(fmt.Errorf("%s is empty", m.name))
+		}
+	}
 	w.close(r.element, '}')
-	return w.end()
-}
-
-func (r videoReply) AppendReply(b []byte, ev *wechatqr.Event, now time.Time) ([]byte, error) {
-	w := answer(b, ev, now, "video")
-	w.open("Video", '{')
-	w.required("MediaId", r.mediaID)
-	w.optional("Title", r.title)
-	w.optional("Description", r.description)
-	w.close("Video", '}')
-	return w.end()
-}
-
-func (r musicReply) AppendReply(b []byte, ev *wechatqr.Event, now time.Time) ([]byte, error) {
-	w := answer(b, ev, now, "music")
-	w.open("Music", '{')
-	w.optional("Title", r.Title)
-	w.optional("Description", r.Description)
-	w.optional("MusicUrl", r.URL)
-	w.optional("HQMusicUrl", r.HQURL)
-	w.required("ThumbMediaId", r.ThumbMediaID)
-	w.close("Music", '}')
 	return w.end()
 }
 
 func (r newsReply) AppendReply(b []byte, ev *wechatqr.Event, now time.Time) ([]byte, error) {
 	w := answer(b, ev, now, "news")
 	if len(r) == 0 {
-		w.err = errors.New("News has no Article")
+		w.fail(errors.New("News has no Article"))
 	}
 	w.number("ArticleCount", int64(len(r)))
 	w.open("Articles", '[')
@@ -155,7 +159,7 @@ func (w *writer) end() ([]byte, error) {
 	if w.err != nil {
 		return w.b[:w.start], w.err
 	}
-	return w.b, nil
+	return bytes.TrimSuffix(w.b, []byte(",")), nil
 }
 
 func (w *writer) str(parts ...string) {
@@ -164,15 +168,9 @@ func (w *writer) str(parts ...string) {
 	}
 }
 
-// key begins a member of a JSON object. What stands in a list, and the whole, has no key.
+// key begins a member of a JSON object. What stands in a list, and the whole, has
+// no key. A comma follows each until its list or object ends.
 func (w *writer) key(name string) {
-	last := byte(0)
-	if len(w.b) > w.start {
-		last = w.b[len(w.b)-1]
-	}
-	if last != 0 && last != '{' && last != '[' {
-		w.str(",")
-	}
 	if name != "xml" && name != "item" {
 		w.str(`"`, name, `":`)
 	}
@@ -189,50 +187,42 @@ func (w *writer) open(name string, brace byte) {
 
 func (w *writer) close(name string, brace byte) {
 	if w.json {
-		w.b = append(w.b, brace)
+		w.b = append(bytes.TrimSuffix(w.b, []byte(",")), brace, ',')
 		return
 	}
 	w.str("</", name, ">")
 }
 
-func (w *writer) number(name string, n int64) {
-	if w.json {
-		w.key(name)
-		w.b = strconv.AppendInt(w.b, n, 10)
-		return
-	}
-	w.str("<", name, ">")
-	w.b = strconv.AppendInt(w.b, n, 10)
-	w.str("</", name, ">")
-}
+func (w *writer) number(name string, n int64) { w.element(name, strconv.FormatInt(n, 10)) }
 
-func (w *writer) required(name, value string) {
-	if value == "" && w.err == nil {
-		w.err = fmt.Errorf("%s is empty", name)
-	}
-	w.text(name, value)
-}
+var escapeJSON = strings.NewReplacer(`"`, `\"`, `\`, `\\`, "\n", `\n`, "\r", `\r`, "\t", `\t`)
 
-func (w *writer) optional(name, value string) {
-	if value != "" {
-		w.text(name, value)
-	}
-}
-
+// text writes raw UTF-8 in JSON too: WeChat is known not to decode every \u escape.
 func (w *writer) text(name, value string) {
-	if w.err == nil {
-		w.err = sendable(name, value)
+	w.fail(sendable(name, value))
+	if w.json {
+		w.element(name, `"`, escapeJSON.Replace(value), `"`)
+		return
 	}
+	w.element(name, "<![CDATA[", strings.ReplaceAll(value, "]]>", "]]]]><![CDATA[>"), "]]>")
+}
+
+func (w *writer) element(name string, value ...string) {
 	if w.json {
 		w.key(name)
-		w.str(`"`)
-		w.b = appendJSON(w.b, value)
-		w.str(`"`)
+		w.str(value...)
+		w.str(",")
 		return
 	}
 	w.str("<", name, ">")
-	w.b = appendCDATA(w.b, value)
+	w.str(value...)
 	w.str("</", name, ">")
+}
+
+func (w *writer) fail(err error) {
+	if w.err == nil {
+		w.err = err
+	}
 }
 
 // sendable says which characters XML cannot carry, not even escaped. JSON
@@ -247,36 +237,4 @@ func sendable(name, value string) error {
 		}
 	}
 	return nil
-}
-
-func appendCDATA(b []byte, value string) []byte {
-	b = append(b, "<![CDATA["...)
-	for {
-		before, after, found := strings.Cut(value, "]]>")
-		b = append(b, before...)
-		if !found {
-			return append(b, "]]>"...)
-		}
-		b = append(b, "]]]]><![CDATA[>"...)
-		value = after
-	}
-}
-
-// appendJSON writes raw UTF-8: WeChat is known not to decode every \u escape.
-func appendJSON(b []byte, value string) []byte {
-	for i := range len(value) {
-		switch c := value[i]; c {
-		case '"', '\\':
-			b = append(b, '\\', c)
-		case '\n':
-			b = append(b, `\n`...)
-		case '\r':
-			b = append(b, `\r`...)
-		case '\t':
-			b = append(b, `\t`...)
-		default:
-			b = append(b, c)
-		}
-	}
-	return b
 }

@@ -40,7 +40,7 @@ func wechat() sender { return sender{appID: testAppID, token: testToken, key: te
 func safeMode() events.Config {
 	return events.Config{AppID: testAppID, Token: testToken, EncodingAESKey: testKey}
 }
-func plainMode() events.Config { return events.Config{Token: testToken} }
+func plainMode() events.Config { return events.Config{Token: testToken, Plaintext: true} }
 
 func sign(parts ...string) string {
 	slices.Sort(parts)
@@ -115,13 +115,13 @@ func (s sender) clear(message string) push {
 }
 
 func (s sender) clearAt(at int64, message string) push {
-	return s.stamped(strconv.FormatInt(at, 10), message)
+	return s.signed(strconv.FormatInt(at, 10), testNonce, message)
 }
 
-// stamped signs whatever the timestamp is.
-func (s sender) stamped(ts, message string) push {
+// signed signs whatever the timestamp and the nonce are.
+func (s sender) signed(ts, nonce, message string) push {
 	return push{url.Values{
-		"signature": {sign(s.token, ts, testNonce)}, "timestamp": {ts}, "nonce": {testNonce}, "openid": {testUser},
+		"signature": {sign(s.token, ts, nonce)}, "timestamp": {ts}, "nonce": {nonce}, "openid": {testUser},
 	}, message}
 }
 

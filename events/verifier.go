@@ -1,23 +1,29 @@
 package events
 
 import (
+	"bytes"
+	"cmp"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/url"
-	"slices"
+	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/wechatqr/wechatqr"
 )
 
-// MaxBodyBytes is the largest request body that is read. WeChat's have a few KiB.
-const MaxBodyBytes = 256 << 10
+// MaxBodyBytes is the largest request body that is read. WeChat's largest, texts
+// of 2048 bytes that compatible mode sends three times over, have about 8 KiB.
+const MaxBodyBytes = 64 << 10
+
+// maxParamBytes is how long a nonce or an echostr may be. WeChat's have 9 to 32
+// characters.
+const maxParamBytes = 128
 
 const defaultMaxAge = 5 * time.Minute
 
@@ -28,9 +34,24 @@ const defaultMaxAge = 5 * time.Minute
 //
 // WeChat's page: https://developers.weixin.qq.com/doc/service/guide/dev/push/encryption.html
 type Config struct {
-	AppID          string // needed with EncodingAESKey: a message sealed for another is refused; a third-party platform's own
-	Token          string // 令牌, 3 to 32 letters and digits
-	EncodingAESKey string // 消息加解密密钥, 43 letters and digits; empty in plaintext mode (明文模式)
+	AppID string // needed unless Plaintext: a message encrypted for another is refused; a third-party platform's own
+	Token string // 令牌, 3 to 32 letters and digits
+
+	// EncodingAESKey is 消息加解密密钥, 43 letters and digits, of safe mode
+	// (安全模式) and of compatible mode (兼容模式): in both the encrypted message
+	// is the one that is read. It is needed unless Plaintext is set.
+	EncodingAESKey string
+
+	// Plaintext is plaintext mode (明文模式), the only one of a test account
+	// (测试号), and has no EncodingAESKey. In compatible mode it reads the message
+	// in the clear: change from plaintext to safe mode, or back, by way of that.
+	//
+	// The signature of plaintext mode covers the URL and not the body: who has
+	// recorded a request, in an access log for instance, can send any message
+	// within MaxAge of it. And since WeChat signs timestamp and nonce sorted and
+	// joined, digits of some nonces can be passed off as a later timestamp, and the
+	// request be used again then. Safe mode prevents both.
+	Plaintext bool
 
 	// Previous keys are accepted as well, so that a change in the console loses
 	// nothing; the reply uses those that the message came with. A field left
@@ -38,91 +59,90 @@ type Config struct {
 	Previous []Keys
 
 	// MaxAge is how far the signed timestamp may be from this machine's clock,
-	// to both sides, in whole seconds. Default 5 min. A [Handler] remembers
-	// handled events for longer than twice that, so that none can be replayed.
-	//
-	// WeChat signs timestamp and nonce in sorted order. So whoever has recorded a
-	// push whose nonce, a random number, looks like a later time can replay it
-	// then with the two exchanged. Where that matters, serve HTTPS, and compare
-	// Event.CreateTime, which encryption covers, with the present.
+	// and from the CreateTime of an encrypted message, to both sides, in whole
+	// seconds. Default 5 min. WeChat holds pushes back for a minute after many
+	// failures: less than 2 min loses those. A [Handler] remembers handled events
+	// for longer than twice that, so that none can be replayed.
 	MaxAge time.Duration
-
-	// AllowPlaintext accepts messages that are not encrypted although there is an
-	// EncodingAESKey: for compatible mode (兼容模式) and while the mode is being
-	// changed. Where a body has both, the encrypted message is the one that is
-	// read. A signature of plaintext mode covers the URL and not the body.
-	AllowPlaintext bool
 
 	// Account is the account's original id, gh_…. If set, a message to another is refused.
 	Account string
 }
 
-const redacted = "[redacted]"
+// ConfigFromEnv reads WECHAT_APP_ID, WECHAT_TOKEN and WECHAT_AES_KEY; or, for
+// plaintext mode, WECHAT_TOKEN and WECHAT_PLAINTEXT=1; and WECHAT_ACCOUNT, which
+// need not be set. Its error matches wechatqr.ErrInvalidArgument and names the
+// variable.
+func ConfigFromEnv() (Config, error) {
+	cfg := Config{
+		AppID: os.Getenv("WECHAT_APP_ID"), Token: os.Getenv("WECHAT_TOKEN"),
+		EncodingAESKey: os.Getenv("WECHAT_AES_KEY"), Account: os.Getenv("WECHAT_ACCOUNT"),
+	}
+	var err error
+	if cfg.Plaintext, err = strconv.ParseBool(cmp.Or(os.Getenv("WECHAT_PLAINTEXT"), "0")); err != nil {
+		return Config{}, invalid(errors.New("WECHAT_PLAINTEXT is neither 1 nor 0"))
+	}
+	if _, err = newVerifier(cfg); err != nil {
+		variables := strings.NewReplacer("AppID", "WECHAT_APP_ID", "Token", "WECHAT_TOKEN",
+			"EncodingAESKey", "WECHAT_AES_KEY", "Plaintext", "WECHAT_PLAINTEXT=1")
+		return Config{}, invalid(errors.New(variables.Replace(err.Error())))
+	}
+	return cfg, nil
+}
+
+func (c Config) redacted() string { return "events.Config(" + c.AppID + ", [redacted])" }
 
 // Format prints the AppID alone, whatever the verb.
-func (c Config) Format(f fmt.State, _ rune) {
-	_, _ = fmt.Fprintf(f, "events.Config(%s, %s)", c.AppID, redacted)
-}
+func (c Config) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.redacted()) }
 
-// LogValue is what slog shows: no secret.
-func (c Config) LogValue() slog.Value {
-	return slog.GroupValue(slog.String("app_id", c.AppID), slog.String("keys", redacted))
-}
+// MarshalText is what slog, JSON, YAML and XML show: the AppID and no secret.
+func (c Config) MarshalText() ([]byte, error) { return []byte(c.redacted()), nil }
 
-// MarshalJSON writes [redacted] for the secrets: a configuration that is
-// dumped or logged must not give them away.
-func (c Config) MarshalJSON() ([]byte, error) {
-	type plain Config
-	k := Keys{c.Token, c.EncodingAESKey}.redacted()
-	c.Token, c.EncodingAESKey = k.Token, k.EncodingAESKey
-	return json.Marshal(plain(c))
-}
+// MarshalBinary refuses, so that gob stores no secret and none is missed later.
+func (c Config) MarshalBinary() ([]byte, error) { return nil, errNotEncoded }
 
 // Verifier tells WeChat's requests from others and opens them. It is safe for
 // concurrent use.
 type Verifier struct {
 	appID, account string
 	maxAge         int64 // seconds
-	plain, sealed  bool  // which messages are accepted
+	plaintext      bool
 
 	// keys returns the pairs, the current one first. In a func no fmt verb finds
-	// them: %s of a *pair would print what it points to.
-	keys func() []*pair
+	// them: %s of a *keyPair would print what it points to.
+	keys func() []*keyPair
 }
 
 // NewVerifier checks the configuration. Its error matches wechatqr.ErrInvalidArgument.
 func NewVerifier(cfg Config) (*Verifier, error) {
-	v := &Verifier{appID: cfg.AppID, account: cfg.Account, plain: cfg.AllowPlaintext || cfg.EncodingAESKey == ""}
-	maxAge := cfg.MaxAge
-	if maxAge == 0 {
-		maxAge = defaultMaxAge
+	v, err := newVerifier(cfg)
+	if err != nil {
+		return nil, invalid(err)
 	}
-	if maxAge < time.Second {
-		return nil, invalid(fmt.Errorf("MaxAge is %v: use a second at the least", cfg.MaxAge))
+	return v, nil
+}
+
+func newVerifier(cfg Config) (*Verifier, error) {
+	v := &Verifier{appID: cfg.AppID, account: cfg.Account, plaintext: cfg.Plaintext}
+	v.maxAge = int64(cmp.Or(cfg.MaxAge, defaultMaxAge) / time.Second)
+	if v.maxAge < 1 {
+		return nil, fmt.Errorf("MaxAge is %v: use a second at the least", cfg.MaxAge)
 	}
-	v.maxAge = int64(maxAge / time.Second)
-	var pairs []*pair
-	for i, k := range append([]Keys{{cfg.Token, cfg.EncodingAESKey}}, cfg.Previous...) {
-		if i > 0 && k.Token == "" {
-			k.Token = cfg.Token
+	var pairs []*keyPair
+	for i, k := range append([]Keys{{}}, cfg.Previous...) {
+		p, err := newKeyPair(Keys{cmp.Or(k.Token, cfg.Token), cmp.Or(k.EncodingAESKey, cfg.EncodingAESKey)}, cfg.Plaintext)
+		if err != nil && i > 0 {
+			err = fmt.Errorf("Previous[%d]: %w", i-1, err)
 		}
-		if i > 0 && k.EncodingAESKey == "" {
-			k.EncodingAESKey = cfg.EncodingAESKey
-		}
-		p, err := newPair(k)
 		if err != nil {
-			if i > 0 {
-				err = fmt.Errorf("Previous[%d]: %w", i-1, err)
-			}
-			return nil, invalid(err)
+			return nil, err
 		}
-		v.sealed = v.sealed || p.block != nil
 		pairs = append(pairs, p)
 	}
-	v.keys = func() []*pair { return pairs }
-	if v.sealed && v.appID == "" {
-		return nil, invalid(errors.New("AppID is empty: an EncodingAESKey goes with the AppID that messages are sealed for / 设置了 EncodingAESKey 时须同时设置 AppID"))
+	if !cfg.Plaintext && cfg.AppID == "" {
+		return nil, errors.New("AppID is empty: an EncodingAESKey goes with the AppID that messages are encrypted for")
 	}
+	v.keys = func() []*keyPair { return pairs }
 	return v, nil
 }
 
@@ -141,121 +161,113 @@ func (v *Verifier) Echo(values url.Values) (string, error) {
 }
 
 func (v *Verifier) echo(q *query, now time.Time) (string, error) {
-	if err := v.admit(q, signature, now); err != nil {
+	if err := v.checkQuery(q, now); err != nil {
 		return "", err
 	}
-	if _, err := v.verify(q, signature, nil); err != nil {
-		return "", err
-	}
-	if q[echostr] == "" {
-		return "", refuse(ErrMalformed, "the query has no echostr")
+	if n := len(q[echostr]); n < 1 || n > maxParamBytes {
+		return "", refuse(ErrMalformed, "echostr has %d bytes, not 1 to %d", n, maxParamBytes)
 	}
 	return q[echostr], nil
 }
 
 // Open checks a push, given the URL's query and the body, and returns the
-// message: decrypted if it was encrypted, else body itself. Give the message to
+// message: decrypted, or in plaintext mode body itself. Give the message to
 // [Parse]. Open does not look at Config.Account, for that is in the message.
 func (v *Verifier) Open(values url.Values, body []byte) ([]byte, error) {
 	q, err := queryOf(values)
 	if err != nil {
 		return nil, err
 	}
-	if len(body) > MaxBodyBytes {
-		return nil, tooLarge()
+	message, keys, err := v.open(&q, time.Now(), func() ([]byte, error) { return body, nil })
+	if keys == nil {
+		return message, err
 	}
-	message, _, err := v.open(&q, body, time.Now())
-	return message, err
+
+	var f fields
+	if f.scan(message, createTime) == nil && f.has(createTime) {
+		created, err := f.unixTime()
+		if err == nil {
+			err = v.checkCreateTime(&q, created)
+		}
+		if err != nil {
+			return nil, conceal(err)
+		}
+	}
+	return message, nil
 }
 
-// open returns also the keys with which the message came, nil if in the clear.
-func (v *Verifier) open(q *query, body []byte, now time.Time) ([]byte, *pair, error) {
-	if err := v.knock(q, now); err != nil {
+// open checks a push as far as it is possible without reading the message. It
+// gets the body only once the query is in order and signed. The keys are those
+// that the message was encrypted with, nil if it was in the clear.
+func (v *Verifier) open(q *query, now time.Time, readBody func() ([]byte, error)) (message []byte, keys *keyPair, err error) {
+	if q[echostr] != "" {
+		return nil, nil, refuse(ErrMalformed, "a push has no echostr")
+	}
+	if err := v.checkQuery(q, now); err != nil {
 		return nil, nil, err
 	}
-	return v.read(q, body)
-}
-
-// knock checks what can be checked of a push before its body is read.
-func (v *Verifier) knock(q *query, now time.Time) error {
-	if q[echostr] != "" {
-		return refuse(ErrMalformed, "a push has no echostr")
-	}
-	if !v.sealed && q[encryptType] != "" && q[encryptType] != "raw" {
-		return refuse(ErrNoAESKey, "encrypt_type is %.16q", q[encryptType])
-	}
-	by := v.signedBy(q)
-	err := v.admit(q, by, now)
-	if err == nil && by == signature {
-		_, err = v.verify(q, signature, nil)
-	}
-	return err
-}
-
-// signedBy is the parameter by which a push shows where it comes from: the one
-// that covers the message, unless it is not there or there is no key.
-func (v *Verifier) signedBy(q *query) param {
-	if v.sealed && (q[msgSignature] != "" || q[signature] == "") {
-		return msgSignature
-	}
-	return signature
-}
-
-// read opens the body of a push that has knocked.
-func (v *Verifier) read(q *query, body []byte) ([]byte, *pair, error) {
-	if !v.sealed {
+	body, err := readBody()
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case len(body) > MaxBodyBytes:
+		return nil, nil, tooLarge()
+	case v.plaintext && (q[encryptType] == "" || q[encryptType] == "raw"):
 		return body, nil, nil
 	}
+
 	var f fields
-	if err := f.scan(body); err != nil {
+	if err := f.scan(body, elementCount); err != nil {
 		return nil, nil, err
 	}
 	switch {
-	case f.has(encrypt):
-		return v.unseal(q, f.value[encrypt])
-	case !v.plain:
+	case v.plaintext && f.has(encrypt) && f.has(fromUserName): // compatible mode
+		return body, nil, nil
+	case v.plaintext:
+		return nil, nil, refuse(ErrNoAESKey, "encrypt_type is %.16q", q[encryptType])
+	case !f.has(encrypt):
 		return nil, nil, refuse(ErrPlaintext, "the body has no Encrypt")
-	case v.signedBy(q) != signature:
-		if _, err := v.verify(q, signature, nil); err != nil {
-			return nil, nil, err
-		}
 	}
-	return body, nil, nil
+	return v.decrypt(q, f.value[encrypt])
 }
 
-// admit tells whether the query has what is signed, and is of now.
-func (v *Verifier) admit(q *query, by param, now time.Time) error {
-	for _, p := range [...]param{by, timestamp, nonce} {
+// checkQuery checks all that WeChat signs of a URL, and that it was WeChat.
+func (v *Verifier) checkQuery(q *query, now time.Time) error {
+	for _, p := range [...]param{signature, timestamp, nonce} {
 		if q[p] == "" {
 			return unsigned(p)
 		}
 	}
-	return v.fresh(q[timestamp], now)
+	// Other bytes than these could be SHA-1 padding, with which who has one
+	// signature but no Token can sign more.
+	if len(q[nonce]) > maxParamBytes || !alphanumeric(q[nonce]) {
+		return refuse(ErrMalformed, "nonce %.32q is not 1 to %d letters and digits", q[nonce], maxParamBytes)
+	}
+	if err := v.checkTimestamp(q[timestamp], now); err != nil {
+		return err
+	}
+	for _, p := range v.keys() {
+		if p.signed(q[signature], q[timestamp], q[nonce], nil) {
+			return nil
+		}
+	}
+	return wrongSignature(signature)
 }
 
 func unsigned(p param) error { return refuse(ErrNoSignature, "the query has no %s", paramNames[p]) }
 
-// verify finds the keys from which on the signature in the given parameter is
-// right: those before it are not the ones.
-func (v *Verifier) verify(q *query, by param, sealed []byte) ([]*pair, error) {
-	if q[by] == "" {
-		return nil, unsigned(by)
-	}
-	pairs := v.keys()
-	for i, p := range pairs {
-		if p.signed(q[by], q[timestamp], q[nonce], sealed) {
-			return pairs[i:], nil
-		}
-	}
-	return nil, refuse(ErrBadSignature, "%s was made with another Token or for another request", paramNames[by])
+func wrongSignature(p param) error {
+	return refuse(ErrBadSignature, "%s was made with another Token or for another request", paramNames[p])
 }
 
-func (v *Verifier) fresh(stamp string, now time.Time) error {
-	t, err := strconv.ParseInt(stamp, 10, 64)
-	if err != nil || stamp[0] < '1' && stamp != "0" { // one way to write a time
-		return refuse(ErrMalformed, "timestamp %.32q is no Unix time", stamp)
+// checkTimestamp takes one way to write a time: ten digits, of which the first
+// is not 0. The clock of testing/synctest begins in 2000, with nine.
+func (v *Verifier) checkTimestamp(stamp string, now time.Time) error {
+	t, err := strconv.ParseUint(stamp, 10, 63)
+	if err != nil || len(stamp) < 9 || len(stamp) > 10 || stamp[0] == '0' {
+		return refuse(ErrMalformed, "timestamp %.32q is no Unix time of ten digits", stamp)
 	}
-	switch age := now.Unix() - t; {
+	switch age := now.Unix() - int64(t); {
 	case age > v.maxAge:
 		return refuse(ErrStale, "it is %d s old, and %d s are allowed", age, v.maxAge)
 	case -age > v.maxAge:
@@ -264,31 +276,46 @@ func (v *Verifier) fresh(stamp string, now time.Time) error {
 	return nil
 }
 
-func (v *Verifier) unseal(q *query, sealed []byte) ([]byte, *pair, error) {
-	pairs, err := v.verify(q, msgSignature, sealed)
-	if err != nil {
-		return nil, nil, err
+// decrypt opens Encrypt with the keys that signed it. From here on all that
+// fails looks alike from outside.
+func (v *Verifier) decrypt(q *query, sealed []byte) (message []byte, keys *keyPair, err error) {
+	if q[msgSignature] == "" {
+		return nil, nil, unsigned(msgSignature)
 	}
-	var first error
-	for i, p := range pairs {
-		// Keys that share a Token verify alike: the one that opens is the one.
-		if i > 0 && !p.signed(q[msgSignature], q[timestamp], q[nonce], sealed) {
+	for _, p := range v.keys() {
+		if !p.signed(q[msgSignature], q[timestamp], q[nonce], sealed) {
 			continue
 		}
-		message, err := p.open(sealed, v.appID)
-		if err == nil {
+		message, failure := p.open(sealed, v.appID)
+		if failure == nil {
 			return message, p, nil
 		}
-		if first == nil || errors.Is(err, ErrWrongAccount) {
-			first = err
+		// Keys that share a Token sign alike: the one that fits says what is wrong.
+		if err == nil || errors.Is(failure, ErrWrongAccount) {
+			err = failure
 		}
 	}
-	return nil, nil, first
+	if err == nil {
+		return nil, nil, wrongSignature(msgSignature)
+	}
+	return nil, nil, conceal(err)
+}
+
+// checkCreateTime compares an encrypted CreateTime with the signed timestamp.
+// WeChat signs timestamp and nonce in sorted order, so a push whose nonce looks
+// like a later time could be replayed then with the two exchanged.
+func (v *Verifier) checkCreateTime(q *query, created time.Time) error {
+	t, _ := strconv.ParseInt(q[timestamp], 10, 64) // checkTimestamp has read it
+	if off := t - created.Unix(); off > v.maxAge || -off > v.maxAge {
+		return refuse(ErrStale, "CreateTime is %d s from the signed timestamp, and %d s are allowed", max(off, -off), v.maxAge)
+	}
+	return nil
 }
 
 // ParseRequest checks and reads a push. It accepts POST only; r.Body is read
-// up to [MaxBodyBytes] and not closed, and only if the query is in order. To answer with more than "success" use
-// a [Handler], which seals the reply when it must.
+// up to [MaxBodyBytes] and not closed, and only if the query is in order and
+// signed. To answer with more than "success" use a [Handler], which encrypts
+// the reply when it must.
 func (v *Verifier) ParseRequest(r *http.Request) (*wechatqr.Event, error) {
 	if r.Method != http.MethodPost {
 		return nil, refuse(ErrMethod, "a push is a POST, not %.16q", r.Method)
@@ -297,38 +324,34 @@ func (v *Verifier) ParseRequest(r *http.Request) (*wechatqr.Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	message, _, err := v.receive(&q, r, time.Now())
-	if err != nil {
-		return nil, err
-	}
-	return v.parse(message)
+	ev, _, err := v.parse(&q, time.Now(), func() ([]byte, error) { return readBody(r) })
+	return ev, err
 }
 
-// receive reads the body of a push if the query deserves it.
-func (v *Verifier) receive(q *query, r *http.Request, now time.Time) ([]byte, *pair, error) {
-	if err := v.knock(q, now); err != nil {
-		return nil, nil, err
-	}
-	body, err := readBody(r)
+// parse opens and reads a push: see open.
+func (v *Verifier) parse(q *query, now time.Time, readBody func() ([]byte, error)) (*wechatqr.Event, *keyPair, error) {
+	message, keys, err := v.open(q, now, readBody)
 	if err != nil {
 		return nil, nil, err
 	}
-	return v.read(q, body)
-}
-
-func (v *Verifier) parse(message []byte) (*wechatqr.Event, error) {
 	ev, err := Parse(message)
-	if err != nil {
-		return nil, err
+	if err == nil && keys != nil {
+		err = v.checkCreateTime(q, ev.CreateTime)
 	}
-	if v.account != "" && ev.ToUserName != v.account {
-		return nil, refuse(ErrWrongAccount, "ToUserName is %.64q", ev.ToUserName)
+	if err == nil && v.account != "" && ev.ToUserName != v.account {
+		err = refuse(ErrWrongAccount, "ToUserName is %.64q", ev.ToUserName)
 	}
-	return ev, nil
+	switch {
+	case err == nil:
+		return ev, keys, nil
+	case keys != nil:
+		err = conceal(err)
+	}
+	return nil, nil, err
 }
 
 // seal encrypts a reply in the envelope that belongs to it.
-func (v *Verifier) seal(q *query, keys *pair, ev *wechatqr.Event, reply []byte, now time.Time) ([]byte, error) {
+func (v *Verifier) seal(q *query, keys *keyPair, ev *wechatqr.Event, reply []byte, now time.Time) []byte {
 	var random [16]byte
 	_, _ = rand.Read(random[:]) // never fails
 	sealed := keys.seal(random, reply, v.appID)
@@ -340,12 +363,13 @@ func (v *Verifier) seal(q *query, keys *pair, ev *wechatqr.Event, reply []byte, 
 	w.text("MsgSignature", string(sign[:]))
 	w.number("TimeStamp", stamp)
 	w.text("Nonce", q[nonce])
-	return w.end()
+	envelope, _ := w.end() // ASCII never fails
+	return envelope
 }
 
 func tooLarge() error { return refuse(ErrTooLarge, "more than %d bytes", MaxBodyBytes) }
 
-// readBody reads to the end or one byte beyond the limit.
+// readBody reads to the end or one byte beyond the limit, which open refuses.
 func readBody(r *http.Request) ([]byte, error) {
 	if r.ContentLength > MaxBodyBytes {
 		return nil, tooLarge()
@@ -353,27 +377,14 @@ func readBody(r *http.Request) ([]byte, error) {
 	if r.Body == nil {
 		return nil, nil
 	}
-	size := int64(1024)
-	if r.ContentLength >= 0 {
-		size = min(r.ContentLength, 16<<10) + 1 // one more, to meet the end without growing
+	size := min(max(r.ContentLength, 512), 16<<10) + bytes.MinRead // so that few have to grow
+	b := bytes.NewBuffer(make([]byte, 0, size))
+	_, err := b.ReadFrom(io.LimitReader(r.Body, MaxBodyBytes+1))
+	if err == nil {
+		return b.Bytes(), nil
 	}
-	b := make([]byte, 0, size)
-	for {
-		n, err := r.Body.Read(b[len(b):cap(b)])
-		b = b[:len(b)+n]
-		switch {
-		case len(b) > MaxBodyBytes:
-			return nil, tooLarge()
-		case errors.Is(err, io.EOF):
-			return b, nil
-		case err != nil:
-			if e := (*http.MaxBytesError)(nil); errors.As(err, &e) {
-				return nil, refuse(ErrTooLarge, "a middleware allows %d bytes", e.Limit)
-			}
-			return nil, refuse(ErrBrokenOff, "%w", err)
-		}
-		if len(b) == cap(b) {
-			b = slices.Grow(b, len(b))
-		}
+	if e := (*http.MaxBytesError)(nil); errors.As(err, &e) {
+		return nil, refuse(ErrTooLarge, "a middleware allows %d bytes", e.Limit)
 	}
+	return nil, refuse(ErrIncompleteBody, "%w", err)
 }

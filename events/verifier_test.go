@@ -2,12 +2,16 @@ package events_test
 
 import (
 	"bytes"
+	"encoding"
 	"encoding/base64"
+	"encoding/gob"
 	"encoding/json"
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math"
 	"net/http"
 	"net/http/httptest"
@@ -64,14 +68,14 @@ func TestOpenVectors(t *testing.T) {
 			r := httptest.NewRequest(http.MethodPost, "/?"+q3.Encode(), strings.NewReader(body))
 			ev, err := v.ParseRequest(r)
 			require.NoError(t, err)
-			assert.Equal(t, wechatqr.EventType("debug_demo"), ev.Event)
+			assert.Equal(t, wechatqr.EventType("debug_demo"), ev.Type)
 			assert.Equal(t, m3, string(ev.Raw))
 		})
 	}
 	t.Run("compatible mode", func(t *testing.T) {
 		t.Parallel()
 		v := verifier(t, events.Config{
-			AppID: "wx2c2769f8efd9abc2", Token: testToken, EncodingAESKey: testKey, AllowPlaintext: true, MaxAge: ever,
+			AppID: "wx2c2769f8efd9abc2", Token: testToken, EncodingAESKey: testKey, MaxAge: ever,
 		})
 		q := url.Values{
 			"timestamp": {"1409735669"}, "nonce": {"1320562132"}, "encrypt_type": {"aes"},
@@ -91,7 +95,7 @@ func TestOpenVectors(t *testing.T) {
 	})
 	t.Run("plaintext mode", func(t *testing.T) {
 		t.Parallel()
-		v := verifier(t, events.Config{Token: "AAAAA", MaxAge: ever})
+		v := verifier(t, events.Config{Token: "AAAAA", Plaintext: true, MaxAge: ever})
 		q := url.Values{"signature": {"899cf89e464efb63f54ddac96b0a0a235f53aa78"}, "timestamp": {"1714037059"}, "nonce": {"486452656"}}
 		message, err := v.Open(q, []byte(m3))
 		require.NoError(t, err)
@@ -103,7 +107,7 @@ func TestOpenVectors(t *testing.T) {
 			"signature": {"f464b24fc39322e44b38aa78f5edd27bd1441696"}, "timestamp": {"1714036504"}, "nonce": {"1514711492"},
 			"echostr": {"4375120948345356249"},
 		}
-		for _, cfg := range []events.Config{official, {Token: "AAAAA", MaxAge: ever}} {
+		for _, cfg := range []events.Config{official, {Token: "AAAAA", Plaintext: true, MaxAge: ever}} {
 			echo, err := verifier(t, cfg).Echo(q)
 			require.NoError(t, err)
 			assert.Equal(t, "4375120948345356249", echo)
@@ -122,7 +126,7 @@ func TestOpenRefusesEveryChangedBit(t *testing.T) {
 	require.NoError(t, err)
 
 	changed := 0
-	for _, name := range []string{"timestamp", "nonce", "msg_signature"} {
+	for _, name := range []string{"timestamp", "nonce", "signature", "msg_signature"} {
 		value := p.query.Get(name)
 		for i := range 8 * len(value) {
 			b := []byte(value)
@@ -130,9 +134,12 @@ func TestOpenRefusesEveryChangedBit(t *testing.T) {
 			p.query.Set(name, string(b))
 			_, err := v.Open(p.query, []byte(p.body))
 			require.Error(t, err)
-			if name == "timestamp" {
+			switch name {
+			case "timestamp":
 				require.True(t, errors.Is(err, events.ErrBadSignature) || errors.Is(err, events.ErrStale) || errors.Is(err, events.ErrMalformed), err)
-			} else {
+			case "nonce":
+				require.True(t, errors.Is(err, events.ErrBadSignature) || errors.Is(err, events.ErrMalformed), err)
+			default:
 				require.ErrorIs(t, err, events.ErrBadSignature, "%s: %q", name, b)
 			}
 			changed++
@@ -185,6 +192,12 @@ func TestVerifierRefuses(t *testing.T) {
 		b[len(b)-1] = pad
 		return b
 	}
+	// oneByte is right but for its padding, a byte of any value.
+	oneByte := func(pad byte) []byte {
+		fit := message + strings.Repeat(" ", 31-(len(s.plaintext(message))%16))
+		b := append(s.plaintext(fit), pad)
+		return b[:len(b):len(b)]
+	}
 	length := func(n uint32) []byte {
 		b := s.plaintext(message)
 		b[16], b[17], b[18], b[19] = byte(n>>24), byte(n>>16), byte(n>>8), byte(n)
@@ -196,32 +209,44 @@ func TestVerifierRefuses(t *testing.T) {
 	ours := safeMode()
 	account := safeMode()
 	account.Account = "gh_another"
-	mixed := safeMode()
-	mixed.AllowPlaintext = true
+	ancient := plainMode()
+	ancient.MaxAge = ever // for what the form alone refuses
+	// compatible is a body of both modes.
+	compatible := func(sealed string) string {
+		return strings.Replace(scanPush("forged"), "</xml>", "<Encrypt><![CDATA["+sealed+"]]></Encrypt></xml>", 1)
+	}
+	const inside = -1
 
 	type row struct {
 		name   string
 		cfg    events.Config
 		push   push
 		err    error
-		status int
+		status int // inside: it fails once decryption has begun
 	}
 	rows := []row{
-		{"an unsigned body with encrypt_type=aes, no key", plainMode(), push{url.Values{"encrypt_type": {"aes"}}, message}, events.ErrNoAESKey, 400},
+		{"an unsigned body with encrypt_type=aes, no key", plainMode(), push{url.Values{"encrypt_type": {"aes"}}, message}, events.ErrNoSignature, 403},
 		{"a sealed push, no key", plainMode(), genuine, events.ErrNoAESKey, 400},
+		{"a plaintext body that says aes, no key", plainMode(), set(s.clear(message), "encrypt_type", "aes"), events.ErrNoAESKey, 400},
 		{"an unknown encrypt_type, no key", plainMode(), set(s.clear(message), "encrypt_type", "rot13"), events.ErrNoAESKey, 400},
+		{"an encrypt_type in capitals, no key", plainMode(), set(s.clear(message), "encrypt_type", "RAW"), events.ErrNoAESKey, 400},
+		{"an encrypted body that says raw, no key", plainMode(), set(genuine, "encrypt_type", "raw"), events.ErrMalformed, 400},
 		{"an unsigned body with encrypt_type=aes", ours, push{url.Values{"encrypt_type": {"aes"}}, message}, events.ErrNoSignature, 403},
 		{"an unsigned body, safe mode", ours, push{nil, message}, events.ErrNoSignature, 403},
 		{"another Token, safe mode", ours, otherToken.clear(message), events.ErrBadSignature, 403},
-		{"a plaintext body with a msg_signature, compatible mode", mixed, otherToken.envelope(message, sealed), events.ErrBadSignature, 403},
-		{"a plaintext body without a signature, compatible mode", mixed, del(s.envelope(message, sealed), "signature"), events.ErrNoSignature, 403},
+		{"a signed URL and a forged plaintext body", ours, s.envelope(message, sealed), events.ErrPlaintext, 403},
+		{"no signature, safe mode", ours, del(genuine, "signature"), events.ErrNoSignature, 403},
+		{"an empty signature, safe mode", ours, set(genuine, "signature", ""), events.ErrNoSignature, 403},
+		{"no signature, compatible mode", ours, del(s.envelope(compatible(sealed), sealed), "signature"), events.ErrNoSignature, 403},
+		{"msg_signature for signature", ours, set(genuine, "signature", genuine.query.Get("msg_signature")), events.ErrBadSignature, 403},
 		{"an unsigned envelope", ours, push{url.Values{"encrypt_type": {"aes"}}, genuine.body}, events.ErrNoSignature, 403},
 		{"a plaintext body", ours, s.clear(message), events.ErrPlaintext, 403},
 		{"a plaintext body that says raw", ours, set(s.clear(message), "encrypt_type", "raw"), events.ErrPlaintext, 403},
 		{"a plaintext body that says aes", ours, push{genuine.query, message}, events.ErrPlaintext, 403},
+		{"a plaintext body that says rot13", ours, push{set(genuine, "encrypt_type", "rot13").query, message}, events.ErrPlaintext, 403},
 		{"an empty Encrypt", ours, push{genuine.query, envelope("")}, events.ErrPlaintext, 403},
 		{"no msg_signature", ours, del(genuine, "msg_signature"), events.ErrNoSignature, 403},
-		{"no msg_signature, compatible mode", mixed, del(genuine, "msg_signature"), events.ErrNoSignature, 403},
+		{"no msg_signature, compatible mode", ours, del(s.envelope(compatible(sealed), sealed), "msg_signature"), events.ErrNoSignature, 403},
 		{"an empty msg_signature", ours, set(genuine, "msg_signature", ""), events.ErrNoSignature, 403},
 		{"no timestamp", ours, del(genuine, "timestamp"), events.ErrNoSignature, 403},
 		{"no nonce", ours, del(genuine, "nonce"), events.ErrNoSignature, 403},
@@ -231,37 +256,38 @@ func TestVerifierRefuses(t *testing.T) {
 		{"the URL's signature for msg_signature", ours, set(genuine, "msg_signature", genuine.query.Get("signature")), events.ErrBadSignature, 403},
 		{"a valid URL signature around somebody else's ciphertext", ours, push{s.clear("").query, envelope(otherKey.seal(t, message))}, events.ErrNoSignature, 403},
 		{"the same, with their msg_signature", ours, otherToken.envelope(envelope(sealed), sealed), events.ErrBadSignature, 403},
-		{"the same, compatible mode", mixed, otherToken.envelope(envelope(sealed), sealed), events.ErrBadSignature, 403},
 		{"a signature in capitals", ours, set(genuine, "msg_signature", strings.ToUpper(genuine.query.Get("msg_signature"))), events.ErrBadSignature, 403},
 		{"a signature too long", ours, set(genuine, "msg_signature", genuine.query.Get("msg_signature")+"0"), events.ErrBadSignature, 403},
 		{"another Token", plainMode(), otherToken.clear(message), events.ErrBadSignature, 403},
-		{"another Token, compatible mode", mixed, otherToken.clear(message), events.ErrBadSignature, 403},
 		{"another nonce", plainMode(), set(s.clear(message), "nonce", "1"), events.ErrBadSignature, 403},
-		{"another key", ours, s.envelope(envelope(otherKey.seal(t, message)), otherKey.seal(t, message)), events.ErrDecrypt, 400},
-		{"another account's AppID", ours, s.envelope(envelope(other.seal(t, message)), other.seal(t, message)), events.ErrWrongAccount, 403},
-		{"no AppID", ours, blocks(pkcs7((sender{}).plaintext(message))), events.ErrWrongAccount, 403},
-		{"more after the AppID", ours, blocks(pkcs7(append(s.plaintext(message), 'x'))), events.ErrWrongAccount, 403},
-		{"another ToUserName", account, genuine, events.ErrWrongAccount, 403},
-		{"another ToUserName, in the clear", events.Config{Token: testToken, Account: "gh_another"}, s.clear(message), events.ErrWrongAccount, 403},
-		{"no ToUserName", account, s.sealed(t, strings.Replace(message, testAccount, "", 1)), events.ErrWrongAccount, 403},
-		{"Encrypt that is no base64", ours, s.envelope(envelope("%%%"), "%%%"), events.ErrDecrypt, 400},
-		{"Encrypt in base64 for URLs", ours, s.envelope(envelope("-_"+sealed[2:]), "-_"+sealed[2:]), events.ErrDecrypt, 400},
-		{"Encrypt cut off", ours, s.envelope(envelope(sealed[:len(sealed)-3]), sealed[:len(sealed)-3]), events.ErrDecrypt, 400},
-		{"pad 0", ours, blocks(padded(16, 0, 0)), events.ErrDecrypt, 400},
-		{"pad 33", ours, blocks(padded(48, 33, 33)), events.ErrDecrypt, 400},
-		{"pad 255", ours, blocks(padded(16, 255, 255)), events.ErrDecrypt, 400},
-		{"pad 16, the first wrong", ours, blocks(func() []byte { b := padded(16, 16, 16); b[len(b)-16] = 15; return b }()), events.ErrDecrypt, 400},
-		{"pad 32, one wrong", ours, blocks(func() []byte { b := padded(32, 32, 32); b[len(b)-20] = 31; return b }()), events.ErrDecrypt, 400},
-		{"all pad", ours, blocks(bytes.Repeat([]byte{32}, 32)), events.ErrDecrypt, 400},
-		{"pad over the length field", ours, blocks(bytes.Repeat([]byte{16}, 32)), events.ErrDecrypt, 400},
-		{"length beyond the end by one", ours, blocks(length(uint32(len(message) + len(s.appID) + 1))), events.ErrDecrypt, 400},
-		{"length 2³¹", ours, blocks(length(1 << 31)), events.ErrDecrypt, 400},
-		{"length 2³²−1", ours, blocks(length(1<<32 - 1)), events.ErrDecrypt, 400},
-		{"length one short", ours, blocks(length(uint32(len(message) - 1))), events.ErrWrongAccount, 403},
-		{"length to the end", ours, blocks(length(uint32(len(message) + len(s.appID)))), events.ErrWrongAccount, 403},
-		{"length 0", ours, blocks(length(0)), events.ErrWrongAccount, 403},
-		{"a sealed message that is no event", ours, s.sealed(t, "hello"), events.ErrMalformed, 400},
-		{"an empty sealed message", ours, s.sealed(t, ""), events.ErrMalformed, 400},
+		{"another key", ours, s.envelope(envelope(otherKey.seal(t, message)), otherKey.seal(t, message)), events.ErrDecrypt, inside},
+		{"another account's AppID", ours, s.envelope(envelope(other.seal(t, message)), other.seal(t, message)), events.ErrWrongAccount, inside},
+		{"no AppID", ours, blocks(pkcs7((sender{}).plaintext(message))), events.ErrWrongAccount, inside},
+		{"more after the AppID", ours, blocks(pkcs7(append(s.plaintext(message), 'x'))), events.ErrWrongAccount, inside},
+		{"another ToUserName", account, genuine, events.ErrWrongAccount, inside},
+		{"another ToUserName, in the clear", events.Config{Token: testToken, Plaintext: true, Account: "gh_another"}, s.clear(message), events.ErrWrongAccount, 403},
+		{"no ToUserName", account, s.sealed(t, strings.Replace(message, testAccount, "", 1)), events.ErrWrongAccount, inside},
+		{"Encrypt that is no base64", ours, s.envelope(envelope("%%%"), "%%%"), events.ErrDecrypt, inside},
+		{"Encrypt in base64 for URLs", ours, s.envelope(envelope("-_"+sealed[2:]), "-_"+sealed[2:]), events.ErrDecrypt, inside},
+		{"Encrypt cut off", ours, s.envelope(envelope(sealed[:len(sealed)-3]), sealed[:len(sealed)-3]), events.ErrDecrypt, inside},
+		{"pad 0", ours, blocks(padded(16, 0, 0)), events.ErrDecrypt, inside},
+		{"pad 33", ours, blocks(padded(48, 33, 33)), events.ErrDecrypt, inside},
+		{"pad 255", ours, blocks(padded(16, 255, 255)), events.ErrDecrypt, inside},
+		{"pad 16, the first wrong", ours, blocks(func() []byte { b := padded(16, 16, 16); b[len(b)-16] = 15; return b }()), events.ErrDecrypt, inside},
+		{"pad 32, one wrong", ours, blocks(func() []byte { b := padded(32, 32, 32); b[len(b)-20] = 31; return b }()), events.ErrDecrypt, inside},
+		{"all pad, three blocks", ours, blocks(bytes.Repeat([]byte{32}, 48)), events.ErrDecrypt, inside},
+		{"pad 200, one byte", ours, blocks(oneByte(200)), events.ErrDecrypt, inside},
+		{"pad 0, one byte", ours, blocks(oneByte(0)), events.ErrDecrypt, inside},
+		{"all pad", ours, blocks(bytes.Repeat([]byte{32}, 32)), events.ErrDecrypt, inside},
+		{"pad over the length field", ours, blocks(bytes.Repeat([]byte{16}, 32)), events.ErrDecrypt, inside},
+		{"length beyond the end by one", ours, blocks(length(uint32(len(message) + len(s.appID) + 1))), events.ErrDecrypt, inside},
+		{"length 2³¹", ours, blocks(length(1 << 31)), events.ErrDecrypt, inside},
+		{"length 2³²−1", ours, blocks(length(1<<32 - 1)), events.ErrDecrypt, inside},
+		{"length one short", ours, blocks(length(uint32(len(message) - 1))), events.ErrWrongAccount, inside},
+		{"length to the end", ours, blocks(length(uint32(len(message) + len(s.appID)))), events.ErrWrongAccount, inside},
+		{"length 0", ours, blocks(length(0)), events.ErrWrongAccount, inside},
+		{"a sealed message that is no event", ours, s.sealed(t, "hello"), events.ErrMalformed, inside},
+		{"an empty sealed message", ours, s.sealed(t, ""), events.ErrMalformed, inside},
 		{"an event that is none", plainMode(), s.clear("hello"), events.ErrMalformed, 400},
 		{"an empty body", plainMode(), s.clear(""), events.ErrMalformed, 400},
 		{"an empty body, safe mode", ours, push{genuine.query, ""}, events.ErrMalformed, 400},
@@ -270,28 +296,57 @@ func TestVerifierRefuses(t *testing.T) {
 		{"Encrypt below another element", ours, push{genuine.query, strings.NewReplacer("<Encrypt>", "<a><Encrypt>", "</Encrypt>", "</Encrypt></a>").Replace(genuine.body)}, events.ErrPlaintext, 403},
 		{"a push with echostr", ours, add(genuine, "echostr", "<script>"), events.ErrMalformed, 400},
 		{"a timestamp that is no number", ours, func() push {
-			p := set(genuine, "timestamp", "today")
+			p := s.signed("today", testNonce, genuine.body)
 			return set(p, "msg_signature", sign(s.token, "today", testNonce, sealed))
 		}(), events.ErrMalformed, 400},
-		{"a timestamp of 1970", plainMode(), s.clearAt(0, message), events.ErrStale, 403},
-		{"a timestamp in milliseconds", plainMode(), s.clearAt(time.Now().UnixMilli(), message), events.ErrStale, 403},
-		{"the last timestamp there is", plainMode(), s.clearAt(math.MaxInt64, message), events.ErrStale, 403},
+		{"a timestamp of 1970", plainMode(), s.clearAt(0, message), events.ErrMalformed, 400},
+		{"a timestamp of 1999", plainMode(), s.clearAt(946684799, message), events.ErrStale, 403},
+		{"a timestamp of 2286", plainMode(), s.clearAt(9999999999, message), events.ErrStale, 403},
+		{"a timestamp of eight digits", ancient, s.clearAt(99999999, message), events.ErrMalformed, 400},
+		{"a timestamp of eleven digits", ancient, s.clearAt(10000000000, message), events.ErrMalformed, 400},
+		{"a timestamp in milliseconds", ancient, s.clearAt(time.Now().UnixMilli(), message), events.ErrMalformed, 400},
+		{"the last timestamp there is", ancient, s.clearAt(math.MaxInt64, message), events.ErrMalformed, 400},
+		{"a timestamp with an underscore", ancient, s.signed("1_00000000", testNonce, message), events.ErrMalformed, 400},
 		{"a negative timestamp", plainMode(), s.clearAt(-1, message), events.ErrMalformed, 400},
-		{"a timestamp beyond 64 bits", plainMode(), s.stamped("99999999999999999999", message), events.ErrMalformed, 400},
-		{"a timestamp with a sign", plainMode(), s.stamped(fmt.Sprintf("+%d", time.Now().Unix()), message), events.ErrMalformed, 400},
-		{"a timestamp with a leading zero", plainMode(), s.stamped(fmt.Sprintf("0%d", time.Now().Unix()), message), events.ErrMalformed, 400},
+		{"a timestamp beyond 64 bits", plainMode(), s.signed("99999999999999999999", testNonce, message), events.ErrMalformed, 400},
+		{"a timestamp with a sign", plainMode(), s.signed(fmt.Sprintf("+%d", time.Now().Unix()), testNonce, message), events.ErrMalformed, 400},
+		{"a timestamp with a space", plainMode(), s.signed(fmt.Sprintf("%d ", time.Now().Unix()), testNonce, message), events.ErrMalformed, 400},
+		{"a timestamp with a leading zero of ten", ancient, s.signed("0999999999", testNonce, message), events.ErrMalformed, 400},
+		{"a timestamp with a leading zero", plainMode(), s.signed(fmt.Sprintf("0%d", time.Now().Unix()), testNonce, message), events.ErrMalformed, 400},
 		{"a body over the limit", plainMode(), s.clear(strings.Repeat("x", events.MaxBodyBytes+1)), events.ErrTooLarge, 413},
 		{"a body at the limit", plainMode(), s.clear(strings.Repeat("x", events.MaxBodyBytes)), events.ErrMalformed, 400},
 	}
 	for _, k := range []string{"signature", "msg_signature", "timestamp", "nonce", "encrypt_type"} {
 		rows = append(rows, row{k + " twice", ours, add(genuine, k, genuine.query.Get(k)), events.ErrMalformed, 400})
 	}
+	for name, nonce := range map[string]string{
+		"129 bytes": strings.Repeat("a", 129), "64 KiB": strings.Repeat("a", 1<<16), "a minus": "a-b", "a space": "a b", "NUL": "a\x00b",
+		"0x80": "a\x80", "Chinese": "随机数", "a slash": "/", "a colon": ":", "an at": "@", "a bracket": "[", "a backtick": "`", "a brace": "{",
+	} {
+		p := s.signed(strconv.FormatInt(time.Now().Unix(), 10), nonce, message)
+		rows = append(rows, row{"a nonce of " + name, plainMode(), p, events.ErrMalformed, 400})
+		p = set(p, "msg_signature", sign(s.token, p.query.Get("timestamp"), nonce, sealed))
+		p.body = genuine.body
+		rows = append(rows, row{"a nonce of " + name + ", safe mode", ours, p, events.ErrMalformed, 400})
+	}
 	for n := 1; n <= 48; n++ {
-		rows = append(rows, row{fmt.Sprintf("a ciphertext of %d bytes", n), ours, raw(make([]byte, n)), events.ErrDecrypt, 400})
+		rows = append(rows, row{fmt.Sprintf("a ciphertext of %d bytes", n), ours, raw(make([]byte, n)), events.ErrDecrypt, inside})
 	}
 	for _, c := range rows {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
+			text := c.err.Error()
+			if c.status == inside {
+				c.status, text = 400, events.ErrDecrypt.Error()
+			}
+			isKind := func(err error) {
+				t.Helper()
+				require.ErrorIs(t, err, c.err)
+				if c.err == events.ErrDecrypt { // which is beside the others too
+					require.NotErrorIs(t, err, events.ErrWrongAccount)
+					require.NotErrorIs(t, err, events.ErrMalformed)
+				}
+			}
 			v := verifier(t, c.cfg)
 			message, err := v.Open(c.push.query, []byte(c.push.body))
 			if err == nil {
@@ -299,11 +354,11 @@ func TestVerifierRefuses(t *testing.T) {
 				require.Contains(t, []error{events.ErrWrongAccount, events.ErrMalformed}, c.err)
 				assert.NotNil(t, message)
 			} else {
-				require.ErrorIs(t, err, c.err)
+				isKind(err)
 				assert.Nil(t, message)
 			}
 			ev, err := v.ParseRequest(c.push.request())
-			require.ErrorIs(t, err, c.err)
+			isKind(err)
 			assert.Nil(t, ev)
 			assert.NotContains(t, err.Error(), s.token)
 			assert.NotContains(t, err.Error(), s.key)
@@ -317,14 +372,18 @@ func TestVerifierRefuses(t *testing.T) {
 			assert.Equal(t, c.status, w.Code)
 			require.Len(t, problems, 1)
 			p := problems[0]
-			require.ErrorIs(t, p.Err, c.err)
+			isKind(p.Err)
 			assert.Equal(t, c.status, p.Status)
 			for _, hint := range []string{p.Hint, p.HintZH} {
 				assert.NotEmpty(t, hint)
 				assert.NotContains(t, hint, "\n")
 			}
-			assert.Equal(t, c.err.Error(), w.Body.String(), "general words only")
+			assert.Equal(t, text, w.Body.String(), "general words only")
 			assert.NotContains(t, w.Body.String(), "script")
+
+			a := h.Handle(t.Context(), events.Request{Method: "POST", RawQuery: c.push.query.Encode(), Body: []byte(c.push.body)})
+			assert.Equal(t, c.status, a.Status)
+			assert.Equal(t, text, string(a.Body))
 		})
 	}
 }
@@ -375,6 +434,11 @@ func TestEcho(t *testing.T) {
 		assert.Equal(t, "text/plain; charset=utf-8", w.Header().Get("Content-Type"))
 		assert.Equal(t, "nosniff", w.Header().Get("X-Content-Type-Options"))
 		assert.Empty(t, problems)
+		for _, n := range []int{1, 128} {
+			p.query.Set("echostr", strings.Repeat("e", n))
+			assert.Equal(t, 200, get(p).Code, "echostr of %d bytes", n)
+		}
+		p.query.Set("echostr", echo)
 
 		a := h.Handle(t.Context(), events.Request{Method: http.MethodGet, RawQuery: p.query.Encode()})
 		assert.Equal(t, events.Response{Status: 200, ContentType: "text/plain; charset=utf-8", Body: []byte(echo)}, a)
@@ -386,10 +450,14 @@ func TestEcho(t *testing.T) {
 			"no echostr":   {func(q url.Values) { q.Del("echostr") }, events.ErrMalformed},
 			"no signature": {func(q url.Values) { q.Del("signature") }, events.ErrNoSignature},
 			"a wrong one":  {func(q url.Values) { q.Set("signature", strings.Repeat("0", 40)) }, events.ErrBadSignature},
-			"two echostr":  {func(q url.Values) { q.Add("echostr", "x") }, events.ErrMalformed},
-			"nothing":      {func(q url.Values) { clearValues(q) }, events.ErrNoSignature},
+			"two encrypt_type": {
+				func(q url.Values) { q["encrypt_type"] = []string{"raw", "raw"} }, events.ErrMalformed,
+			},
+			"two echostr": {func(q url.Values) { q.Add("echostr", "x") }, events.ErrMalformed},
+			"a long one":  {func(q url.Values) { q.Set("echostr", strings.Repeat("secret echo", 12)) }, events.ErrMalformed},
+			"nothing":     {func(q url.Values) { clearValues(q) }, events.ErrNoSignature},
 			"an old one": {func(q url.Values) {
-				old := wechat().clearAt(1, "")
+				old := wechat().clearAt(1_700_000_000, "")
 				q["timestamp"], q["signature"] = old.query["timestamp"], old.query["signature"]
 			}, events.ErrStale},
 			"msg_signature": {func(q url.Values) { q["msg_signature"] = q["signature"]; q.Del("signature") }, events.ErrNoSignature},
@@ -424,11 +492,14 @@ func TestFreshness(t *testing.T) {
 				max int64
 			}{{safeMode(), 300}, {plainMode(), 300}, {minute, 60}} {
 				v := verifier(t, c.cfg)
-				for off, fresh := range map[int64]bool{0: true, c.max: true, -c.max: true, c.max + 1: false, -c.max - 1: false, 1 << 33: false, -c.max * 1000: false} {
+				for off, fresh := range map[int64]bool{0: true, c.max: true, -c.max: true, c.max + 1: false, -c.max - 1: false, time.Now().Unix() / 2: false, -c.max * 1000: false} {
 					stamp := time.Now().Unix() + off
 					ts := strconv.FormatInt(stamp, 10)
-					sealed := wechat().seal(t, scanPush("a"))
+					sealed := wechat().seal(t, scanPushAt(stamp, "a"))
 					p := push{url.Values{"timestamp": {ts}, "nonce": {"1"}, "signature": {sign(testToken, ts, "1")}, "msg_signature": {sign(testToken, ts, "1", sealed)}}, envelope(sealed)}
+					if c.cfg.Plaintext {
+						p.body = scanPushAt(stamp, "a")
+					}
 					_, err := v.Open(p.query, []byte(p.body))
 					if fresh {
 						require.NoError(t, err, off)
@@ -474,11 +545,10 @@ func TestRotation(t *testing.T) {
 	}{
 		"the current pair":                {events.Config{AppID: testAppID, Token: "newtoken", EncodingAESKey: newKey, Previous: []events.Keys{{Token: testToken, EncodingAESKey: testKey}}}, current},
 		"the previous pair":               {events.Config{AppID: testAppID, Token: "newtoken", EncodingAESKey: newKey, Previous: []events.Keys{{Token: testToken, EncodingAESKey: testKey}}}, old},
-		"the one before that":             {events.Config{AppID: testAppID, Token: "newtoken", EncodingAESKey: newKey, Previous: []events.Keys{{Token: "x", EncodingAESKey: newKey}, {Token: testToken, EncodingAESKey: testKey}}}, old},
-		"an old key behind another Token": {events.Config{AppID: testAppID, Token: testToken, EncodingAESKey: newKey, Previous: []events.Keys{{Token: "x", EncodingAESKey: testKey}, {EncodingAESKey: testKey}}}, old},
+		"the one before that":             {events.Config{AppID: testAppID, Token: "newtoken", EncodingAESKey: newKey, Previous: []events.Keys{{Token: "xxx", EncodingAESKey: newKey}, {Token: testToken, EncodingAESKey: testKey}}}, old},
+		"an old key behind another Token": {events.Config{AppID: testAppID, Token: testToken, EncodingAESKey: newKey, Previous: []events.Keys{{Token: "xxx", EncodingAESKey: testKey}, {EncodingAESKey: testKey}}}, old},
 		"a new key only":                  {events.Config{AppID: testAppID, Token: testToken, EncodingAESKey: newKey, Previous: []events.Keys{{EncodingAESKey: testKey}}}, old},
 		"a new token only":                {events.Config{AppID: testAppID, Token: "newtoken", EncodingAESKey: testKey, Previous: []events.Keys{{Token: testToken}}}, old},
-		"plaintext mode from now":         {events.Config{AppID: testAppID, Token: testToken, Previous: []events.Keys{{EncodingAESKey: testKey}}}, old},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -496,12 +566,14 @@ func TestRotation(t *testing.T) {
 			assert.Contains(t, reply, "<![CDATA[hi]]>")
 		})
 	}
-	t.Run("a plaintext push after a change to plaintext mode", func(t *testing.T) {
+	t.Run("Tokens in plaintext mode", func(t *testing.T) {
 		t.Parallel()
-		v := verifier(t, events.Config{AppID: testAppID, Token: testToken, Previous: []events.Keys{{EncodingAESKey: testKey}}})
-		p := old.clear(message)
-		_, err := v.Open(p.query, []byte(p.body))
-		require.NoError(t, err)
+		v := verifier(t, events.Config{Token: "newtoken", Plaintext: true, Previous: []events.Keys{{Token: testToken}}})
+		for _, from := range []sender{current, old} {
+			p := from.clear(message)
+			_, err := v.Open(p.query, []byte(p.body))
+			require.NoError(t, err)
+		}
 	})
 	t.Run("keys that were never ours", func(t *testing.T) {
 		t.Parallel()
@@ -533,50 +605,76 @@ func TestRotation(t *testing.T) {
 	})
 }
 
-func TestAllowPlaintext(t *testing.T) {
+// One setting serves safe and compatible mode, and the way from plaintext to
+// safe mode goes by compatible mode without losing a push.
+func TestModes(t *testing.T) {
 	t.Parallel()
-	cfg := safeMode()
-	cfg.AllowPlaintext = true
-	v := verifier(t, cfg)
 	s := wechat()
-	message := scanPush("shop-7")
-	for name, p := range map[string]push{"plain": s.clear(message), "sealed": s.sealed(t, message), "both": func() push {
-		sealed := s.seal(t, message)
-		forged := strings.Replace(scanPush("forged"), "</xml>", "<Encrypt><![CDATA["+sealed+"]]></Encrypt></xml>", 1)
-		return s.envelope(forged, sealed)
-	}()} {
-		ev, err := v.ParseRequest(p.request())
-		require.NoError(t, err, name)
-		assert.Equal(t, "shop-7", ev.EventKey, name)
-		w := p.to(handler(t, cfg, replyWith(events.Text("hi")), nil))
-		if name == "plain" {
-			assert.Contains(t, w.Body.String(), "<![CDATA[hi]]>")
-		} else {
-			assert.Contains(t, openReply(t, s, w.Body.Bytes()), "<![CDATA[hi]]>")
-		}
+	sealed := s.seal(t, scanPush("shop-7"))
+	raw := func(p push) push { p.query.Set("encrypt_type", "raw"); return p }
+	both := func(clear string) push {
+		return s.envelope(strings.Replace(scanPush(clear), "</xml>", "<Encrypt><![CDATA["+sealed+"]]></Encrypt></xml>", 1), sealed)
+	}
+	for name, c := range map[string]struct {
+		cfg    events.Config
+		push   push
+		sealed bool // the reply
+	}{
+		"safe":                          {safeMode(), s.sealed(t, scanPush("shop-7")), true},
+		"safe, said to be raw":          {safeMode(), raw(s.sealed(t, scanPush("shop-7"))), true},
+		"compatible":                    {safeMode(), both("forged"), true},
+		"plaintext":                     {plainMode(), s.clear(scanPush("shop-7")), false},
+		"plaintext, said to be raw":     {plainMode(), raw(s.clear(scanPush("shop-7"))), false},
+		"compatible, read as plaintext": {plainMode(), both("shop-7"), false},
+		"plaintext, created long ago":   {plainMode(), s.clear(scanPushAt(1_600_000_000, "shop-7")), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ev, err := verifier(t, c.cfg).ParseRequest(c.push.request())
+			require.NoError(t, err)
+			assert.Equal(t, "shop-7", ev.EventKey)
+
+			w := c.push.to(handler(t, c.cfg, replyWith(events.Text("hi")), nil))
+			reply := w.Body.String()
+			if c.sealed {
+				reply = openReply(t, s, w.Body.Bytes())
+			}
+			assert.Contains(t, reply, "<![CDATA[hi]]>")
+		})
 	}
 }
 
 func TestNewVerifierRefuses(t *testing.T) {
 	t.Parallel()
+	with := func(change func(*events.Config)) events.Config {
+		cfg := safeMode()
+		change(&cfg)
+		return cfg
+	}
 	for name, c := range map[string]struct {
 		cfg    events.Config
 		reason string
 	}{
-		"no Token":                    {events.Config{}, "Token is empty"},
-		"a Token with a line end":     {events.Config{Token: "token\n"}, "line break"},
-		"a Token with a space":        {events.Config{Token: "to ken"}, "space"},
-		"a Token that is no ASCII":    {events.Config{Token: "令牌"}, "ASCII"},
-		"a key of 42":                 {events.Config{AppID: "a", Token: "b", EncodingAESKey: testKey[1:]}, "42 characters"},
-		"a key of 44":                 {events.Config{AppID: "a", Token: "b", EncodingAESKey: testKey + "="}, "44 characters"},
-		"a key with a line end":       {events.Config{AppID: "a", Token: "b", EncodingAESKey: testKey[1:] + "\n"}, "neither letter nor digit"},
-		"a key with a minus":          {events.Config{AppID: "a", Token: "b", EncodingAESKey: "-" + testKey[1:]}, "neither letter nor digit"},
-		"no AppID":                    {events.Config{Token: "b", EncodingAESKey: testKey}, "AppID is empty"},
-		"no AppID for a previous key": {events.Config{Token: "b", Previous: []events.Keys{{EncodingAESKey: testKey}}}, "AppID is empty"},
-		"a bad previous key":          {events.Config{Token: "b", Previous: []events.Keys{{}, {EncodingAESKey: "x"}}}, "Previous[1]: EncodingAESKey has 1"},
-		"a bad previous Token":        {events.Config{Token: "b", Previous: []events.Keys{{Token: " "}}}, "Previous[0]: Token"},
-		"a negative MaxAge":           {events.Config{Token: "b", MaxAge: -time.Second}, "MaxAge"},
-		"a MaxAge below a second":     {events.Config{Token: "b", MaxAge: time.Second - 1}, "MaxAge"},
+		"nothing":                    {events.Config{}, "Token is empty"},
+		"no Token":                   {with(func(c *events.Config) { c.Token = "" }), "Token is empty"},
+		"a Token with a line end":    {with(func(c *events.Config) { c.Token = "token\n" }), "Token has a character that is neither"},
+		"a Token with a space":       {with(func(c *events.Config) { c.Token = "to ken" }), "Token has a character that is neither"},
+		"a Token that is no ASCII":   {with(func(c *events.Config) { c.Token = "令牌" }), "Token has a character that is neither"},
+		"a Token of 2":               {with(func(c *events.Config) { c.Token = "ab" }), "Token has 2 characters"},
+		"a Token of 33":              {with(func(c *events.Config) { c.Token = strings.Repeat("a", 33) }), "Token has 33 characters"},
+		"no key":                     {with(func(c *events.Config) { c.EncodingAESKey = "" }), "EncodingAESKey is empty"},
+		"a key of 42":                {with(func(c *events.Config) { c.EncodingAESKey = testKey[1:] }), "EncodingAESKey has 42 characters"},
+		"a key of 44":                {with(func(c *events.Config) { c.EncodingAESKey = testKey + "a" }), "EncodingAESKey has 44 characters"},
+		"a key with an equals sign":  {with(func(c *events.Config) { c.EncodingAESKey = testKey + "=" }), "EncodingAESKey has a character that is neither"},
+		"a key with a line end":      {with(func(c *events.Config) { c.EncodingAESKey = testKey[1:] + "\n" }), "EncodingAESKey has a character that is neither"},
+		"a key with a minus":         {with(func(c *events.Config) { c.EncodingAESKey = "-" + testKey[1:] }), "EncodingAESKey has a character that is neither"},
+		"a key in plaintext mode":    {with(func(c *events.Config) { c.Plaintext = true }), "remove EncodingAESKey"},
+		"an old key, plaintext mode": {events.Config{Token: "token", Plaintext: true, Previous: []events.Keys{{EncodingAESKey: testKey}}}, "Previous[0]: both EncodingAESKey and Plaintext"},
+		"no AppID":                   {with(func(c *events.Config) { c.AppID = "" }), "AppID is empty"},
+		"a bad previous key":         {with(func(c *events.Config) { c.Previous = []events.Keys{{}, {EncodingAESKey: "x"}} }), "Previous[1]: EncodingAESKey has 1"},
+		"a bad previous Token":       {with(func(c *events.Config) { c.Previous = []events.Keys{{Token: " "}} }), "Previous[0]: Token"},
+		"a negative MaxAge":          {with(func(c *events.Config) { c.MaxAge = -time.Second }), "MaxAge"},
+		"a MaxAge below a second":    {with(func(c *events.Config) { c.MaxAge = time.Second - 1 }), "MaxAge"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -586,6 +684,7 @@ func TestNewVerifierRefuses(t *testing.T) {
 			_, err = events.NewHandler(c.cfg, replyWith(nil))
 			require.ErrorContains(t, err, c.reason)
 			assert.NotContains(t, err.Error(), testKey[2:40])
+			assert.NotContains(t, err.Error(), "Previous[-1]", "it is the current key")
 		})
 	}
 }
@@ -612,10 +711,14 @@ func TestSecretsStayHidden(t *testing.T) {
 		}
 		logger.Info("x", "x", x)
 		text.Info("x", "x", x)
-		if b, err := json.Marshal(x); err == nil {
-			out.Write(b)
-		}
+		_ = json.NewEncoder(&out).Encode(x)
+		_ = xml.NewEncoder(&out).Encode(x)
+		_ = gob.NewEncoder(&out).Encode(x)
 	}
+	for _, x := range []any{cfg, cfg.Previous[0]} {
+		require.Implements(t, (*encoding.TextMarshaler)(nil), x, "what the packages for YAML and TOML ask for")
+	}
+	require.ErrorContains(t, gob.NewEncoder(io.Discard).Encode(cfg), "are not encoded", "it would miss the keys")
 	key, err := base64.StdEncoding.DecodeString(testKey + "=")
 	require.NoError(t, err)
 	for _, secret := range []string{testToken, testKey, "previoustoken", strings.Repeat("P", 43), string(key[:8]), fmt.Sprintf("%x", key[:8]), fmt.Sprintf("%d", key[:8])[1:20], fmt.Sprintf("%x", testToken)} {
@@ -624,6 +727,102 @@ func TestSecretsStayHidden(t *testing.T) {
 	}
 	assert.Positive(t, strings.Count(out.String(), testAppID))
 	assert.Positive(t, strings.Count(out.String(), "[redacted]"))
+}
+
+func TestConfigFromEnv(t *testing.T) {
+	set := func(t *testing.T, env map[string]string) {
+		t.Helper()
+		for _, name := range []string{"WECHAT_APP_ID", "WECHAT_TOKEN", "WECHAT_AES_KEY", "WECHAT_PLAINTEXT", "WECHAT_ACCOUNT"} {
+			t.Setenv(name, env[name])
+		}
+	}
+	all := map[string]string{
+		"WECHAT_APP_ID": testAppID, "WECHAT_TOKEN": testToken, "WECHAT_AES_KEY": testKey, "WECHAT_ACCOUNT": testAccount,
+	}
+	with := func(pairs ...string) map[string]string {
+		env := maps.Clone(all)
+		for i := 0; i < len(pairs); i += 2 {
+			env[pairs[i]] = pairs[i+1]
+		}
+		return env
+	}
+	for name, c := range map[string]struct {
+		env  map[string]string
+		want events.Config
+	}{
+		"safe mode":      {all, events.Config{AppID: testAppID, Token: testToken, EncodingAESKey: testKey, Account: testAccount}},
+		"safe mode by 0": {with("WECHAT_PLAINTEXT", "0"), events.Config{AppID: testAppID, Token: testToken, EncodingAESKey: testKey, Account: testAccount}},
+		"plaintext mode": {map[string]string{"WECHAT_TOKEN": testToken, "WECHAT_PLAINTEXT": "1"}, events.Config{Token: testToken, Plaintext: true}},
+		"by true":        {map[string]string{"WECHAT_TOKEN": testToken, "WECHAT_PLAINTEXT": "true"}, events.Config{Token: testToken, Plaintext: true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			set(t, c.env)
+			cfg, err := events.ConfigFromEnv()
+			require.NoError(t, err)
+			assert.Equal(t, c.want, cfg)
+		})
+	}
+	for name, c := range map[string]struct {
+		env     map[string]string
+		reasons []string
+	}{
+		"nothing":           {nil, []string{"WECHAT_TOKEN is empty"}},
+		"no key":            {with("WECHAT_AES_KEY", ""), []string{"WECHAT_AES_KEY is empty", "测试号", "WECHAT_PLAINTEXT=1"}},
+		"no AppID":          {with("WECHAT_APP_ID", ""), []string{"WECHAT_APP_ID is empty"}},
+		"key and plaintext": {with("WECHAT_PLAINTEXT", "1"), []string{"both WECHAT_AES_KEY and WECHAT_PLAINTEXT=1"}},
+		"a word":            {with("WECHAT_PLAINTEXT", "maybe"), []string{"WECHAT_PLAINTEXT is neither"}},
+		"a short Token":     {with("WECHAT_TOKEN", "ab"), []string{"WECHAT_TOKEN has 2"}},
+		"a cut key":         {with("WECHAT_AES_KEY", testKey[1:]), []string{"WECHAT_AES_KEY has 42"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			set(t, c.env)
+			cfg, err := events.ConfigFromEnv()
+			require.ErrorIs(t, err, wechatqr.ErrInvalidArgument)
+			assert.Equal(t, events.Config{}, cfg)
+			for _, reason := range c.reasons {
+				require.ErrorContains(t, err, reason)
+			}
+			assert.NotContains(t, err.Error(), testKey[1:])
+			assert.NotContains(t, err.Error(), testToken)
+		})
+	}
+}
+
+// Open is also for messages that are no events.
+func TestOpenWithoutCreateTime(t *testing.T) {
+	t.Parallel()
+	const message = `{"action":"CheckContainerPath"}`
+	p := wechat().sealed(t, message)
+	got, err := verifier(t, safeMode()).Open(p.query, []byte(p.body))
+	require.NoError(t, err)
+	assert.Equal(t, message, string(got))
+}
+
+// In the clear there is nothing that vouches for a CreateTime.
+func TestOpenTakesAnyCreateTimeInTheClear(t *testing.T) {
+	t.Parallel()
+	p := wechat().clear(scanPushAt(1_400_000_000, "shop-7"))
+	_, err := verifier(t, plainMode()).Open(p.query, []byte(p.body))
+	require.NoError(t, err)
+}
+
+func TestOpenTellsThatCreateTimeIsNoTime(t *testing.T) {
+	t.Parallel()
+	message := "<xml><FromUserName>a</FromUserName><CreateTime>soon</CreateTime></xml>"
+	p := wechat().sealed(t, message)
+	_, err := verifier(t, safeMode()).Open(p.query, []byte(p.body))
+	require.ErrorIs(t, err, events.ErrMalformed)
+	require.NotErrorIs(t, err, events.ErrStale)
+}
+
+func TestNonceOfAnyLettersAndDigits(t *testing.T) {
+	t.Parallel()
+	now := strconv.FormatInt(time.Now().Unix(), 10)
+	for _, nonce := range []string{"0", "9z", "azAZ09", strings.Repeat("Z", 128)} {
+		p := wechat().signed(now, nonce, scanPush("shop-7"))
+		_, err := verifier(t, plainMode()).Open(p.query, []byte(p.body))
+		require.NoError(t, err, nonce)
+	}
 }
 
 // endless is a body of the letter x.
@@ -657,6 +856,9 @@ func TestLargeBodyIsCheap(t *testing.T) {
 		assert.Equal(t, http.StatusRequestEntityTooLarge, w.Code)
 		assert.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(2<<20))
 		assert.Greater(t, body.n, int64(size-2<<20), "most of it was not even read")
+		if length == size {
+			assert.Equal(t, length, body.n, "nothing was")
+		}
 	}
 }
 
@@ -670,7 +872,7 @@ func TestBodyThatBreaksOff(t *testing.T) {
 	h.ServeHTTP(w, r)
 	assert.Equal(t, http.StatusBadRequest, w.Code)
 	require.Len(t, problems, 1)
-	require.ErrorIs(t, problems[0].Err, events.ErrBrokenOff)
+	require.ErrorIs(t, problems[0].Err, events.ErrIncompleteBody)
 	require.ErrorIs(t, problems[0].Err, io.ErrUnexpectedEOF)
 	assert.NotErrorIs(t, problems[0].Err, events.ErrMalformed)
 }
@@ -716,15 +918,11 @@ func FuzzOpen(f *testing.F) {
 	f.Add("nonce=%41", []byte("<xml>"), append(s.plaintext(message)[:19], 0xff))
 	v, err := events.NewVerifier(safeMode())
 	require.NoError(f, err)
-	mixed := safeMode()
-	mixed.AllowPlaintext = true
-	compatible, err := events.NewVerifier(mixed)
-	require.NoError(f, err)
 	plain, err := events.NewVerifier(plainMode())
 	require.NoError(f, err)
 	f.Fuzz(func(t *testing.T, rawQuery string, body, blocks []byte) {
 		values, _ := url.ParseQuery(rawQuery)
-		for _, v := range []*events.Verifier{v, compatible, plain} {
+		for _, v := range []*events.Verifier{v, plain} {
 			_, err := v.Open(values, body)
 			require.Error(t, err)
 			_, _ = v.Echo(values)
@@ -745,6 +943,9 @@ func FuzzOpen(f *testing.F) {
 		if !ok {
 			require.Error(t, err)
 			return
+		}
+		if errors.Is(err, events.ErrStale) || errors.Is(err, events.ErrMalformed) {
+			return // by its CreateTime
 		}
 		require.NoError(t, err)
 		require.Equal(t, want, string(got))
@@ -772,19 +973,17 @@ func reference(b []byte) (string, bool) {
 // The fake WeChat seals and reads with code of its own.
 func TestAgainstFake(t *testing.T) {
 	t.Parallel()
-	mixed := safeMode()
-	mixed.AllowPlaintext = true
-	for mode, cfg := range map[string]events.Config{"plaintext": plainMode(), "compatible": mixed, "safe": safeMode()} {
+	for mode, cfg := range map[string]events.Config{"plaintext": plainMode(), "safe": safeMode()} {
 		for _, ev := range []wechatqr.Event{
-			{Event: wechatqr.EventScan, EventKey: "渠道=北京&a<b", Ticket: "TICKET"},
-			{Event: wechatqr.EventSubscribe, EventKey: "qrscene_7", Ticket: "TICKET"},
-			{Event: wechatqr.EventUnsubscribe},
+			{Type: wechatqr.EventScan, EventKey: "渠道=北京&a<b", Ticket: "TICKET"},
+			{Type: wechatqr.EventSubscribe, EventKey: "qrscene_7", Ticket: "TICKET"},
+			{Type: wechatqr.EventUnsubscribe},
 			{Content: "a]]>b 🏮", MsgID: "24681357902468135790"},
 		} {
 			got, err := verifier(t, cfg).ParseRequest(wechatqrtest.NewRequest(cfg, ev))
 			require.NoError(t, err, mode)
-			assert.Equal(t, []string{string(ev.Event), ev.EventKey, ev.Ticket, ev.Content, ev.MsgID},
-				[]string{string(got.Event), got.EventKey, got.Ticket, got.Content, got.MsgID})
+			assert.Equal(t, []string{string(ev.Type), ev.EventKey, ev.Ticket, ev.Content, ev.MsgID},
+				[]string{string(got.Type), got.EventKey, got.Ticket, got.Content, got.MsgID})
 
 			w := httptest.NewRecorder()
 			handler(t, cfg, replyWith(events.Text("欢迎]]>")), nil).ServeHTTP(w, wechatqrtest.NewRequest(cfg, ev))
@@ -804,18 +1003,20 @@ func TestAgainstFake(t *testing.T) {
 // even read.
 func TestUnsignedBodyIsNotRead(t *testing.T) {
 	t.Parallel()
-	mixed := safeMode()
-	mixed.AllowPlaintext = true
 	now := strconv.FormatInt(time.Now().Unix(), 10)
-	for mode, cfg := range map[string]events.Config{"plain": plainMode(), "compatible": mixed, "safe": safeMode()} {
+	for mode, cfg := range map[string]events.Config{"plain": plainMode(), "safe": safeMode()} {
 		for query, want := range map[string]error{
-			"":                                    events.ErrNoSignature,
-			"timestamp=" + now + "&nonce=2":       events.ErrNoSignature,
-			"timestamp=1&nonce=2&signature=x":     events.ErrStale,
-			"timestamp=x&nonce=2&signature=x":     events.ErrMalformed,
-			"timestamp=" + now + "&signature=x":   events.ErrNoSignature,
-			"nonce=2&signature=x&msg_signature=x": events.ErrNoSignature,
-			"timestamp=" + now + "&nonce=2&signature=" + strings.Repeat("0", 40): events.ErrBadSignature,
+			"":                              events.ErrNoSignature,
+			"timestamp=" + now + "&nonce=2": events.ErrNoSignature,
+			"timestamp=1700000000&nonce=2&signature=x":                                       events.ErrStale,
+			"timestamp=1&nonce=2&signature=x":                                                events.ErrMalformed,
+			"timestamp=x&nonce=2&signature=x":                                                events.ErrMalformed,
+			"timestamp=" + now + "&nonce=-&signature=x":                                      events.ErrMalformed,
+			"timestamp=" + now + "&signature=x":                                              events.ErrNoSignature,
+			"nonce=2&signature=x&msg_signature=x":                                            events.ErrNoSignature,
+			"timestamp=" + now + "&nonce=2&msg_signature=" + sign(testToken, now, "2", "y"):  events.ErrNoSignature,
+			"timestamp=" + now + "&nonce=2&signature=" + strings.Repeat("0", 40):             events.ErrBadSignature,
+			"timestamp=" + now + "&nonce=2&echostr=3&signature=" + sign(testToken, now, "2"): events.ErrMalformed,
 		} {
 			body := &endless{n: 1 << 20}
 			r := push{}.request()
@@ -848,7 +1049,7 @@ func TestBodyThatAMiddlewareSpoiled(t *testing.T) {
 	}{
 		"a limit":      {func(w http.ResponseWriter, r *http.Request) { r.Body = http.MaxBytesReader(w, r.Body, 10) }, events.ErrTooLarge, 413, "somebody else"},
 		"read already": {func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }, events.ErrMalformed, 400, "middleware"},
-		"broken off":   {func(_ http.ResponseWriter, r *http.Request) { r.Body = io.NopCloser(brokenReader{}) }, events.ErrBrokenOff, 400, "hung up"},
+		"broken off":   {func(_ http.ResponseWriter, r *http.Request) { r.Body = io.NopCloser(brokenReader{}) }, events.ErrIncompleteBody, 400, "hung up"},
 	} {
 		var problems []events.Problem
 		h := handler(t, plainMode(), nil, &problems)

@@ -15,33 +15,16 @@ import (
 	"github.com/wechatqr/wechatqr/redisstore"
 )
 
-func TestReleaseOfAnothersClaim(t *testing.T) {
-	everyRedis(t, func(t *testing.T, c redis.UniversalClient) {
-		stalled, next, third := newStore(t, c), newStore(t, c), newStore(t, c)
-		ctx := t.Context()
-		ok, err := stalled.Claim(ctx, "id", 50*time.Millisecond)
-		require.NoError(t, err)
-		require.True(t, ok)
-		require.Eventually(t, func() bool {
-			ok, _ := next.Claim(ctx, "id", time.Hour)
-			return ok
-		}, 10*time.Second, 10*time.Millisecond)
-
-		require.NoError(t, stalled.Release(ctx, "id"))
-		require.NoError(t, third.Release(ctx, "id"))
-		_, err = third.Claim(ctx, "id", time.Hour)
-		require.ErrorIs(t, err, events.ErrInProgress)
-
-		require.NoError(t, stalled.Commit(ctx, "id", time.Hour))
-		require.NoError(t, next.Release(ctx, "id"))
-		ok, err = third.Claim(ctx, "id", time.Hour)
-		require.NoError(t, err)
-		assert.False(t, ok, "what one has handled stays handled")
-	})
+func claims(t *testing.T, want events.Claim, s *redisstore.Store, owner string) {
+	t.Helper()
+	got, err := s.Claim(t.Context(), "id", owner, time.Hour)
+	require.NoError(t, err)
+	require.Equal(t, want, got)
 }
 
-// A claim that Redis carried out and whose answer never came can be given back.
-func TestReleaseOfClaimWhoseAnswerIsLost(t *testing.T) {
+// A claim that Redis carried out and whose response never came is its owner's:
+// to ask for again, and to give back, from whatever process.
+func TestClaimWhoseResponseIsLost(t *testing.T) {
 	everyRedis(t, func(t *testing.T, c redis.UniversalClient) {
 		lose := true
 		c.AddHook(hook(func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
@@ -53,38 +36,56 @@ func TestReleaseOfClaimWhoseAnswerIsLost(t *testing.T) {
 			return err
 		}))
 		s, other, ctx := newStore(t, c), newStore(t, c), t.Context()
-		_, err := s.Claim(ctx, "id", time.Hour)
+		_, err := s.Claim(ctx, "id", "first", time.Hour)
 		require.ErrorIs(t, err, io.ErrClosedPipe)
-		lose = false
-		for _, store := range []*redisstore.Store{s, other} {
-			_, err = store.Claim(ctx, "id", time.Hour)
-			require.ErrorIs(t, err, events.ErrInProgress, "it was carried out")
-		}
-		require.NoError(t, other.Release(ctx, "id"))
-		_, err = other.Claim(ctx, "id", time.Hour)
-		require.ErrorIs(t, err, events.ErrInProgress, "it is not this one's to give back")
-		require.NoError(t, s.Release(ctx, "id"))
-		ok, err := other.Claim(ctx, "id", time.Hour)
-		require.NoError(t, err)
-		assert.True(t, ok)
 
-		// And what another has is not noted as this one's.
-		_, err = s.Claim(ctx, "id", time.Hour)
-		require.ErrorIs(t, err, events.ErrInProgress)
-		require.NoError(t, s.Release(ctx, "id"))
-		_, err = s.Claim(ctx, "id", time.Hour)
-		require.ErrorIs(t, err, events.ErrInProgress)
+		lose = false
+		claims(t, events.ClaimBusy, s, "second")
+		claims(t, events.ClaimGranted, s, "first")
+		claims(t, events.ClaimGranted, other, "first")
+		require.NoError(t, other.Release(ctx, "id", "first"))
+		claims(t, events.ClaimGranted, s, "second")
 	})
 }
 
-func TestClaimWhoseAnswerIsLost(t *testing.T) {
+func TestClaimThatTheClientRepeats(t *testing.T) {
 	everyRedis(t, func(t *testing.T, c redis.UniversalClient) {
 		c.AddHook(hook(twice))
 		s := newStore(t, c)
-		ok, err := s.Claim(t.Context(), "id", time.Hour)
-		require.NoError(t, err)
-		require.True(t, ok, "the client's repetition is no second claim")
-		_, err = s.Claim(t.Context(), "id", time.Hour)
-		require.ErrorIs(t, err, events.ErrInProgress)
+		claims(t, events.ClaimGranted, s, "first")
+		claims(t, events.ClaimBusy, s, "second")
+		require.NoError(t, s.Release(t.Context(), "id", "first"))
+		claims(t, events.ClaimGranted, s, "second")
+	})
+}
+
+func TestClaimOfAnOwnerNamedDone(t *testing.T) {
+	everyRedis(t, func(t *testing.T, c redis.UniversalClient) {
+		s := newStore(t, c)
+		claims(t, events.ClaimGranted, s, "done")
+		claims(t, events.ClaimBusy, s, "second")
+		require.NoError(t, s.Commit(t.Context(), "id", time.Hour))
+		require.NoError(t, s.Release(t.Context(), "id", "done"))
+		claims(t, events.ClaimHandled, s, "done")
+	})
+}
+
+func TestTimesBelowAMillisecond(t *testing.T) {
+	everyRedis(t, func(t *testing.T, c redis.UniversalClient) {
+		s, ctx := newStore(t, c), t.Context()
+		for _, short := range []time.Duration{-time.Second, 0, time.Nanosecond} {
+			got, err := s.Claim(ctx, "id", "first", short)
+			require.NoError(t, err)
+			assert.Equal(t, events.ClaimGranted, got)
+			require.NoError(t, s.Commit(ctx, "id", short))
+			ok, err := s.Lease(ctx, "key", "first", short)
+			require.NoError(t, err)
+			assert.True(t, ok)
+			require.Eventually(t, func() bool {
+				n, err := c.Exists(ctx, "wechatqr:token:key").Result()
+				keys, kerr := c.Keys(ctx, "wechatqr:event:*").Result()
+				return err == nil && kerr == nil && n == 0 && len(keys) == 0
+			}, 20*time.Second, time.Millisecond, "they expire")
+		}
 	})
 }

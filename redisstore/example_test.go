@@ -10,11 +10,12 @@ import (
 	"github.com/wechatqr/wechatqr"
 	"github.com/wechatqr/wechatqr/events"
 	"github.com/wechatqr/wechatqr/redisstore"
+	"github.com/wechatqr/wechatqr/tickets"
 )
 
 func Example() {
 	creds := wechatqr.Credentials{AppID: "wx0123456789abcdef", AppSecret: "0123456789abcdef0123456789abcdef"}
-	callback := events.Config{AppID: creds.AppID, Token: "token"}
+	callback := events.Config{AppID: creds.AppID, Token: "token", Plaintext: true}
 	onScan := func(context.Context, *wechatqr.Event) (events.Reply, error) { return nil, nil }
 
 	rdb := redis.NewUniversalClient(&redis.UniversalOptions{Addrs: []string{"127.0.0.1:6379"}})
@@ -31,9 +32,13 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	keeper, err := tickets.NewKeeper(creds.AppID, client, store)
+	if err != nil {
+		log.Fatal(err)
+	}
 
-	fmt.Printf("%v and %T are ready\n", client, handler)
-	// Output: wechatqr.Client and *events.Handler are ready
+	fmt.Printf("%v, %T and %T are ready\n", client, handler, keeper)
+	// Output: wechatqr.Client, *events.Handler and *tickets.Keeper are ready
 }
 
 func ExampleWithPrefix() {

@@ -25,10 +25,12 @@ import (
 	"github.com/wechatqr/wechatqr/wechatqrtest"
 )
 
-var callback = events.Config{AppID: creds.AppID, Token: "token"}
+var callback = events.Config{
+	AppID: creds.AppID, Token: "token", EncodingAESKey: "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG",
+}
 
 // servePushes is a child process that serves the callback URL. What there is
-// to do with an event is done by the test: its answer is the outcome.
+// to do with an event is done by the test: its response is the outcome.
 func servePushes(r role, store *redisstore.Store) error {
 	fn := func(ctx context.Context, _ *wechatqr.Event) (events.Reply, error) {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.Handle, nil)
@@ -78,7 +80,9 @@ func startPushes(t *testing.T) *pushes {
 	t.Helper()
 	p := &pushes{
 		t: t, begun: make(chan int, 10), outcome: make(chan int, 10),
-		event: wechatqr.Event{Event: wechatqr.EventScan, EventKey: "shop-7", Ticket: "gQH", CreateTime: time.Now()},
+		event: wechatqr.Event{
+			Type: wechatqr.EventScan, EventKey: "shop-7", Ticket: "gQH", CreateTime: time.Now(),
+		},
 	}
 	work := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()
@@ -97,7 +101,7 @@ func startPushes(t *testing.T) *pushes {
 	return p
 }
 
-// deliver sends the event to a server and returns the answer, 0 if none came.
+// deliver sends the event to a server and returns the response's status, 0 if none came.
 func (p *pushes) deliver(server int) int {
 	r := wechatqrtest.NewRequest(callback, p.event)
 	resp, err := http.Post("http://"+p.servers[server].addr+r.RequestURI, "text/xml", r.Body)
@@ -128,19 +132,20 @@ func TestPushIsHandledOnce(t *testing.T) {
 	assert.Equal(t, 1, p.count())
 }
 
+// By the same server within the same delivery, or by the next delivery's.
 func TestPushThatFailedIsHandledAgain(t *testing.T) {
 	t.Parallel()
 	p := startPushes(t)
 	p.outcome <- http.StatusBadGateway
-	assert.Equal(t, http.StatusInternalServerError, p.deliver(0))
 	p.outcome <- http.StatusOK
+	p.deliverNext(0, 1, 2)
 	assert.Equal(t, http.StatusOK, p.deliver(1))
 	assert.Equal(t, http.StatusOK, p.deliver(2))
 	assert.Equal(t, 2, p.count())
 }
 
 // deliverNext delivers the event to the servers in turn, as WeChat does after
-// a delivery without an answer, until one takes it.
+// a delivery without a response, until one takes it.
 func (p *pushes) deliverNext(servers ...int) {
 	p.t.Helper()
 	for _, server := range servers {
@@ -162,8 +167,8 @@ func TestPushOutlivesItsServer(t *testing.T) {
 	assert.Equal(t, 2, p.count())
 }
 
-// A server that stalls for longer than its claim lasts makes the event run
-// twice, and not a third time, however its own run ends.
+// A server that stalls for as long as WeChat waits, and its claim with it, makes
+// the event run twice, and not a third time, however its own run ends.
 func TestPushWhoseServerStalls(t *testing.T) {
 	t.Parallel()
 	for _, late := range []int{http.StatusOK, http.StatusBadGateway} {
@@ -171,12 +176,14 @@ func TestPushWhoseServerStalls(t *testing.T) {
 			t.Parallel()
 			p := startPushes(t)
 			gone := make(chan int, 1)
+			wechatGivesUp := time.Now().Add(5 * time.Second)
 			go func() { gone <- p.deliver(0) }()
 			require.Equal(t, 0, <-p.begun)
 			p.servers[0].signal(syscall.SIGSTOP)
 			answered := make(chan struct{})
 			go func() { defer close(answered); p.deliverNext(1, 2) }()
 			require.NotZero(t, <-p.begun)
+			time.Sleep(time.Until(wechatGivesUp))
 			p.servers[0].signal(syscall.SIGCONT)
 			p.outcome <- late
 			p.outcome <- http.StatusOK

@@ -12,6 +12,7 @@ import (
 
 	"github.com/wechatqr/wechatqr"
 	"github.com/wechatqr/wechatqr/events"
+	"github.com/wechatqr/wechatqr/tickets"
 	"github.com/wechatqr/wechatqr/wechatqrtest"
 )
 
@@ -41,20 +42,47 @@ func TestReadmeCodeCompiles(t *testing.T) {
 	}
 }
 
-// The user that the README shows may do all that a Store does.
+// The user that the README shows may do all that a Store does, and on a Cluster
+// with what is to be added there.
 func TestReadmeUserSuffices(t *testing.T) {
 	t.Parallel()
 	line := regexp.MustCompile(`(?m)^ACL (SETUSER .*)$`).FindStringSubmatch(readme(t))
 	require.NotNil(t, line)
-	rs := startServer(t)
-	args := []any{"ACL"}
-	for _, word := range strings.Fields(line[1]) {
-		args = append(args, word)
+	added := regexp.MustCompile("For a Cluster add `(.*?)`").FindStringSubmatch(readme(t))
+	require.NotNil(t, added)
+	setUser := func(t *testing.T, s *server, rights string) {
+		args := []any{"ACL"}
+		for _, word := range strings.Fields(rights) {
+			args = append(args, word)
+		}
+		require.NoError(t, connect(t, s.addr).Do(t.Context(), args...).Err())
 	}
-	require.NoError(t, connect(t, rs.addr).Do(t.Context(), args...).Err())
-	c := redis.NewClient(&redis.Options{Addr: rs.addr, Username: "wechatqr", Password: "PASSWORD"})
-	defer c.Close()
-	require.ErrorContains(t, c.Set(t.Context(), "other", 1, 0).Err(), "NOPERM")
-	wechatqrtest.TestTokenStore(t, func(t *testing.T) wechatqr.TokenStore { return newStore(t, c) })
-	wechatqrtest.TestDeduper(t, func(t *testing.T) events.Deduper { return newStore(t, c) })
+	suffices := func(t *testing.T, c redis.UniversalClient) {
+		t.Cleanup(func() { _ = c.Close() })
+		require.ErrorContains(t, c.Set(t.Context(), "other", 1, 0).Err(), "NOPERM")
+		require.ErrorContains(t, c.Do(t.Context(), "HGETALL", "wechatqr:x").Err(), "NOPERM")
+		wechatqrtest.TestTokenStore(t, func(t *testing.T) wechatqr.TokenStore { return newStore(t, c) })
+		wechatqrtest.TestDeduper(t, func(t *testing.T) events.Deduper { return newStore(t, c) })
+		wechatqrtest.TestTicketStore(t, func(t *testing.T) tickets.Store { return newStore(t, c) })
+	}
+
+	t.Run("server", func(t *testing.T) {
+		t.Parallel()
+		rs := startServer(t)
+		setUser(t, rs, line[1])
+		suffices(t, redis.NewClient(&redis.Options{
+			Addr: rs.addr, Username: "wechatqr", Password: "PASSWORD",
+		}))
+	})
+	t.Run("cluster", func(t *testing.T) {
+		t.Parallel()
+		var addrs []string
+		for _, s := range startCluster(t, 0).masters {
+			setUser(t, s, line[1]+" "+added[1])
+			addrs = append(addrs, s.addr)
+		}
+		suffices(t, redis.NewClusterClient(&redis.ClusterOptions{
+			Addrs: addrs, Username: "wechatqr", Password: "PASSWORD",
+		}))
+	})
 }

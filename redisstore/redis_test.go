@@ -2,6 +2,8 @@ package redisstore_test
 
 import (
 	"context"
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -48,32 +50,57 @@ func connect(t *testing.T, addr string) *redis.Client {
 
 // server is a redis-server of the test's own.
 type server struct {
-	addr string
-	args []string
-	cmd  *exec.Cmd
+	addr  string
+	args  []string
+	cmd   *exec.Cmd
+	ended chan struct{} // closed when the process is gone
 }
 
-// startServer starts a redis-server on a free port. Where there is none, CI
-// fails and other machines do without the test.
-func startServer(t *testing.T, args ...string) *server {
+// lookPath finds a program of Redis'. Where there is none, CI fails and other
+// machines do without the test.
+func lookPath(t *testing.T, program string) string {
 	t.Helper()
-	path, err := exec.LookPath("redis-server")
+	path, err := exec.LookPath(program)
 	if err != nil {
 		if os.Getenv("CI") == "true" {
-			t.Fatal("redis-server is not on PATH: install it (Debian: apt-get install redis-server)")
+			t.Fatal(program + " is not on PATH: install it (Debian: apt-get install redis-server)")
 		}
-		t.Skip("redis-server is not on PATH")
+		t.Skip(program + " is not on PATH")
 	}
-	// The port is free now; should somebody take it meanwhile, the next one is tried.
-	for range 5 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
-		addr := l.Addr().(*net.TCPAddr)
-		require.NoError(t, l.Close())
-		dir := t.TempDir()
-		s := &server{addr: addr.String(), args: append([]string{
-			path, "--port", strconv.Itoa(addr.Port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
+	return path
+}
+
+// freePort is free now, with the port of a cluster node's bus, 10000 higher.
+// Both are below those that the system gives to connections, so that they are
+// still free after the server has been away.
+func freePort(t *testing.T) int {
+	t.Helper()
+	free := func(port int) bool {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			err = l.Close()
+		}
+		return err == nil
+	}
+	for range 1000 {
+		if port := 10000 + rand.N(12000); free(port) && free(port+10000) {
+			return port
+		}
+	}
+	t.Fatal("no port is free")
+	return 0
+}
+
+// startServer starts a redis-server on a free port.
+func startServer(t *testing.T, args ...string) *server {
+	t.Helper()
+	path := lookPath(t, "redis-server")
+	for range 5 { // should somebody take the port meanwhile, the next one is tried
+		port, dir := strconv.Itoa(freePort(t)), t.TempDir()
+		s := &server{addr: "127.0.0.1:" + port, args: append([]string{
+			path, "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
 			"--dir", dir, "--logfile", filepath.Join(dir, "log"), "--daemonize", "no",
+			"--repl-diskless-sync-delay", "0",
 		}, args...)}
 		if s.start(t) {
 			t.Cleanup(func() { s.stop(t) })
@@ -84,7 +111,7 @@ func startServer(t *testing.T, args ...string) *server {
 	return nil
 }
 
-// start runs the server and waits until it answers; false if it ended instead.
+// start runs the server and waits until it responds; false if it ended instead.
 func (s *server) start(t *testing.T) bool {
 	t.Helper()
 	cmd := exec.Command(s.args[0], s.args[1:]...)
@@ -94,14 +121,14 @@ func (s *server) start(t *testing.T) bool {
 	go func() { defer close(ended); _ = cmd.Wait() }()
 	c := redis.NewClient(&redis.Options{Addr: s.addr, MaxRetries: -1})
 	defer c.Close()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(settles); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		select {
 		case <-ended:
 			return false
 		default:
 		}
 		if c.Ping(context.Background()).Err() == nil {
-			s.cmd = cmd
+			s.cmd, s.ended = cmd, ended
 			return true
 		}
 	}
@@ -110,17 +137,11 @@ func (s *server) start(t *testing.T) bool {
 	return false
 }
 
+// stop kills the server and waits until it is gone, and its port free.
 func (s *server) stop(t *testing.T) {
 	t.Helper()
 	s.signal(t, syscall.SIGKILL)
-	for { // the port is free once the process is gone
-		c, err := net.DialTimeout("tcp", s.addr, time.Second)
-		if err != nil {
-			return
-		}
-		_ = c.Close()
-		time.Sleep(5 * time.Millisecond)
-	}
+	<-s.ended
 }
 
 func (s *server) signal(t *testing.T, sig syscall.Signal) {
@@ -128,26 +149,4 @@ func (s *server) signal(t *testing.T, sig syscall.Signal) {
 	if err := s.cmd.Process.Signal(sig); err != nil && sig != syscall.SIGKILL {
 		t.Error(err)
 	}
-}
-
-// startCluster starts a Redis Cluster of two nodes and returns a client of it.
-func startCluster(t *testing.T) *redis.ClusterClient {
-	t.Helper()
-	a, b := startServer(t, "--cluster-enabled", "yes"), startServer(t, "--cluster-enabled", "yes")
-	ctx := t.Context()
-	ca, cb := connect(t, a.addr), connect(t, b.addr)
-	require.NoError(t, ca.ClusterAddSlotsRange(ctx, 0, 8191).Err())
-	require.NoError(t, cb.ClusterAddSlotsRange(ctx, 8192, 16383).Err())
-	host, port, err := net.SplitHostPort(b.addr)
-	require.NoError(t, err)
-	require.NoError(t, ca.ClusterMeet(ctx, host, port).Err())
-	for _, c := range []*redis.Client{ca, cb} {
-		require.Eventually(t, func() bool {
-			info, err := c.ClusterInfo(ctx).Result()
-			return err == nil && len(info) > 16 && info[:16] == "cluster_state:ok"
-		}, 30*time.Second, 20*time.Millisecond)
-	}
-	c := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{a.addr, b.addr}})
-	t.Cleanup(func() { _ = c.Close() })
-	return c
 }

@@ -1,9 +1,10 @@
-// Package redisstore shares an account's access token, and the events that
-// were handled, between servers through one Redis.
+// Package redisstore shares an account's access token, the events that were
+// handled, and the tickets of its codes, between servers through one Redis.
 //
 //	store, err := redisstore.New(rdb)
 //	client, err := wechatqr.New(creds, wechatqr.WithTokenStore(store))
 //	handler, err := events.NewHandler(cfg, fn, events.WithDeduper(store))
+//	keeper, err := tickets.NewKeeper(creds.AppID, client, store)
 //
 // It needs Redis 5 or later, or what speaks its language, and runs Lua scripts
 // on one key each, so that Redis Cluster serves as well as a single server.
@@ -14,7 +15,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -22,70 +22,51 @@ import (
 	"github.com/wechatqr/wechatqr"
 )
 
-const (
-	slow    = 100 * time.Millisecond // a failure that took as long is Redis not answering
-	silence = time.Second            // for which Redis is then left alone
-)
-
 // errNoScripts is in place of Redis' own text, which repeats the arguments, an
 // access token among them.
 var errNoScripts = errors.New("Redis knows no EVALSHA or no EVAL: it must run Lua scripts")
 
-// Store is a [wechatqr.TokenStore], a [wechatqr.Leaser] and an
-// [events.Deduper]. It is safe for concurrent use; one for each process is
-// enough, for any number of accounts.
+// Store is a [wechatqr.TokenStore], a [wechatqr.TokenLeaser], an [events.Deduper]
+// and a [tickets.Store]. It is safe for concurrent use and remembers nothing: one
+// for each process is enough, for any number of accounts.
 //
-// An operation returns when its context ends, also with a client that has
-// longer timeouts and no ContextTimeoutEnabled. After one that Redis left
-// unanswered the others fail at once for a second, so that a Redis that hangs
-// delays nobody twice; their errors wrap that one's. Every entry expires by
-// itself.
+// An operation returns when its context ends, with any settings of the client.
+// A command that is under way then goes on until the client's own timeouts end
+// it, and Redis may still carry it out: ask again with the same owner. Each
+// operation is tried on its own; one that fails delays no other. Every entry
+// expires by itself, but for permanent tickets.
 type Store struct {
 	client redis.UniversalClient
 	prefix string
-
-	mu      sync.Mutex               // not held during I/O
-	quiet   time.Time                // until when Redis is left alone
-	cause   error                    // why it is
-	leases  map[string]string        // the owner of each lease this process holds, by key
-	returns map[string]chan struct{} // leases on their way back, each closed when it is there
-	claims  map[string]string        // the owner of each claim this process holds, or may hold
 }
 
 // Option changes a default of [New].
-type Option func(*Store) error
+type Option func(*config)
+
+type config struct{ prefix string }
 
 // WithPrefix sets what every key begins with, "wechatqr:" by default. Give
 // test and production different ones if they share a Redis.
-func WithPrefix(prefix string) Option {
-	return func(s *Store) error {
-		if prefix == "" {
-			return errors.New(`WithPrefix(""): leave the option out for the default, "wechatqr:"`)
-		}
-		s.prefix = prefix
-		return nil
-	}
-}
+func WithPrefix(prefix string) Option { return func(c *config) { c.prefix = prefix } }
 
 // New makes a Store on a client of yours, which stays yours to close. It does
 // no I/O. Errors are [wechatqr.ErrInvalidArgument].
 func New(client redis.UniversalClient, opts ...Option) (*Store, error) {
-	s := &Store{
-		client: client, prefix: "wechatqr:",
-		leases: map[string]string{}, returns: map[string]chan struct{}{}, claims: map[string]string{},
-	}
 	if client == nil {
 		return nil, invalid("new store", errors.New("the client is nil"))
 	}
+
+	c := config{prefix: "wechatqr:"}
 	for _, opt := range opts {
 		if opt == nil {
 			return nil, invalid("new store", errors.New("a nil Option"))
 		}
-		if err := opt(s); err != nil {
-			return nil, invalid("new store", err)
-		}
+		opt(&c)
 	}
-	return s, nil
+	if c.prefix == "" {
+		return nil, invalid("new store", errors.New(`WithPrefix(""): leave the option out for the default`))
+	}
+	return &Store{client: client, prefix: c.prefix}, nil
 }
 
 func invalid(op string, err error) error {
@@ -100,57 +81,43 @@ func (s *Store) Format(f fmt.State, _ rune) {
 	_, _ = io.WriteString(f, "redisstore.Store("+s.prefix+")")
 }
 
-// run runs a script on one key, unless Redis is left alone.
+// run runs a script on one key. The client waits for a response without regard
+// to a cancelled ctx, and by default to its deadline too: hence the goroutine.
 func (s *Store) run(ctx context.Context, script *redis.Script, key string, args ...any) (any, error) {
-	s.mu.Lock()
-	quiet, cause := time.Now().Before(s.quiet), s.cause
-	s.mu.Unlock()
-	if quiet {
-		return nil, fmt.Errorf("not tried again yet after: %w", cause)
-	}
-	return s.send(ctx, script, key, args...)
-}
-
-// send runs a script on one key. What is under way when ctx ends goes on until
-// the client's own timeouts end it.
-func (s *Store) send(ctx context.Context, script *redis.Script, key string, args ...any) (any, error) {
 	start := time.Now()
-	type answer struct {
+	type response struct {
 		value any
 		err   error
 	}
-	answers := make(chan answer, 1)
+	responses := make(chan response, 1)
 	go func() {
-		value, err := script.Run(ctx, s.client, []string{key}, args...).Result()
-		answers <- answer{value, err}
+		r := response{err: errors.New("the Redis client ended its goroutine")}
+		defer func() {
+			if p := recover(); p != nil { // of a hook or a dialer of the user's
+				r.err = fmt.Errorf("the Redis client panicked: %v", p)
+			}
+			responses <- r
+		}()
+		r.value, r.err = script.Run(ctx, s.client, []string{key}, args...).Result()
 	}()
-	var a answer
+
+	var r response
 	select {
-	case a = <-answers:
+	case r = <-responses:
 	case <-ctx.Done():
-		a.err = ctx.Err()
+		r.err = ctx.Err()
 	}
-	took := time.Since(start)
+
 	switch {
-	case errors.Is(a.err, redis.Nil):
+	case errors.Is(r.err, redis.Nil):
 		return nil, nil
-	case ctx.Err() != nil && errors.Is(a.err, ctx.Err()):
-		a.err = fmt.Errorf("no answer within %v: %w", took.Round(time.Millisecond), ctx.Err())
-	case redis.HasErrorPrefix(a.err, "unknown command"):
-		a.err = errNoScripts
+	case r.err != nil && ctx.Err() != nil:
+		took := time.Since(start).Round(time.Millisecond)
+		return nil, fmt.Errorf("no response within %v: %w", took, ctx.Err())
+	case redis.HasErrorPrefix(r.err, "unknown command"):
+		return nil, errNoScripts
 	}
-	if a.err != nil && took >= slow {
-		s.mu.Lock()
-		s.quiet, s.cause = time.Now().Add(silence), a.err
-		s.mu.Unlock()
-	}
-	return a.value, a.err
+	return r.value, r.err
 }
 
-// script reads Redis' own clock, the one by which all processes agree.
-func script(body string) *redis.Script {
-	return redis.NewScript(`
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-` + body)
-}
+func unexpected(value any) error { return fmt.Errorf("unexpected response %T from Redis", value) }

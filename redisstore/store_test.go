@@ -5,11 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -19,11 +20,9 @@ import (
 	"github.com/wechatqr/wechatqr"
 	"github.com/wechatqr/wechatqr/events"
 	"github.com/wechatqr/wechatqr/redisstore"
+	"github.com/wechatqr/wechatqr/tickets"
 	"github.com/wechatqr/wechatqr/wechatqrtest"
 )
-
-// silence is for how long a Store leaves a Redis alone that did not answer.
-const silence = 1100 * time.Millisecond
 
 func newStore(t *testing.T, c redis.UniversalClient, opts ...redisstore.Option) *redisstore.Store {
 	t.Helper()
@@ -51,14 +50,23 @@ func TestDeduper(t *testing.T) {
 	})
 }
 
+func TestTicketStore(t *testing.T) {
+	everyRedis(t, func(t *testing.T, c redis.UniversalClient) {
+		wechatqrtest.TestTicketStore(t, func(t *testing.T) tickets.Store { return newStore(t, c) })
+	})
+}
+
 func TestCluster(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t)
+	c := startCluster(t, 0).connect(t)
 	t.Run("tokens", func(t *testing.T) {
 		wechatqrtest.TestTokenStore(t, func(t *testing.T) wechatqr.TokenStore { return newStore(t, c) })
 	})
 	t.Run("events", func(t *testing.T) {
 		wechatqrtest.TestDeduper(t, func(t *testing.T) events.Deduper { return newStore(t, c) })
+	})
+	t.Run("tickets", func(t *testing.T) {
+		wechatqrtest.TestTicketStore(t, func(t *testing.T) tickets.Store { return newStore(t, c) })
 	})
 }
 
@@ -73,7 +81,7 @@ func (hook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPip
 	return next
 }
 
-// twice carries a command out twice, as a client does whose first answer is lost.
+// twice carries a command out twice, as a client does whose first response is lost.
 func twice(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
 	_ = next(ctx, cmd)
 	cmd.SetErr(nil)
@@ -100,47 +108,52 @@ func TestPrefixesAreSeparate(t *testing.T) {
 	everyRedis(t, func(t *testing.T, c redis.UniversalClient) {
 		test, production := newStore(t, c, redisstore.WithPrefix("test:")), newStore(t, c)
 		ctx := t.Context()
-		require.NoError(t, test.Save(ctx, "key", lasting("test", time.Hour)))
+		save(t, test, lasting("test", time.Hour), "")
 		_, err := production.Load(ctx, "key")
 		require.ErrorIs(t, err, wechatqr.ErrTokenNotFound)
-		lease(t, test, time.Hour)
-		lease(t, production, time.Hour)
-		for _, s := range []*redisstore.Store{test, production} {
-			ok, err := s.Claim(ctx, "id", time.Hour)
-			require.NoError(t, err)
-			require.True(t, ok)
+		for i, s := range []*redisstore.Store{test, production} {
+			leases(t, true, s, fmt.Sprint(i), time.Hour)
+			claims(t, events.ClaimGranted, s, fmt.Sprint(i))
 		}
 	})
 }
 
 func TestEntriesExpireAndKeysTellNothing(t *testing.T) {
 	t.Parallel()
-	for name, c := range map[string]*redis.Client{"embedded": embedded(t), "server": connect(t, startServer(t).addr)} {
+	for name, c := range map[string]*redis.Client{
+		"embedded": embedded(t), "server": connect(t, startServer(t).addr),
+	} {
 		s := newStore(t, c)
 		ctx := t.Context()
 		for _, key := range []string{"saved", "leased", "both", "discarded", "unknown end"} {
 			if key == "leased" || key == "both" {
-				_, _, err := s.Lease(ctx, key, 10*time.Second)
+				_, err := s.Lease(ctx, key, "owner", 10*time.Second)
 				require.NoError(t, err)
 			}
 			if key != "leased" {
-				require.NoError(t, s.Save(ctx, key, lasting("TOKEN", 2*time.Hour)))
+				require.NoError(t, s.Save(ctx, key, lasting("TOKEN", 2*time.Hour), "owner"))
 			}
 		}
+		_, err := s.Lease(ctx, "given back", "owner", time.Hour)
+		require.NoError(t, err)
+		require.NoError(t, s.Unlease(ctx, "given back", "owner"))
 		require.NoError(t, s.Discard(ctx, "discarded", "TOKEN"))
 		require.NoError(t, s.Discard(ctx, "unknown end", "TOKEN"))
-		require.NoError(t, s.Save(ctx, "unknown end", wechatqr.Token{Value: "TOKEN"}))
+		require.NoError(t, s.Save(ctx, "unknown end", wechatqr.Token{Value: "TOKEN"}, ""))
 		const id = "gh_7f083739789a|OPENID|1700000000|scan|||SCENE"
 		for _, suffix := range []string{"claimed", "committed", "released"} {
-			_, err := s.Claim(ctx, id+suffix, 5*time.Second)
+			_, err := s.Claim(ctx, id+suffix, "owner", 5*time.Second)
 			require.NoError(t, err)
 		}
 		require.NoError(t, s.Commit(ctx, id+"committed", 10*time.Minute))
-		require.NoError(t, s.Release(ctx, id+"released"))
+		require.NoError(t, s.Release(ctx, id+"released", "owner"))
 
 		keys, err := c.Keys(ctx, "*").Result()
 		require.NoError(t, err)
-		longest := map[string]time.Duration{"saved": 2 * time.Hour, "leased": 10 * time.Second, "both": 2 * time.Hour, "unknown end": 24 * time.Hour}
+		longest := map[string]time.Duration{
+			"saved": 2 * time.Hour, "leased": 10 * time.Second,
+			"both": 2 * time.Hour, "unknown end": 24 * time.Hour,
+		}
 		assert.Len(t, keys, len(longest)+2, "%s: %v", name, keys)
 		for _, key := range keys {
 			for _, secret := range []string{"TOKEN", "OPENID", "SCENE", "gh_"} {
@@ -167,88 +180,177 @@ func TestWarmTokenAsksNoRedis(t *testing.T) {
 		commands.Add(1)
 		return next(ctx, cmd)
 	}))
-	c, err := wechatqr.New(creds, wechatqr.WithTokenStore(newStore(t, rdb)), wechatqr.WithEndpoint(wechatqr.Endpoint{API: []string{wx.URL}}))
+	c, err := newClient(newStore(t, rdb), wx.URL, false)
 	require.NoError(t, err)
-	call := func() {
-		require.NoError(t, c.Do(t.Context(), http.MethodGet, "/cgi-bin/getcallbackip", nil, nil, nil))
-	}
-	call()
-	// The lease goes back behind the call: the last command that there is.
-	other := redis.NewClient(&redis.Options{Addr: rdb.Options().Addr})
-	defer other.Close()
-	assert.Eventually(t, func() bool {
-		leased, err := other.HExists(t.Context(), "wechatqr:token:"+creds.AppID+"/stable", "owner").Result()
-		return err == nil && !leased
-	}, 10*time.Second, time.Millisecond)
-	assert.Positive(t, commands.Swap(0))
+	require.NoError(t, callAPI(t.Context(), c))
+
+	// Saving and giving back a lease go on behind the call.
+	var before int64
+	require.Eventually(t, func() bool {
+		n := commands.Load()
+		settled := n > 0 && n == before
+		before = n
+		return settled
+	}, 20*time.Second, 500*time.Millisecond)
 	for range 100 {
-		call()
+		require.NoError(t, callAPI(t.Context(), c))
 	}
-	assert.Zero(t, commands.Load())
+	assert.Equal(t, before, commands.Load())
 }
 
-// A Redis that hangs is waited for once, however the client is set up.
-func TestRedisHangs(t *testing.T) {
+// everyTimeout runs a test on a server with each way of a client to treat ctx.
+func everyTimeout(t *testing.T, fn func(t *testing.T, rs *server, c redis.UniversalClient)) {
 	t.Parallel()
-	for _, enabled := range []bool{false, true} {
-		t.Run(fmt.Sprintf("ContextTimeoutEnabled %v", enabled), func(t *testing.T) {
+	for name, heeds := range map[string]bool{"the client ignores ctx": false, "it heeds deadlines": true} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			rs := startServer(t)
-			c := redis.NewClient(&redis.Options{Addr: rs.addr, ContextTimeoutEnabled: enabled})
-			defer c.Close()
-			s := newStore(t, c)
-			warm(t, s)
-			rs.signal(t, syscall.SIGSTOP)
-			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-			defer cancel()
-			start := time.Now()
-			_, err := s.Load(ctx, "warm")
-			require.Error(t, err)
-			// The client by itself takes 3 s for each of 4 tries.
-			assert.Less(t, time.Since(start), 2*time.Second)
-
-			start = time.Now()
-			for _, err := range []error{
-				s.Save(t.Context(), "warm", lasting("token", time.Hour)), s.Discard(t.Context(), "warm", "warm"),
-				s.Commit(t.Context(), "id", time.Hour),
-			} {
-				assert.ErrorContains(t, err, "not tried again yet after: ")
-			}
-			_, err = s.Claim(t.Context(), "id", time.Hour)
-			assert.ErrorContains(t, err, "not tried again yet after: ")
-			assert.Less(t, time.Since(start), 500*time.Millisecond)
-
-			rs.signal(t, syscall.SIGCONT)
-			require.Eventually(t, func() bool {
-				_, err := s.Load(t.Context(), "warm")
-				return err == nil
-			}, 20*time.Second, 10*time.Millisecond)
+			c := redis.NewClient(&redis.Options{
+				Addr: rs.addr, ContextTimeoutEnabled: heeds, ReadTimeout: time.Minute,
+			})
+			t.Cleanup(func() { _ = c.Close() })
+			fn(t, rs, c)
 		})
 	}
 }
 
-// A leader whose Redis hangs while it renews waits for it once.
-func TestRedisHangsWhileTheLeaderRenews(t *testing.T) {
-	t.Parallel()
-	onTime(t, func(t *testing.T, check assert.TestingT) seen {
-		rs, wx := startServer(t), startWeChat(t, 2*time.Hour, 500*time.Millisecond)
-		ps := startProcesses(t, 1, role{Redis: rs.addr, WeChat: wx.URL, Workers: 20})
-		ps[0].tell("burst")
-		<-wx.asked
+// An operation returns when its context ends, however the client is set up,
+// and is tried as soon as Redis is back.
+func TestRedisHangs(t *testing.T) {
+	everyTimeout(t, func(t *testing.T, rs *server, c redis.UniversalClient) {
+		s := newStore(t, c)
+		warm(t, s)
 		rs.signal(t, syscall.SIGSTOP)
-		s := ps[0].read()
-		assert.Zero(check, s.Failed, s.Error)
-		assert.Equal(check, 1, wx.count())
-		assert.LessOrEqual(check, s.Wait, bound(wx.delay+250*time.Millisecond, s))
+		for name, op := range map[string]func(ctx context.Context) error{
+			"Load": func(ctx context.Context) error {
+				_, err := s.Load(ctx, "warm")
+				return err
+			},
+			"Save": func(ctx context.Context) error {
+				return s.Save(ctx, "key", lasting("t", time.Hour), "")
+			},
+			"Discard": func(ctx context.Context) error { return s.Discard(ctx, "key", "t") },
+			"Lease": func(ctx context.Context) error {
+				_, err := s.Lease(ctx, "key", "o", time.Hour)
+				return err
+			},
+			"Unlease": func(ctx context.Context) error { return s.Unlease(ctx, "key", "o") },
+			"Claim": func(ctx context.Context) error {
+				_, err := s.Claim(ctx, "id", "o", time.Hour)
+				return err
+			},
+			"Commit":  func(ctx context.Context) error { return s.Commit(ctx, "id", time.Hour) },
+			"Release": func(ctx context.Context) error { return s.Release(ctx, "id", "o") },
+		} {
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			start := time.Now()
+			require.ErrorIs(t, op(ctx), context.DeadlineExceeded, name)
+			cancel()
+			assert.Less(t, time.Since(start), 30*time.Second, "%s: half of the client's own timeout", name)
+		}
 
 		rs.signal(t, syscall.SIGCONT)
-		start, other, ok := time.Now(), newStore(t, connect(t, rs.addr)), false
-		for !ok && time.Since(start) < 20*time.Second {
-			_, ok, _ = other.Lease(t.Context(), creds.AppID, time.Hour)
-		}
-		assert.Less(check, time.Since(start), 5*time.Second, "the lease came back, and did not last its 10 s")
-		return s
+		assert.Equal(t, "warm", loadKey(t, s, "warm"))
 	})
+}
+
+// What runs on after its caller has gone ends with the client's command, or the
+// bubble fails.
+func TestAbandonedOperationEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := redis.NewClient(&redis.Options{})
+		defer c.Close()
+		c.AddHook(hook(func(context.Context, redis.Cmder, redis.ProcessHook) error {
+			time.Sleep(time.Hour)
+			return nil
+		}))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := newStore(t, c).Load(ctx, "key")
+		require.EqualError(t, err,
+			"wechatqr: redis: load token: no response within 1s: context deadline exceeded")
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		time.Sleep(2 * time.Hour)
+	})
+}
+
+// Callers that are gone before Redis has responded are nobody else's concern.
+func TestCallersThatCancel(t *testing.T) {
+	everyTimeout(t, func(t *testing.T, rs *server, c redis.UniversalClient) {
+		s := newStore(t, c)
+		warm(t, s)
+		rs.signal(t, syscall.SIGSTOP)
+		ctx, cancel := context.WithCancel(t.Context())
+		const callers = 15 // fewer than the client has connections
+		left := make(chan error, callers)
+		for range callers {
+			go func() {
+				_, err := s.Load(ctx, "warm")
+				left <- err
+			}()
+		}
+		other := make(chan error, 1)
+		go func() {
+			_, err := s.Claim(t.Context(), "id", "owner", time.Hour)
+			other <- err
+		}()
+		time.Sleep(120 * time.Millisecond)
+		cancel()
+		for range callers {
+			err := <-left
+			require.ErrorIs(t, err, context.Canceled)
+			require.ErrorContains(t, err, "wechatqr: redis: load token: no response within ")
+		}
+
+		rs.signal(t, syscall.SIGCONT)
+		require.NoError(t, <-other)
+		claims(t, events.ClaimGranted, s, "owner")
+	})
+}
+
+// A key that fails slowly, as one on a node that is down, delays no other.
+func TestSlowKeyDelaysNoOther(t *testing.T) {
+	everyRedis(t, func(t *testing.T, c redis.UniversalClient) {
+		errDown := errors.New("node down")
+		var sent atomic.Int64
+		c.AddHook(hook(func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
+			for _, arg := range cmd.Args() {
+				if arg == "wechatqr:token:slow" {
+					sent.Add(1)
+					time.Sleep(150 * time.Millisecond)
+					cmd.SetErr(errDown)
+					return errDown
+				}
+			}
+			return next(ctx, cmd)
+		}))
+		s := newStore(t, c)
+		for i := range 3 {
+			_, err := s.Load(t.Context(), "slow")
+			require.ErrorIs(t, err, errDown)
+			require.EqualValues(t, i+1, sent.Load(), "it is tried each time")
+			save(t, s, lasting("token", time.Duration(i+1)*time.Hour), "")
+			claims(t, events.ClaimGranted, s, "owner")
+			require.NoError(t, s.Commit(t.Context(), fmt.Sprint(i), time.Hour))
+		}
+	})
+}
+
+func TestClientThatPanics(t *testing.T) {
+	t.Parallel()
+	c := embedded(t)
+	c.AddHook(hook(func(context.Context, redis.Cmder, redis.ProcessHook) error { panic("HOOK") }))
+	_, err := newStore(t, c).Load(t.Context(), "key")
+	require.ErrorContains(t, err, "wechatqr: redis: load token: the Redis client panicked: HOOK")
+	goexit := embedded(t)
+	goexit.AddHook(hook(func(context.Context, redis.Cmder, redis.ProcessHook) error {
+		runtime.Goexit()
+		return nil
+	}))
+	err = newStore(t, goexit).Commit(t.Context(), "id", time.Hour)
+	require.ErrorContains(t, err, "wechatqr: redis: commit event: the Redis client ended its goroutine")
+	_, err = newStore(t, (*redis.Client)(nil)).Claim(t.Context(), "id", "owner", time.Hour)
+	require.ErrorContains(t, err, "wechatqr: redis: claim event: the Redis client panicked: ")
 }
 
 func TestErrorsSayWhat(t *testing.T) {
@@ -267,35 +369,23 @@ func TestErrorsSayWhat(t *testing.T) {
 	require.True(t, errors.As(err, &op), "%v", err)
 }
 
-// While Redis is left alone the errors still say why, and where.
-func TestErrorsKeepTheCause(t *testing.T) {
+func TestErrorsSayWhere(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	addr := l.Addr().String()
 	require.NoError(t, l.Close())
-	var dials atomic.Int64
 	c := redis.NewClient(&redis.Options{
 		Addr: addr, Username: "USERNAME", Password: "PASSWORD", MaxRetries: -1,
-		Dialer: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			dials.Add(1)
-			time.Sleep(150 * time.Millisecond) // as long as a failure takes that is waited for once
-			return (&net.Dialer{}).DialContext(ctx, network, addr)
-		},
 	})
 	defer c.Close()
 	s := newStore(t, c)
 	want := "dial tcp " + addr + ": connect: connection refused"
 	_, err = s.Load(t.Context(), "key")
 	require.EqualError(t, err, "wechatqr: redis: load token: "+want)
-	dialled := dials.Load()
-	_, err = s.Claim(t.Context(), "id", time.Hour)
-	require.EqualError(t, err, "wechatqr: redis: claim event: not tried again yet after: "+want)
+	_, err = s.Claim(t.Context(), "id", "owner", time.Hour)
+	require.EqualError(t, err, "wechatqr: redis: claim event: "+want)
 	require.ErrorIs(t, err, syscall.ECONNREFUSED)
-	assert.Equal(t, dialled, dials.Load())
-	time.Sleep(silence)
-	_, err = s.Load(t.Context(), "key")
-	require.EqualError(t, err, "wechatqr: redis: load token: "+want, "it is tried again")
 }
 
 // Redis repeats the arguments of a command that it does not know.

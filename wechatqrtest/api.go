@@ -13,34 +13,36 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/wechatqr/wechatqr"
 )
 
-const maxBody = 1 << 20 // of a request; WeChat's limit is not documented
+const maxBody = 1 << 20 // bytes of a request; WeChat's limit is not documented
 
-// route is one API.
+// route is one path of the API.
 type route struct {
 	method   string
-	token    bool // wants an access_token
+	token    bool // requires an access_token
 	verified bool // only for a verified account
-	run      func(*Server, *call) (any, *refusal)
+	serve    func(*Server, *apiRequest) (any, *apiError)
 }
 
 func apiRoutes() map[string]route {
 	get, post := http.MethodGet, http.MethodPost
 	return map[string]route{
-		"/cgi-bin/token":               {method: get, run: (*Server).classicToken},
-		"/cgi-bin/stable_token":        {method: post, run: (*Server).stableToken},
-		"/cgi-bin/qrcode/create":       {method: post, token: true, verified: true, run: (*Server).createCode},
-		"/cgi-bin/user/info":           {method: get, token: true, verified: true, run: (*Server).userInfo},
-		"/cgi-bin/user/info/batchget":  {method: post, token: true, verified: true, run: (*Server).userInfoBatch},
-		"/cgi-bin/user/get":            {method: get, token: true, verified: true, run: (*Server).userGet},
-		"/cgi-bin/message/custom/send": {method: post, token: true, verified: true, run: (*Server).sendMessage},
-		"/cgi-bin/clear_quota":         {method: post, token: true, run: (*Server).clearQuota},
-		"/cgi-bin/clear_quota/v2":      {method: post, run: (*Server).clearQuotaBySecret},
-		"/cgi-bin/openapi/quota/get":   {method: post, token: true, run: (*Server).getQuota},
-		"/cgi-bin/openapi/rid/get":     {method: post, token: true, run: (*Server).getRID},
-		"/cgi-bin/getcallbackip":       {method: get, token: true, run: (*Server).addresses},
-		"/cgi-bin/get_api_domain_ip":   {method: get, token: true, run: (*Server).addresses},
+		"/cgi-bin/token":               {method: get, serve: (*Server).classicToken},
+		"/cgi-bin/stable_token":        {method: post, serve: (*Server).stableToken},
+		"/cgi-bin/qrcode/create":       {method: post, token: true, verified: true, serve: (*Server).createCode},
+		"/cgi-bin/user/info":           {method: get, token: true, verified: true, serve: (*Server).userInfo},
+		"/cgi-bin/user/info/batchget":  {method: post, token: true, verified: true, serve: (*Server).userInfoBatch},
+		"/cgi-bin/user/get":            {method: get, token: true, verified: true, serve: (*Server).userGet},
+		"/cgi-bin/message/custom/send": {method: post, token: true, verified: true, serve: (*Server).sendMessage},
+		"/cgi-bin/clear_quota":         {method: post, token: true, serve: (*Server).clearQuota},
+		"/cgi-bin/clear_quota/v2":      {method: post, serve: (*Server).clearQuotaBySecret},
+		"/cgi-bin/openapi/quota/get":   {method: post, token: true, serve: (*Server).getQuota},
+		"/cgi-bin/openapi/rid/get":     {method: post, token: true, serve: (*Server).getRID},
+		"/cgi-bin/getcallbackip":       {method: get, token: true, serve: (*Server).addresses},
+		"/cgi-bin/get_api_domain_ip":   {method: get, token: true, serve: (*Server).addresses},
 	}
 }
 
@@ -49,28 +51,28 @@ type ipList struct {
 }
 
 // addresses is GET /cgi-bin/getcallbackip and get_api_domain_ip.
-func (s *Server) addresses(*call) (any, *refusal) { return ipList{[]string{"127.0.0.1"}}, nil }
+func (s *Server) addresses(*apiRequest) (any, *apiError) { return ipList{[]string{"127.0.0.1"}}, nil }
 
 const showPath = "/cgi-bin/showqrcode"
 
-// call is one request on its way.
-type call struct {
+// apiRequest is a request whose body was read.
+type apiRequest struct {
 	now   time.Time // by the Server's clock
 	query url.Values
 	body  []byte
 	ip    string
 }
 
-// refusal is an errcode, with what a person needs to know beside WeChat's text.
-type refusal struct {
-	code   int
+// apiError is an errcode and a detail that is appended to WeChat's errmsg.
+type apiError struct {
+	code   wechatqr.ErrorCode
 	detail string
 }
 
-func refuse(code int, detail string) *refusal { return &refusal{code, detail} }
+func refuse(code wechatqr.ErrorCode, detail string) *apiError { return &apiError{code, detail} }
 
-// message is the errmsg: WeChat's text, the detail and the rid.
-func (r *refusal) message(c *call, rid string) string {
+// message is the errmsg: WeChat's text, the detail and the request ID.
+func (r *apiError) message(c *apiRequest, rid string) string {
 	text := errmsg(r.code)
 	if r.code == 40164 {
 		text = fmt.Sprintf("invalid ip %s ipv6 ::ffff:%[1]s, not in whitelist", c.ip)
@@ -81,22 +83,22 @@ func (r *refusal) message(c *call, rid string) string {
 	return text + " rid: " + rid
 }
 
-// answer is what goes back.
-type answer struct {
+type response struct {
 	status int
 	header http.Header
 	body   []byte
-	code   int    // errcode
+	code   wechatqr.ErrorCode
 	rid    string // of an error
 }
 
-// ServeHTTP is the API and the picture host in one.
+// ServeHTTP serves the API and the picture host.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !s.enter() {
+	if !s.acquire() {
 		http.Error(w, "wechatqrtest: the Server is closed", http.StatusServiceUnavailable)
 		return
 	}
-	defer s.leave()
+	defer s.release()
+
 	began := time.Now()
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
@@ -107,26 +109,28 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusRequestEntityTooLarge)
 		return
 	}
-	c := &call{query: parseQuery(r.URL.RawQuery), body: body, ip: r.RemoteAddr}
+
+	c := &apiRequest{query: parseQuery(r.URL.RawQuery), body: body, ip: r.RemoteAddr}
 	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
 		c.ip = host
 	}
-	f := s.fault(r)
-	if !f.wait(r, s.life.Done()) {
-		s.record(r, c, began, answer{})
+
+	f := s.takeFault(r)
+	if !f.wait(r, s.ctx.Done()) {
+		s.record(r, c, began, response{})
 		drop(w)
 		return
 	}
-	a := f.answer(c)
-	if a == nil {
-		a = s.serve(r, c)
+
+	resp := f.response(c)
+	if resp == nil {
+		resp = s.serve(r, c)
 	}
-	s.record(r, c, began, *a)
-	f.send(w, r, a)
+	s.record(r, c, began, *resp)
+	f.write(w, r, resp)
 }
 
-// serve answers as WeChat does.
-func (s *Server) serve(r *http.Request, c *call) *answer {
+func (s *Server) serve(r *http.Request, c *apiRequest) *response {
 	if r.URL.Path == showPath {
 		return s.showCode(r, c)
 	}
@@ -134,17 +138,18 @@ func (s *Server) serve(r *http.Request, c *call) *answer {
 	c.now = s.now()
 	out, ref := s.dispatch(r, c)
 	s.mu.Unlock()
+
 	if ref != nil {
-		return refused(ref, c)
+		return ref.response(c)
 	}
-	a := jsonAnswer(out)
+	resp := jsonResponse(out)
 	if s.cloudHosting {
-		a.header.Set("X-Openapi-Seqid", random(22))
+		resp.header.Set("X-Openapi-Seqid", random(22))
 	}
-	return a
+	return resp
 }
 
-func (s *Server) dispatch(r *http.Request, c *call) (any, *refusal) {
+func (s *Server) dispatch(r *http.Request, c *apiRequest) (any, *apiError) {
 	rt, ok := s.routes[r.URL.Path]
 	if !ok {
 		return nil, refuse(40066, "wechatqrtest has no "+r.URL.Path)
@@ -166,34 +171,34 @@ func (s *Server) dispatch(r *http.Request, c *call) (any, *refusal) {
 	if ref := s.count(r.URL.Path, c.now); ref != nil {
 		return nil, ref
 	}
-	return rt.run(s, c)
+	return rt.serve(s, c)
 }
 
-// contentType is, letter for letter, WeChat's.
+// contentType is what WeChat sends, byte for byte.
 const contentType = "application/json; encoding=utf-8"
 
-func jsonAnswer(v any) *answer {
+func jsonResponse(v any) *response {
 	var b strings.Builder
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	_ = e.Encode(v) // maps and structs of this package: cannot fail
-	return &answer{
+	return &response{
 		status: http.StatusOK,
 		header: http.Header{"Content-Type": {contentType}},
 		body:   []byte(strings.TrimSuffix(b.String(), "\n")),
 	}
 }
 
-type errorAnswer struct {
-	ErrCode int    `json:"errcode"`
-	ErrMsg  string `json:"errmsg"`
+type errorResponse struct {
+	ErrCode wechatqr.ErrorCode `json:"errcode"`
+	ErrMsg  string             `json:"errmsg"`
 }
 
-func refused(r *refusal, c *call) *answer {
+func (r *apiError) response(c *apiRequest) *response {
 	rid := newRID()
-	a := jsonAnswer(errorAnswer{r.code, r.message(c, rid)})
-	a.code, a.rid = r.code, rid
-	return a
+	resp := jsonResponse(errorResponse{r.code, r.message(c, rid)})
+	resp.code, resp.rid = r.code, rid
+	return resp
 }
 
 // newRID is three groups of eight hex digits, the first of them the time.
@@ -211,7 +216,7 @@ func parseQuery(raw string) url.Values {
 }
 
 // errmsg is WeChat's text for the codes it was seen to send.
-func errmsg(code int) string {
+func errmsg(code wechatqr.ErrorCode) string {
 	switch code {
 	case -1:
 		return "system error"
@@ -290,5 +295,5 @@ func errmsg(code int) string {
 	case 76021:
 		return "cgi_path not found, please check"
 	}
-	return "error " + strconv.Itoa(code)
+	return "error " + strconv.Itoa(int(code))
 }

@@ -56,16 +56,20 @@ func TestRID(t *testing.T) {
 	t.Parallel()
 	srv := wechatqrtest.Start(t)
 	c := srv.Client()
-	err := c.Do(t.Context(), http.MethodPost, create, nil, map[string]any{"action_name": "QR_CARD"}, nil)
+	err := c.Do(t.Context(), wechatqr.Request{
+		Method: http.MethodPost, Path: create, Body: map[string]any{"action_name": "QR_CARD"},
+	}, nil)
 	var e *wechatqr.Error
 	require.ErrorAs(t, err, &e)
 	ask := func(rid string) (string, int) {
-		_, body := post(t, srv.URL()+"/cgi-bin/openapi/rid/get?access_token="+token(t, srv), fmt.Sprintf(`{"rid":%q}`, rid))
+		_, body := post(t, srv.URL()+"/cgi-bin/openapi/rid/get?access_token="+token(t, srv),
+			fmt.Sprintf(`{"rid":%q}`, rid))
 		return body, code(t, body)
 	}
 	body, errcode := ask(e.RequestID)
 	assert.Zero(t, errcode)
-	for _, part := range []string{"QR_CARD", "40052", "127.0.0.1", create, "invoke_time", "cost_in_ms"} {
+	for _, part := range []string{"QR_CARD", "40052", "127.0.0.1", create, "invoke_time",
+		"cost_in_ms"} {
 		assert.Contains(t, body, part)
 	}
 	_, errcode = ask("61725984-6126f6f9-040f19c4")

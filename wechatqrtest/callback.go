@@ -15,17 +15,17 @@ import (
 	"github.com/wechatqr/wechatqr/events"
 )
 
-// Mode is how pushes travel.
+// Mode is how pushes are encrypted (消息加解密方式).
 type Mode string
 
-// The modes, as the console offers them.
+// The modes that the console offers.
 const (
-	Plain      Mode = "plain"      // 明文模式: the message in the clear
-	Compatible Mode = "compatible" // 兼容模式: in the clear and encrypted, both in one body
-	Safe       Mode = "safe"       // 安全模式: encrypted
+	ModePlain      Mode = "plain"      // 明文模式: not encrypted
+	ModeCompatible Mode = "compatible" // 兼容模式: plain text and ciphertext in one body
+	ModeSafe       Mode = "safe"       // 安全模式: encrypted
 )
 
-// Callback is what the account's console says about its callback.
+// Callback is the configuration of the account's callback (服务器配置).
 type Callback struct {
 	URL            string `json:"url"` // empty: nothing is pushed
 	Token          string `json:"token"`
@@ -42,38 +42,39 @@ func (c Callback) check() error {
 	switch {
 	case !tokenForm.MatchString(c.Token):
 		return errors.New("wechatqrtest: callback: Token must be 3 to 32 letters and digits")
-	case !keyForm.MatchString(c.EncodingAESKey) && (c.Mode != Plain || c.EncodingAESKey != ""):
+	case !keyForm.MatchString(c.EncodingAESKey) && (c.Mode != ModePlain || c.EncodingAESKey != ""):
 		return errors.New("wechatqrtest: callback: EncodingAESKey must be 43 letters and digits")
-	case c.Mode != Plain && c.Mode != Compatible && c.Mode != Safe:
-		return fmt.Errorf("wechatqrtest: callback: the mode is %q, not %q, %q or %q", c.Mode, Plain, Compatible, Safe)
+	case c.Mode != ModePlain && c.Mode != ModeCompatible && c.Mode != ModeSafe:
+		return fmt.Errorf("wechatqrtest: callback: the mode is %q, not %q, %q or %q",
+			c.Mode, ModePlain, ModeCompatible, ModeSafe)
 	}
 	if c.URL == "" {
 		return nil
 	}
 	u, err := url.Parse(c.URL)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.Fragment != "" {
-		return fmt.Errorf("wechatqrtest: callback: %q is no http or https URL", c.URL)
+		return fmt.Errorf("wechatqrtest: callback: %q is not an http or https URL", c.URL)
 	}
 	return nil
 }
 
-// newCallback is in safe mode, with keys of WeChat's form and without a URL.
+// newCallback has random keys, safe mode and no URL.
 func newCallback() Callback {
 	alnum := strings.NewReplacer("-", "x", "_", "y")
-	return Callback{Token: alnum.Replace(random(16)), EncodingAESKey: alnum.Replace(random(43)), Mode: Safe}
+	return Callback{Token: alnum.Replace(random(16)), EncodingAESKey: alnum.Replace(random(43)), Mode: ModeSafe}
 }
 
-// Callback is where and how the Server pushes. At first there is no URL, the
-// keys are random and the mode is Safe.
+// Callback is the configuration in use. At first the URL is empty, the keys are
+// random and the mode is ModeSafe.
 func (s *Server) Callback() Callback {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.st.Callback
 }
 
-// SetCallback says where and how to push from now on. An empty Token or
-// EncodingAESKey or Mode leaves the one there is. Unlike the console it makes
-// no check of the URL: see CheckCallback.
+// SetCallback sets where and how later pushes are sent. An empty Token,
+// EncodingAESKey or Mode keeps the current one. Unlike the console it sends no
+// request to the URL: see CheckCallback.
 func (s *Server) SetCallback(c Callback) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -89,13 +90,13 @@ func (s *Server) SetCallback(c Callback) error {
 	return nil
 }
 
-// ServeCallback serves h on a port of its own until Close, has the Server push
-// there, and returns the URL. Close waits for h to return. Like NewServer it
-// panics if there is no port.
+// ServeCallback serves h on a free port until Close, sets the callback's URL to
+// it and returns that URL. Close waits until h has returned. Like NewServer it
+// panics if it cannot listen.
 func (s *Server) ServeCallback(h http.Handler) string {
 	address := s.listen(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if s.enter() { // so that Close waits for h
-			defer s.leave()
+		if s.acquire() { // so that Close waits for h
+			defer s.release()
 			h.ServeHTTP(w, r)
 		}
 	}))
@@ -106,141 +107,149 @@ func (s *Server) ServeCallback(h http.Handler) string {
 	return s.st.Callback.URL
 }
 
-// CallbackConfig is what a backend needs to receive the pushes, for
-// events.NewHandler. It follows the Callback at the time of the call.
+// CallbackConfig is the configuration with which events.NewHandler accepts the
+// pushes. It is that of the current Callback.
 func (s *Server) CallbackConfig() events.Config {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	cfg := events.Config{AppID: s.st.AppID, Token: s.st.Callback.Token, Account: s.st.Account}
-	if s.st.Callback.Mode != Plain {
-		cfg.EncodingAESKey = s.st.Callback.EncodingAESKey
-		cfg.AllowPlaintext = s.st.Callback.Mode == Compatible
+	c := s.st.Callback
+	cfg := events.Config{
+		AppID: s.st.AppID, Token: c.Token, Account: s.st.Account, Plaintext: c.Mode == ModePlain,
+	}
+	if !cfg.Plaintext {
+		cfg.EncodingAESKey = c.EncodingAESKey
 	}
 	return cfg
 }
 
-// line is the way to the callback. The caller holds the lock.
-func (s *Server) line() (line, error) {
+// codec returns that of the callback. The caller holds mu.
+func (s *Server) codec() (callbackCodec, error) {
 	c := s.st.Callback
-	l := line{appID: s.st.AppID, token: c.Token, mode: c.Mode}
-	if c.Mode == Plain {
-		return l, nil
+	out := callbackCodec{appID: s.st.AppID, token: c.Token, mode: c.Mode}
+	if c.Mode == ModePlain {
+		return out, nil
 	}
 	var err error
-	l.key, err = aesKey(c.EncodingAESKey)
-	return l, err
+	out.key, err = aesKey(c.EncodingAESKey)
+	return out, err
 }
 
-// Problem is what is wrong with a callback's answer.
-type Problem string
+// Reason is why WeChat does not accept a callback's response.
+type Reason string
 
-// The problems. WeChat delivers a push again after the first four.
+// WeChat delivers a push again after the first four.
 const (
-	Unreachable  Problem = "unreachable"      // no connection, or it broke
-	TooSlow      Problem = "too slow"         // no whole answer within the deadline
-	Redirected   Problem = "redirected"       // WeChat does not follow
-	WrongStatus  Problem = "wrong status"     // another than 200
-	Quoted       Problem = "quoted"           // the right text, but in quotes
-	WrongEcho    Problem = "wrong echo"       // another text than echostr
-	NotXML       Problem = "not xml"          // nor success
-	WrongReply   Problem = "wrong reply"      // XML that WeChat does not show
-	NotEncrypted Problem = "not encrypted"    // in safe mode
-	NotOpened    Problem = "cannot be opened" // the reply's signature or encryption is wrong
+	ReasonUnreachable   Reason = "unreachable"   // the connection failed
+	ReasonTooSlow       Reason = "too slow"      // no complete response within the timeout
+	ReasonRedirected    Reason = "redirected"    // status 3xx, which WeChat does not follow
+	ReasonWrongStatus   Reason = "wrong status"  // a status other than 200
+	ReasonQuoted        Reason = "quoted"        // the right text in quotes
+	ReasonWrongEcho     Reason = "wrong echo"    // a text other than echostr
+	ReasonNotXML        Reason = "not xml"       // neither XML nor success
+	ReasonWrongReply    Reason = "wrong reply"   // XML that is not a reply
+	ReasonNotEncrypted  Reason = "not encrypted" // plain text in safe mode
+	ReasonUndecryptable Reason = "undecryptable" // the reply's signature or encryption is wrong
 )
 
-// CallbackError says why a callback's answer is not what WeChat wants.
+// CallbackError says why WeChat does not accept a callback's response.
 type CallbackError struct {
-	Problem Problem `json:"problem"`
-	Detail  string  `json:"detail"`
-	Status  int     `json:"status,omitempty"` // of HTTP; 0: there was no answer, or ParseReply read it
+	Reason Reason `json:"reason"`
+	Detail string `json:"detail"`
+	Status int    `json:"status,omitempty"` // of HTTP; 0: no response, or the error is that of ParseReply
 }
 
 func (e *CallbackError) Error() string {
-	return "wechatqrtest: callback: " + string(e.Problem) + ": " + e.Detail
+	return "wechatqrtest: callback: " + string(e.Reason) + ": " + e.Detail
 }
 
-// ErrNoCallback is returned when there is nowhere to push to.
+// ErrNoCallback means that the callback has no URL.
 var ErrNoCallback = errors.New("wechatqrtest: there is no callback URL: use ServeCallback or SetCallback")
 
-// CheckCallback does what the console does when the callback is set: a GET
-// request that the callback is to answer with its echostr. This proves the URL
-// and the Token alone, as on WeChat: EncodingAESKey, AppID and the mode are not
-// part of it and show with the first push. The error is a *[CallbackError],
-// ErrNoCallback or that of ctx.
+// CheckCallback sends the request by which the console checks a callback: a GET
+// whose response must be its echostr. As on WeChat it proves the URL and the
+// Token only; a wrong EncodingAESKey, AppID or mode shows with the first push.
+// The error is a *[CallbackError], ErrNoCallback or that of ctx.
 func (s *Server) CheckCallback(ctx context.Context) error {
 	s.mu.Lock()
 	base := s.st.Callback.URL
-	l, err := s.line()
+	codec, err := s.codec()
 	s.mu.Unlock()
+
 	if err != nil {
 		return err
 	}
 	if base == "" {
 		return ErrNoCallback
 	}
+
 	echo := digits(19)
-	a, err := s.exchange(ctx, http.MethodGet, l.echo(base, echo, time.Now()), "")
+	a, err := s.requestCallback(ctx, http.MethodGet, codec.echoURL(base, echo, time.Now()), "")
 	if err != nil {
 		return err
 	}
 	if a.Err != nil {
 		return a.Err
 	}
-	if problem := judgeEcho(echo, a.Answer); problem != nil {
-		problem.Status = a.Status
-		return problem
+	if wrong := checkEcho(echo, a.Response); wrong != nil {
+		wrong.Status = a.Status
+		return wrong
 	}
 	return nil
 }
 
-func judgeEcho(echo, answer string) *CallbackError {
-	switch {
-	case answer == echo:
-		return nil
-	case answer == `"`+echo+`"`, answer == `'`+echo+`'`:
-		return &CallbackError{Problem: Quoted, Detail: "the answer is echostr in quotes: send it as text, not as JSON"}
-	case strings.TrimSpace(answer) == echo:
-		return &CallbackError{Problem: WrongEcho, Detail: "the answer has spaces or line breaks around echostr: send nothing else"}
-	case answer == "":
-		return &CallbackError{Problem: WrongEcho, Detail: "the answer is empty: send the echostr of the query"}
+func checkEcho(echo, response string) *CallbackError {
+	wrong := func(reason Reason, detail string) *CallbackError {
+		return &CallbackError{Reason: reason, Detail: detail}
 	}
-	return &CallbackError{Problem: WrongEcho, Detail: fmt.Sprintf("the answer is not echostr: %.80q", answer)}
+	switch {
+	case response == echo:
+		return nil
+	case response == `"`+echo+`"`, response == `'`+echo+`'`:
+		return wrong(ReasonQuoted, "the response is echostr in quotes: send it as text, not as JSON")
+	case strings.TrimSpace(response) == echo:
+		return wrong(ReasonWrongEcho,
+			"the response has spaces or line breaks around echostr: send nothing else")
+	case response == "":
+		return wrong(ReasonWrongEcho, "the response is empty: send the echostr of the query")
+	}
+	return wrong(ReasonWrongEcho, fmt.Sprintf("the response is not echostr: %.80q", response))
 }
 
-const maxAnswer = 64 << 10
+const maxResponseBytes = 64 << 10 // of a callback
 
-// exchange makes one request of a callback. Its error is that of ctx or of a
-// closed Server; what the callback does wrong is in the Attempt.
-func (s *Server) exchange(ctx context.Context, method, address, body string) (Attempt, error) {
-	if !s.enter() {
+// requestCallback sends one request to the callback. The error is that of ctx or
+// http.ErrServerClosed; failures of the callback are in Attempt.Err.
+func (s *Server) requestCallback(ctx context.Context, method, address, body string) (Attempt, error) {
+	if !s.acquire() {
 		return Attempt{}, http.ErrServerClosed
 	}
-	defer s.leave()
+	defer s.release()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	defer context.AfterFunc(s.life, stop)()
-	limited, cancel := context.WithTimeout(ctx, s.deadline)
+	defer context.AfterFunc(s.ctx, stop)()
+	limited, cancel := context.WithTimeout(ctx, s.pushTimeout)
 	defer cancel()
 
 	a := Attempt{Time: s.Now(), URL: address, Body: body}
 	began := time.Now()
-	fail := func(p Problem, detail string) (Attempt, error) {
+	fail := func(p Reason, detail string) (Attempt, error) {
 		a.Duration = time.Since(began)
 		if ctx.Err() != nil {
-			if s.life.Err() != nil {
+			if s.ctx.Err() != nil {
 				return a, http.ErrServerClosed
 			}
 			return a, ctx.Err()
 		}
 		if limited.Err() != nil {
-			p, detail = TooSlow, fmt.Sprintf("no whole answer within %v", s.deadline)
+			p, detail = ReasonTooSlow, fmt.Sprintf("no complete response within %v", s.pushTimeout)
 		}
 		a.Err = &CallbackError{p, detail, a.Status}
 		return a, nil
 	}
+
 	req, err := http.NewRequestWithContext(limited, method, address, strings.NewReader(body))
 	if err != nil {
-		return fail(Unreachable, err.Error())
+		return fail(ReasonUnreachable, err.Error())
 	}
 	setHeader(req.Header, method)
 	resp, err := s.client.Do(req)
@@ -249,20 +258,22 @@ func (s *Server) exchange(ctx context.Context, method, address, body string) (At
 		if errors.As(err, &ue) {
 			err = ue.Err // without the signed URL
 		}
-		return fail(Unreachable, err.Error())
+		return fail(ReasonUnreachable, err.Error())
 	}
 	defer func() { _ = resp.Body.Close() }() // it was read
+
 	a.Status = resp.StatusCode
-	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	a.Answer = string(answer)
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxResponseBytes))
+	a.Response = string(data)
 	if err != nil {
-		return fail(Unreachable, "the connection broke within the answer: "+err.Error())
+		return fail(ReasonUnreachable, "the connection broke within the response: "+err.Error())
 	}
 	switch {
 	case resp.StatusCode/100 == 3:
-		return fail(Redirected, fmt.Sprintf("HTTP %d to %q: give the console the final URL", resp.StatusCode, resp.Header.Get("Location")))
+		return fail(ReasonRedirected, fmt.Sprintf("HTTP %d to %q: give the console the final URL",
+			resp.StatusCode, resp.Header.Get("Location")))
 	case resp.StatusCode != http.StatusOK:
-		return fail(WrongStatus, fmt.Sprintf("HTTP %d: %.80q", resp.StatusCode, answer))
+		return fail(ReasonWrongStatus, fmt.Sprintf("HTTP %d: %.80q", resp.StatusCode, data))
 	}
 	a.Duration = time.Since(began)
 	return a, nil

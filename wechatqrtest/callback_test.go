@@ -18,7 +18,7 @@ func TestSetCallback(t *testing.T) {
 	t.Parallel()
 	srv := wechatqrtest.Start(t)
 	first := srv.Callback()
-	assert.Equal(t, wechatqrtest.Safe, first.Mode)
+	assert.Equal(t, wechatqrtest.ModeSafe, first.Mode)
 	assert.Empty(t, first.URL)
 	_, err := events.NewVerifier(srv.CallbackConfig())
 	require.NoError(t, err, "the keys of a new Server are good")
@@ -43,11 +43,14 @@ func TestSetCallback(t *testing.T) {
 	first.URL = "https://127.0.0.1/x?y=z"
 	assert.Equal(t, first, srv.Callback(), "what is left empty stays")
 	for _, token := range []string{"abc", strings.Repeat("a", 32)} {
-		require.NoError(t, srv.SetCallback(wechatqrtest.Callback{Token: token, Mode: wechatqrtest.Plain}))
+		require.NoError(t, srv.SetCallback(wechatqrtest.Callback{Token: token,
+			Mode: wechatqrtest.ModePlain}))
 	}
 	assert.Empty(t, srv.CallbackConfig().EncodingAESKey)
-	require.NoError(t, srv.SetCallback(wechatqrtest.Callback{Mode: wechatqrtest.Compatible}))
-	assert.True(t, srv.CallbackConfig().AllowPlaintext)
+	assert.True(t, srv.CallbackConfig().Plaintext)
+	require.NoError(t, srv.SetCallback(wechatqrtest.Callback{Mode: wechatqrtest.ModeCompatible}))
+	assert.Equal(t, first.EncodingAESKey, srv.CallbackConfig().EncodingAESKey)
+	assert.False(t, srv.CallbackConfig().Plaintext)
 }
 
 func TestCheckCallback(t *testing.T) {
@@ -58,24 +61,31 @@ func TestCheckCallback(t *testing.T) {
 	}
 	for name, tt := range map[string]struct {
 		callback http.HandlerFunc
-		want     wechatqrtest.Problem
+		want     wechatqrtest.Reason
 		detail   string
 		status   int
 	}{
-		"right":      {say(echo), "", "", 0},
-		"quoted":     {say(func(r *http.Request) string { return `"` + echo(r) + `"` }), wechatqrtest.Quoted, "as text", 200},
-		"newline":    {say(func(r *http.Request) string { return echo(r) + "\n" }), wechatqrtest.WrongEcho, "line breaks", 200},
-		"empty":      {say(func(*http.Request) string { return "" }), wechatqrtest.WrongEcho, "empty", 200},
-		"success":    {say(func(*http.Request) string { return "success" }), wechatqrtest.WrongEcho, `"success"`, 200},
-		"not found":  {http.NotFound, wechatqrtest.WrongStatus, "404", 404},
-		"redirected": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/login", http.StatusFound) }, wechatqrtest.Redirected, `"/login"`, 302},
-		"slow":       {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, wechatqrtest.TooSlow, "100ms", 0},
+		"right": {say(echo), "", "", 0},
+		"quoted": {say(func(r *http.Request) string { return `"` + echo(r) + `"` }),
+			wechatqrtest.ReasonQuoted, "as text", 200},
+		"newline": {say(func(r *http.Request) string { return echo(r) + "\n" }),
+			wechatqrtest.ReasonWrongEcho, "line breaks", 200},
+		"empty": {say(func(*http.Request) string { return "" }), wechatqrtest.ReasonWrongEcho,
+			"empty", 200},
+		"success": {say(func(*http.Request) string { return "success" }), wechatqrtest.ReasonWrongEcho,
+			`"success"`, 200},
+		"not found": {http.NotFound, wechatqrtest.ReasonWrongStatus, "404", 404},
+		"redirected": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/login", http.StatusFound)
+		}, wechatqrtest.ReasonRedirected, `"/login"`, 302},
+		"slow": {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+			wechatqrtest.ReasonTooSlow, "100ms", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var opts []wechatqrtest.Option
-			if tt.want == wechatqrtest.TooSlow {
-				opts = append(opts, wechatqrtest.WithDeadline(100*time.Millisecond))
+			if tt.want == wechatqrtest.ReasonTooSlow {
+				opts = append(opts, wechatqrtest.WithPushTimeout(100*time.Millisecond))
 			}
 			srv := wechatqrtest.Start(t, opts...)
 			srv.ServeCallback(tt.callback)
@@ -86,7 +96,7 @@ func TestCheckCallback(t *testing.T) {
 			}
 			var ce *wechatqrtest.CallbackError
 			require.ErrorAs(t, err, &ce)
-			assert.Equal(t, tt.want, ce.Problem)
+			assert.Equal(t, tt.want, ce.Reason)
 			assert.Contains(t, ce.Detail, tt.detail)
 			assert.Equal(t, tt.status, ce.Status)
 		})

@@ -1,30 +1,22 @@
 package wechatqrtest
 
-import (
-	"maps"
-	"time"
-)
+import "time"
 
-// Now is the time by which the Server reckons: this machine's, and what
-// Advance added.
+// Now is the time of the Server's clock: this machine's time plus what Advance
+// added.
 func (s *Server) Now() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.now()
 }
 
-// Advance lets d pass at once: tokens and temporary codes expire, quotas of
-// the minute and the day come back. The client's clock stays as it is. A
-// negative d goes back; a user whose last event is then more than an hour ahead
-// of the clock acts by the clock again.
+// Advance moves the Server's clock forward by d, or back if d is negative: tokens
+// and temporary codes expire, and the quotas of the minute and the day are
+// restored. The client's clock and the CreateTime of pushes do not move.
 func (s *Server) Advance(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.st.Ahead += d
-	if d < 0 {
-		limit := s.now().Add(longAhead)
-		maps.DeleteFunc(s.st.Moments, func(_ string, last time.Time) bool { return last.After(limit) })
-	}
 	s.notify()
 }
 

@@ -18,10 +18,10 @@ func welcome(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
 	if !ok {
 		return nil, nil
 	}
-	return events.Text("Welcome to " + scan.Scene), nil
+	return events.Text("Welcome to " + scan.SceneKey), nil
 }
 
-// A test of a backend: make a code, have somebody scan it, read the answer.
+// A test of a backend: create a code, have a user scan it, read the reply.
 func Example() {
 	srv := wechatqrtest.NewServer() // in a test: wechatqrtest.Start(t)
 	defer srv.Close()
@@ -33,7 +33,8 @@ func Example() {
 	srv.ServeCallback(backend)
 
 	ctx := context.Background()
-	ticket, err := srv.Client().CreateTicket(ctx, wechatqr.Temporary(wechatqr.SceneString("shop-7"), time.Hour))
+	ticket, err := srv.Client().CreateTicket(ctx,
+		wechatqr.Temporary(wechatqr.SceneString("shop-7"), time.Hour))
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -44,7 +45,7 @@ func Example() {
 			fmt.Println(err)
 			return
 		}
-		fmt.Println(push.Event.Event, push.Event.EventKey, "→", push.Shown())
+		fmt.Println(push.Event.Type, push.Event.EventKey, "→", push.UserSees())
 	}
 	// Output:
 	// subscribe qrscene_shop-7 → Welcome to shop-7
@@ -57,7 +58,8 @@ func ExampleServer_RevokeTokens() {
 	defer srv.Close()
 	client := srv.Client()
 	create := func() error {
-		_, err := client.CreateTicket(context.Background(), wechatqr.Temporary(wechatqr.SceneID(1), time.Minute))
+		_, err := client.CreateTicket(context.Background(),
+			wechatqr.Temporary(wechatqr.SceneID(1), time.Minute))
 		return err
 	}
 	fmt.Println("at first:", create())
@@ -72,16 +74,17 @@ func ExampleServer_RevokeTokens() {
 	// frozen: true
 }
 
-// WeChat delivers a push again when it heard no answer. A backend should act
+// WeChat delivers a push again when it gets no response. A backend should act
 // on it once.
 func ExampleServer_Push() {
 	srv := wechatqrtest.NewServer()
 	defer srv.Close()
 	coupons := 0
-	backend, err := events.NewHandler(srv.CallbackConfig(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
-		coupons++
-		return nil, nil
-	})
+	backend, err := events.NewHandler(srv.CallbackConfig(),
+		func(context.Context, *wechatqr.Event) (events.Reply, error) {
+			coupons++
+			return nil, nil
+		})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -104,16 +107,18 @@ func ExampleServer_Push() {
 	// Output: 3 pushes, 1 coupon
 }
 
-// A sealed push for any http.Handler, without a Server.
+// An encrypted push for any http.Handler, without a Server.
 func ExampleNewRequest() {
-	cfg := events.Config{AppID: "wx0123456789abcdef", Token: "token", EncodingAESKey: "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"}
+	cfg := events.Config{AppID: "wx0123456789abcdef", Token: "token",
+		EncodingAESKey: "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"}
 	backend, err := events.NewHandler(cfg, welcome)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	rec := httptest.NewRecorder()
-	backend.ServeHTTP(rec, wechatqrtest.NewRequest(cfg, wechatqr.Event{Event: wechatqr.EventScan, EventKey: "shop-7"}))
+	backend.ServeHTTP(rec, wechatqrtest.NewRequest(cfg,
+		wechatqr.Event{Type: wechatqr.EventScan, EventKey: "shop-7"}))
 	reply, err := wechatqrtest.ParseReply(cfg, rec.Body.Bytes())
 	fmt.Println(reply.Text(), err)
 	// Output: Welcome to shop-7 <nil>

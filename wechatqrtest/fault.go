@@ -8,36 +8,43 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/wechatqr/wechatqr"
 )
 
-// Fault is something going wrong with calls of the API or the picture host.
-// Delay comes first. Then Code or Status answer in place of the API, which
-// does not see the call. Otherwise the API does what the call asks, and Break
-// says what becomes of its answer.
+// Fault is a failure of the API or the picture host. Which of its fields act,
+// in this order:
+//
+//	Delay           the request waits
+//	BreakHang       the request gets no response; the API does not see it
+//	Code or Status  the response is this error; the API does not see the request
+//	otherwise       the API serves the request, and Break damages the response
+//
+// Break damages the response of Code and Status too.
 type Fault struct {
-	Path  string `json:"path"`  // of the calls it befalls, "/cgi-bin/qrcode/create"; empty: all
-	Times int    `json:"times"` // how many calls it befalls; 0: all, until ClearFaults
+	Path  string `json:"path"`  // the requests it applies to, "/cgi-bin/qrcode/create"; empty: all
+	Times int    `json:"times"` // how many requests it applies to; 0: all, until ClearFaults
 
-	Delay   time.Duration `json:"delay,omitempty"`   // before anything else, in nanoseconds
-	Code    int           `json:"code,omitempty"`    // errcode
-	Message string        `json:"message,omitempty"` // errmsg; empty: WeChat's text for Code
-	Status  int           `json:"status,omitempty"`  // of HTTP; alone: with a page of HTML
-	Break   Break         `json:"break,omitempty"`
+	Delay   time.Duration      `json:"delay,omitempty"`   // before anything else, in nanoseconds
+	Code    wechatqr.ErrorCode `json:"errcode,omitempty"` // errcode
+	Message string             `json:"message,omitempty"` // errmsg; empty: WeChat's text for Code
+	Status  int                `json:"status,omitempty"`  // of HTTP; alone: with a page of HTML
+	Break   Break              `json:"break,omitempty"`
 }
 
-// Break is a way for an answer to be lost or mangled.
+// Break is a way for a response to be lost or damaged.
 type Break string
 
-// The ways. The API has acted on the call in each of them but Hang.
+// The API has served the request in each case but BreakHang.
 const (
-	Hang        Break = "hang"         // no answer until the client or the Server gives up
-	Reset       Break = "reset"        // the connection is reset after half the answer
-	Truncate    Break = "truncate"     // half the answer, as if it were all
-	WrongLength Break = "wrong length" // Content-Length is ten bytes more than what comes
-	Empty       Break = "empty"        // no body
-	HTML        Break = "html"         // a page in place of the answer
-	NotJSON     Break = "not json"     // a line of text in place of the answer
-	Huge        Break = "huge"         // the answer, then 8 MiB of spaces
+	BreakHang        Break = "hang"         // no response until the client or the Server gives up
+	BreakReset       Break = "reset"        // the connection is reset after half the response
+	BreakTruncate    Break = "truncate"     // half the response, with a Content-Length to match
+	BreakWrongLength Break = "wrong length" // Content-Length is ten bytes more than the body has
+	BreakEmpty       Break = "empty"        // no body
+	BreakHTML        Break = "html"         // an HTML page in place of the response
+	BreakNotJSON     Break = "not json"     // a line of text in place of the response
+	BreakHuge        Break = "huge"         // the response, then 8 MiB of spaces
 )
 
 type faults struct {
@@ -45,25 +52,27 @@ type faults struct {
 	fn   func(*http.Request) (Fault, bool)
 }
 
-// Inject arms a fault. Of several for one call the first armed comes first.
+// Inject adds a fault. If several apply to a request, the one added first is used.
 func (s *Server) Inject(f Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	s.faults.list = append(s.faults.list, &f)
 	s.notify()
 }
 
-// InjectFunc has fn decide for each call that no injected fault befalls; its
-// Path and Times are not read. fn may be called by many goroutines at once
-// and must not read the body. nil ends it.
+// InjectFunc has fn choose the fault of each request that no injected fault
+// applies to. Path and Times of its result are ignored. fn may be called
+// concurrently and must not read the body. A nil fn removes the one before.
 func (s *Server) InjectFunc(fn func(*http.Request) (Fault, bool)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	s.faults.fn = fn
 	s.notify()
 }
 
-// Faults are those armed, with the Times that are left.
+// Faults are those of Inject that still apply, with the Times that remain.
 func (s *Server) Faults() []Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -74,17 +83,18 @@ func (s *Server) Faults() []Fault {
 	return out
 }
 
-// ClearFaults disarms every fault, the function included. A call that hangs
-// goes on hanging.
+// ClearFaults removes every fault, that of InjectFunc included. A request that
+// hangs keeps hanging.
 func (s *Server) ClearFaults() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	s.faults = faults{}
 	s.notify()
 }
 
-// fault takes the fault that befalls r; the zero Fault is none.
-func (s *Server) fault(r *http.Request) Fault {
+// takeFault returns the fault that applies to r and counts it; the zero Fault is none.
+func (s *Server) takeFault(r *http.Request) Fault {
 	s.mu.Lock()
 	for i, f := range s.faults.list {
 		if f.Path != "" && f.Path != r.URL.Path {
@@ -109,7 +119,7 @@ func (s *Server) fault(r *http.Request) Fault {
 	return Fault{}
 }
 
-// wait delays or hangs. It reports whether there is still somebody to answer.
+// wait delays or hangs. It reports whether a response is still wanted.
 func (f Fault) wait(r *http.Request, done <-chan struct{}) bool {
 	if f.Delay > 0 {
 		t := time.NewTimer(f.Delay)
@@ -122,7 +132,7 @@ func (f Fault) wait(r *http.Request, done <-chan struct{}) bool {
 			return false
 		}
 	}
-	if f.Break == Hang {
+	if f.Break == BreakHang {
 		select {
 		case <-r.Context().Done():
 		case <-done:
@@ -132,62 +142,66 @@ func (f Fault) wait(r *http.Request, done <-chan struct{}) bool {
 	return true
 }
 
-const page = "<html><head><title>Service Unavailable</title></head><body>The service is temporarily unavailable.</body></html>\n"
+const errorPage = "<html><head><title>Service Unavailable</title></head><body>The service is temporarily unavailable.</body></html>\n"
 
-// answer is what comes in place of the API's, or nil.
-func (f Fault) answer(c *call) *answer {
+// response takes the place of the API's; nil if the API serves the request.
+func (f Fault) response(c *apiRequest) *response {
 	switch {
 	case f.Code != 0:
-		ref := refuse(f.Code, "")
-		a := refused(ref, c)
+		resp := refuse(f.Code, "").response(c)
 		if f.Message != "" {
-			a = jsonAnswer(errorAnswer{f.Code, f.Message})
-			a.code = f.Code
+			resp = jsonResponse(errorResponse{f.Code, f.Message})
+			resp.code = f.Code
 		}
 		if f.Status != 0 {
-			a.status = f.Status
+			resp.status = f.Status
 		}
-		return a
+		return resp
 	case f.Status != 0:
-		return &answer{status: f.Status, header: http.Header{"Content-Type": {"text/html"}}, body: []byte(page)}
+		return &response{
+			status: f.Status,
+			header: http.Header{"Content-Type": {"text/html"}},
+			body:   []byte(errorPage),
+		}
 	}
 	return nil
 }
 
-// send writes the answer, broken as the fault says.
-func (f Fault) send(w http.ResponseWriter, r *http.Request, a *answer) {
-	header, body := w.Header(), a.body
-	for k, v := range a.header {
+// write sends the response, damaged as Break says.
+func (f Fault) write(w http.ResponseWriter, r *http.Request, resp *response) {
+	header, body := w.Header(), resp.body
+	for k, v := range resp.header {
 		header[k] = v
 	}
 	length := len(body)
 	switch f.Break {
-	case Reset:
-		reset(w, a)
+	case BreakReset:
+		reset(w, resp)
 		return
-	case Truncate:
+	case BreakTruncate:
 		body = body[:len(body)/2]
 		length = len(body)
-	case WrongLength:
+	case BreakWrongLength:
 		length += 10
-	case Empty:
+	case BreakEmpty:
 		body, length = nil, 0
-	case HTML:
+	case BreakHTML:
 		header.Set("Content-Type", "text/html")
-		body, length = []byte(page), len(page)
-	case NotJSON:
+		body, length = []byte(errorPage), len(errorPage)
+	case BreakNotJSON:
 		body = []byte("upstream connect error or disconnect/reset before headers\n")
 		length = len(body)
-	case Huge:
+	case BreakHuge:
 		length += hugeSize
 	}
+
 	header.Set("Content-Length", strconv.Itoa(length))
-	w.WriteHeader(a.status)
+	w.WriteHeader(resp.status)
 	if r.Method == http.MethodHead {
 		return
 	}
-	_, _ = w.Write(body) // a client that is gone is no concern of the Server
-	if f.Break == Huge {
+	_, _ = w.Write(body) // the client may have closed the connection
+	if f.Break == BreakHuge {
 		block := bytes.Repeat([]byte{' '}, 1<<16)
 		for range hugeSize / len(block) {
 			if _, err := w.Write(block); err != nil {
@@ -200,26 +214,28 @@ func (f Fault) send(w http.ResponseWriter, r *http.Request, a *answer) {
 const hugeSize = 8 << 20
 
 // reset sends the headers and half the body, then resets the connection.
-func reset(w http.ResponseWriter, a *answer) {
+func reset(w http.ResponseWriter, resp *response) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		drop(w)
 		return
 	}
+
 	var b strings.Builder
-	b.WriteString("HTTP/1.1 " + strconv.Itoa(a.status) + " " + http.StatusText(a.status) + "\r\n")
-	_ = a.header.Write(&b) // a strings.Builder cannot fail
-	b.WriteString("Content-Length: " + strconv.Itoa(len(a.body)) + "\r\n\r\n")
-	b.Write(a.body[:len(a.body)/2])
-	_, _ = conn.Write([]byte(b.String())) // the connection is about to go anyway
+	b.WriteString("HTTP/1.1 " + strconv.Itoa(resp.status) + " " + http.StatusText(resp.status) + "\r\n")
+	_ = resp.header.Write(&b) // a strings.Builder cannot fail
+	b.WriteString("Content-Length: " + strconv.Itoa(len(resp.body)) + "\r\n\r\n")
+	b.Write(resp.body[:len(resp.body)/2])
+	_, _ = conn.Write([]byte(b.String())) // the connection is closed anyway
+
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0) // close sends RST
 	}
 	_ = conn.Close()
 }
 
-// drop ends the connection without an answer. A ResponseWriter without
-// a connection, such as a recorder, gets a 502.
+// drop closes the connection without a response. A ResponseWriter without
+// a connection, such as httptest.ResponseRecorder, gets status 502.
 func drop(w http.ResponseWriter) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {

@@ -17,7 +17,7 @@ type Message struct {
 
 const (
 	keptMessages  = 200
-	messageWindow = 48 * time.Hour // after what the user last did
+	messageWindow = 48 * time.Hour // after the user's last event or message
 )
 
 // Messages are the latest 200 customer service messages, oldest first.
@@ -28,7 +28,7 @@ func (s *Server) Messages() []Message {
 }
 
 // sendMessage is POST /cgi-bin/message/custom/send.
-func (s *Server) sendMessage(c *call) (any, *refusal) {
+func (s *Server) sendMessage(c *apiRequest) (any, *apiError) {
 	var in struct {
 		ToUser  string `json:"touser"`
 		MsgType string `json:"msgtype"`
@@ -58,5 +58,5 @@ func (s *Server) sendMessage(c *call) (any, *refusal) {
 		s.st.Messages = slices.Delete(s.st.Messages, 0, 1)
 	}
 	s.st.Messages = append(s.st.Messages, Message{c.now, in.ToUser, in.MsgType, in.Text.Content, string(c.body)})
-	return errorAnswer{0, "ok"}, nil
+	return errorResponse{0, "ok"}, nil
 }

@@ -13,15 +13,15 @@ import (
 func TestMessages(t *testing.T) {
 	t.Parallel()
 	srv := wechatqrtest.Start(t)
-	srv.ServeCallback(answering("success"))
+	srv.ServeCallback(respondWith("success"))
 	send := func(body string) int {
-		_, answer := post(t, srv.URL()+"/cgi-bin/message/custom/send?access_token="+token(t, srv), body)
-		return code(t, answer)
+		_, response := post(t, srv.URL()+"/cgi-bin/message/custom/send?access_token="+token(t, srv), body)
+		return code(t, response)
 	}
 	const hello = `{"touser":"o6_user","msgtype":"text","text":{"content":"你好"}}`
 	assert.Equal(t, 40003, send(hello))
 	srv.PutUser(wechatqrtest.User{OpenID: "o6_user"})
-	assert.Equal(t, 45015, send(hello), "a stranger")
+	assert.Equal(t, 45015, send(hello), "does not follow")
 	_, err := srv.Follow(t.Context(), "o6_user")
 	require.NoError(t, err)
 	assert.Equal(t, 0, send(hello))

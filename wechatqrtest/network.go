@@ -12,28 +12,28 @@ import (
 	"time"
 )
 
-// WithoutNetwork has the Server open no port: it and the callbacks of
-// ServeCallback are reached through memory, by Client and HTTPClient and the
-// Server's own pushes. Within a bubble of testing/synctest nothing then waits
-// in real time, not for WeChat's 5 s either.
-func WithoutNetwork() Option { return func(s *Server) { s.pipes = &pipes{} } }
+// WithoutNetwork has the Server use in-memory connections instead of a port: Client
+// and HTTPClient reach it and its pushes reach the callback of ServeCallback. In a
+// bubble of testing/synctest nothing then waits in real time, not even for
+// WeChat's 5 s.
+func WithoutNetwork() Option { return func(c *config) { c.memory = &memoryNetwork{} } }
 
-// HTTPClient reaches the Server at its URL, and with WithoutNetwork nothing
-// else does.
+// HTTPClient returns a client that reaches the Server at its URL. With
+// WithoutNetwork no other client does, and it reaches nothing else.
 func (s *Server) HTTPClient() *http.Client {
-	if s.pipes == nil {
+	if s.memory == nil {
 		return &http.Client{}
 	}
-	return &http.Client{Transport: &http.Transport{DialContext: s.pipes.dial}}
+	return &http.Client{Transport: &http.Transport{DialContext: s.memory.dial}}
 }
 
-// newPusher makes the client for pushes: no redirects, no proxy, and a
-// connection for each, so that one which the callback closes meanwhile is
-// never taken for a failure.
-func (s *Server) newPusher() *http.Client {
+// newPushClient returns the client for pushes: no redirects, no proxy, and a new
+// connection for each, so that an idle one which the callback has closed is not
+// counted as a failure.
+func (s *Server) newPushClient() *http.Client {
 	t := &http.Transport{DisableKeepAlives: true, DisableCompression: true}
-	if s.pipes != nil {
-		t.DialContext = s.pipes.dial
+	if s.memory != nil {
+		t.DialContext = s.memory.dial
 	}
 	return &http.Client{
 		Transport:     t,
@@ -45,8 +45,8 @@ func (s *Server) newPusher() *http.Client {
 func (s *Server) listen(h http.Handler) string {
 	var l net.Listener
 	var address string
-	if s.pipes != nil {
-		p := s.pipes.listen()
+	if s.memory != nil {
+		p := s.memory.listen()
 		l, address = p, p.host
 	} else {
 		var err error
@@ -55,31 +55,35 @@ func (s *Server) listen(h http.Handler) string {
 		}
 		address = l.Addr().String()
 	}
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0)}
+
+	srv := &http.Server{
+		Handler: h, ReadHeaderTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0),
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.servers = append(s.servers, srv)
 	s.running++
-	if s.life.Err() != nil {
-		_ = srv.Close() // Close did not know of it
+	if s.ctx.Err() != nil {
+		_ = srv.Close() // Close ran before it was in the list
 	}
 	go func() {
-		defer s.leave()
+		defer s.release()
 		_ = srv.Serve(l) // ends with Close
 	}()
 	return "http://" + address
 }
 
-// pipes is a network in memory.
-type pipes struct {
+// memoryNetwork connects clients and listeners by net.Pipe. Its methods may be
+// called from any goroutine.
+type memoryNetwork struct {
 	mu        sync.Mutex
-	listeners []*pipeListener
+	listeners []*memoryListener
 }
 
-func (p *pipes) listen() *pipeListener {
+func (p *memoryNetwork) listen() *memoryListener {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	l := &pipeListener{
+	l := &memoryListener{
 		host:  fmt.Sprintf("host-%d.wechatqrtest.invalid", len(p.listeners)+1),
 		conns: make(chan net.Conn),
 		done:  make(chan struct{}),
@@ -88,9 +92,9 @@ func (p *pipes) listen() *pipeListener {
 	return l
 }
 
-func (p *pipes) dial(ctx context.Context, _, address string) (net.Conn, error) {
+func (p *memoryNetwork) dial(ctx context.Context, _, address string) (net.Conn, error) {
 	p.mu.Lock()
-	var to *pipeListener
+	var to *memoryListener
 	for _, l := range p.listeners {
 		if address == l.host+":80" {
 			to = l
@@ -98,7 +102,7 @@ func (p *pipes) dial(ctx context.Context, _, address string) (net.Conn, error) {
 	}
 	p.mu.Unlock()
 	if to == nil {
-		return nil, errors.New("wechatqrtest: no such host without network: " + address)
+		return nil, errors.New("wechatqrtest: WithoutNetwork reaches no other host: " + address)
 	}
 	client, server := net.Pipe()
 	select {
@@ -111,14 +115,14 @@ func (p *pipes) dial(ctx context.Context, _, address string) (net.Conn, error) {
 	}
 }
 
-type pipeListener struct {
+type memoryListener struct {
 	host  string
 	conns chan net.Conn
 	done  chan struct{}
 	once  sync.Once
 }
 
-func (l *pipeListener) Accept() (net.Conn, error) {
+func (l *memoryListener) Accept() (net.Conn, error) {
 	select {
 	case c := <-l.conns:
 		return c, nil
@@ -127,14 +131,14 @@ func (l *pipeListener) Accept() (net.Conn, error) {
 	}
 }
 
-func (l *pipeListener) Close() error {
+func (l *memoryListener) Close() error {
 	l.once.Do(func() { close(l.done) })
 	return nil
 }
 
-func (l *pipeListener) Addr() net.Addr { return pipeAddr(l.host) }
+func (l *memoryListener) Addr() net.Addr { return memoryAddr(l.host) }
 
-type pipeAddr string
+type memoryAddr string
 
-func (pipeAddr) Network() string  { return "pipe" }
-func (a pipeAddr) String() string { return string(a) }
+func (memoryAddr) Network() string  { return "pipe" }
+func (a memoryAddr) String() string { return string(a) }

@@ -19,7 +19,8 @@ import (
 func TestDeadlineToTheNanosecond(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		srv := wechatqrtest.Start(t, wechatqrtest.WithoutNetwork(), wechatqrtest.WithGap(time.Second))
+		srv := wechatqrtest.Start(t, wechatqrtest.WithoutNetwork(),
+			wechatqrtest.WithRetryDelay(time.Second))
 		var takes time.Duration
 		srv.ServeCallback(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
@@ -39,10 +40,10 @@ func TestDeadlineToTheNanosecond(t *testing.T) {
 		push, err = srv.Follow(t.Context(), "o6_user")
 		var ce *wechatqrtest.CallbackError
 		require.ErrorAs(t, err, &ce)
-		assert.Equal(t, wechatqrtest.TooSlow, ce.Problem)
+		assert.Equal(t, wechatqrtest.ReasonTooSlow, ce.Reason)
 		assert.Len(t, push.Attempts, 3)
 		assert.Equal(t, 17*time.Second, time.Since(began), "three times 5 s and two gaps")
-		assert.Equal(t, wechatqrtest.ServiceFault, push.Shown())
+		assert.Equal(t, wechatqrtest.ServiceFault, push.UserSees())
 	})
 }
 
@@ -51,7 +52,8 @@ func TestWithoutNetwork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := wechatqrtest.Start(t, wechatqrtest.WithoutNetwork())
 		c := srv.Client()
-		ticket, err := c.CreateTicket(t.Context(), wechatqr.Temporary(wechatqr.SceneID(7), 30*24*time.Hour))
+		ticket, err := c.CreateTicket(t.Context(), wechatqr.Temporary(wechatqr.SceneID(7),
+			30*24*time.Hour))
 		require.NoError(t, err)
 		time.Sleep(2 * time.Hour) // the token expires, for client and Server alike
 		_, err = c.CreateTicket(t.Context(), wechatqr.Temporary(wechatqr.SceneID(8), time.Minute))
@@ -62,12 +64,12 @@ func TestWithoutNetwork(t *testing.T) {
 		assert.NotEmpty(t, picture.Data)
 
 		_, err = srv.HTTPClient().Get("http://elsewhere.example/")
-		require.ErrorContains(t, err, "without network")
+		require.ErrorContains(t, err, "WithoutNetwork")
 		require.NoError(t, srv.SetCallback(wechatqrtest.Callback{URL: "http://elsewhere.example/"}))
 		_, err = srv.Follow(t.Context(), "o6_user")
-		require.ErrorContains(t, err, "without network")
+		require.ErrorContains(t, err, "WithoutNetwork")
 
-		srv.Inject(wechatqrtest.Fault{Break: wechatqrtest.Hang})
+		srv.Inject(wechatqrtest.Fault{Break: wechatqrtest.BreakHang})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
 		_, err = c.FetchQRCode(ctx, ticket.Value)

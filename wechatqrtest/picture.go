@@ -3,47 +3,35 @@ package wechatqrtest
 import (
 	"bytes"
 	"image"
-	"image/color"
+	"image/draw"
 	"image/jpeg"
 	"sync"
 
-	"github.com/boombuler/barcode/qr"
+	"github.com/wechatqr/wechatqr"
+	"github.com/wechatqr/wechatqr/qrimage"
 )
 
-const (
-	pictureSize = 430 // pixels, both ways
-	quietZone   = 4   // modules of white that the standard wants on each side
-)
+const pictureSize = 430 // pixels, both ways
 
-// drawQR draws text as a QR code on white, in whole pixels to a module.
+// drawQR returns a JPEG of text as a QR code.
 func drawQR(text string) ([]byte, error) {
-	code, err := qr.Encode(text, qr.M, qr.Auto)
+	code := qrimage.Code{Ticket: &wechatqr.Ticket{Content: text}}
+	img, err := qrimage.Image(code, qrimage.Style{Size: qrimage.Pixels(pictureSize)})
 	if err != nil {
 		return nil, err
 	}
-	modules := code.Bounds().Dx()
-	scale := pictureSize / (modules + 2*quietZone)
-	margin := (pictureSize - modules*scale) / 2
-	img := image.NewGray(image.Rect(0, 0, pictureSize, pictureSize))
-	for i := range img.Pix {
-		img.Pix[i] = 0xff
-	}
-	for y := range modules * scale {
-		row := img.Pix[(y+margin)*img.Stride+margin:]
-		for x := range modules * scale {
-			if code.At(x/scale, y/scale) == color.Black {
-				row[x] = 0
-			}
-		}
-	}
+	gray := image.NewGray(img.Bounds()) // which image/jpeg encodes fast
+	draw.Draw(gray, gray.Rect, img, image.Point{}, draw.Src)
 	var b bytes.Buffer
-	if err := jpeg.Encode(&b, img, &jpeg.Options{Quality: 85}); err != nil {
+	if err := jpeg.Encode(&b, gray, &jpeg.Options{Quality: 85}); err != nil {
 		return nil, err
 	}
 	return b.Bytes(), nil
 }
 
-// pictures keeps the latest few, for pages that show them again and again.
+const keptPictures = 64
+
+// pictures caches JPEGs by content. It is emptied when it holds keptPictures.
 type pictures struct {
 	mu   sync.Mutex
 	data map[string][]byte
@@ -62,9 +50,20 @@ func (p *pictures) get(text string) ([]byte, error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.data == nil || len(p.data) >= 64 {
+	if p.data == nil || len(p.data) >= keptPictures {
 		p.data = map[string][]byte{}
 	}
 	p.data[text] = data
 	return data, nil
+}
+
+// Picture is the JPEG of a code, for a page beside the API: no request is recorded,
+// no fault applies, and an expired code still has one. The error is
+// ErrUnknownTicket.
+func (s *Server) Picture(ticket string) ([]byte, error) {
+	c, ok := s.QRCode(ticket)
+	if !ok {
+		return nil, ErrUnknownTicket
+	}
+	return s.pictures.get(c.Content)
 }

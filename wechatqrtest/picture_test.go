@@ -26,7 +26,7 @@ func zbarimg(t *testing.T) string {
 		if os.Getenv("CI") != "" {
 			t.Fatal("zbarimg is not installed: apt-get install zbar-tools")
 		}
-		t.Skip("zbarimg is not installed: apt-get install zbar-tools to check that scanners read the pictures")
+		t.Skip("zbarimg is missing: install zbar-tools to have another decoder read the pictures")
 	}
 	return path
 }
@@ -49,9 +49,32 @@ func TestPictureReadsAsURL(t *testing.T) {
 		file := filepath.Join(dir, strconv.Itoa(i)+".jpg")
 		require.NoError(t, os.WriteFile(file, picture.Data, 0o600))
 		args = append(args, file)
-		want += ticket.URL + "\n"
+		want += ticket.Content + "\n"
 	}
 	out, err := exec.CommandContext(t.Context(), scanner, args...).Output()
 	require.NoError(t, err)
 	assert.Equal(t, strings.Split(want, "\n"), strings.Split(string(out), "\n"))
+}
+
+func TestPictureIsOfTheCodeAndNoCall(t *testing.T) {
+	t.Parallel()
+	wx := wechatqrtest.Start(t)
+	client := wx.Client()
+	ticket, err := client.CreateTicket(t.Context(),
+		wechatqr.Temporary(wechatqr.SceneString("shop-42"), time.Minute))
+	require.NoError(t, err)
+	shown, err := client.FetchQRCode(t.Context(), ticket.Value)
+	require.NoError(t, err)
+
+	wx.Inject(wechatqrtest.Fault{Status: 502})
+	wx.Advance(time.Hour)
+	calls := wx.Count("")
+	data, err := wx.Picture(ticket.Value)
+	require.NoError(t, err)
+	assert.Equal(t, shown.Data, data)
+	assert.Equal(t, calls, wx.Count(""))
+	assert.Len(t, wx.Faults(), 1)
+
+	_, err = wx.Picture("unknown")
+	assert.ErrorIs(t, err, wechatqrtest.ErrUnknownTicket)
 }

@@ -10,35 +10,36 @@ import (
 	"github.com/wechatqr/wechatqr"
 )
 
-// attempts is how often WeChat delivers a push that is not answered.
-const attempts = 3
+// Deliveries of one push at most, the first included.
+const (
+	maxSpacedDeliveries = 3 // without a response
+	maxBurstDeliveries  = 4 // with a status other than 200
+)
 
-// ServiceFault is what WeChat shows the user when a push is not answered as
-// it should be.
+// ServiceFault is what WeChat shows the user when the callback fails.
 const ServiceFault = "该公众号提供的服务出现故障，请稍后再试"
 
-// Push is one push and what came of it.
+// Push is one push and its deliveries so far.
 type Push struct {
-	ID       int            `json:"id"` // 1, 2, … in the order of the first delivery
+	ID       int            `json:"id"` // 1, 2, … in the order of the first deliveries
 	Event    wechatqr.Event `json:"event"`
 	Attempts []Attempt      `json:"attempts"`
-	Reply    Reply          `json:"reply"`
-	Done     bool           `json:"done"` // no further attempt is made
+	Reply    ReceivedReply  `json:"reply"`
+	Done     bool           `json:"done"` // no further attempt will be made
 }
 
 // Attempt is one delivery of a push: a POST with the headers of [NewRequest].
 type Attempt struct {
 	Time     time.Time      `json:"time"`
 	Duration time.Duration  `json:"duration"`
-	URL      string         `json:"url"`    // with the signed query
-	Body     string         `json:"body"`   // as sent
-	Status   int            `json:"status"` // 0: there was no answer
-	Answer   string         `json:"answer"` // as it came, the first 64 KiB
+	URL      string         `json:"url"`      // with the signed query
+	Body     string         `json:"body"`     // as sent
+	Status   int            `json:"status"`   // 0: no response
+	Response string         `json:"response"` // the body, cut after 64 KiB
 	Err      *CallbackError `json:"err,omitempty"`
 }
 
-// Err is why the push was not answered as it should be: the problem of the
-// last attempt, or nil.
+// Err is the error of the last attempt, or nil.
 func (p Push) Err() error {
 	if n := len(p.Attempts); n > 0 && p.Attempts[n-1].Err != nil {
 		return fmt.Errorf("wechatqrtest: push %d: delivered %d times: %w", p.ID, n, p.Attempts[n-1].Err)
@@ -46,29 +47,36 @@ func (p Push) Err() error {
 	return nil
 }
 
-// Shown is what the user sees in the chat: the reply's text, ServiceFault, or
-// nothing.
-func (p Push) Shown() string {
+// UserSees is the text that the user sees in the chat: the reply's, ServiceFault,
+// or none.
+func (p Push) UserSees() string {
 	switch {
-	case !p.Done || p.Event.Event.Is(wechatqr.EventUnsubscribe):
-		return "" // one who left sees no chat
+	case !p.Done || p.Event.Type.Is(wechatqr.EventUnsubscribe):
+		return "" // the chat is gone with the subscription
 	case p.Err() != nil:
 		return ServiceFault
 	}
 	return p.Reply.Text()
 }
 
-// WithDeadline sets how long an answer to a push may take; the default is 5 s,
-// as on WeChat.
-func WithDeadline(d time.Duration) Option { return func(s *Server) { s.deadline = d } }
+// WithPushTimeout sets how long the response to a push may take. The default is
+// 5 s, as on WeChat.
+func WithPushTimeout(d time.Duration) Option { return func(c *config) { c.pushTimeout = d } }
 
-// WithGap sets the time between a delivery that failed and the next one. By
-// default there is none; WeChat's is not documented.
-func WithGap(d time.Duration) Option { return func(s *Server) { s.gap = d } }
+// WithRetryDelay sets the pause between a delivery without a response and the
+// next one. The default is none: after a timeout deliveries are 5 s apart, as on
+// WeChat.
+func WithRetryDelay(d time.Duration) Option { return func(c *config) { c.retryDelay = d } }
+
+// WithSpacedRetries delivers a push again after a status other than 200 as it does
+// after no response: up to three times in all, signed anew, WithRetryDelay apart.
+// By default there are up to four deliveries with the same URL and body without a
+// pause, as WeChat was seen to make: a failure that lasts longer loses the event.
+func WithSpacedRetries() Option { return func(c *config) { c.spaced = true } }
 
 const keptPushes = 200
 
-// Pushes are the latest 200, oldest first.
+// Pushes are the latest 200 pushes, oldest first.
 func (s *Server) Pushes() []Push {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -85,21 +93,28 @@ func (p *Push) clone() Push {
 	return c
 }
 
-// Push delivers ev, any event or message, to the callback: up to three times,
-// until it is answered in time with status 200. It waits for the answer and
-// returns it, decoded. The blanks of ev are filled in as NewRequest does it;
-// CreateTime is by the Server's clock, a second after the user's last event at
-// the least, and the signed timestamp by this machine's. Pushing the Event of a
-// Push again is delivering it again, for it keeps its CreateTime and so its ID.
+// Push delivers ev, any event or message, to the callback and returns when it has
+// responded with status 200, or when no attempt remains. Attempts by the outcome
+// of the one before:
 //
-// If the callback fails, the error is that of [Push.Err] and holds a
+//	status 200                        none: the response is final
+//	no response within the timeout    up to 3 in all, signed anew, WithRetryDelay apart
+//	another status, or a redirect     up to 4 in all, the same request, without a pause
+//	another status, WithSpacedRetries as without a response
+//
+// Empty fields of ev get the defaults of NewRequest. CreateTime is by this
+// machine's clock, as the signed timestamp is, and at least one second after the
+// user's last event. To redeliver a push, pass its Event: it keeps its CreateTime
+// and so its ID.
+//
+// If the callback fails, the error is that of [Push.Err] and wraps a
 // *[CallbackError]. Other errors are ErrNoCallback, that of ctx, and
-// http.ErrServerClosed. The Push is good with any error.
+// http.ErrServerClosed. The returned Push is valid with any error.
 func (s *Server) Push(ctx context.Context, ev wechatqr.Event) (Push, error) {
 	s.mu.Lock()
-	complete(&ev, s.st.Account, s.moment)
+	complete(&ev, s.st.Account, s.nextEventTime)
 	base := s.st.Callback.URL
-	l, err := s.line()
+	codec, err := s.codec()
 	if err == nil && base == "" {
 		err = ErrNoCallback
 	}
@@ -107,6 +122,7 @@ func (s *Server) Push(ctx context.Context, ev wechatqr.Event) (Push, error) {
 		s.mu.Unlock()
 		return Push{Event: ev}, err
 	}
+
 	s.st.LastPush++
 	p := &Push{ID: s.st.LastPush, Event: ev}
 	if len(s.st.Pushes) >= keptPushes {
@@ -116,7 +132,8 @@ func (s *Server) Push(ctx context.Context, ev wechatqr.Event) (Push, error) {
 	s.notify()
 	s.mu.Unlock()
 
-	err = s.deliver(ctx, l, base, p)
+	err = s.deliver(ctx, codec, base, p)
+
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p.Done = true
@@ -128,56 +145,75 @@ func (s *Server) Push(ctx context.Context, ev wechatqr.Event) (Push, error) {
 	return out, err
 }
 
-func (s *Server) deliver(ctx context.Context, l line, base string, p *Push) error {
+func (s *Server) deliver(ctx context.Context, codec callbackCodec, base string, p *Push) error {
+	target, body := codec.push(base, p.Event, time.Now())
 	for n := 1; ; n++ {
-		address, body := l.push(base, p.Event, time.Now())
-		a, err := s.exchange(ctx, http.MethodPost, address, body)
-		var reply Reply
-		answered := err == nil && a.Err == nil
-		if answered {
-			reply, a.Err = l.reply([]byte(a.Answer))
-			if a.Err == nil && reply.MsgType != "" {
-				a.Err = misaddressed(reply, p.Event)
-			}
-			if a.Err != nil {
-				a.Err.Status = a.Status
-				reply = Reply{}
-			}
+		a, err := s.requestCallback(ctx, http.MethodPost, target, body)
+		final := err != nil || a.Err == nil // status 200, whatever the body says
+		wrongStatus := a.Err != nil &&
+			(a.Err.Reason == ReasonWrongStatus || a.Err.Reason == ReasonRedirected)
+		var reply ReceivedReply
+		if err == nil && a.Err == nil {
+			reply, a.Err = codec.replyTo(p.Event, a)
 		}
+
 		s.mu.Lock()
 		p.Attempts = append(p.Attempts, a)
 		p.Reply = reply
 		s.notify()
 		s.mu.Unlock()
-		if err != nil || answered || n == attempts {
+
+		burst := wrongStatus && !s.spaced
+		switch {
+		case final:
 			return err
-		}
-		if err := s.pause(ctx); err != nil {
-			return err
+		case burst && n < maxBurstDeliveries:
+		case burst || n >= maxSpacedDeliveries:
+			return nil
+		default:
+			if err := s.waitRetryDelay(ctx); err != nil {
+				return err
+			}
+			target, body = codec.push(base, p.Event, time.Now())
 		}
 	}
 }
 
-// pause waits for the time between two deliveries.
-func (s *Server) pause(ctx context.Context) error {
-	t := time.NewTimer(s.gap)
+// replyTo reads the reply to ev from a response with status 200.
+func (c callbackCodec) replyTo(ev wechatqr.Event, a Attempt) (ReceivedReply, *CallbackError) {
+	reply, wrong := c.parseReply([]byte(a.Response))
+	if wrong == nil && reply.MsgType != "" {
+		wrong = checkAddress(reply, ev)
+	}
+	if wrong != nil {
+		wrong.Status = a.Status
+		return ReceivedReply{}, wrong
+	}
+	return reply, nil
+}
+
+func (s *Server) waitRetryDelay(ctx context.Context) error {
+	t := time.NewTimer(s.retryDelay)
 	defer t.Stop()
 	select {
 	case <-t.C:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-s.life.Done():
+	case <-s.ctx.Done():
 		return http.ErrServerClosed
 	}
 }
 
-func misaddressed(r Reply, ev wechatqr.Event) *CallbackError {
+func checkAddress(r ReceivedReply, ev wechatqr.Event) *CallbackError {
+	const format = "%s is %q: in a reply it is %s of the push, %q"
 	switch {
 	case r.ToUserName != ev.FromUserName:
-		return &CallbackError{Problem: WrongReply, Detail: fmt.Sprintf("ToUserName is %q: a reply goes to FromUserName of the push, %q", r.ToUserName, ev.FromUserName)}
+		return &CallbackError{Reason: ReasonWrongReply, Detail: fmt.Sprintf(format,
+			"ToUserName", r.ToUserName, "FromUserName", ev.FromUserName)}
 	case r.FromUserName != ev.ToUserName:
-		return &CallbackError{Problem: WrongReply, Detail: fmt.Sprintf("FromUserName is %q: a reply comes from ToUserName of the push, %q", r.FromUserName, ev.ToUserName)}
+		return &CallbackError{Reason: ReasonWrongReply, Detail: fmt.Sprintf(format,
+			"FromUserName", r.FromUserName, "ToUserName", ev.ToUserName)}
 	}
 	return nil
 }

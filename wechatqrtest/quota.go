@@ -9,25 +9,25 @@ import (
 // Quota is how often one API may be called.
 type Quota struct {
 	Path      string `json:"path"`       // "/cgi-bin/qrcode/create"
-	Daily     int    `json:"daily"`      // calls a day, by China's clock; 0: any number
-	PerMinute int    `json:"per_minute"` // calls a minute; 0: any number
+	Daily     int    `json:"daily"`      // calls a day in China (UTC+8); 0: unlimited
+	PerMinute int    `json:"per_minute"` // calls a minute; 0: unlimited
 	Used      int    `json:"used"`       // calls counted today
 }
 
-// meter is a Quota at work.
-type meter struct {
+// quotaCounter counts the calls of one Quota.
+type quotaCounter struct {
 	Quota
-	Day string `json:"day"` // that Used is of
+	Day string `json:"day"` // that Used counts
 
 	minute     int64 // since 1970
 	usedMinute int
 }
 
-type meters []*meter
+type quotaCounters []*quotaCounter
 
-// newMeters have the limits of a service account, as WeChat documents them.
-func newMeters() meters {
-	var ms meters
+// newQuotaCounters have the limits that WeChat documents for a service account.
+func newQuotaCounters() quotaCounters {
+	var counters quotaCounters
 	for _, q := range [...]Quota{
 		{Path: "/cgi-bin/token", Daily: 2000},
 		{Path: "/cgi-bin/stable_token", Daily: 500_000, PerMinute: 10_000},
@@ -36,13 +36,13 @@ func newMeters() meters {
 		{Path: "/cgi-bin/user/get", Daily: 500},
 		{Path: "/cgi-bin/message/custom/send", Daily: 500_000},
 	} {
-		ms = append(ms, &meter{Quota: q})
+		counters = append(counters, &quotaCounter{Quota: q})
 	}
-	return ms
+	return counters
 }
 
-func (ms meters) find(path string) *meter {
-	for _, m := range ms {
+func (counters quotaCounters) find(path string) *quotaCounter {
+	for _, m := range counters {
 		if m.Path == path {
 			return m
 		}
@@ -50,8 +50,8 @@ func (ms meters) find(path string) *meter {
 	return nil
 }
 
-// roll starts a new day or minute.
-func (m *meter) roll(now time.Time) {
+// reset zeroes what was counted before the current day or minute.
+func (m *quotaCounter) reset(now time.Time) {
 	if day := chinaDay(now); m.Day != day {
 		m.Day, m.Used = day, 0
 	}
@@ -60,17 +60,18 @@ func (m *meter) roll(now time.Time) {
 	}
 }
 
-// count takes one call from the quota of path.
-func (s *Server) count(path string, now time.Time) *refusal {
+// count counts one call of path against its quota.
+func (s *Server) count(path string, now time.Time) *apiError {
 	m := s.st.Quotas.find(path)
 	if m == nil {
 		return nil
 	}
-	m.roll(now)
+	m.reset(now)
 	switch {
 	case m.Daily > 0 && m.Used >= m.Daily:
 		if path == "/cgi-bin/token" {
-			return refuse(45009, "could get access_token by getStableAccessToken, more details at https://mmbizurl.cn/s/JtxxFh33r")
+			return refuse(45009, "could get access_token by getStableAccessToken, "+
+				"more details at https://mmbizurl.cn/s/JtxxFh33r")
 		}
 		return refuse(45009, "")
 	case m.PerMinute > 0 && m.usedMinute >= m.PerMinute:
@@ -81,26 +82,26 @@ func (s *Server) count(path string, now time.Time) *refusal {
 	return nil
 }
 
-// Quotas are the limits in force, with what is used of them today.
+// Quotas are the current limits, with the calls counted today.
 func (s *Server) Quotas() []Quota {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()
 	out := make([]Quota, len(s.st.Quotas))
 	for i, m := range s.st.Quotas {
-		m.roll(now)
+		m.reset(now)
 		out[i] = m.Quota
 	}
 	return out
 }
 
-// SetQuota replaces the limit of q.Path. With Used equal to Daily it is used
-// up for today: the next call answers 45009.
+// SetQuota replaces the quota of q.Path. If Used equals Daily, the quota is
+// exhausted for today: the next call gets 45009.
 func (s *Server) SetQuota(q Quota) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	m := &meter{Quota: q, Day: chinaDay(s.now())}
-	if i := slices.IndexFunc(s.st.Quotas, func(old *meter) bool { return old.Path == q.Path }); i >= 0 {
+	m := &quotaCounter{Quota: q, Day: chinaDay(s.now())}
+	if i := slices.IndexFunc(s.st.Quotas, func(old *quotaCounter) bool { return old.Path == q.Path }); i >= 0 {
 		s.st.Quotas[i] = m
 	} else {
 		s.st.Quotas = append(s.st.Quotas, m)
@@ -108,7 +109,7 @@ func (s *Server) SetQuota(q Quota) {
 	s.notify()
 }
 
-// chinaDay is the date in China, where WeChat's day ends.
+// chinaDay is the date in China: WeChat's quotas of the day are restored at 0:00 there.
 func chinaDay(t time.Time) string { return inChina(t).Format(time.DateOnly) }
 
 func inChina(t time.Time) time.Time { return t.In(time.FixedZone("CST", 8*60*60)) }
@@ -116,7 +117,7 @@ func inChina(t time.Time) time.Time { return t.In(time.FixedZone("CST", 8*60*60)
 const clearsPerMonth = 10
 
 // clearQuota is POST /cgi-bin/clear_quota.
-func (s *Server) clearQuota(c *call) (any, *refusal) {
+func (s *Server) clearQuota(c *apiRequest) (any, *apiError) {
 	var in struct {
 		AppID string `json:"appid"`
 	}
@@ -132,8 +133,8 @@ func (s *Server) clearQuota(c *call) (any, *refusal) {
 	return s.clear(c.now)
 }
 
-// clearQuotaBySecret is POST /cgi-bin/clear_quota/v2, which wants no token.
-func (s *Server) clearQuotaBySecret(c *call) (any, *refusal) {
+// clearQuotaBySecret is POST /cgi-bin/clear_quota/v2, which requires no token.
+func (s *Server) clearQuotaBySecret(c *apiRequest) (any, *apiError) {
 	var in struct {
 		AppID     string `json:"appid"`
 		AppSecret string `json:"appsecret"`
@@ -142,7 +143,7 @@ func (s *Server) clearQuotaBySecret(c *call) (any, *refusal) {
 		if r := c.decode(&in); r != nil {
 			return nil, r
 		}
-	} else { // WeChat's example puts them there
+	} else { // as in WeChat's example
 		in.AppID, in.AppSecret = c.query.Get("appid"), c.query.Get("appsecret")
 	}
 	if r := s.checkSecret(in.AppID, in.AppSecret); r != nil {
@@ -151,7 +152,7 @@ func (s *Server) clearQuotaBySecret(c *call) (any, *refusal) {
 	return s.clear(c.now)
 }
 
-func (s *Server) clear(now time.Time) (any, *refusal) {
+func (s *Server) clear(now time.Time) (any, *apiError) {
 	if month := inChina(now).Format("2006-01"); s.st.ClearMonth != month {
 		s.st.ClearMonth, s.st.Clears = month, 0
 	}
@@ -160,15 +161,15 @@ func (s *Server) clear(now time.Time) (any, *refusal) {
 	}
 	s.st.Clears++
 	for _, m := range s.st.Quotas {
-		if !strings.HasSuffix(m.Path, "token") { // those have a reset of their own
+		if !strings.HasSuffix(m.Path, "token") { // clear_quota does not apply to those
 			m.Used, m.usedMinute = 0, 0
 		}
 	}
-	return errorAnswer{0, "ok"}, nil
+	return errorResponse{0, "ok"}, nil
 }
 
-type quotaAnswer struct {
-	errorAnswer
+type quotaResponse struct {
+	errorResponse
 	Quota struct {
 		DailyLimit int `json:"daily_limit"`
 		Used       int `json:"used"`
@@ -183,7 +184,7 @@ type rateLimit struct {
 }
 
 // getQuota is POST /cgi-bin/openapi/quota/get.
-func (s *Server) getQuota(c *call) (any, *refusal) {
+func (s *Server) getQuota(c *apiRequest) (any, *apiError) {
 	var in struct {
 		Path string `json:"cgi_path"`
 	}
@@ -193,12 +194,12 @@ func (s *Server) getQuota(c *call) (any, *refusal) {
 	if _, ok := s.routes[in.Path]; !ok {
 		return nil, refuse(76021, "")
 	}
-	out := quotaAnswer{errorAnswer: errorAnswer{0, "ok"}}
+	out := quotaResponse{errorResponse: errorResponse{0, "ok"}}
 	m := s.st.Quotas.find(in.Path)
 	if m == nil {
 		return out, nil
 	}
-	m.roll(c.now)
+	m.reset(c.now)
 	out.Quota.DailyLimit, out.Quota.Used, out.Quota.Remain = m.Daily, m.Used, max(m.Daily-m.Used, 0)
 	if m.PerMinute > 0 {
 		out.RateLimit = &rateLimit{m.PerMinute, 60}

@@ -19,7 +19,8 @@ func TestQuota(t *testing.T) {
 	srv := wechatqrtest.Start(t)
 	tok := token(t, srv)
 	make := func() int {
-		_, body := post(t, srv.URL()+create+"?access_token="+tok, `{"action_name":"QR_SCENE","action_info":{"scene":{"scene_id":1}}}`)
+		_, body := post(t, srv.URL()+create+"?access_token="+tok,
+			`{"action_name":"QR_SCENE","action_info":{"scene":{"scene_id":1}}}`)
 		return code(t, body)
 	}
 	quota := func() (out struct {
@@ -33,12 +34,14 @@ func TestQuota(t *testing.T) {
 			RefreshSecond int `json:"refresh_second"`
 		} `json:"rate_limit"`
 	}) {
-		_, body := post(t, srv.URL()+"/cgi-bin/openapi/quota/get?access_token="+tok, `{"cgi_path":"`+create+`"}`)
+		_, body := post(t, srv.URL()+"/cgi-bin/openapi/quota/get?access_token="+tok,
+			`{"cgi_path":"`+create+`"}`)
 		require.NoError(t, json.Unmarshal([]byte(body), &out), body)
 		return out
 	}
 	now := srv.Now().UTC().Add(8 * time.Hour)
-	srv.Advance(now.Truncate(24 * time.Hour).Add(24*time.Hour + time.Second).Sub(now)) // to midnight in China
+	// to midnight in China
+	srv.Advance(now.Truncate(24 * time.Hour).Add(24*time.Hour + time.Second).Sub(now))
 	tok = token(t, srv)
 	assert.Equal(t, 0, make())
 	q := quota()
@@ -65,9 +68,11 @@ func TestQuota(t *testing.T) {
 	srv.Advance(time.Minute)
 	assert.Equal(t, 0, make())
 
-	_, body := post(t, srv.URL()+"/cgi-bin/openapi/quota/get?access_token="+tok, `{"cgi_path":"https://api.weixin.qq.com`+create+`"}`)
+	_, body := post(t, srv.URL()+"/cgi-bin/openapi/quota/get?access_token="+tok,
+		`{"cgi_path":"https://api.weixin.qq.com`+create+`"}`)
 	assert.Equal(t, 76021, code(t, body))
-	_, body = post(t, srv.URL()+"/cgi-bin/openapi/quota/get?access_token="+tok, `{"cgi_path":"/cgi-bin/getcallbackip"}`)
+	_, body = post(t, srv.URL()+"/cgi-bin/openapi/quota/get?access_token="+tok,
+		`{"cgi_path":"/cgi-bin/getcallbackip"}`)
 	assert.Equal(t, 0, code(t, body))
 }
 
@@ -76,8 +81,9 @@ func TestQuotaOfAnyPath(t *testing.T) {
 	srv := wechatqrtest.Start(t)
 	tok := token(t, srv)
 	srv.SetQuota(wechatqrtest.Quota{Path: "/cgi-bin/getcallbackip", Daily: 1, Used: 1})
-	assert.Equal(t, 45009, judge(t, srv, tok))
-	assert.Contains(t, srv.Quotas(), wechatqrtest.Quota{Path: "/cgi-bin/getcallbackip", Daily: 1, Used: 1})
+	assert.Equal(t, 45009, errcodeWith(t, srv, tok))
+	assert.Contains(t, srv.Quotas(), wechatqrtest.Quota{Path: "/cgi-bin/getcallbackip", Daily: 1,
+		Used: 1})
 }
 
 func TestClearQuota(t *testing.T) {
@@ -91,7 +97,8 @@ func TestClearQuota(t *testing.T) {
 	srv.SetQuota(wechatqrtest.Quota{Path: create, Daily: 5, Used: 5})
 	srv.SetQuota(wechatqrtest.Quota{Path: "/cgi-bin/token", Daily: 5, Used: 5})
 	clear := func() int {
-		_, body := post(t, srv.URL()+"/cgi-bin/clear_quota?access_token="+tok, fmt.Sprintf(`{"appid":%q}`, creds.AppID))
+		_, body := post(t, srv.URL()+"/cgi-bin/clear_quota?access_token="+tok,
+			fmt.Sprintf(`{"appid":%q}`, creds.AppID))
 		return code(t, body)
 	}
 	used := func(path string) int {
@@ -107,11 +114,14 @@ func TestClearQuota(t *testing.T) {
 	assert.Equal(t, 5, used("/cgi-bin/token"), "those of tokens are not cleared by it")
 	assert.Equal(t, 45009, classic(t, srv).ErrCode)
 
-	_, body := post(t, srv.URL()+"/cgi-bin/clear_quota/v2", fmt.Sprintf(`{"appid":%q,"appsecret":%q}`, creds.AppID, creds.AppSecret))
+	_, body := post(t, srv.URL()+"/cgi-bin/clear_quota/v2",
+		fmt.Sprintf(`{"appid":%q,"appsecret":%q}`, creds.AppID, creds.AppSecret))
 	assert.Equal(t, 0, code(t, body))
-	_, body = post(t, srv.URL()+"/cgi-bin/clear_quota/v2?appid="+creds.AppID+"&appsecret="+creds.AppSecret, "")
+	_, body = post(t,
+		srv.URL()+"/cgi-bin/clear_quota/v2?appid="+creds.AppID+"&appsecret="+creds.AppSecret, "")
 	assert.Equal(t, 0, code(t, body))
-	_, body = post(t, srv.URL()+"/cgi-bin/clear_quota/v2", fmt.Sprintf(`{"appid":%q,"appsecret":"x"}`, creds.AppID))
+	_, body = post(t, srv.URL()+"/cgi-bin/clear_quota/v2",
+		fmt.Sprintf(`{"appid":%q,"appsecret":"x"}`, creds.AppID))
 	assert.Equal(t, 40125, code(t, body))
 	_, body = post(t, srv.URL()+"/cgi-bin/clear_quota?access_token="+tok, `{"appid":"wxother"}`)
 	assert.Equal(t, 40013, code(t, body))

@@ -10,12 +10,14 @@ import (
 	"github.com/wechatqr/wechatqr/events"
 )
 
-// Reply is what an account answered to a push. The zero Reply is none: the
-// account said "success" or nothing.
-type Reply struct {
+// ReceivedReply is the passive reply (被动回复) that a callback sent in response to a
+// push. The zero ReceivedReply is none: the response was "success" or empty.
+type ReceivedReply struct {
 	ToUserName   string `json:"to"`   // the user's openid
 	FromUserName string `json:"from"` // the account
-	MsgType      string `json:"type"` // "text", "image", "voice", "video", "music", "news" or "transfer_customer_service"
+
+	// "text", "image", "voice", "video", "music", "news" or "transfer_customer_service".
+	MsgType string `json:"type"`
 
 	Content      string           `json:"content,omitempty"`        // of text
 	MediaID      string           `json:"media_id,omitempty"`       // of image, voice and video
@@ -30,9 +32,9 @@ type Reply struct {
 	XML       string `json:"xml,omitempty"` // the whole message, decrypted
 }
 
-// Text is what the user reads, in one line a part: for a picture or a sound
-// its kind and media id in brackets. It is empty if there is no reply.
-func (r Reply) Text() string {
+// Text is the text that the user sees, one line for each part. An image, voice or
+// video is its MsgType and media ID in brackets. It is empty if there is no reply.
+func (r ReceivedReply) Text() string {
 	switch r.MsgType {
 	case "text":
 		return r.Content
@@ -62,26 +64,22 @@ func joinLines(parts ...string) string {
 	return strings.Join(out, "\n")
 }
 
-// ParseReply reads what a callback with this configuration answered to a push
-// of [NewRequest]. The error is a *[CallbackError].
-func ParseReply(cfg events.Config, body []byte) (Reply, error) {
-	l := line{appID: cfg.AppID, token: cfg.Token, mode: modeOf(cfg)}
-	if l.mode != Plain {
-		key, err := aesKey(cfg.EncodingAESKey)
-		if err != nil {
-			return Reply{}, &CallbackError{Problem: NotOpened, Detail: err.Error()}
-		}
-		l.key = key
+// ParseReply reads the body of a response to a push of [NewRequest], from a
+// callback with this configuration. The error is a *[CallbackError].
+func ParseReply(cfg events.Config, body []byte) (ReceivedReply, error) {
+	codec, err := newCodec(cfg)
+	if err != nil {
+		return ReceivedReply{}, &CallbackError{Reason: ReasonUndecryptable, Detail: err.Error()}
 	}
-	r, problem := l.reply(body)
-	if problem != nil {
-		return Reply{}, problem
+	reply, wrong := codec.parseReply(body)
+	if wrong != nil {
+		return ReceivedReply{}, wrong
 	}
-	return r, nil
+	return reply, nil
 }
 
-// envelope is an answer, sealed or not.
-type envelope struct {
+// replyXML is the body of a response, encrypted or not.
+type replyXML struct {
 	XMLName xml.Name `xml:"xml"`
 
 	Encrypt      *string `xml:"Encrypt"`
@@ -119,80 +117,93 @@ type media struct {
 	Description string `xml:"Description"`
 }
 
-// reply reads an answer to a push.
-func (l line) reply(body []byte) (Reply, *CallbackError) {
+func (c callbackCodec) parseReply(body []byte) (ReceivedReply, *CallbackError) {
 	text := strings.TrimSpace(string(body))
 	switch {
 	case text == "" || text == "success":
-		return Reply{}, nil
+		return ReceivedReply{}, nil
 	case strings.Trim(text, `"'`) == "success":
-		return Reply{}, &CallbackError{Problem: Quoted, Detail: fmt.Sprintf("the answer is %s with the quotes: send success as text, not as JSON", text)}
+		return ReceivedReply{}, &CallbackError{Reason: ReasonQuoted, Detail: fmt.Sprintf(
+			"the response is %s with the quotes: send success as text, not as JSON", text)}
 	}
-	e, problem := readEnvelope(text)
-	if problem != nil {
-		return Reply{}, problem
+	message, wrong := parseReplyXML(text)
+	if wrong != nil {
+		return ReceivedReply{}, wrong
 	}
-	if e.Encrypt == nil {
-		if l.mode == Safe {
-			return Reply{}, &CallbackError{Problem: NotEncrypted, Detail: "the reply is in the clear, and in safe mode it must be encrypted"}
+
+	if message.Encrypt == nil {
+		if c.mode == ModeSafe {
+			return ReceivedReply{}, &CallbackError{Reason: ReasonNotEncrypted,
+				Detail: "the reply is plain text, and in safe mode it must be encrypted"}
 		}
-		return e.reply(text, false)
+		return message.reply(text, false)
 	}
-	if l.key == nil {
-		return Reply{}, &CallbackError{Problem: NotOpened, Detail: "the reply is encrypted, and the account is in plain mode"}
-	}
-	if e.MsgSignature != sign(l.token, e.TimeStamp, e.Nonce, *e.Encrypt) {
-		return Reply{}, &CallbackError{Problem: NotOpened, Detail: "MsgSignature is not that of Token, TimeStamp, Nonce and Encrypt"}
-	}
-	message, err := unseal(l.key, l.appID, *e.Encrypt)
+
+	plain, err := c.decryptReply(message)
 	if err != nil {
-		return Reply{}, &CallbackError{Problem: NotOpened, Detail: err.Error()}
+		return ReceivedReply{}, &CallbackError{Reason: ReasonUndecryptable, Detail: err.Error()}
 	}
-	if e, problem = readEnvelope(string(message)); problem != nil {
-		return Reply{}, problem
+	if message, wrong = parseReplyXML(plain); wrong != nil {
+		return ReceivedReply{}, wrong
 	}
-	return e.reply(string(message), true)
+	return message.reply(plain, true)
 }
 
-func readEnvelope(text string) (*envelope, *CallbackError) {
-	var e envelope
-	if err := xml.Unmarshal([]byte(text), &e); err != nil {
+func (c callbackCodec) decryptReply(message *replyXML) (string, error) {
+	if c.key == nil {
+		return "", errors.New("the reply is encrypted, and the account is in plain mode")
+	}
+	if message.MsgSignature != sign(c.token, message.TimeStamp, message.Nonce, *message.Encrypt) {
+		return "", errors.New("MsgSignature is not that of Token, TimeStamp, Nonce and Encrypt")
+	}
+	plain, err := decrypt(c.key, c.appID, *message.Encrypt)
+	return string(plain), err
+}
+
+func parseReplyXML(text string) (*replyXML, *CallbackError) {
+	var message replyXML
+	if err := xml.Unmarshal([]byte(text), &message); err != nil {
 		kind := "it is neither XML nor success"
+		lower := strings.ToLower(text)
 		switch {
 		case strings.HasPrefix(text, "{"), strings.HasPrefix(text, "["):
 			kind = "it is JSON"
-		case strings.HasPrefix(strings.ToLower(text), "<!doctype html"), strings.HasPrefix(strings.ToLower(text), "<html"):
-			kind = "it is a page of HTML"
+		case strings.HasPrefix(lower, "<!doctype html"), strings.HasPrefix(lower, "<html"):
+			kind = "it is an HTML page"
 		}
-		return nil, &CallbackError{Problem: NotXML, Detail: fmt.Sprintf("%s: %.80q", kind, text)}
+		return nil, &CallbackError{Reason: ReasonNotXML, Detail: fmt.Sprintf("%s: %.80q", kind, text)}
 	}
-	return &e, nil
+	return &message, nil
 }
 
-// reply checks that the message is one that WeChat shows.
-func (e *envelope) reply(text string, encrypted bool) (Reply, *CallbackError) {
-	r := Reply{ToUserName: e.ToUserName, FromUserName: e.FromUserName, MsgType: e.MsgType, Encrypted: encrypted, XML: text}
+// reply checks that the message is a reply that WeChat shows.
+func (e *replyXML) reply(text string, encrypted bool) (ReceivedReply, *CallbackError) {
+	r := ReceivedReply{
+		ToUserName: e.ToUserName, FromUserName: e.FromUserName, MsgType: e.MsgType,
+		Encrypted: encrypted, XML: text,
+	}
 	var err error
 	switch e.MsgType {
 	case "text":
 		r.Content = e.Content
-		err = need("Content", r.Content)
+		err = requireField("Content", r.Content)
 	case "image":
 		r.MediaID = e.Image.MediaID
-		err = need("MediaId", r.MediaID)
+		err = requireField("MediaId", r.MediaID)
 	case "voice":
 		r.MediaID = e.Voice.MediaID
-		err = need("MediaId", r.MediaID)
+		err = requireField("MediaId", r.MediaID)
 	case "video":
 		r.MediaID, r.Title, r.Description = e.Video.MediaID, e.Video.Title, e.Video.Description
-		err = need("MediaId", r.MediaID)
+		err = requireField("MediaId", r.MediaID)
 	case "music":
 		m := e.Music
-		r.Title, r.Description, r.MusicURL, r.HQMusicURL, r.ThumbMediaID = m.Title, m.Description, m.MusicURL, m.HQMusicURL, m.ThumbMediaID
-		err = need("ThumbMediaId", r.ThumbMediaID)
+		r.Title, r.Description, r.ThumbMediaID = m.Title, m.Description, m.ThumbMediaID
+		r.MusicURL, r.HQMusicURL = m.MusicURL, m.HQMusicURL
+		err = requireField("ThumbMediaId", r.ThumbMediaID)
 	case "news":
 		for _, a := range e.Articles {
-			r.Articles = append(r.Articles, events.Article{Title: a.Title, Description: a.Description, PicURL: a.PicURL, URL: a.URL})
+			r.Articles = append(r.Articles, events.Article(a))
 		}
 		switch {
 		case len(r.Articles) == 0:
@@ -204,7 +215,7 @@ func (e *envelope) reply(text string, encrypted bool) (Reply, *CallbackError) {
 	case "":
 		err = errors.New("MsgType is missing")
 	default:
-		err = fmt.Errorf("MsgType is %q, which is no kind of reply", e.MsgType)
+		err = fmt.Errorf("MsgType is %q, which is not a kind of reply", e.MsgType)
 	}
 	if err == nil {
 		// Milliseconds were seen to work.
@@ -213,12 +224,12 @@ func (e *envelope) reply(text string, encrypted bool) (Reply, *CallbackError) {
 		}
 	}
 	if err != nil {
-		return Reply{}, &CallbackError{Problem: WrongReply, Detail: err.Error()}
+		return ReceivedReply{}, &CallbackError{Reason: ReasonWrongReply, Detail: err.Error()}
 	}
 	return r, nil
 }
 
-func need(name, value string) error {
+func requireField(name, value string) error {
 	if value == "" {
 		return errors.New(name + " is missing or empty")
 	}

@@ -18,86 +18,97 @@ import (
 // sender of pushes. It is an [http.Handler], so that it can also be served by
 // a listener of your own. Its methods may be called from any goroutine.
 type Server struct {
-	mu      sync.Mutex
-	st      state
-	codes   map[string]*Code  // by ticket
-	users   map[string]*User  // by openid
-	tokens  map[string]*token // by value
-	faults  faults
-	calls   ring
-	counts  map[string]int // calls so far, by path
-	changed chan struct{}  // closed at the next change; nil while nobody waits
-
+	config
 	routes   map[string]route
-	pictures pictures
+	client   *http.Client // for pushes
+	pictures pictures     // has its own lock
+	ctx      context.Context
+	cancel   context.CancelFunc // called by Close
 
+	mu       sync.Mutex // guards all fields below
+	st       state
+	codes    map[string]*QRCode // by ticket
+	users    map[string]*User   // by openid
+	tokens   map[string]*token  // by value
+	faults   faults
+	requests requestLog
+	counts   map[string]int // requests so far, by path
+	changed  chan struct{}  // closed at the next change; nil while nobody waits
+	servers  []*http.Server
+	running  int        // requests, pushes and listeners, for which Close waits
+	idle     *sync.Cond // signals that running fell to zero; uses mu
+}
+
+type config struct {
+	creds        wechatqr.Credentials
 	origin       string
-	pipes        *pipes       // nil: the machine's network
-	client       *http.Client // for pushes
+	memory       *memoryNetwork // nil: the machine's network
 	lenient      bool
 	unverified   bool
 	cloudHosting bool
 	maxPermanent int
-	deadline     time.Duration
-	gap          time.Duration
-
-	life    context.Context // ends with Close
-	end     context.CancelFunc
-	servers []*http.Server
-	running int        // requests and Serve loops
-	idle    *sync.Cond // running fell to zero; of mu
+	pushTimeout  time.Duration
+	retryDelay   time.Duration
+	spaced       bool // retry a wrong status like no response
 }
 
 // Option configures a Server.
-type Option func(*Server)
+type Option func(*config)
 
 // WithCredentials sets the account's AppID and AppSecret. By default both are
 // random, of WeChat's form.
 func WithCredentials(creds wechatqr.Credentials) Option {
-	return func(s *Server) { s.st.AppID, s.st.AppSecret = creds.AppID, creds.AppSecret }
+	return func(c *config) { c.creds = creds }
 }
 
-// WithOrigin says that a listener of your own serves the Server under this
-// address, for instance "http://127.0.0.1:8080". NewServer then opens none.
+// WithOrigin says that the caller serves the Server under this base URL, for instance
+// "http://127.0.0.1:8080". NewServer then does not listen.
 func WithOrigin(origin string) Option {
-	return func(s *Server) { s.origin = strings.TrimRight(origin, "/") }
+	return func(c *config) { c.origin = strings.TrimRight(origin, "/") }
 }
 
-// WithLenient lets the API do with a bad request what WeChat was seen to do,
-// instead of refusing it. See the package comment.
-func WithLenient() Option { return func(s *Server) { s.lenient = true } }
+// WithLenient has the API treat a malformed request as WeChat was seen to treat
+// it, instead of refusing it. See the package comment.
+func WithLenient() Option { return func(c *config) { c.lenient = true } }
 
 // WithUnverified makes the account an unverified one: qrcode/create and
-// user/… answer 48001.
-func WithUnverified() Option { return func(s *Server) { s.unverified = true } }
+// user/… respond with 48001.
+func WithUnverified() Option { return func(c *config) { c.unverified = true } }
 
 // WithCloudHosting serves calls without an access_token, as WeChat does inside
 // its own cloud hosting. A token that is sent is still checked.
-func WithCloudHosting() Option { return func(s *Server) { s.cloudHosting = true } }
+func WithCloudHosting() Option { return func(c *config) { c.cloudHosting = true } }
 
-// WithPermanentLimit sets how many permanent codes the account may make before
-// 45029; the default is 100000, as on WeChat.
-func WithPermanentLimit(n int) Option { return func(s *Server) { s.maxPermanent = n } }
+// WithPermanentLimit sets how many permanent codes the account may create before
+// 45029. The default is 100000, as on WeChat.
+func WithPermanentLimit(n int) Option { return func(c *config) { c.maxPermanent = n } }
 
 // NewServer starts a Server on a free port of 127.0.0.1. Close it when done.
-// Like httptest.NewServer it panics if there is no port to be had.
+// Like httptest.NewServer it panics if it cannot listen.
 func NewServer(opts ...Option) *Server {
-	s := &Server{
-		codes:        map[string]*Code{},
-		users:        map[string]*User{},
-		tokens:       map[string]*token{},
-		counts:       map[string]int{},
+	st := newState()
+	cfg := config{
+		creds:        wechatqr.Credentials{AppID: st.AppID, AppSecret: st.AppSecret},
 		maxPermanent: 100_000,
-		deadline:     5 * time.Second,
+		pushTimeout:  5 * time.Second,
 	}
-	s.life, s.end = context.WithCancel(context.Background())
-	s.idle = sync.NewCond(&s.mu)
-	s.st = newState()
-	s.routes = apiRoutes()
 	for _, o := range opts {
-		o(s)
+		o(&cfg)
 	}
-	s.client = s.newPusher()
+	st.AppID, st.AppSecret = cfg.creds.AppID, cfg.creds.AppSecret
+
+	s := &Server{
+		config: cfg,
+		routes: apiRoutes(),
+		st:     st,
+		codes:  map[string]*QRCode{},
+		users:  map[string]*User{},
+		tokens: map[string]*token{},
+		counts: map[string]int{},
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.idle = sync.NewCond(&s.mu)
+	s.client = s.newPushClient()
 	if s.origin == "" {
 		s.origin = s.listen(s)
 	}
@@ -112,12 +123,13 @@ func Start(tb testing.TB, opts ...Option) *Server {
 	return s
 }
 
-// Close ends the listeners, cuts off calls and pushes that are under way and
-// waits for them. From then on every call answers 503. It may be called again.
+// Close closes the listeners, cancels the requests and pushes in progress and
+// waits for them. Every later request gets status 503. Close may be called again.
 func (s *Server) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.end()
+
+	s.cancel()
 	for _, srv := range s.servers {
 		_ = srv.Close()
 	}
@@ -126,18 +138,19 @@ func (s *Server) Close() {
 	}
 }
 
-// enter counts something that Close waits for; false: it is too late.
-func (s *Server) enter() bool {
+// acquire registers a task that Close waits for. It reports false if the Server
+// is closed; otherwise the caller calls release.
+func (s *Server) acquire() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.life.Err() != nil {
+	if s.ctx.Err() != nil {
 		return false
 	}
 	s.running++
 	return true
 }
 
-func (s *Server) leave() {
+func (s *Server) release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.running--; s.running == 0 {
@@ -145,7 +158,7 @@ func (s *Server) leave() {
 	}
 }
 
-// URL is the address of the Server, without a slash at its end.
+// URL is the Server's base URL, without a slash at its end.
 func (s *Server) URL() string { return s.origin }
 
 // Endpoint points a client at the Server, for wechatqr.WithEndpoint.
@@ -160,7 +173,7 @@ func (s *Server) Credentials() wechatqr.Credentials {
 	return wechatqr.Credentials{AppID: s.st.AppID, AppSecret: s.st.AppSecret}
 }
 
-// Account is the account's original id, gh_…, by which pushes name it.
+// Account is the account's original ID (gh_…), the ToUserName of its pushes.
 func (s *Server) Account() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -170,19 +183,20 @@ func (s *Server) Account() string {
 // Client returns a client of the account that calls the Server; opts come
 // after the endpoint. It panics if wechatqr.New refuses the options.
 func (s *Server) Client(opts ...wechatqr.Option) *wechatqr.Client {
-	own := []wechatqr.Option{wechatqr.WithEndpoint(s.Endpoint())}
-	if s.pipes != nil {
-		own = append(own, wechatqr.WithHTTPClient(s.HTTPClient()))
+	options := []wechatqr.Option{wechatqr.WithEndpoint(s.Endpoint())}
+	if s.memory != nil {
+		options = append(options, wechatqr.WithHTTPClient(s.HTTPClient()))
 	}
-	c, err := wechatqr.New(s.Credentials(), append(own, opts...)...)
+	c, err := wechatqr.New(s.Credentials(), append(options, opts...)...)
 	if err != nil {
 		panic(fmt.Sprintf("wechatqrtest: client: %v", err))
 	}
 	return c
 }
 
-// Changed returns a channel that is closed at the next change of anything the
-// Server tells about. Take it, look, then wait for it: nothing is missed.
+// Changed returns a channel that is closed at the next change of anything that
+// the Server's methods return. Take the channel before reading the state, then
+// wait for it: no change is missed.
 func (s *Server) Changed() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -192,7 +206,7 @@ func (s *Server) Changed() <-chan struct{} {
 	return s.changed
 }
 
-// notify tells those who wait in Changed. The caller holds the lock.
+// notify closes the channel of Changed. The caller holds mu.
 func (s *Server) notify() {
 	if s.changed != nil {
 		close(s.changed)

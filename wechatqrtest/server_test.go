@@ -18,15 +18,15 @@ import (
 
 func TestManyClients(t *testing.T) {
 	t.Parallel()
-	srv := wechatqrtest.Start(t, wechatqrtest.WithDeadline(time.Minute)) // the machine may be busy
-	srv.ServeCallback(answering("success"))
+	srv := wechatqrtest.Start(t, wechatqrtest.WithPushTimeout(time.Minute)) // the machine may be busy
+	srv.ServeCallback(respondWith("success"))
 	ctx, cancel := context.WithCancel(t.Context())
 	var watcher sync.WaitGroup
 	watcher.Go(func() { // a page that looks on
 		for {
 			changed := srv.Changed()
-			srv.Calls()
-			srv.Codes()
+			srv.Requests()
+			srv.QRCodes()
 			srv.Users()
 			srv.Pushes()
 			select {
@@ -57,7 +57,7 @@ func TestManyClients(t *testing.T) {
 	for err := range failures {
 		t.Error(err)
 	}
-	assert.Len(t, srv.Codes(), 1000)
+	assert.Len(t, srv.QRCodes(), 1000)
 	assert.Len(t, srv.Users(), 100)
 	assert.Equal(t, 2000, srv.Count(""))
 }
@@ -70,7 +70,7 @@ func TestCloseTwice(t *testing.T) {
 	srv.Close()
 	_, err := c.FetchQRCode(t.Context(), "gQ")
 	require.Error(t, err)
-	srv.ServeCallback(answering("success"))
+	srv.ServeCallback(respondWith("success"))
 	require.ErrorIs(t, srv.CheckCallback(t.Context()), http.ErrServerClosed)
 }
 
@@ -92,7 +92,7 @@ func TestWithOrigin(t *testing.T) {
 func TestChanged(t *testing.T) {
 	t.Parallel()
 	srv := wechatqrtest.Start(t)
-	srv.ServeCallback(answering("success"))
+	srv.ServeCallback(respondWith("success"))
 	for name, change := range map[string]func() error{
 		"Advance":     func() error { srv.Advance(time.Second); return nil },
 		"call":        func() error { get(t, srv.URL()+"/cgi-bin/token"); return nil },
@@ -114,7 +114,7 @@ func TestChanged(t *testing.T) {
 		select {
 		case <-changed:
 		case <-time.After(10 * time.Second):
-			t.Errorf("%s: not told", name)
+			t.Errorf("%s: not notified", name)
 		}
 	}
 }
@@ -130,7 +130,8 @@ func BenchmarkCreate(b *testing.B) {
 	srv.SetQuota(wechatqrtest.Quota{Path: create})
 	c := srv.Client()
 	for b.Loop() {
-		if _, err := c.CreateTicket(b.Context(), wechatqr.Temporary(wechatqr.SceneID(1), time.Hour)); err != nil {
+		if _, err := c.CreateTicket(b.Context(), wechatqr.Temporary(wechatqr.SceneID(1),
+			time.Hour)); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -138,8 +139,9 @@ func BenchmarkCreate(b *testing.B) {
 
 func BenchmarkScan(b *testing.B) {
 	srv := wechatqrtest.Start(b)
-	srv.ServeCallback(answering("success"))
-	ticket, err := srv.Client().CreateTicket(b.Context(), wechatqr.Temporary(wechatqr.SceneID(1), time.Hour))
+	srv.ServeCallback(respondWith("success"))
+	ticket, err := srv.Client().CreateTicket(b.Context(),
+		wechatqr.Temporary(wechatqr.SceneID(1), time.Hour))
 	require.NoError(b, err)
 	for b.Loop() {
 		if _, err := srv.Scan(b.Context(), ticket.Value, "o6_user"); err != nil {

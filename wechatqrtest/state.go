@@ -8,51 +8,52 @@ import (
 	"time"
 )
 
-// state is what the Server knows and Snapshot writes.
+// state is what Snapshot writes.
 type state struct {
 	AppID     string        `json:"appid"`
 	AppSecret string        `json:"appsecret"`
 	Account   string        `json:"account"`
 	Ahead     time.Duration `json:"ahead"` // of this machine's clock, in nanoseconds
 
-	Tokens     tokens    `json:"tokens"`
-	Codes      []*Code   `json:"codes"`
-	Permanent  int       `json:"permanent"` // codes made
-	Users      []*User   `json:"users"`
-	Moments    moments   `json:"moments"`
-	Callback   Callback  `json:"callback"`
-	Pushes     []*Push   `json:"pushes"`
-	LastPush   int       `json:"last_push"` // ID
-	Messages   []Message `json:"messages"`
-	Quotas     meters    `json:"quotas"`
-	ClearMonth string    `json:"clear_month"` // that Clears is of
-	Clears     int       `json:"clears"`      // calls of clear_quota
+	Tokens         tokens        `json:"tokens"`
+	Codes          []*QRCode     `json:"codes"`
+	Permanent      int           `json:"permanent"` // codes created
+	Users          []*User       `json:"users"`
+	LastEventTimes eventTimes    `json:"last_event_times"`
+	Callback       Callback      `json:"callback"`
+	Pushes         []*Push       `json:"pushes"`
+	LastPush       int           `json:"last_push"` // ID
+	Messages       []Message     `json:"messages"`
+	Quotas         quotaCounters `json:"quotas"`
+	ClearMonth     string        `json:"clear_month"` // that Clears counts
+	Clears         int           `json:"clears"`      // calls of clear_quota
 }
 
 func newState() state {
 	return state{
-		AppID:     "wx" + hex.EncodeToString([]byte(random(8))),
-		AppSecret: hex.EncodeToString([]byte(random(16))),
-		Account:   "gh_" + hex.EncodeToString([]byte(random(6))),
-		Callback:  newCallback(),
-		Quotas:    newMeters(),
-		Moments:   moments{},
+		AppID:          "wx" + hex.EncodeToString([]byte(random(8))),
+		AppSecret:      hex.EncodeToString([]byte(random(16))),
+		Account:        "gh_" + hex.EncodeToString([]byte(random(6))),
+		Callback:       newCallback(),
+		Quotas:         newQuotaCounters(),
+		LastEventTimes: eventTimes{},
 	}
 }
 
-// Snapshot is what the Server knows, as JSON: the account, its callback, codes,
-// users, tokens, quotas, messages, pushes and the clock, but neither calls nor
-// faults. It holds AppSecret, tokens and keys. Its form may change with the
-// version of this package.
+// Snapshot returns the Server's state as JSON: the account, its callback, codes,
+// users, tokens, quotas, messages, pushes and the clock, without recorded requests
+// and faults. It contains the AppSecret, tokens and keys. Its form may change with
+// the version of this package.
 func (s *Server) Snapshot() ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return json.Marshal(s.st)
 }
 
-// Restore replaces what the Server knows by a Snapshot. An error changes nothing.
+// Restore replaces the Server's state by that of a Snapshot. If it returns an
+// error, nothing has changed.
 func (s *Server) Restore(snapshot []byte) error {
-	st := newState() // what an older version did not write is as in a new Server
+	st := newState() // fields that an older version did not write keep these values
 	if err := json.Unmarshal(snapshot, &st); err != nil {
 		return fmt.Errorf("wechatqrtest: restore: %w", err)
 	}
@@ -61,8 +62,9 @@ func (s *Server) Restore(snapshot []byte) error {
 		return fmt.Errorf("wechatqrtest: restore: %w", err)
 	}
 	for _, p := range st.Pushes {
-		p.Done = true // by nobody, if it was under way
+		p.Done = true // no goroutine delivers it any more
 	}
+
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.st, s.codes, s.users, s.tokens = st, codes, users, tokens
@@ -70,17 +72,17 @@ func (s *Server) Restore(snapshot []byte) error {
 	return nil
 }
 
-func (st *state) index() (map[string]*Code, map[string]*User, map[string]*token, error) {
+func (st *state) index() (map[string]*QRCode, map[string]*User, map[string]*token, error) {
 	if st.AppID == "" || st.AppSecret == "" || st.Account == "" {
 		return nil, nil, nil, errors.New("appid, appsecret or account is empty")
 	}
 	if err := st.Callback.check(); err != nil {
 		return nil, nil, nil, err
 	}
-	if st.Moments == nil {
-		return nil, nil, nil, errors.New("moments is null")
+	if st.LastEventTimes == nil {
+		return nil, nil, nil, errors.New("last_event_times is null")
 	}
-	codes, users, tokens := map[string]*Code{}, map[string]*User{}, map[string]*token{}
+	codes, users, tokens := map[string]*QRCode{}, map[string]*User{}, map[string]*token{}
 	for _, c := range st.Codes {
 		if c == nil {
 			return nil, nil, nil, errors.New("a code is null")

@@ -13,7 +13,7 @@ import (
 func TestSnapshot(t *testing.T) {
 	t.Parallel()
 	old := wechatqrtest.Start(t)
-	old.ServeCallback(answering("success"))
+	old.ServeCallback(respondWith("success"))
 	old.Advance(time.Hour)
 	ticket := temporary(t, old)
 	tok := token(t, old)
@@ -21,7 +21,8 @@ func TestSnapshot(t *testing.T) {
 	require.NoError(t, err)
 	_, err = old.SendText(t.Context(), "o6_user", "hi")
 	require.NoError(t, err)
-	post(t, old.URL()+"/cgi-bin/message/custom/send?access_token="+tok, `{"touser":"o6_user","msgtype":"text","text":{"content":"hi"}}`)
+	post(t, old.URL()+"/cgi-bin/message/custom/send?access_token="+tok,
+		`{"touser":"o6_user","msgtype":"text","text":{"content":"hi"}}`)
 	old.SetQuota(wechatqrtest.Quota{Path: create, Daily: 9, Used: 8})
 	snapshot, err := old.Snapshot()
 	require.NoError(t, err)
@@ -39,7 +40,7 @@ func TestSnapshot(t *testing.T) {
 	assert.Equal(t, old.Quotas(), srv.Quotas())
 	assert.WithinDuration(t, old.Now(), srv.Now(), time.Minute)
 	assert.Len(t, srv.Messages(), 1)
-	assert.Equal(t, 0, judge(t, srv, tok), "tokens live on")
+	assert.Equal(t, 0, errcodeWith(t, srv, tok), "tokens stay valid")
 	assert.Equal(t, tok, token(t, srv))
 	push, err := srv.Scan(t.Context(), ticket, "o6_user")
 	require.NoError(t, err)
@@ -53,7 +54,8 @@ func TestRestoreRefuses(t *testing.T) {
 	before, err := srv.Snapshot()
 	require.NoError(t, err)
 	for _, bad := range []string{
-		``, `[]`, `{"appid":""}`, `{"codes":[null]}`, `{"users":[null]}`, `{"pushes":[null]}`, `{"quotas":[null]}`, `{"moments":null}`,
+		``, `[]`, `{"appid":""}`, `{"codes":[null]}`, `{"users":[null]}`, `{"pushes":[null]}`,
+		`{"quotas":[null]}`, `{"last_event_times":null}`,
 		`{"tokens":{"classic":[null]}}`, `{"callback":{"token":"x"}}`,
 	} {
 		require.ErrorContains(t, srv.Restore([]byte(bad)), "wechatqrtest: restore: ", bad)

@@ -6,22 +6,29 @@ import (
 )
 
 const (
-	tokenLife    = 7200 * time.Second
-	tokenOverlap = 5 * time.Minute  // the old token beside the new one
-	forceGap     = 30 * time.Second // between two forced refreshes
-	forceDaily   = 20
+	tokenTTL          = 7200 * time.Second
+	tokenOverlap      = 5 * time.Minute  // the old token stays valid beside the new one
+	minForcedInterval = 30 * time.Second // between two forced refreshes
+	maxForcedPerDay   = 20
 )
 
+// token is an access token. Its states, and what a call with it gets:
+//
+//	current     not Superseded, before Expires   served
+//	expired     not Superseded, after Expires    42001
+//	superseded  Superseded, before Expires       served: the overlap with its successor
+//	replaced    Superseded, after Expires        40001, "not latest"
+//	forgotten   a day after Expires              40001
 type token struct {
 	Value      string    `json:"value"`
 	Expires    time.Time `json:"expires"`
-	Superseded bool      `json:"superseded,omitempty"` // by a newer one: refused as "not latest" once expired
+	Superseded bool      `json:"superseded,omitempty"` // a newer one was issued
 }
 
-// tokens are those issued. The two endpoints are isolated from each other, as
-// WeChat's are.
+// tokens are those issued. As on WeChat the two endpoints are isolated from each
+// other.
 type tokens struct {
-	Classic []*token `json:"classic"` // the current one last, older ones that still count before it
+	Classic []*token `json:"classic"` // oldest first: the last one is current
 	Stable  []*token `json:"stable"`
 
 	ForcedAt    time.Time `json:"forced_at,omitzero"`
@@ -29,12 +36,12 @@ type tokens struct {
 	ForcedCount int       `json:"forced_count,omitempty"`
 }
 
-type tokenAnswer struct {
+type tokenResponse struct {
 	AccessToken string `json:"access_token"`
 	ExpiresIn   int64  `json:"expires_in"`
 }
 
-// issue appends a new token to list and forgets those long expired.
+// issue appends a new token to list and removes those that expired a day ago.
 func (s *Server) issue(list *[]*token, now time.Time) *token {
 	kept := (*list)[:0]
 	for _, t := range *list {
@@ -44,13 +51,13 @@ func (s *Server) issue(list *[]*token, now time.Time) *token {
 			delete(s.tokens, t.Value)
 		}
 	}
-	t := &token{Value: "97_" + random(133), Expires: now.Add(tokenLife)}
+	t := &token{Value: "97_" + random(133), Expires: now.Add(tokenTTL)}
 	*list = append(kept, t)
 	s.tokens[t.Value] = t
 	return t
 }
 
-// supersede gives t the time of the overlap, at most.
+// supersede lets t expire after the overlap, or earlier.
 func (t *token) supersede(now time.Time) {
 	t.Superseded = true
 	if end := now.Add(tokenOverlap); end.Before(t.Expires) {
@@ -65,7 +72,7 @@ func current(list []*token) *token {
 	return list[len(list)-1]
 }
 
-func (s *Server) checkSecret(appID, secret string) *refusal {
+func (s *Server) checkSecret(appID, secret string) *apiError {
 	switch {
 	case appID == "":
 		return refuse(41002, "")
@@ -80,7 +87,7 @@ func (s *Server) checkSecret(appID, secret string) *refusal {
 }
 
 // classicToken is GET /cgi-bin/token: each call issues a new token.
-func (s *Server) classicToken(c *call) (any, *refusal) {
+func (s *Server) classicToken(c *apiRequest) (any, *apiError) {
 	if c.query.Get("grant_type") != "client_credential" {
 		return nil, refuse(40002, "")
 	}
@@ -92,12 +99,12 @@ func (s *Server) classicToken(c *call) (any, *refusal) {
 			t.supersede(c.now)
 		}
 	}
-	return tokenAnswer{s.issue(&s.st.Tokens.Classic, c.now).Value, int64(tokenLife / time.Second)}, nil
+	return tokenResponse{s.issue(&s.st.Tokens.Classic, c.now).Value, int64(tokenTTL / time.Second)}, nil
 }
 
 // stableToken is POST /cgi-bin/stable_token: the same token until its last
 // five minutes.
-func (s *Server) stableToken(c *call) (any, *refusal) {
+func (s *Server) stableToken(c *apiRequest) (any, *apiError) {
 	var in struct {
 		GrantType    string `json:"grant_type"`
 		AppID        string `json:"appid"`
@@ -113,13 +120,14 @@ func (s *Server) stableToken(c *call) (any, *refusal) {
 	if r := s.checkSecret(in.AppID, in.Secret); r != nil {
 		return nil, r
 	}
+
 	list := &s.st.Tokens.Stable
 	t := current(*list)
 	switch {
 	case t == nil || t.Superseded || t.Expires.Sub(c.now) < tokenOverlap:
-		t = s.issue(list, c.now) // the old one lives its last minutes
-	case in.ForceRefresh && s.mayForce(c.now):
-		// Only the token before lingers: two forced refreshes end a leaked one.
+		t = s.issue(list, c.now) // the old one stays valid until it expires
+	case in.ForceRefresh && s.allowForcedRefresh(c.now):
+		// Only the previous token stays valid: two forced refreshes end a leaked one.
 		for _, old := range *list {
 			if old.Superseded {
 				old.Expires = earlier(old.Expires, c.now)
@@ -129,17 +137,17 @@ func (s *Server) stableToken(c *call) (any, *refusal) {
 		}
 		t = s.issue(list, c.now)
 	}
-	return tokenAnswer{t.Value, int64(t.Expires.Sub(c.now).Round(time.Second) / time.Second)}, nil
+	return tokenResponse{t.Value, int64(t.Expires.Sub(c.now).Round(time.Second) / time.Second)}, nil
 }
 
-// mayForce counts a forced refresh, if one is allowed now. WeChat answers the
-// current token otherwise.
-func (s *Server) mayForce(now time.Time) bool {
+// allowForcedRefresh reports whether force_refresh issues a new token now, and
+// counts it. Otherwise WeChat returns the current token.
+func (s *Server) allowForcedRefresh(now time.Time) bool {
 	ts := &s.st.Tokens
 	if day := chinaDay(now); ts.ForcedDay != day {
 		ts.ForcedDay, ts.ForcedCount = day, 0
 	}
-	if ts.ForcedCount >= forceDaily || now.Sub(ts.ForcedAt) < forceGap {
+	if ts.ForcedCount >= maxForcedPerDay || now.Sub(ts.ForcedAt) < minForcedInterval {
 		return false
 	}
 	ts.ForcedAt = now
@@ -154,9 +162,9 @@ func earlier(a, b time.Time) time.Time {
 	return b
 }
 
-// RevokeTokens makes every token issued so far invalid, as a forced refresh by
-// another program or a reset of the AppSecret does: calls with them answer
-// 40001, and the token endpoints issue new ones.
+// RevokeTokens invalidates every token issued so far, as a forced refresh by
+// another program or a reset of the AppSecret does: calls with them get 40001, and
+// the token endpoints issue new ones.
 func (s *Server) RevokeTokens() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -168,8 +176,8 @@ func (s *Server) RevokeTokens() {
 	s.notify()
 }
 
-// checkToken judges the access_token of a call.
-func (s *Server) checkToken(value string, sent bool, now time.Time) *refusal {
+// checkToken checks the access_token of a request.
+func (s *Server) checkToken(value string, sent bool, now time.Time) *apiError {
 	if value == "" {
 		if s.cloudHosting && !sent {
 			return nil
@@ -191,7 +199,7 @@ func (s *Server) checkToken(value string, sent bool, now time.Time) *refusal {
 }
 
 // decode reads the body as a JSON object.
-func (c *call) decode(into any) *refusal {
+func (c *apiRequest) decode(into any) *apiError {
 	if len(c.body) == 0 {
 		return refuse(44002, "")
 	}

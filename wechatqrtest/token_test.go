@@ -24,7 +24,8 @@ func stable(t *testing.T, srv *wechatqrtest.Server, force bool) (out issued) {
 	t.Helper()
 	creds := srv.Credentials()
 	_, body := post(t, srv.URL()+"/cgi-bin/stable_token", fmt.Sprintf(
-		`{"grant_type":"client_credential","appid":%q,"secret":%q,"force_refresh":%t}`, creds.AppID, creds.AppSecret, force))
+		`{"grant_type":"client_credential","appid":%q,"secret":%q,"force_refresh":%t}`, creds.AppID,
+		creds.AppSecret, force))
 	require.NoError(t, json.Unmarshal([]byte(body), &out), body)
 	return out
 }
@@ -32,13 +33,15 @@ func stable(t *testing.T, srv *wechatqrtest.Server, force bool) (out issued) {
 func classic(t *testing.T, srv *wechatqrtest.Server) (out issued) {
 	t.Helper()
 	creds := srv.Credentials()
-	_, body := get(t, srv.URL()+"/cgi-bin/token?grant_type=client_credential&appid="+creds.AppID+"&secret="+creds.AppSecret)
+	_, body := get(t,
+		srv.URL()+"/cgi-bin/token?grant_type=client_credential&appid="+creds.AppID+
+			"&secret="+creds.AppSecret)
 	require.NoError(t, json.Unmarshal([]byte(body), &out), body)
 	return out
 }
 
-// judge is the errcode of a call with a token.
-func judge(t *testing.T, srv *wechatqrtest.Server, value string) int {
+// errcodeWith is the errcode of a call with a token.
+func errcodeWith(t *testing.T, srv *wechatqrtest.Server, value string) int {
 	t.Helper()
 	_, body := get(t, srv.URL()+"/cgi-bin/getcallbackip?access_token="+url.QueryEscape(value))
 	return code(t, body)
@@ -59,15 +62,15 @@ func TestClassicToken(t *testing.T) {
 	second := classic(t, srv)
 	assert.NotEqual(t, first.AccessToken, second.AccessToken)
 	assert.Equal(t, 7200, second.ExpiresIn)
-	assert.Equal(t, 0, judge(t, srv, first.AccessToken), "both work for five minutes")
-	assert.Equal(t, 0, judge(t, srv, second.AccessToken))
+	assert.Equal(t, 0, errcodeWith(t, srv, first.AccessToken), "both work for five minutes")
+	assert.Equal(t, 0, errcodeWith(t, srv, second.AccessToken))
 	srv.Advance(5*time.Minute - 30*time.Second)
-	assert.Equal(t, 0, judge(t, srv, first.AccessToken))
+	assert.Equal(t, 0, errcodeWith(t, srv, first.AccessToken))
 	srv.Advance(30 * time.Second)
-	assert.Equal(t, 40001, judge(t, srv, first.AccessToken), "not latest")
-	assert.Equal(t, 0, judge(t, srv, second.AccessToken))
+	assert.Equal(t, 40001, errcodeWith(t, srv, first.AccessToken), "not latest")
+	assert.Equal(t, 0, errcodeWith(t, srv, second.AccessToken))
 	srv.Advance(2 * time.Hour)
-	assert.Equal(t, 42001, judge(t, srv, second.AccessToken), "expired")
+	assert.Equal(t, 42001, errcodeWith(t, srv, second.AccessToken), "expired")
 }
 
 func TestStableToken(t *testing.T) {
@@ -82,10 +85,10 @@ func TestStableToken(t *testing.T) {
 	second := stable(t, srv, false)
 	assert.NotEqual(t, first.AccessToken, second.AccessToken, "a new one in the last five minutes")
 	assert.Equal(t, 7200, second.ExpiresIn)
-	assert.Equal(t, 0, judge(t, srv, first.AccessToken), "the old one lives on for them")
+	assert.Equal(t, 0, errcodeWith(t, srv, first.AccessToken), "the old one stays valid for them")
 	srv.Advance(5 * time.Minute)
-	assert.Equal(t, 42001, judge(t, srv, first.AccessToken))
-	assert.Equal(t, 0, judge(t, srv, second.AccessToken))
+	assert.Equal(t, 42001, errcodeWith(t, srv, first.AccessToken))
+	assert.Equal(t, 0, errcodeWith(t, srv, second.AccessToken))
 }
 
 func TestForcedRefresh(t *testing.T) {
@@ -94,13 +97,14 @@ func TestForcedRefresh(t *testing.T) {
 	leaked := stable(t, srv, false)
 	second := stable(t, srv, true)
 	assert.NotEqual(t, leaked.AccessToken, second.AccessToken)
-	assert.Equal(t, 0, judge(t, srv, leaked.AccessToken), "one forced refresh lets it linger")
-	assert.Equal(t, second.AccessToken, stable(t, srv, true).AccessToken, "nothing happens within 30 s")
+	assert.Equal(t, 0, errcodeWith(t, srv, leaked.AccessToken), "one forced refresh keeps it valid")
+	assert.Equal(t, second.AccessToken, stable(t, srv, true).AccessToken,
+		"nothing happens within 30 s")
 	srv.Advance(30 * time.Second)
 	third := stable(t, srv, true)
 	assert.NotEqual(t, second.AccessToken, third.AccessToken)
-	assert.Equal(t, 40001, judge(t, srv, leaked.AccessToken), "two forced refreshes end it")
-	assert.Equal(t, 0, judge(t, srv, third.AccessToken))
+	assert.Equal(t, 40001, errcodeWith(t, srv, leaked.AccessToken), "two forced refreshes end it")
+	assert.Equal(t, 0, errcodeWith(t, srv, third.AccessToken))
 	assert.Equal(t, third.AccessToken, stable(t, srv, false).AccessToken)
 }
 
@@ -131,8 +135,8 @@ func TestTokenEndpointsAreIsolated(t *testing.T) {
 		classic(t, srv)
 		srv.Advance(6 * time.Minute)
 	}
-	assert.Equal(t, 0, judge(t, srv, a.AccessToken))
-	assert.Equal(t, 40001, judge(t, srv, b.AccessToken))
+	assert.Equal(t, 0, errcodeWith(t, srv, a.AccessToken))
+	assert.Equal(t, 40001, errcodeWith(t, srv, b.AccessToken))
 }
 
 func TestRevokeTokens(t *testing.T) {
@@ -140,24 +144,26 @@ func TestRevokeTokens(t *testing.T) {
 	srv := wechatqrtest.Start(t)
 	a, b := stable(t, srv, false), classic(t, srv)
 	srv.RevokeTokens()
-	assert.Equal(t, 40001, judge(t, srv, a.AccessToken))
-	assert.Equal(t, 40001, judge(t, srv, b.AccessToken))
+	assert.Equal(t, 40001, errcodeWith(t, srv, a.AccessToken))
+	assert.Equal(t, 40001, errcodeWith(t, srv, b.AccessToken))
 	assert.NotEqual(t, a.AccessToken, stable(t, srv, false).AccessToken)
-	assert.Equal(t, 0, judge(t, srv, stable(t, srv, false).AccessToken))
-	assert.Equal(t, 0, judge(t, srv, classic(t, srv).AccessToken))
+	assert.Equal(t, 0, errcodeWith(t, srv, stable(t, srv, false).AccessToken))
+	assert.Equal(t, 0, errcodeWith(t, srv, classic(t, srv).AccessToken))
 }
 
 func TestTokensThatAreNone(t *testing.T) {
 	t.Parallel()
 	srv := wechatqrtest.Start(t)
-	assert.Equal(t, 41001, judge(t, srv, ""))
-	assert.Equal(t, 40014, judge(t, srv, "short"))
-	assert.Equal(t, 40001, judge(t, srv, stable(t, wechatqrtest.Start(t), false).AccessToken), "of another account")
+	assert.Equal(t, 41001, errcodeWith(t, srv, ""))
+	assert.Equal(t, 40014, errcodeWith(t, srv, "short"))
+	assert.Equal(t, 40001, errcodeWith(t, srv, stable(t, wechatqrtest.Start(t), false).AccessToken),
+		"of another account")
 }
 
 func TestTokenRefusals(t *testing.T) {
 	t.Parallel()
-	srv := wechatqrtest.Start(t, wechatqrtest.WithCredentials(wechatqr.Credentials{AppID: "wx1", AppSecret: "s3cr3t"}))
+	srv := wechatqrtest.Start(t, wechatqrtest.WithCredentials(wechatqr.Credentials{AppID: "wx1",
+		AppSecret: "s3cr3t"}))
 	for name, tt := range map[string]struct {
 		grant, appID, secret string
 		want                 int
@@ -170,9 +176,11 @@ func TestTokenRefusals(t *testing.T) {
 		"no secret":    {"client_credential", "wx1", "", 41004},
 		"wrong secret": {"client_credential", "wx1", "wr0ng", 40125},
 	} {
-		_, body := get(t, srv.URL()+"/cgi-bin/token?"+url.Values{"grant_type": {tt.grant}, "appid": {tt.appID}, "secret": {tt.secret}}.Encode())
+		_, body := get(t, srv.URL()+"/cgi-bin/token?"+url.Values{"grant_type": {tt.grant},
+			"appid": {tt.appID}, "secret": {tt.secret}}.Encode())
 		assert.Equal(t, tt.want, code(t, body), name)
-		_, body = post(t, srv.URL()+"/cgi-bin/stable_token", fmt.Sprintf(`{"grant_type":%q,"appid":%q,"secret":%q}`, tt.grant, tt.appID, tt.secret))
+		_, body = post(t, srv.URL()+"/cgi-bin/stable_token",
+			fmt.Sprintf(`{"grant_type":%q,"appid":%q,"secret":%q}`, tt.grant, tt.appID, tt.secret))
 		assert.Equal(t, tt.want, code(t, body), name)
 	}
 	_, body := post(t, srv.URL()+"/cgi-bin/stable_token", "")
@@ -183,7 +191,7 @@ func TestTokenRefusals(t *testing.T) {
 	assert.Equal(t, 43002, code(t, body))
 	_, body = post(t, srv.URL()+"/cgi-bin/token", "")
 	assert.Equal(t, 43001, code(t, body))
-	for _, c := range srv.Calls() {
+	for _, c := range srv.Requests() {
 		line := fmt.Sprintf("%+v", c)
 		assert.NotContains(t, line, "s3cr3t")
 		assert.NotContains(t, line, "wr0ng")
@@ -198,12 +206,12 @@ func TestCloudHosting(t *testing.T) {
 	resp, body := get(t, srv.URL()+"/cgi-bin/getcallbackip")
 	assert.Equal(t, 0, code(t, body))
 	assert.NotEmpty(t, resp.Header.Get("X-Openapi-Seqid"))
-	assert.Equal(t, 41001, judge(t, srv, ""), "an empty token is a mistake")
-	assert.Equal(t, 40014, judge(t, srv, "short"))
-	c := srv.Client(wechatqr.WithTokenSource(wechatqr.NoToken()))
+	assert.Equal(t, 41001, errcodeWith(t, srv, ""), "an empty token is a mistake")
+	assert.Equal(t, 40014, errcodeWith(t, srv, "short"))
+	c := srv.Client(wechatqr.WithCloudHosting())
 	_, err := c.CreateTicket(t.Context(), wechatqr.Temporary(wechatqr.SceneID(1), time.Minute))
 	require.NoError(t, err)
-	for _, c := range srv.Calls() {
+	for _, c := range srv.Requests() {
 		assert.NotEqual(t, "/cgi-bin/stable_token", c.Path)
 	}
 }

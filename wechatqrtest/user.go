@@ -9,12 +9,12 @@ import (
 	"github.com/wechatqr/wechatqr"
 )
 
-// User is somebody with WeChat, as the account knows them.
+// User is a WeChat user in relation to the account.
 type User struct {
 	OpenID  string `json:"openid"`
 	Follows bool   `json:"follows"`
 
-	// Of the last follow; user/info tells them.
+	// Of the last follow, as user/info returns them.
 	FollowedAt     time.Time `json:"followed_at,omitzero"`
 	SubscribeScene string    `json:"subscribe_scene,omitempty"` // ADD_SCENE_QR_CODE, …
 	SceneID        uint32    `json:"scene_id,omitempty"`
@@ -23,14 +23,14 @@ type User struct {
 	ActiveAt time.Time `json:"active_at,omitzero"` // of the last scan, message or follow
 }
 
-// What a person cannot do.
+// Errors of the methods by which users act.
 var (
-	ErrNoCode       = errors.New("wechatqrtest: no code has this ticket")
-	ErrExpired      = errors.New("wechatqrtest: the code has expired")
-	ErrNotFollowing = errors.New("wechatqrtest: the user does not follow the account")
+	ErrUnknownTicket = errors.New("wechatqrtest: no code has this ticket")
+	ErrExpired       = errors.New("wechatqrtest: the code has expired")
+	ErrNotFollowing  = errors.New("wechatqrtest: the user does not follow the account")
 )
 
-// Users are all whom the Server knows, in the order of their coming.
+// Users are all users that the Server knows, in the order in which they were added.
 func (s *Server) Users() []User {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -52,12 +52,13 @@ func (s *Server) User(openID string) (User, bool) {
 	return *u, true
 }
 
-// PutUser makes u known, or changes who has the openid, and pushes nothing.
-// A blank OpenID becomes a random one, a blank FollowedAt of a follower the
-// present. It returns u with them.
+// PutUser adds u, or replaces the user with its OpenID, and pushes nothing. An
+// empty OpenID becomes a random one; a zero FollowedAt of a follower becomes the
+// current time. It returns u with both set.
 func (s *Server) PutUser(u User) User {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	known := s.user(u.OpenID)
 	u.OpenID = known.OpenID
 	if u.Follows && u.FollowedAt.IsZero() {
@@ -68,27 +69,24 @@ func (s *Server) PutUser(u User) User {
 	return u
 }
 
-// moments are the CreateTime of each user's last event, by openid. A user that
-// PutUser changes keeps it.
-type moments map[string]time.Time
+// eventTimes are the CreateTime of each user's last event, by openid. PutUser does
+// not change them.
+type eventTimes map[string]time.Time
 
-// longAhead is how far ahead of a clock that was turned back a user's events go
-// on, so that a few of them do not repeat an ID.
-const longAhead = time.Hour
-
-// moment is when the user does the next thing: now, and a second after the last
-// at the least, since events of one second may have the same ID. The caller
-// holds the lock.
-func (s *Server) moment(openID string) time.Time {
-	at := s.now().Truncate(time.Second)
-	if next := s.st.Moments[openID].Add(time.Second); at.Before(next) {
+// nextEventTime is the CreateTime of the user's next event: now by this machine's
+// clock, and at least one second after the last one, since two events within a second may
+// have the same ID. The caller holds mu.
+func (s *Server) nextEventTime(openID string) time.Time {
+	at := time.Now().Truncate(time.Second)
+	if next := s.st.LastEventTimes[openID].Add(time.Second); at.Before(next) {
 		at = next
 	}
-	s.st.Moments[openID] = at
+	s.st.LastEventTimes[openID] = at
 	return at
 }
 
-// user finds or makes a user. The caller holds the lock.
+// user returns the user with this openid and adds one if there is none. The caller
+// holds mu.
 func (s *Server) user(openID string) *User {
 	if openID == "" {
 		openID = "o6_bm" + random(23)
@@ -102,21 +100,21 @@ func (s *Server) user(openID string) *User {
 	return u
 }
 
-// follow makes u a follower by the code, or without one.
-func (u *User) follow(c *Code, at time.Time) {
+// follow makes u a follower: by a scan of c, or by searching if c is nil.
+func (u *User) follow(c *QRCode, at time.Time) {
 	*u = User{OpenID: u.OpenID, Follows: true, FollowedAt: at, SubscribeScene: "ADD_SCENE_SEARCH"}
 	if c != nil {
 		u.SubscribeScene, u.SceneID, u.SceneStr = "ADD_SCENE_QR_CODE", c.SceneID, c.SceneStr
 	}
 }
 
-// Scan has the user scan the code and confirm to follow, if they do not yet,
-// and pushes that: subscribe with the qrscene_ mark for a new follower, SCAN
-// for an existing one. An unknown openid is a stranger, a blank one a new
-// stranger with a random openid. The CreateTime of a user's events is a second
-// apart at the least, so that no two have the same ID, also of scans that follow
-// at once: a backend takes none for a redelivery of another. The errors are
-// those of Push, ErrNoCode, and, unless the Server is lenient, ErrExpired.
+// Scan has the user scan the code, follow the account if they do not yet, and
+// pushes the event: subscribe with the prefix qrscene_ for a new follower, SCAN for
+// an existing one. An unknown openid is a user who does not follow yet; an empty
+// one is a new user with a random openid. Events of one user have CreateTimes at
+// least one second apart, so that no two have the same ID and a backend takes none
+// for a redelivery of another. The errors are those of Push, ErrUnknownTicket and,
+// unless the Server is lenient, ErrExpired.
 func (s *Server) Scan(ctx context.Context, ticket, openID string) (Push, error) {
 	ev, err := s.ScanEvent(ticket, openID)
 	if err != nil {
@@ -125,53 +123,59 @@ func (s *Server) Scan(ctx context.Context, ticket, openID string) (Push, error) 
 	return s.Push(ctx, ev)
 }
 
-// ScanEvent is Scan without the push. Give the event to Push: later, more than
-// once, or in another order than the scans.
+// ScanEvent is Scan without the push. Pass the event to Push: later, more than once,
+// or in another order than the scans.
 func (s *Server) ScanEvent(ticket, openID string) (wechatqr.Event, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	now := s.now()
 	c, ok := s.codes[ticket]
 	if !ok {
-		return wechatqr.Event{}, ErrNoCode
+		return wechatqr.Event{}, ErrUnknownTicket
 	}
 	if c.expired(now) && !s.lenient {
 		return wechatqr.Event{}, ErrExpired
 	}
+
 	u := s.user(openID)
-	ev := wechatqr.Event{Event: wechatqr.EventScan, EventKey: c.Scene(), Ticket: c.Ticket, CreateTime: s.moment(u.OpenID)}
+	ev := wechatqr.Event{
+		Type: wechatqr.EventScan, EventKey: c.Scene(), Ticket: c.Ticket,
+		CreateTime: s.nextEventTime(u.OpenID),
+	}
 	if !u.Follows {
-		u.follow(c, ev.CreateTime)
-		ev.Event, ev.EventKey = wechatqr.EventSubscribe, "qrscene_"+c.Scene()
+		u.follow(c, ev.CreateTime.Add(s.st.Ahead))
+		ev.Type, ev.EventKey = wechatqr.EventSubscribe, "qrscene_"+c.Scene()
 	}
 	c.Scans++
-	return s.does(u, ev), nil
+	return s.emit(u, ev), nil
 }
 
-// does completes an event of u.
-func (s *Server) does(u *User, ev wechatqr.Event) wechatqr.Event {
+// emit completes an event of u and notes the activity. The caller holds mu and
+// passes the event to Push.
+func (s *Server) emit(u *User, ev wechatqr.Event) wechatqr.Event {
 	u.ActiveAt = s.now()
 	ev.FromUserName = u.OpenID
-	complete(&ev, s.st.Account, s.moment)
+	complete(&ev, s.st.Account, s.nextEventTime)
 	s.notify()
 	return ev
 }
 
-// Follow has the user follow without a code, by searching, and pushes that. An
-// openid is treated as by Scan. One who follows already follows anew.
+// Follow has the user follow the account without a code, by searching, and pushes
+// the event. openID is treated as in Scan. A follower follows again.
 func (s *Server) Follow(ctx context.Context, openID string) (Push, error) {
 	s.mu.Lock()
 	u := s.user(openID)
-	ev := wechatqr.Event{Event: wechatqr.EventSubscribe, CreateTime: s.moment(u.OpenID)}
-	u.follow(nil, ev.CreateTime)
-	ev = s.does(u, ev)
+	ev := wechatqr.Event{Type: wechatqr.EventSubscribe, CreateTime: s.nextEventTime(u.OpenID)}
+	u.follow(nil, ev.CreateTime.Add(s.st.Ahead))
+	ev = s.emit(u, ev)
 	s.mu.Unlock()
 	return s.Push(ctx, ev)
 }
 
-// Unsubscribe has the user leave and pushes that. The errors are those of Push
-// and ErrNotFollowing.
-func (s *Server) Unsubscribe(ctx context.Context, openID string) (Push, error) {
+// Unfollow has the user unfollow the account and pushes the event. The errors are
+// those of Push and ErrNotFollowing.
+func (s *Server) Unfollow(ctx context.Context, openID string) (Push, error) {
 	s.mu.Lock()
 	u, ok := s.users[openID]
 	if !ok || !u.Follows {
@@ -179,13 +183,13 @@ func (s *Server) Unsubscribe(ctx context.Context, openID string) (Push, error) {
 		return Push{}, ErrNotFollowing
 	}
 	*u = User{OpenID: openID}
-	ev := s.does(u, wechatqr.Event{Event: wechatqr.EventUnsubscribe})
+	ev := s.emit(u, wechatqr.Event{Type: wechatqr.EventUnsubscribe})
 	s.mu.Unlock()
 	return s.Push(ctx, ev)
 }
 
-// SendText has the user write to the account and pushes that. The errors are
-// those of Push and ErrNotFollowing.
+// SendText has the user send a text message to the account and pushes it. The
+// errors are those of Push and ErrNotFollowing.
 func (s *Server) SendText(ctx context.Context, openID, text string) (Push, error) {
 	s.mu.Lock()
 	u, ok := s.users[openID]
@@ -193,7 +197,7 @@ func (s *Server) SendText(ctx context.Context, openID, text string) (Push, error
 		s.mu.Unlock()
 		return Push{}, ErrNotFollowing
 	}
-	ev := s.does(u, wechatqr.Event{MsgType: "text", Content: text, MsgID: digits(17)})
+	ev := s.emit(u, wechatqr.Event{MsgType: "text", Content: text, MsgID: digits(17)})
 	s.mu.Unlock()
 	return s.Push(ctx, ev)
 }
@@ -211,19 +215,19 @@ type userInfo struct {
 	QRSceneStr     string `json:"qr_scene_str"`
 }
 
-// stranger is all that user/info tells of one who does not follow.
-type stranger struct {
+// nonFollower is what user/info returns for a user who does not follow.
+type nonFollower struct {
 	Subscribe int    `json:"subscribe"`
 	OpenID    string `json:"openid"`
 }
 
-func (s *Server) infoOf(openID string) (any, *refusal) {
+func (s *Server) infoOf(openID string) (any, *apiError) {
 	u, ok := s.users[openID]
 	switch {
 	case !ok:
 		return nil, refuse(40003, "")
 	case !u.Follows:
-		return stranger{0, openID}, nil
+		return nonFollower{0, openID}, nil
 	}
 	return userInfo{
 		Subscribe: 1, OpenID: openID, SubscribeTime: u.FollowedAt.Unix(), TagIDs: []int{},
@@ -232,12 +236,12 @@ func (s *Server) infoOf(openID string) (any, *refusal) {
 }
 
 // userInfo is GET /cgi-bin/user/info.
-func (s *Server) userInfo(c *call) (any, *refusal) { return s.infoOf(c.query.Get("openid")) }
+func (s *Server) userInfo(c *apiRequest) (any, *apiError) { return s.infoOf(c.query.Get("openid")) }
 
 const maxBatch = 100
 
 // userInfoBatch is POST /cgi-bin/user/info/batchget.
-func (s *Server) userInfoBatch(c *call) (any, *refusal) {
+func (s *Server) userInfoBatch(c *apiRequest) (any, *apiError) {
 	var in struct {
 		UserList []struct {
 			OpenID string `json:"openid"`
@@ -260,7 +264,7 @@ func (s *Server) userInfoBatch(c *call) (any, *refusal) {
 	return map[string]any{"user_info_list": list}, nil
 }
 
-const userPage = 10_000
+const userPageSize = 10_000
 
 type userList struct {
 	Total int `json:"total"`
@@ -272,7 +276,7 @@ type userList struct {
 }
 
 // userGet is GET /cgi-bin/user/get.
-func (s *Server) userGet(c *call) (any, *refusal) {
+func (s *Server) userGet(c *apiRequest) (any, *apiError) {
 	var all []string
 	for _, u := range s.st.Users {
 		if u.Follows {
@@ -287,9 +291,9 @@ func (s *Server) userGet(c *call) (any, *refusal) {
 		}
 		all = all[i+1:]
 	}
-	if len(all) > userPage {
-		all = all[:userPage]
-		out.NextOpenID = all[userPage-1]
+	if len(all) > userPageSize {
+		all = all[:userPageSize]
+		out.NextOpenID = all[userPageSize-1]
 	}
 	if out.Count = len(all); out.Count > 0 {
 		out.Data = &struct {

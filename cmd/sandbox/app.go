@@ -16,38 +16,38 @@ import (
 	"github.com/wechatqr/wechatqr/wechatqrtest"
 )
 
-// app is the page for people and what it can do.
+// app serves the page and its actions.
 type app struct {
 	wx     *wechatqrtest.Server
 	origin string
 	pages  pages
-	client *wechatqr.Client // makes codes for the page
-	life   context.Context  // ends when the sandbox stops
-	work   sync.WaitGroup   // pushes under way
+	client *wechatqr.Client // creates QR codes for the page
+	ctx    context.Context  // ends when the sandbox stops
+	pushes sync.WaitGroup   // those in progress
 
-	mu      sync.Mutex
-	last    notice // of the latest action
+	mu      sync.Mutex // guards the fields below
+	last    notice     // of the latest action
 	checked *checkResult
-	changed chan struct{} // closed at the next change of the above; nil while nobody waits
+	changed chan struct{} // closed at the next change of last or checked; nil while nobody waits
 }
 
-// notice tells what came of an action, in the language of who reads it.
+// notice is the outcome of an action, shown once at the top of the page.
 type notice struct {
 	id    int
 	text  phrase
 	bad   bool
-	place string // id of the part of the page to see it in
+	place string // id of the section that shows more
 }
 
-// checkResult is what the latest check of the callback found.
+// checkResult is the result of the latest check of the callback.
 type checkResult struct {
 	at  time.Time
 	url string
 	err error
 }
 
-// inProcess sends the page's own calls to the API without a network, so that
-// the sandbox need not reach itself by its own address.
+// inProcess is the transport of the page's client. It calls the Server directly,
+// since the sandbox may not reach its own origin.
 type inProcess struct{ wx *wechatqrtest.Server }
 
 func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -64,9 +64,9 @@ func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 	return w.Result(), nil
 }
 
-func newApp(life context.Context, wx *wechatqrtest.Server, origin string) (*app, error) {
+func newApp(ctx context.Context, wx *wechatqrtest.Server, origin string) (*app, error) {
 	client, err := wechatqr.New(wx.Credentials(),
-		wechatqr.WithEndpoint(wechatqr.Endpoint{API: []string{origin}, Image: origin}),
+		wechatqr.WithBaseURL(origin),
 		wechatqr.WithHTTPClient(&http.Client{Transport: inProcess{wx}, Timeout: 10 * time.Second}),
 		wechatqr.WithMaxRetries(0))
 	if err != nil {
@@ -76,10 +76,10 @@ func newApp(life context.Context, wx *wechatqrtest.Server, origin string) (*app,
 	if err != nil {
 		return nil, err
 	}
-	return &app{wx: wx, origin: origin, pages: ps, client: client, life: life}, nil
+	return &app{wx: wx, origin: origin, pages: ps, client: client, ctx: ctx}, nil
 }
 
-// routes are those of the page; everything else is the API's.
+// routes serves the page; every other path is the API's.
 func (a *app) routes() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", a.show)
@@ -111,46 +111,47 @@ func (a *app) change() <-chan struct{} {
 }
 
 const (
-	breath    = 200 * time.Millisecond // between two events, whatever happens
-	heartbeat = 20 * time.Second       // shows that the connection lives
+	minInterval       = 200 * time.Millisecond // between two events
+	heartbeatInterval = 20 * time.Second       // keeps proxies from closing the connection
 )
 
-// stream sends an event whenever the page is out of date.
+// stream sends a server-sent event whenever the page is out of date.
 func (a *app) stream(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
-	h.Set("X-Accel-Buffering", "no") // nginx would keep the events
+	h.Set("X-Accel-Buffering", "no") // keeps nginx from buffering
 	rc := http.NewResponseController(w)
-	line := "retry: 1000\nevent: change\ndata:\n\n"
+	message := "retry: 1000\nevent: change\ndata:\n\n"
 	for {
 		wx, own := a.wx.Changed(), a.change()
-		if _, err := w.Write([]byte(line)); err != nil {
+		if _, err := w.Write([]byte(message)); err != nil {
 			return
 		}
 		if rc.Flush() != nil {
 			return
 		}
-		beat := time.NewTimer(heartbeat)
-		line = "event: change\ndata:\n\n"
+		beat := time.NewTimer(heartbeatInterval)
+		message = "event: change\ndata:\n\n"
 		select {
 		case <-wx:
 		case <-own:
 		case <-beat.C:
-			line = ": alive\n\n"
+			message = ": alive\n\n"
 		case <-r.Context().Done():
 			beat.Stop()
 			return
-		case <-a.life.Done():
+		case <-a.ctx.Done():
 			beat.Stop()
 			return
 		}
 		beat.Stop()
+
 		select {
-		case <-time.After(breath):
+		case <-time.After(minInterval):
 		case <-r.Context().Done():
 			return
-		case <-a.life.Done():
+		case <-a.ctx.Done():
 			return
 		}
 	}
@@ -164,14 +165,15 @@ func (a *app) picture(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "image/jpeg")
 	w.Header().Set("Cache-Control", "private, max-age=86400")
-	_, _ = w.Write(data) // a browser that is gone is no concern
+	_, _ = w.Write(data) // the browser may have closed the connection
 }
 
-// state is what happened so far, for programs.
+// state responds with everything that the page shows, as JSON.
 func (a *app) state(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]any{
-		"now": a.wx.Now(), "codes": a.wx.Codes(), "users": a.wx.Users(), "pushes": a.wx.Pushes(),
-		"messages": a.wx.Messages(), "calls": a.wx.Calls(), "faults": a.wx.Faults(), "quotas": a.wx.Quotas(),
+		"now": a.wx.Now(), "codes": a.wx.QRCodes(), "users": a.wx.Users(), "pushes": a.wx.Pushes(),
+		"messages": a.wx.Messages(), "requests": a.wx.Requests(), "faults": a.wx.Faults(),
+		"quotas": a.wx.Quotas(),
 	})
 }
 
@@ -181,15 +183,16 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	w.WriteHeader(status)
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
-	_ = e.Encode(v) // a client that is gone is no concern
+	_ = e.Encode(v) // the client may have closed the connection
 }
 
-// outcome is what came of an action.
+// outcome is the result of an action. If push is set, the action is complete when
+// it has returned.
 type outcome struct {
 	text  phrase
 	bad   bool
-	place string                      // id of the part of the page to see it in
-	wrong *wechatqrtest.CallbackError // why bad, if the callback is
+	place string                      // id of the section that shows more
+	wrong *wechatqrtest.CallbackError // the cause of bad, if it is the callback
 	push  func(context.Context) (wechatqrtest.Push, error)
 }
 
@@ -201,51 +204,37 @@ func failed(place, text string, args ...any) outcome {
 	return outcome{text: say(text, args...), bad: true, place: place}
 }
 
-// patience is how long an action waits for its push, so that a page without
-// JavaScript shows the reply at once. A program waits until the push is done.
-const patience = 500 * time.Millisecond
+// pushWait is how long an action of a browser waits for its push, so that a page
+// without JavaScript can show the reply. A program waits until the push is done.
+const pushWait = 500 * time.Millisecond
 
-const maxForm = 64 << 10
+const maxFormBytes = 64 << 10
 
-// act is POST /_sandbox/{action}. A browser is sent back to the page, and a
-// program that accepts JSON gets the outcome as that.
+// act is POST /_sandbox/{action}. A browser is redirected to the page; a program
+// that accepts JSON gets the outcome.
 func (a *app) act(w http.ResponseWriter, r *http.Request) {
 	run, ok := actions[r.PathValue("action")]
 	if !ok {
 		http.NotFound(w, r)
 		return
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)
 	if err := r.ParseForm(); err != nil {
 		http.Error(w, "sandbox: "+err.Error(), http.StatusBadRequest)
 		return
 	}
-	program := strings.Contains(r.Header.Get("Accept"), "application/json")
+
+	wantsJSON := strings.Contains(r.Header.Get("Accept"), "application/json")
 	out := run(a, r)
 	var push *wechatqrtest.Push
 	if out.push != nil {
-		push = a.deliver(&out, program, r.Context().Done())
+		push = a.deliver(&out, wantsJSON, r.Context().Done())
 	}
-	if program {
-		status, lang := http.StatusOK, languageOf(r)
-		if out.bad {
-			status = http.StatusUnprocessableEntity
-		}
-		var todo phrase
-		var detail string
-		if out.wrong != nil {
-			todo, detail = adviceOn(out.wrong).Todo, out.wrong.Detail
-		}
-		writeJSON(w, status, struct {
-			OK      bool               `json:"ok"`
-			Message string             `json:"message"`
-			Advice  string             `json:"advice,omitempty"`
-			Detail  string             `json:"detail,omitempty"`
-			Shown   string             `json:"shown,omitempty"`
-			Push    *wechatqrtest.Push `json:"push,omitempty"`
-		}{!out.bad, out.text.in(lang), todo.in(lang), detail, shown(push), push})
+	if wantsJSON {
+		writeOutcome(w, out, push, languageOf(r))
 		return
 	}
+
 	var id int
 	a.notify(func() {
 		id = a.last.id + 1
@@ -254,65 +243,94 @@ func (a *app) act(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/?n="+strconv.Itoa(id)+"#"+out.place, http.StatusSeeOther)
 }
 
-func shown(p *wechatqrtest.Push) string {
-	if p == nil || p.Event.Event.Is(probe) {
-		return ""
+func writeOutcome(w http.ResponseWriter, out outcome, push *wechatqrtest.Push, lang string) {
+	status := http.StatusOK
+	if out.bad {
+		status = http.StatusUnprocessableEntity
 	}
-	return p.Shown()
+	var remedy phrase
+	var detail string
+	if out.wrong != nil {
+		remedy, detail = adviceOn(out.wrong).Remedy, out.wrong.Detail
+	}
+	writeJSON(w, status, struct {
+		OK       bool               `json:"ok"`
+		Message  string             `json:"message"`
+		Advice   string             `json:"advice,omitempty"`
+		Detail   string             `json:"detail,omitempty"`
+		UserSees string             `json:"user_sees,omitempty"`
+		Push     *wechatqrtest.Push `json:"push,omitempty"`
+	}{!out.bad, out.text.in(lang), remedy.in(lang), detail, userSees(push), push})
 }
 
-// deliver begins the push of an action. It returns it if it was done in time.
-func (a *app) deliver(out *outcome, wait bool, gone <-chan struct{}) *wechatqrtest.Push {
+// userSees is empty for a test push, which no user sent.
+func userSees(p *wechatqrtest.Push) string {
+	if p == nil || p.Event.Type.Is(testEvent) {
+		return ""
+	}
+	return p.UserSees()
+}
+
+// deliver starts the push of an action and waits for it: without a limit if wait is
+// set, else for pushWait, and not after cancelled is closed. If the push is done by
+// then, deliver completes out and returns the push; otherwise the push goes on.
+func (a *app) deliver(out *outcome, wait bool, cancelled <-chan struct{}) *wechatqrtest.Push {
 	type result struct {
 		push wechatqrtest.Push
 		err  error
 	}
-	end := make(chan result, 1)
-	a.work.Go(func() {
-		p, err := out.push(a.life)
-		end <- result{p, err}
+	done := make(chan result, 1)
+	push := out.push
+	a.pushes.Go(func() {
+		p, err := push(a.ctx)
+		done <- result{p, err}
 	})
-	limit := (<-chan time.Time)(nil)
+
+	var timeout <-chan time.Time
 	if !wait {
-		t := time.NewTimer(patience)
+		t := time.NewTimer(pushWait)
 		defer t.Stop()
-		limit = t.C
+		timeout = t.C
 	}
 	select {
-	case got := <-end:
-		if err := got.err; err != nil {
-			out.bad = true
-			switch {
-			case errors.As(err, &out.wrong):
-				out.text = say("Pushed, but the backend did not answer as it should: %s", adviceOn(out.wrong).What)
-			case errors.Is(err, wechatqrtest.ErrNoCallback):
-				out.text = say("It happened, but nothing was pushed: set the callback URL first.")
-				return nil
-			default:
-				out.text = say("%s", plain(err))
-				return nil
-			}
-		}
-		if text := shown(&got.push); text != "" && !out.bad {
-			out.text = say("%s The user reads: %s", out.text, text)
-		}
-		return &got.push
-	case <-limit:
-	case <-gone:
+	case got := <-done:
+		return out.complete(got.push, got.err)
+	case <-timeout:
+	case <-cancelled:
 	}
 	return nil
 }
 
-// plain is an error without the name of the package.
+// complete adds the result of the push. It returns nil if there was no push.
+func (out *outcome) complete(p wechatqrtest.Push, err error) *wechatqrtest.Push {
+	out.bad = err != nil
+	switch {
+	case err == nil:
+		if text := userSees(&p); text != "" {
+			out.text = say("%s The user sees: %s", out.text, text)
+		}
+	case errors.As(err, &out.wrong):
+		out.text = say("Pushed, but the backend's response is wrong: %s", adviceOn(out.wrong).What)
+	case errors.Is(err, wechatqrtest.ErrNoCallback):
+		out.text = say("Done, but nothing was pushed: set the callback URL first.")
+		return nil
+	default:
+		out.text = say("%s", plain(err))
+		return nil
+	}
+	return &p
+}
+
+// plain is the text of an error without the name of the package.
 func plain(err error) string {
 	return strings.TrimPrefix(strings.TrimPrefix(err.Error(), "wechatqrtest: "), "wechatqr: ")
 }
 
-// actions are what the page posts.
+// actions are the forms of the page.
 var actions = map[string]func(*app, *http.Request) outcome{
 	"create":   (*app).createCode,
 	"scan":     (*app).scan,
-	"person":   (*app).addPerson,
+	"person":   (*app).addUser,
 	"follow":   (*app).follow,
 	"unfollow": (*app).unfollow,
 	"text":     (*app).text,
@@ -332,7 +350,7 @@ func (a *app) createCode(r *http.Request) outcome {
 	if r.PostFormValue("kind") == "number" {
 		n, err := strconv.ParseUint(value, 10, 32)
 		if err != nil {
-			return failed("codes", "A number from 1 to 4294967295 is wanted, not “%s”.", value)
+			return failed("codes", "The scene must be a number from 1 to 4294967295, not “%s”.", value)
 		}
 		scene = wechatqr.SceneID(uint32(n))
 	}
@@ -340,23 +358,23 @@ func (a *app) createCode(r *http.Request) outcome {
 	if ttl := r.PostFormValue("ttl"); ttl != "" {
 		d, err := time.ParseDuration(ttl)
 		if err != nil {
-			return failed("codes", "“%s” is no length of time: write it as 10m or 72h.", ttl)
+			return failed("codes", "“%s” is not a duration: write it as 10m or 72h.", ttl)
 		}
 		req = wechatqr.Temporary(scene, d)
 	}
 	if _, err := a.client.CreateTicket(r.Context(), req); err != nil {
-		return failed("codes", "The code was not made: %s", plain(err))
+		return failed("codes", "The QR code was not created: %s", plain(err))
 	}
-	return done("codes", "Made a code that carries %s.", value)
+	return done("codes", "Created a QR code with the scene %s.", value)
 }
 
-// ticket finds the code that a form names by its ticket, or by its scene, of
-// which the newest counts.
+// ticket returns the ticket of a form, or that of the newest code with the form's
+// scene.
 func (a *app) ticket(r *http.Request) string {
 	if t := r.PostFormValue("ticket"); t != "" {
 		return t
 	}
-	codes := a.wx.Codes()
+	codes := a.wx.QRCodes()
 	for i := len(codes) - 1; i >= 0; i-- {
 		if codes[i].Scene() == r.PostFormValue("scene") {
 			return codes[i].Ticket
@@ -369,24 +387,26 @@ func (a *app) scan(r *http.Request) outcome {
 	ev, err := a.wx.ScanEvent(a.ticket(r), r.PostFormValue("openid"))
 	switch {
 	case errors.Is(err, wechatqrtest.ErrExpired):
-		return failed("codes", "The code has expired: WeChat pushes nothing for it. Make a new one, or turn the clock back.")
+		return failed("codes", "The QR code has expired: WeChat pushes nothing for it. Create a new one, or set the clock back.")
 	case err != nil:
-		return failed("codes", "There is no such code.")
+		return failed("codes", "This QR code does not exist.")
 	}
 	who := a.names(a.wx.Users())[ev.FromUserName].name
 	key, _ := strings.CutPrefix(ev.EventKey, "qrscene_")
 	out := done("chat", "%s scanned %s.", who, key)
-	if ev.Event.Is(wechatqr.EventSubscribe) {
-		out = done("chat", "%s scanned %s and follows now.", who, key)
+	if ev.Type.Is(wechatqr.EventSubscribe) {
+		out = done("chat", "%s scanned %s and followed the account.", who, key)
 	}
 	out.push = func(ctx context.Context) (wechatqrtest.Push, error) { return a.wx.Push(ctx, ev) }
 	return out
 }
 
-func (a *app) addPerson(r *http.Request) outcome {
-	u := wechatqrtest.User{OpenID: strings.TrimSpace(r.PostFormValue("openid")), Follows: r.PostFormValue("follows") != ""}
+func (a *app) addUser(r *http.Request) outcome {
+	u := wechatqrtest.User{
+		OpenID: strings.TrimSpace(r.PostFormValue("openid")), Follows: r.PostFormValue("follows") != "",
+	}
 	if old, ok := a.wx.User(u.OpenID); ok {
-		return failed("people", "%s is there already.", old.OpenID)
+		return failed("people", "%s already exists.", old.OpenID)
 	}
 	if u.Follows {
 		u.SubscribeScene = "ADD_SCENE_SEARCH"
@@ -402,21 +422,21 @@ func (a *app) addPerson(r *http.Request) outcome {
 func (a *app) follow(r *http.Request) outcome {
 	id := r.PostFormValue("openid")
 	if _, ok := a.wx.User(id); !ok {
-		return failed("people", "There is no such person.")
+		return failed("people", "This user does not exist.")
 	}
-	out := done("chat", "%s follows now.", a.names(a.wx.Users())[id].name)
+	out := done("chat", "%s followed the account.", a.names(a.wx.Users())[id].name)
 	out.push = func(ctx context.Context) (wechatqrtest.Push, error) { return a.wx.Follow(ctx, id) }
 	return out
 }
 
-// follower names the person of a form who follows.
+// follower returns the form's user, or an outcome if they do not follow.
 func (a *app) follower(r *http.Request) (id string, name phrase, bad *outcome) {
 	id = r.PostFormValue("openid")
 	u, ok := a.wx.User(id)
 	var out outcome
 	switch {
 	case !ok:
-		out = failed("people", "There is no such person.")
+		out = failed("people", "This user does not exist.")
 	case !u.Follows:
 		out = failed("people", "%s does not follow the account.", a.names(a.wx.Users())[id].name)
 	default:
@@ -430,8 +450,8 @@ func (a *app) unfollow(r *http.Request) outcome {
 	if bad != nil {
 		return *bad
 	}
-	out := done("chat", "%s follows no longer.", name)
-	out.push = func(ctx context.Context) (wechatqrtest.Push, error) { return a.wx.Unsubscribe(ctx, id) }
+	out := done("chat", "%s unfollowed the account.", name)
+	out.push = func(ctx context.Context) (wechatqrtest.Push, error) { return a.wx.Unfollow(ctx, id) }
 	return out
 }
 
@@ -442,9 +462,9 @@ func (a *app) text(r *http.Request) outcome {
 	}
 	text := strings.TrimSpace(r.PostFormValue("content"))
 	if text == "" {
-		return failed("people", "There is no text to send.")
+		return failed("people", "The message is empty.")
 	}
-	out := done("chat", "%s wrote.", name)
+	out := done("chat", "%s sent a message.", name)
 	out.push = func(ctx context.Context) (wechatqrtest.Push, error) { return a.wx.SendText(ctx, id, text) }
 	return out
 }
@@ -452,12 +472,12 @@ func (a *app) text(r *http.Request) outcome {
 func (a *app) again(r *http.Request) outcome {
 	for _, p := range a.wx.Pushes() {
 		if strconv.Itoa(p.ID) == r.PostFormValue("id") {
-			out := done("chat", "Delivered push %d once more.", p.ID)
+			out := done("chat", "Delivered push %d again.", p.ID)
 			out.push = func(ctx context.Context) (wechatqrtest.Push, error) { return a.wx.Push(ctx, p.Event) }
 			return out
 		}
 	}
-	return failed("chat", "There is no such push.")
+	return failed("chat", "This push does not exist.")
 }
 
 func (a *app) setCallback(r *http.Request) outcome {
@@ -481,9 +501,9 @@ func (a *app) setCallback(r *http.Request) outcome {
 	return done("connect", "Saved.")
 }
 
-// probe is the event that the debug tool of WeChat's console sends. It is pushed
-// after a good echo, of which the key and the mode are no part.
-const probe wechatqr.EventType = "debug_demo"
+// testEvent is the event that the debug tool of WeChat's console sends. It is pushed
+// after the echo, which does not involve the key and the mode.
+const testEvent wechatqr.EventType = "debug_demo"
 
 func (a *app) check(r *http.Request) outcome {
 	address := a.wx.Callback().URL
@@ -491,29 +511,30 @@ func (a *app) check(r *http.Request) outcome {
 		return failed("connect", "Set the callback URL first.")
 	}
 	a.notify(func() { a.checked = nil })
-	found := func(err error) {
+	save := func(err error) {
 		a.notify(func() { a.checked = &checkResult{a.wx.Now(), address, err} })
 	}
 	err := a.wx.CheckCallback(r.Context())
 	if r.Context().Err() != nil {
-		return failed("connect", "The check was broken off.")
+		return failed("connect", "The check was cancelled.")
 	}
 	if err != nil {
-		found(err)
+		save(err)
 	}
+
 	var wrong *wechatqrtest.CallbackError
 	switch {
 	case errors.As(err, &wrong):
-		out := failed("connect", "The callback does not answer as it should: %s", adviceOn(wrong).What)
+		out := failed("connect", "The callback's response is wrong: %s", adviceOn(wrong).What)
 		out.wrong = wrong
 		return out
 	case err != nil:
 		return failed("connect", "%s", plain(err))
 	}
-	out := done("connect", "The callback answered the check as it should. This proves the URL and the Token; the key and the mode show with the probe push that follows.")
+	out := done("connect", "The callback responded correctly to the check. This proves the URL and the Token; the test push that follows checks the key and the mode.")
 	out.push = func(ctx context.Context) (wechatqrtest.Push, error) {
-		p, err := a.wx.Push(ctx, wechatqr.Event{Event: probe})
-		found(err)
+		p, err := a.wx.Push(ctx, wechatqr.Event{Type: testEvent})
+		save(err)
 		return p, err
 	}
 	return out
@@ -521,7 +542,7 @@ func (a *app) check(r *http.Request) outcome {
 
 func (a *app) revoke(*http.Request) outcome {
 	a.wx.RevokeTokens()
-	return done("trouble", "Every access token is invalid now: calls with them answer 40001.")
+	return done("trouble", "Every access token is invalid now: calls with them get 40001.")
 }
 
 func (a *app) quota(r *http.Request) outcome {
@@ -532,35 +553,35 @@ func (a *app) quota(r *http.Request) outcome {
 		if r.PostFormValue("do") == "reset" {
 			q.Used = 0
 			a.wx.SetQuota(q)
-			return done("trouble", "The quota of %s is whole again.", q.Path)
+			return done("trouble", "The quota of %s was reset.", q.Path)
 		}
 		q.Used = q.Daily
 		a.wx.SetQuota(q)
-		return done("trouble", "The quota of %s is used up for today: calls answer 45009.", q.Path)
+		return done("trouble", "The quota of %s is used up for today: calls get 45009.", q.Path)
 	}
-	return failed("trouble", "There is no such quota.")
+	return failed("trouble", "This API has no quota.")
 }
 
 func (a *app) fault(r *http.Request) outcome {
-	f, ok := faultOf(r.PostFormValue("what"))
+	f, ok := faultByKey(r.PostFormValue("what"))
 	if !ok {
-		return failed("trouble", "There is no such fault.")
+		return failed("trouble", "This fault does not exist.")
 	}
 	times, err := strconv.Atoi(r.PostFormValue("times"))
 	if err != nil || times < 0 {
-		return failed("trouble", "“%s” is no number of calls.", r.PostFormValue("times"))
+		return failed("trouble", "“%s” is not a number of calls.", r.PostFormValue("times"))
 	}
 	f.Path, f.Times = r.PostFormValue("path"), times
 	a.wx.Inject(f)
-	return done("trouble", "It will befall the next calls.")
+	return done("trouble", "The fault applies to the next calls.")
 }
 
 func (a *app) clearFaults(*http.Request) outcome {
 	a.wx.ClearFaults()
-	return done("trouble", "All works again.")
+	return done("trouble", "All faults were cleared.")
 }
 
-const maxLeap = 10 * 365 * 24 * time.Hour // from the present, either way
+const maxAhead = 10 * 365 * 24 * time.Hour // in either direction
 
 func (a *app) clock(r *http.Request) outcome {
 	ahead := a.ahead()
@@ -569,15 +590,15 @@ func (a *app) clock(r *http.Request) outcome {
 	switch {
 	case by == "reset":
 		a.wx.Advance(-ahead)
-		return done("trouble", "The clock shows the present again.")
+		return done("trouble", "The clock shows the current time again.")
 	case err != nil:
-		return failed("trouble", "“%s” is no length of time: write it as 10m or 72h.", by)
-	case math.Abs(float64(ahead)+float64(d)) > float64(maxLeap):
-		return failed("trouble", "The clock goes ten years from the present at most.")
+		return failed("trouble", "“%s” is not a duration: write it as 10m or 72h.", by)
+	case math.Abs(float64(ahead)+float64(d)) > float64(maxAhead):
+		return failed("trouble", "The clock can be set at most ten years from the current time.")
 	}
 	a.wx.Advance(d)
 	return done("trouble", "The clock shows %s now.", a.wx.Now().Format("2006-01-02 15:04"))
 }
 
-// ahead is how far the sandbox's clock is from this machine's, to the second.
+// ahead is the offset of the sandbox's clock from this machine's, in whole seconds.
 func (a *app) ahead() time.Duration { return a.wx.Now().Sub(time.Now().Round(0)).Round(time.Second) }

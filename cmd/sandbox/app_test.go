@@ -22,12 +22,12 @@ import (
 
 // result is what a program gets for an action.
 type result struct {
-	OK      bool
-	Message string
-	Advice  string
-	Detail  string
-	Shown   string
-	Push    *wechatqrtest.Push
+	OK       bool
+	Message  string
+	Advice   string
+	Detail   string
+	UserSees string `json:"user_sees"`
+	Push     *wechatqrtest.Push
 }
 
 func do(t *testing.T, h http.Handler, action string, form ...string) result {
@@ -36,7 +36,8 @@ func do(t *testing.T, h http.Handler, action string, form ...string) result {
 	for i := 0; i < len(form); i += 2 {
 		values.Set(form[i], form[i+1])
 	}
-	r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1/_sandbox/"+action, strings.NewReader(values.Encode()))
+	r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1/_sandbox/"+action,
+		strings.NewReader(values.Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Accept", "application/json")
 	w := httptest.NewRecorder()
@@ -47,15 +48,16 @@ func do(t *testing.T, h http.Handler, action string, form ...string) result {
 	return out
 }
 
-// serveBackend has the account push to a backend that answers scans.
+// serveBackend has the account push to a backend that replies to scans.
 func serveBackend(t *testing.T, a *app) {
 	t.Helper()
-	h, err := events.NewHandler(a.wx.CallbackConfig(), func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
-		if scan, ok := ev.Scan(); ok {
-			return events.Text(fmt.Sprintf("%s %v", scan.Scene, scan.NewFollower)), nil
-		}
-		return nil, nil
-	})
+	h, err := events.NewHandler(a.wx.CallbackConfig(),
+		func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
+			if scan, ok := ev.Scan(); ok {
+				return events.Text(fmt.Sprintf("%s %v", scan.SceneKey, scan.NewFollower)), nil
+			}
+			return nil, nil
+		})
 	require.NoError(t, err)
 	a.wx.ServeCallback(h)
 }
@@ -67,7 +69,7 @@ func TestActions(t *testing.T) {
 
 	require.True(t, do(t, h, "create", "scene", "shop-42", "kind", "text", "ttl", "10m").OK)
 	require.True(t, do(t, h, "create", "scene", "7", "kind", "number").OK)
-	codes := a.wx.Codes()
+	codes := a.wx.QRCodes()
 	require.Len(t, codes, 2)
 	assert.Equal(t, "shop-42", codes[0].Scene())
 	assert.Equal(t, uint32(7), codes[1].SceneID)
@@ -76,12 +78,13 @@ func TestActions(t *testing.T) {
 	got := do(t, h, "scan", "scene", "shop-42")
 	require.NotNil(t, got.Push)
 	assert.True(t, got.OK)
-	assert.Equal(t, "shop-42 true", got.Shown)
-	assert.Equal(t, "Lin scanned shop-42 and follows now. The user reads: shop-42 true", got.Message)
+	assert.Equal(t, "shop-42 true", got.UserSees)
+	assert.Equal(t, "Lin scanned shop-42 and followed the account. The user sees: shop-42 true",
+		got.Message)
 	lin := got.Push.Event.FromUserName
 	got = do(t, h, "scan", "ticket", codes[1].Ticket, "openid", lin)
-	assert.Equal(t, "7 false", got.Shown)
-	assert.Equal(t, "Lin scanned 7. The user reads: 7 false", got.Message)
+	assert.Equal(t, "7 false", got.UserSees)
+	assert.Equal(t, "Lin scanned 7. The user sees: 7 false", got.Message)
 
 	got = do(t, h, "text", "openid", lin, "content", " hello ")
 	assert.Equal(t, "hello", got.Push.Event.Content)
@@ -94,7 +97,7 @@ func TestActions(t *testing.T) {
 	u, _ := a.wx.User(lin)
 	assert.False(t, u.Follows)
 	got = do(t, h, "follow", "openid", lin)
-	assert.Equal(t, wechatqr.EventSubscribe, got.Push.Event.Event)
+	assert.Equal(t, wechatqr.EventSubscribe, got.Push.Event.Type)
 	assert.Empty(t, got.Push.Event.EventKey)
 
 	require.True(t, do(t, h, "person", "follows", "1", "openid", "oTheirs").OK)
@@ -137,31 +140,31 @@ func TestActionsRefuse(t *testing.T) {
 		form   []string
 		want   string
 	}{
-		{"create", []string{"scene", "", "kind", "text"}, "not made"},
-		{"create", []string{"scene", strings.Repeat("x", 65), "kind", "text"}, "not made"},
+		{"create", []string{"scene", "", "kind", "text"}, "not created"},
+		{"create", []string{"scene", strings.Repeat("x", 65), "kind", "text"}, "not created"},
 		{"create", []string{"scene", "x", "kind", "number"}, "from 1 to 4294967295"},
 		{"create", []string{"scene", "4294967296", "kind", "number"}, "from 1 to 4294967295"},
-		{"create", []string{"scene", "100001", "kind", "number"}, "not made"},
-		{"create", []string{"scene", "x", "ttl", "a while"}, "no length of time"},
-		{"create", []string{"scene", "x", "ttl", "721h"}, "not made"},
-		{"scan", []string{"ticket", "unknown"}, "no such code"},
-		{"scan", []string{"scene", "unknown"}, "no such code"},
+		{"create", []string{"scene", "100001", "kind", "number"}, "not created"},
+		{"create", []string{"scene", "x", "ttl", "a while"}, "is not a duration"},
+		{"create", []string{"scene", "x", "ttl", "721h"}, "not created"},
+		{"scan", []string{"ticket", "unknown"}, "does not exist"},
+		{"scan", []string{"scene", "unknown"}, "does not exist"},
 		{"text", []string{"openid", stranger, "content", "x"}, "does not follow"},
-		{"text", []string{"openid", "unknown", "content", "x"}, "no such person"},
+		{"text", []string{"openid", "unknown", "content", "x"}, "does not exist"},
 		{"unfollow", []string{"openid", stranger}, "does not follow"},
-		{"follow", []string{"openid", "unknown"}, "no such person"},
-		{"follow", nil, "no such person"},
-		{"person", []string{"openid", stranger}, "there already"},
-		{"again", []string{"id", "1"}, "no such push"},
+		{"follow", []string{"openid", "unknown"}, "does not exist"},
+		{"follow", nil, "does not exist"},
+		{"person", []string{"openid", stranger}, "already exists"},
+		{"again", []string{"id", "1"}, "does not exist"},
 		{"check", nil, "callback URL first"},
 		{"callback", []string{"token", "x"}, "Not saved: Token must be"},
 		{"callback", []string{"url", "localhost:3000"}, "Not saved"},
 		{"callback", []string{"mode", "aes"}, "Not saved"},
-		{"quota", []string{"path", "/cgi-bin/unknown"}, "no such quota"},
-		{"fault", []string{"what", "unknown", "times", "1"}, "no such fault"},
-		{"fault", []string{"what", "busy", "times", "-1"}, "no number of calls"},
-		{"fault", []string{"what", "busy"}, "no number of calls"},
-		{"clock", []string{"by", "tomorrow"}, "no length of time"},
+		{"quota", []string{"path", "/cgi-bin/unknown"}, "has no quota"},
+		{"fault", []string{"what", "unknown", "times", "1"}, "does not exist"},
+		{"fault", []string{"what", "busy", "times", "-1"}, "is not a number of calls"},
+		{"fault", []string{"what", "busy"}, "is not a number of calls"},
+		{"clock", []string{"by", "tomorrow"}, "is not a duration"},
 		{"clock", []string{"by", "90000h"}, "ten years"},
 		{"clock", []string{"by", "-90000h"}, "ten years"},
 		{"clock", []string{"by", "2562047h"}, "ten years"},
@@ -179,7 +182,8 @@ func TestActionsRefuse(t *testing.T) {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "http://127.0.0.1/_sandbox/unknown", nil))
 	assert.Equal(t, http.StatusNotFound, w.Code)
-	r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1/_sandbox/text", strings.NewReader("content="+strings.Repeat("x", maxForm)))
+	r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1/_sandbox/text",
+		strings.NewReader("content="+strings.Repeat("x", maxFormBytes)))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	w = httptest.NewRecorder()
 	h.ServeHTTP(w, r)
@@ -187,20 +191,27 @@ func TestActionsRefuse(t *testing.T) {
 }
 
 // The echo is good with any key, AppID and mode: the probe tells.
-func TestCheckProbesKeyAndMode(t *testing.T) {
+func TestCheckPushesATestEvent(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		mode   wechatqrtest.Mode
 		change func(*events.Config)
 		status int // 0: all is well
 	}{
-		"right":              {wechatqrtest.Safe, func(*events.Config) {}, 0},
-		"right, in plain":    {wechatqrtest.Plain, func(*events.Config) {}, 0},
-		"wrong key":          {wechatqrtest.Safe, func(c *events.Config) { c.EncodingAESKey = strings.Repeat("k", 43) }, 400},
-		"wrong AppID":        {wechatqrtest.Safe, func(c *events.Config) { c.AppID = "wx0000000000000000" }, 403},
-		"backend in plain":   {wechatqrtest.Safe, func(c *events.Config) { c.EncodingAESKey = "" }, 400},
-		"backend in safe":    {wechatqrtest.Plain, func(c *events.Config) { c.EncodingAESKey = strings.Repeat("k", 43) }, 403},
-		"backend too strict": {wechatqrtest.Compatible, func(c *events.Config) { c.EncodingAESKey = strings.Repeat("k", 43) }, 400},
+		"right":           {wechatqrtest.ModeSafe, func(*events.Config) {}, 0},
+		"right, in plain": {wechatqrtest.ModePlain, func(*events.Config) {}, 0},
+		"wrong key": {wechatqrtest.ModeSafe,
+			func(c *events.Config) { c.EncodingAESKey = strings.Repeat("k", 43) }, 400},
+		"wrong AppID": {wechatqrtest.ModeSafe,
+			func(c *events.Config) { c.AppID = "wx0000000000000000" }, 400},
+		"backend in plain": {wechatqrtest.ModeSafe,
+			func(c *events.Config) { c.EncodingAESKey, c.Plaintext = "", true }, 400},
+		"plain, compatible": {wechatqrtest.ModeCompatible,
+			func(c *events.Config) { c.EncodingAESKey, c.Plaintext = "", true }, 0},
+		"backend in safe": {wechatqrtest.ModePlain,
+			func(c *events.Config) { c.EncodingAESKey, c.Plaintext = strings.Repeat("k", 43), false }, 403},
+		"backend too strict": {wechatqrtest.ModeCompatible,
+			func(c *events.Config) { c.EncodingAESKey = strings.Repeat("k", 43) }, 400},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -208,7 +219,10 @@ func TestCheckProbesKeyAndMode(t *testing.T) {
 			require.NoError(t, a.wx.SetCallback(wechatqrtest.Callback{Mode: tc.mode}))
 			cfg := a.wx.CallbackConfig()
 			tc.change(&cfg)
-			backend, err := events.NewHandler(cfg, func(context.Context, *wechatqr.Event) (events.Reply, error) { return nil, nil })
+			backend, err := events.NewHandler(cfg, func(context.Context,
+				*wechatqr.Event) (events.Reply, error) {
+				return nil, nil
+			})
 			require.NoError(t, err)
 			a.wx.ServeCallback(backend)
 			require.NoError(t, a.wx.CheckCallback(t.Context()))
@@ -219,15 +233,15 @@ func TestCheckProbesKeyAndMode(t *testing.T) {
 			require.NotNil(t, v.Check)
 			assert.Equal(t, tc.status == 0, v.Check.OK)
 			require.Len(t, v.Feed, 1)
-			assert.Equal(t, "A probe of the callback, in nobody's name.", v.Feed[0].Event.in(english))
+			assert.Equal(t, "A test push, not from any user.", v.Feed[0].Event.in(english))
 			assert.Empty(t, v.Feed[0].Fault, "no user is told")
-			assert.Empty(t, got.Shown)
+			assert.Empty(t, got.UserSees)
 			assert.Empty(t, a.wx.Users(), "nobody is made up")
 			if tc.status == 0 {
-				assert.Contains(t, got.Message, "the key and the mode show with the probe push")
+				assert.Contains(t, got.Message, "the test push that follows checks the key and the mode")
 				return
 			}
-			assert.Equal(t, adviceOnStatus(tc.status), v.Check.Advice.Todo)
+			assert.Equal(t, adviceOnStatus(tc.status), v.Check.Advice.Remedy)
 			assert.Equal(t, adviceOnStatus(tc.status).Text, got.Advice)
 		})
 	}
@@ -241,7 +255,7 @@ func TestAdviceForPrograms(t *testing.T) {
 	a.wx.ServeCallback(http.NotFoundHandler())
 	for _, got := range []result{do(t, h, "check"), do(t, h, "scan", "scene", "x")} {
 		assert.False(t, got.OK)
-		assert.Contains(t, got.Message, "The answer has the status 404, not 200.")
+		assert.Contains(t, got.Message, "The response has the status 404, not 200.")
 		assert.Equal(t, adviceOnStatus(http.StatusNotFound).Text, got.Advice)
 		assert.Contains(t, got.Detail, `HTTP 404: "404 page not found`)
 	}
@@ -260,21 +274,21 @@ func TestEveryFaultCanBeArmedAndIsNamed(t *testing.T) {
 	faults := a.wx.Faults()
 	require.Len(t, faults, len(faultKinds))
 	for i, f := range faults {
-		assert.Equal(t, faultKinds[i].label, labelOf(f))
+		assert.Equal(t, faultKinds[i].label, faultLabel(f))
 	}
-	assert.Equal(t, "Another fault", labelOf(wechatqrtest.Fault{Code: 1}))
+	assert.Equal(t, "Another fault", faultLabel(wechatqrtest.Fault{Code: 1}))
 }
 
-func TestEveryProblemHasAdvice(t *testing.T) {
+func TestEveryReasonHasAdvice(t *testing.T) {
 	t.Parallel()
-	other := adviceOn(&wechatqrtest.CallbackError{Problem: "something new"})
-	for _, p := range []wechatqrtest.Problem{
-		wechatqrtest.Unreachable, wechatqrtest.TooSlow, wechatqrtest.Redirected, wechatqrtest.WrongStatus, wechatqrtest.Quoted,
-		wechatqrtest.WrongEcho, wechatqrtest.NotXML, wechatqrtest.WrongReply, wechatqrtest.NotEncrypted, wechatqrtest.NotOpened,
+	other := adviceOn(&wechatqrtest.CallbackError{Reason: "something new"})
+	for _, p := range []wechatqrtest.Reason{
+		wechatqrtest.ReasonUnreachable, wechatqrtest.ReasonTooSlow, wechatqrtest.ReasonRedirected, wechatqrtest.ReasonWrongStatus, wechatqrtest.ReasonQuoted,
+		wechatqrtest.ReasonWrongEcho, wechatqrtest.ReasonNotXML, wechatqrtest.ReasonWrongReply, wechatqrtest.ReasonNotEncrypted, wechatqrtest.ReasonUndecryptable,
 	} {
-		got := adviceOn(&wechatqrtest.CallbackError{Problem: p})
+		got := adviceOn(&wechatqrtest.CallbackError{Reason: p})
 		assert.NotEqual(t, other.What.Text, got.What.Text, p)
-		assert.NotEmpty(t, got.Todo.Text, p)
+		assert.NotEmpty(t, got.Remedy.Text, p)
 	}
 	seen := map[string]int{adviceOnStatus(http.StatusTeapot).Text: http.StatusTeapot}
 	for _, status := range []int{400, 401, 404, 405, 413, 500, 502, 503} {
@@ -284,8 +298,8 @@ func TestEveryProblemHasAdvice(t *testing.T) {
 	}
 	assert.Equal(t, adviceOnStatus(401), adviceOnStatus(403))
 	assert.Equal(t, adviceOnStatus(502), adviceOnStatus(504))
-	e := &wechatqrtest.CallbackError{Problem: wechatqrtest.WrongStatus, Status: 413}
-	assert.Equal(t, "The answer has the status 413, not 200.", adviceOn(e).What.in(english))
+	e := &wechatqrtest.CallbackError{Reason: wechatqrtest.ReasonWrongStatus, Status: 413}
+	assert.Equal(t, "The response has the status 413, not 200.", adviceOn(e).What.in(english))
 	assert.Equal(t, "响应的状态码是 413，而不是 200。", adviceOn(e).What.in(chinese))
 }
 
@@ -339,22 +353,24 @@ func TestStateForPrograms(t *testing.T) {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "http://127.0.0.1/_sandbox/state", nil))
 	var got struct {
-		Codes []wechatqrtest.Code
-		Calls []wechatqrtest.Call
+		Codes    []wechatqrtest.QRCode
+		Requests []wechatqrtest.RecordedRequest
 	}
 	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &got))
 	require.Len(t, got.Codes, 1)
 	assert.Equal(t, "shop-42", got.Codes[0].SceneStr)
-	assert.Len(t, got.Calls, 2)
+	assert.Len(t, got.Requests, 2)
 }
 
 func TestPicture(t *testing.T) {
 	t.Parallel()
 	a, h := newTestApp(t)
 	require.True(t, do(t, h, "create", "scene", "shop-42", "ttl", "1h").OK)
-	for ticket, want := range map[string]int{a.wx.Codes()[0].Ticket: http.StatusOK, "unknown": http.StatusNotFound} {
+	for ticket, want := range map[string]int{a.wx.QRCodes()[0].Ticket: http.StatusOK,
+		"unknown": http.StatusNotFound} {
 		w := httptest.NewRecorder()
-		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "http://127.0.0.1/_sandbox/picture?ticket="+ticket, nil))
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet,
+			"http://127.0.0.1/_sandbox/picture?ticket="+ticket, nil))
 		assert.Equal(t, want, w.Code)
 	}
 }

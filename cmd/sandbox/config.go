@@ -13,49 +13,51 @@ import (
 	"github.com/wechatqr/wechatqr/wechatqrtest"
 )
 
-// config is what the flags and the environment say.
+// config is set by the flags and the environment.
 type config struct {
-	addr       string
-	origin     string // as given; see settle
-	appID      string
-	appSecret  string
-	callback   wechatqrtest.Callback
-	state      string
-	deadline   time.Duration
-	lenient    bool
-	unverified bool
+	addr        string
+	origin      string // base URL; empty: that of the listener
+	appID       string
+	appSecret   string
+	callback    wechatqrtest.Callback
+	state       string
+	pushTimeout time.Duration
+	lenient     bool
+	unverified  bool
 }
 
 const envPrefix = "WECHAT_SANDBOX_"
 
-// envName is the variable that stands for a flag.
-func envName(flagName string) string { return envPrefix + strings.ToUpper(flagName) }
+// envName is the environment variable of a flag.
+func envName(flagName string) string {
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(flagName, "-", "_"))
+}
 
-// parseConfig reads the flags, and the environment for those that are not
-// there. The error is flag.ErrHelp after -h.
+// parseConfig reads the flags, and the environment for those that are not set. The
+// error is flag.ErrHelp after -h.
 func parseConfig(args []string, getenv func(string) string, stderr io.Writer) (config, error) {
 	var c config
 	var mode string
 	fs := flag.NewFlagSet("sandbox", flag.ContinueOnError)
-	fs.SetOutput(io.Discard) // the error says it all
+	fs.SetOutput(io.Discard) // main prints the error
 	fs.StringVar(&c.addr, "addr", "127.0.0.1:8900", "`host:port` to listen on; port 0 takes a free one")
-	fs.StringVar(&c.origin, "origin", "", "`URL` by which browsers and backends reach the sandbox, if it is not http://addr")
+	fs.StringVar(&c.origin, "origin", "", "base `URL` by which browsers and backends reach the sandbox; default: http://addr")
 	fs.StringVar(&c.appID, "appid", "", "the account's `AppID`; default: random")
 	fs.StringVar(&c.appSecret, "secret", "", "the account's `AppSecret`; default: random")
 	fs.StringVar(&c.callback.URL, "callback", "", "`URL` of your backend that pushes go to; default: none, set it on the page")
 	fs.StringVar(&c.callback.Token, "token", "", "the callback's `Token`, 3 to 32 letters and digits; default: random")
 	fs.StringVar(&c.callback.EncodingAESKey, "aeskey", "", "the callback's `EncodingAESKey`, 43 letters and digits; default: random")
-	fs.StringVar(&mode, "mode", "", "how pushes travel: `plain, compatible or safe`; default: safe")
-	fs.DurationVar(&c.deadline, "deadline", 5*time.Second, "how `long` the backend may take for an answer, as 5s; more, to step through it in a debugger")
-	fs.StringVar(&c.state, "state", "", "`file` that keeps codes, people, keys and pushes over restarts; it holds the secrets")
-	fs.BoolVar(&c.lenient, "lenient", false, "take scenes out of range, as WeChat was seen to do, instead of refusing them")
-	fs.BoolVar(&c.unverified, "unverified", false, "be an account that is not verified: making codes answers 48001")
+	fs.StringVar(&mode, "mode", "", "how pushes are encrypted: `plain, compatible or safe`; default: safe")
+	fs.DurationVar(&c.pushTimeout, "push-timeout", 5*time.Second, "how long the backend may take to respond, a `duration` such as 5s; more, to step through it in a debugger")
+	fs.StringVar(&c.state, "state", "", "`file` that keeps QR codes, users, keys and pushes across restarts; it contains the secrets")
+	fs.BoolVar(&c.lenient, "lenient", false, "accept scenes out of range, as WeChat was seen to do, instead of refusing them")
+	fs.BoolVar(&c.unverified, "unverified", false, "be an account that is not verified: creating codes gets 48001")
 	fs.Usage = func() {}
 	help := func() {
 		fs.SetOutput(stderr)
-		_, _ = fmt.Fprint(stderr, "sandbox is a WeChat account to develop against: the API, the picture host and the pushes,\nwith a page to scan codes by hand. Nothing reaches Tencent.\n\nusage: sandbox [flags]\n\n")
+		_, _ = fmt.Fprint(stderr, "sandbox runs a fake WeChat account for development: the API, the picture host and the pushes,\nwith a page to scan codes by hand. Nothing reaches Tencent.\n\nusage: sandbox [flags]\n\n")
 		fs.PrintDefaults()
-		_, _ = fmt.Fprintf(stderr, "\nEach flag is also an environment variable, %s for -addr and so on; a flag comes first.\n", envName("addr"))
+		_, _ = fmt.Fprintf(stderr, "\nEach flag is also an environment variable, %s for -addr and so on; a flag takes precedence.\n", envName("addr"))
 	}
 	if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
 		help()
@@ -64,7 +66,7 @@ func parseConfig(args []string, getenv func(string) string, stderr io.Writer) (c
 		return config{}, fmt.Errorf("sandbox: %w: see -h", err)
 	}
 	if fs.NArg() > 0 {
-		return config{}, fmt.Errorf("sandbox: %q is no flag: see -h", fs.Arg(0))
+		return config{}, fmt.Errorf("sandbox: %q is not a flag: see -h", fs.Arg(0))
 	}
 	given := map[string]bool{}
 	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
@@ -85,12 +87,12 @@ func parseConfig(args []string, getenv func(string) string, stderr io.Writer) (c
 
 func (c *config) check() error {
 	switch c.callback.Mode {
-	case "", wechatqrtest.Plain, wechatqrtest.Compatible, wechatqrtest.Safe:
+	case "", wechatqrtest.ModePlain, wechatqrtest.ModeCompatible, wechatqrtest.ModeSafe:
 	default:
 		return fmt.Errorf("sandbox: -mode %q: use plain, compatible or safe", c.callback.Mode)
 	}
-	if c.deadline <= 0 {
-		return fmt.Errorf("sandbox: -deadline %v: use more than 0, as 5s", c.deadline)
+	if c.pushTimeout <= 0 {
+		return fmt.Errorf("sandbox: -push-timeout %v: use more than 0, as 5s", c.pushTimeout)
 	}
 	if _, _, err := net.SplitHostPort(c.addr); err != nil {
 		return fmt.Errorf("sandbox: -addr %q: use host:port, as 127.0.0.1:8900", c.addr)
@@ -99,15 +101,15 @@ func (c *config) check() error {
 		return nil
 	}
 	u, err := url.Parse(c.origin)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" ||
+		strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
 		return fmt.Errorf("sandbox: -origin %q: use scheme, host and port alone, as http://wechat.test:8900", c.origin)
 	}
 	c.origin = u.Scheme + "://" + u.Host
 	return nil
 }
 
-// originOf is the address for people and backends of a listener that was given
-// no -origin.
+// originOf is the base URL of a listener.
 func originOf(l net.Addr) string {
 	host, port, err := net.SplitHostPort(l.String())
 	if err != nil {

@@ -25,9 +25,10 @@ func TestParseConfig(t *testing.T) {
 	t.Parallel()
 	c, err := parseConfig(nil, noEnv, io.Discard)
 	require.NoError(t, err)
-	assert.Equal(t, config{addr: "127.0.0.1:8900", deadline: 5 * time.Second}, c)
+	assert.Equal(t, config{addr: "127.0.0.1:8900", pushTimeout: 5 * time.Second}, c)
 
-	c, err = parseConfig([]string{"-addr", ":80", "-origin", "http://wechat.test/", "-mode", "plain", "-unverified", "-deadline", "1m"}, env(map[string]string{
+	c, err = parseConfig([]string{"-addr", ":80", "-origin", "http://wechat.test/", "-mode", "plain",
+		"-unverified", "-push-timeout", "1m"}, env(map[string]string{
 		"WECHAT_SANDBOX_ADDR":     "ignored",
 		"WECHAT_SANDBOX_APPID":    "wx1",
 		"WECHAT_SANDBOX_SECRET":   "s",
@@ -39,8 +40,9 @@ func TestParseConfig(t *testing.T) {
 	}), io.Discard)
 	require.NoError(t, err)
 	assert.Equal(t, config{
-		addr: ":80", origin: "http://wechat.test", appID: "wx1", appSecret: "s", state: "f.json", deadline: time.Minute, lenient: true, unverified: true,
-		callback: wechatqrtest.Callback{URL: "http://b/", Token: "tok", EncodingAESKey: "key", Mode: wechatqrtest.Plain},
+		addr: ":80", origin: "http://wechat.test", appID: "wx1", appSecret: "s", state: "f.json", pushTimeout: time.Minute, lenient: true, unverified: true,
+		callback: wechatqrtest.Callback{URL: "http://b/", Token: "tok", EncodingAESKey: "key",
+			Mode: wechatqrtest.ModePlain},
 	}, c)
 }
 
@@ -51,16 +53,18 @@ func TestParseConfigRefuses(t *testing.T) {
 		env  map[string]string
 		want string
 	}{
-		"an unknown flag":   {[]string{"-port", "80"}, nil, "-port: see -h"},
-		"an argument":       {[]string{"8080"}, nil, `"8080" is no flag`},
-		"an address":        {[]string{"-addr", "8080"}, nil, "use host:port"},
-		"a mode":            {[]string{"-mode", "aes"}, nil, "use plain, compatible or safe"},
-		"a mode of env":     {nil, map[string]string{"WECHAT_SANDBOX_MODE": "aes"}, "use plain, compatible or safe"},
-		"a deadline":        {[]string{"-deadline", "0s"}, nil, "more than 0"},
-		"a deadline of env": {nil, map[string]string{"WECHAT_SANDBOX_DEADLINE": "5"}, "WECHAT_SANDBOX_DEADLINE"},
-		"no scheme":         {[]string{"-origin", "wechat.test:8900"}, nil, "-origin"},
-		"a path":            {[]string{"-origin", "http://wechat.test/cgi-bin"}, nil, "-origin"},
-		"a password":        {[]string{"-origin", "http://a:b@wechat.test"}, nil, "-origin"},
+		"an unknown flag": {[]string{"-port", "80"}, nil, "-port: see -h"},
+		"an argument":     {[]string{"8080"}, nil, `"8080" is not a flag`},
+		"an address":      {[]string{"-addr", "8080"}, nil, "use host:port"},
+		"a mode":          {[]string{"-mode", "aes"}, nil, "use plain, compatible or safe"},
+		"a mode of env": {nil, map[string]string{"WECHAT_SANDBOX_MODE": "aes"},
+			"use plain, compatible or safe"},
+		"a deadline": {[]string{"-push-timeout", "0s"}, nil, "more than 0"},
+		"a deadline of env": {nil, map[string]string{"WECHAT_SANDBOX_PUSH_TIMEOUT": "5"},
+			"WECHAT_SANDBOX_PUSH_TIMEOUT"},
+		"no scheme":  {[]string{"-origin", "wechat.test:8900"}, nil, "-origin"},
+		"a path":     {[]string{"-origin", "http://wechat.test/cgi-bin"}, nil, "-origin"},
+		"a password": {[]string{"-origin", "http://a:b@wechat.test"}, nil, "-origin"},
 	} {
 		_, err := parseConfig(tc.args, env(tc.env), io.Discard)
 		assert.ErrorContains(t, err, tc.want, name)

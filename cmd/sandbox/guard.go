@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// guard keeps web pages from elsewhere off the sandbox.
+// guard refuses requests that web pages of other origins make.
 type guard struct {
-	origin  string // of -origin
-	host    string // of origin
-	foreign *http.CrossOriginProtection
+	origin      string
+	host        string // of origin
+	crossOrigin *http.CrossOriginProtection
 }
 
 func newGuard(origin string) (*guard, error) {
@@ -19,13 +19,15 @@ func newGuard(origin string) (*guard, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &guard{origin: origin, host: strings.ToLower(u.Hostname()), foreign: http.NewCrossOriginProtection()}
-	return g, g.foreign.AddTrustedOrigin(origin)
+	g := &guard{
+		origin: origin, host: strings.ToLower(u.Hostname()), crossOrigin: http.NewCrossOriginProtection(),
+	}
+	return g, g.crossOrigin.AddTrustedOrigin(origin)
 }
 
-// knows reports whether a browser may have opened the sandbox under this Host.
-// Another name that leads here is that of a page elsewhere (DNS rebinding).
-func (g *guard) knows(hostport string) bool {
+// allowsHost reports whether the Host header names the sandbox. Another name that
+// resolves to this machine is an attack by DNS rebinding.
+func (g *guard) allowsHost(hostport string) bool {
 	host := hostport
 	if h, _, err := net.SplitHostPort(hostport); err == nil {
 		host = h
@@ -41,7 +43,7 @@ func (g *guard) knows(hostport string) bool {
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
-// page protects what people use: the page and what it posts to.
+// page guards the page and the actions that it posts.
 func (g *guard) page(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -51,28 +53,29 @@ func (g *guard) page(next http.Handler) http.Handler {
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Referrer-Policy", "same-origin") // no-referrer would post with "Origin: null"
 		switch {
-		case !g.knows(r.Host):
-			http.Error(w, "sandbox: this is not the sandbox's address: open "+g.origin+"/, or start it with -origin http://"+r.Host, http.StatusMisdirectedRequest)
+		case !g.allowsHost(r.Host):
+			http.Error(w, "sandbox: this is not the sandbox's address: open "+g.origin+
+				"/, or start it with -origin http://"+r.Host, http.StatusMisdirectedRequest)
 			return
-		case g.foreign.Check(r) != nil:
-			http.Error(w, "sandbox: the request comes from a page elsewhere", http.StatusForbidden)
+		case g.crossOrigin.Check(r) != nil:
+			http.Error(w, "sandbox: the request comes from another origin", http.StatusForbidden)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// api protects what backends use. They call it by any name, api.weixin.qq.com
-// included; browsers, which tell where a request comes from, may only show
-// pictures in a page elsewhere.
+// api guards the API. Backends may use any host name, api.weixin.qq.com included.
+// Browsers, which send Sec-Fetch-Site or Origin, get only pictures in pages of
+// other origins.
 func (g *guard) api(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		site := r.Header.Get("Sec-Fetch-Site")
 		picture := r.URL.Path == "/cgi-bin/showqrcode" && (r.Method == http.MethodGet || r.Method == http.MethodHead)
 		if site != "" || r.Header.Get("Origin") != "" {
-			elsewhere := site == "cross-site" || site == "same-site" || g.foreign.Check(r) != nil
-			if !g.knows(r.Host) || elsewhere && !picture {
-				http.Error(w, "sandbox: the request comes from a page elsewhere: the API is for backends", http.StatusForbidden)
+			crossOrigin := site == "cross-site" || site == "same-site" || g.crossOrigin.Check(r) != nil
+			if !g.allowsHost(r.Host) || crossOrigin && !picture {
+				http.Error(w, "sandbox: the request comes from another origin: the API is for backends", http.StatusForbidden)
 				return
 			}
 		}

@@ -1,15 +1,11 @@
 package main
 
-// hint is how an SDK is pointed at the sandbox.
+// hint is the configuration by which an SDK uses the sandbox.
 type hint struct{ SDK, Code string }
 
-// hintsFor is how the SDKs in use take a base URL.
 func hintsFor(origin string) []hint {
 	return []hint{
-		{"Go · wechatqr", `wechatqr.WithEndpoint(wechatqr.Endpoint{
-	API:   []string{"` + origin + `"},
-	Image: "` + origin + `",
-})`},
+		{"Go · wechatqr", `wechatqr.WithBaseURL("` + origin + `")`},
 		{"Go · silenceper/wechat v2", `hosts := strings.NewReplacer(
 	"https://api.weixin.qq.com", "` + origin + `",
 	"https://mp.weixin.qq.com", "` + origin + `")

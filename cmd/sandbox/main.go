@@ -1,7 +1,7 @@
-// Command sandbox is a WeChat account to develop against, as a program: the
-// API, the picture host and the pushes of package wechatqrtest, and a page by
-// which a person scans codes and sees what the backend answers. Backends in
-// any language point their base URL at it. Nothing reaches Tencent.
+// Command sandbox runs a fake WeChat account for development: the API, the picture
+// host and the pushes of package wechatqrtest, and a page on which a person scans
+// codes and sees the backend's replies. Backends in any language use its base URL.
+// Nothing reaches Tencent.
 package main
 
 import (
@@ -26,10 +26,9 @@ import (
 	"github.com/wechatqr/wechatqr/wechatqrtest"
 )
 
-func main() { os.Exit(program()) }
+func main() { os.Exit(exitCode()) }
 
-// program returns the exit status.
-func program() int {
+func exitCode() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	err := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
@@ -41,8 +40,8 @@ func program() int {
 }
 
 const (
-	savePause = 300 * time.Millisecond // between two writes of the state
-	grace     = 3 * time.Second        // for requests under way at the end
+	saveInterval    = 300 * time.Millisecond // between two writes of the state file
+	shutdownTimeout = 3 * time.Second        // for requests in progress when ctx ends
 )
 
 // run serves the sandbox until ctx ends.
@@ -52,6 +51,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		return err
 	}
 	logger := log.New(stderr, "", log.LstdFlags)
+
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", cfg.addr)
 	if err != nil {
@@ -61,14 +61,15 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if cfg.origin == "" {
 		cfg.origin = originOf(l.Addr())
 	}
-	wx, keeper, err := cfg.account(logger)
+
+	wx, state, err := cfg.account(logger)
 	if err != nil {
 		return err
 	}
 	defer wx.Close()
-	life, end := context.WithCancel(context.Background())
-	defer end()
-	a, err := newApp(life, wx, cfg.origin)
+	appCtx, cancelApp := context.WithCancel(context.Background())
+	defer cancelApp()
+	a, err := newApp(appCtx, wx, cfg.origin)
 	if err != nil {
 		return err
 	}
@@ -80,8 +81,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	_, _ = io.WriteString(stdout, a.greeting(cfg))
 
 	var saver sync.WaitGroup
-	if keeper != nil {
-		saver.Go(func() { keeper.keep(life, savePause) })
+	if state != nil {
+		saver.Go(func() { state.saveChanges(appCtx, saveInterval) })
 	}
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(l) }()
@@ -92,24 +93,24 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		err = nil
 	}
 
-	end()      // streams and pushes
-	wx.Close() // calls that hang
-	last, cancel := context.WithTimeout(context.Background(), grace)
+	cancelApp() // event streams and pushes
+	wx.Close()  // API requests that hang
+	shutdownCtx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
 	defer cancel()
-	if srv.Shutdown(last) != nil {
+	if srv.Shutdown(shutdownCtx) != nil {
 		_ = srv.Close()
 	}
-	a.work.Wait()
+	a.pushes.Wait()
 	saver.Wait()
-	if keeper != nil {
-		err = errors.Join(err, keeper.save())
+	if state != nil {
+		err = errors.Join(err, state.save())
 	}
 	return err
 }
 
-// account makes the fake, with the state of the file if there is one. What the
-// flags say of the callback replaces what the file says.
-func (c *config) account(logger *log.Logger) (*wechatqrtest.Server, *store, error) {
+// account creates the fake account and restores the state file, if there is one.
+// The flags of the callback override the file.
+func (c *config) account(logger *log.Logger) (*wechatqrtest.Server, *stateFile, error) {
 	creds := wechatqr.Credentials{AppID: c.appID, AppSecret: c.appSecret}
 	if creds.AppID == "" {
 		creds.AppID = "wx" + randomHex(8)
@@ -118,7 +119,8 @@ func (c *config) account(logger *log.Logger) (*wechatqrtest.Server, *store, erro
 		creds.AppSecret = randomHex(16)
 	}
 	opts := []wechatqrtest.Option{
-		wechatqrtest.WithOrigin(c.origin), wechatqrtest.WithCredentials(creds), wechatqrtest.WithDeadline(c.deadline),
+		wechatqrtest.WithOrigin(c.origin), wechatqrtest.WithCredentials(creds),
+		wechatqrtest.WithPushTimeout(c.pushTimeout),
 	}
 	if c.lenient {
 		opts = append(opts, wechatqrtest.WithLenient())
@@ -127,20 +129,23 @@ func (c *config) account(logger *log.Logger) (*wechatqrtest.Server, *store, erro
 		opts = append(opts, wechatqrtest.WithUnverified())
 	}
 	wx := wechatqrtest.NewServer(opts...)
-	var keeper *store
+
+	var state *stateFile
 	if c.state != "" {
-		keeper = &store{path: c.state, wx: wx, log: logger}
-		if err := keeper.load(); err != nil {
+		state = &stateFile{path: c.state, wx: wx, log: logger}
+		if err := state.load(); err != nil {
 			return nil, nil, err
 		}
-		kept := wx.Credentials()
-		if c.appID != "" && c.appID != kept.AppID || c.appSecret != "" && c.appSecret != kept.AppSecret {
-			return nil, nil, fmt.Errorf("sandbox: -state %s is of the AppID %s with another AppID or AppSecret than the flags say: leave -appid and -secret out, or move the file away", c.state, kept.AppID)
+		saved := wx.Credentials()
+		if c.appID != "" && c.appID != saved.AppID || c.appSecret != "" && c.appSecret != saved.AppSecret {
+			return nil, nil, fmt.Errorf("sandbox: -state %s has the AppID %s and its AppSecret, not those of the flags: "+
+				"leave -appid and -secret out, or move the file away", c.state, saved.AppID)
 		}
-		if err := keeper.save(); err != nil { // now rather than after an hour's work
+		if err := state.save(); err != nil { // fail now if the file is not writable
 			return nil, nil, err
 		}
 	}
+
 	cb := wx.Callback()
 	if c.callback.URL != "" {
 		cb.URL = c.callback.URL
@@ -149,7 +154,7 @@ func (c *config) account(logger *log.Logger) (*wechatqrtest.Server, *store, erro
 	if err := wx.SetCallback(cb); err != nil {
 		return nil, nil, fmt.Errorf("sandbox: %s", plain(err))
 	}
-	return wx, keeper, nil
+	return wx, state, nil
 }
 
 func randomHex(n int) string {
@@ -158,7 +163,7 @@ func randomHex(n int) string {
 	return hex.EncodeToString(b)
 }
 
-// handler is the page and the API, each behind its guard.
+// handler serves the page and the API, each behind its guard.
 func (a *app) handler() (http.Handler, error) {
 	g, err := newGuard(a.origin)
 	if err != nil {
@@ -174,7 +179,7 @@ func (a *app) handler() (http.Handler, error) {
 	}), nil
 }
 
-// greeting is what the program prints when it is ready.
+// greeting is printed when the program is ready.
 func (a *app) greeting(cfg config) string {
 	var b strings.Builder
 	creds, cb := a.wx.Credentials(), a.wx.Callback()
@@ -182,7 +187,7 @@ func (a *app) greeting(cfg config) string {
 	if url == "" {
 		url = "none yet: set it on the page, or start with -callback http://127.0.0.1:3000/wechat"
 	}
-	fmt.Fprintf(&b, `WeChat sandbox: an account to develop against. Nothing reaches Tencent.
+	fmt.Fprintf(&b, `WeChat sandbox: a fake account for development. Nothing reaches Tencent.
 
   page            %s/
   base URL        %[1]s
@@ -193,7 +198,7 @@ func (a *app) greeting(cfg config) string {
   EncodingAESKey  %s
   mode            %s
 
-Point your backend here: the base URL takes the place of
+Configure your backend with it: use the base URL in place of
 https://api.weixin.qq.com and https://mp.weixin.qq.com.
 
 `, a.origin, creds.AppID, creds.AppSecret, url, cb.Token, cb.EncodingAESKey, cb.Mode)
@@ -201,11 +206,11 @@ https://api.weixin.qq.com and https://mp.weixin.qq.com.
 		fmt.Fprintf(&b, "  %s\n    %s\n", h.SDK, strings.ReplaceAll(h.Code, "\n", "\n    "))
 	}
 	if cfg.state == "" {
-		b.WriteString("\nThe keys are new at each start: -state sandbox.json keeps them, and all else.\n")
+		b.WriteString("\nThe keys are new at each start: -state sandbox.json saves them and the rest of the state.\n")
 	}
 	if host, _, err := net.SplitHostPort(cfg.addr); err == nil && host != "localhost" {
 		if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
-			b.WriteString("\nWarning: it listens beyond this machine, and whoever reaches it can drive it.\n")
+			b.WriteString("\nWarning: it listens beyond this machine, and everybody who reaches it can use it.\n")
 		}
 	}
 	return b.String()

@@ -48,9 +48,13 @@ func start(t *testing.T, args ...string) (base, greeting string, stop func() err
 	ctx, cancel := context.WithCancel(t.Context())
 	var out printed
 	done := make(chan error, 1)
-	go func() { done <- run(ctx, append([]string{"-addr", "127.0.0.1:0"}, args...), noEnv, &out, io.Discard) }()
+	go func() {
+		done <- run(ctx, append([]string{"-addr", "127.0.0.1:0"}, args...), noEnv, &out,
+			io.Discard)
+	}()
 	address := regexp.MustCompile(`base URL +(\S+)`)
-	require.Eventually(t, func() bool { return address.MatchString(out.String()) }, 20*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return address.MatchString(out.String()) }, 20*time.Second,
+		5*time.Millisecond)
 	return address.FindStringSubmatch(out.String())[1], out.String(), func() error {
 		cancel()
 		select {
@@ -66,11 +70,13 @@ func start(t *testing.T, args ...string) (base, greeting string, stop func() err
 func TestRunServesAndStops(t *testing.T) {
 	t.Parallel()
 	creds := wechatqr.Credentials{AppID: "wx0123456789abcdef", AppSecret: "secret"}
-	base, greeting, stop := start(t, "-appid", creds.AppID, "-secret", creds.AppSecret, "-token", "atoken", "-mode", "compatible")
-	for _, want := range []string{creds.AppID, creds.AppSecret, "atoken", "compatible", "wx.mp.hosts.api-host=" + base} {
+	base, greeting, stop := start(t, "-appid", creds.AppID, "-secret", creds.AppSecret, "-token",
+		"atoken", "-mode", "compatible")
+	for _, want := range []string{creds.AppID, creds.AppSecret, "atoken", "compatible",
+		"wx.mp.hosts.api-host=" + base} {
 		assert.Contains(t, greeting, want)
 	}
-	c, err := wechatqr.New(creds, wechatqr.WithEndpoint(wechatqr.Endpoint{API: []string{base}, Image: base}))
+	c, err := wechatqr.New(creds, wechatqr.WithBaseURL(base))
 	require.NoError(t, err)
 	_, err = c.CreateTicket(t.Context(), wechatqr.Temporary(wechatqr.SceneID(1), time.Hour))
 	require.NoError(t, err)
@@ -79,7 +85,8 @@ func TestRunServesAndStops(t *testing.T) {
 	stream, err := http.Get(base + "/_sandbox/events")
 	require.NoError(t, err)
 	defer func() { _ = stream.Body.Close() }()
-	resp, err := http.PostForm(base+"/_sandbox/fault", map[string][]string{"what": {"hang"}, "times": {"0"}})
+	resp, err := http.PostForm(base+"/_sandbox/fault",
+		map[string][]string{"what": {"hang"}, "times": {"0"}})
 	require.NoError(t, err)
 	_ = resp.Body.Close()
 	hung := make(chan struct{})
@@ -89,7 +96,7 @@ func TestRunServesAndStops(t *testing.T) {
 			_ = resp.Body.Close()
 		}
 	}()
-	// Nor does a backend that never answers.
+	// Nor does a backend that never responds.
 	called := make(chan struct{})
 	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -113,7 +120,8 @@ func TestStateIsKept(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "state.json")
 	base, first, stop := start(t, "-state", file)
-	resp, err := http.PostForm(base+"/_sandbox/create", map[string][]string{"scene": {"kept"}, "ttl": {"1h"}})
+	resp, err := http.PostForm(base+"/_sandbox/create",
+		map[string][]string{"scene": {"kept"}, "ttl": {"1h"}})
 	require.NoError(t, err)
 	_ = resp.Body.Close()
 	require.NoError(t, stop())
@@ -121,13 +129,14 @@ func TestStateIsKept(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, os.FileMode(0o600), info.Mode().Perm(), "it holds secrets")
 
-	base, second, stop := start(t, "-state", file, "-callback", "http://127.0.0.1:3000/", "-token", "newtoken")
+	base, second, stop := start(t, "-state", file, "-callback", "http://127.0.0.1:3000/", "-token",
+		"newtoken")
 	keys := regexp.MustCompile(`AppID +\S+\n +AppSecret +\S+`)
 	assert.Equal(t, keys.FindString(first), keys.FindString(second))
 	assert.Contains(t, second, "newtoken", "a flag replaces what was kept of the callback")
 	resp, err = http.Get(base + "/_sandbox/state")
 	require.NoError(t, err)
-	var got struct{ Codes []wechatqrtest.Code }
+	var got struct{ Codes []wechatqrtest.QRCode }
 	require.NoError(t, json.NewDecoder(resp.Body).Decode(&got))
 	_ = resp.Body.Close()
 	require.Len(t, got.Codes, 1)
@@ -137,8 +146,9 @@ func TestStateIsKept(t *testing.T) {
 	require.NoError(t, err)
 	assert.Len(t, left, 1, "no temporary files are left")
 
-	err = run(t.Context(), []string{"-addr", "127.0.0.1:0", "-state", file, "-appid", "wxother"}, noEnv, io.Discard, io.Discard)
-	assert.ErrorContains(t, err, "another AppID")
+	err = run(t.Context(), []string{"-addr", "127.0.0.1:0", "-state", file, "-appid", "wxother"},
+		noEnv, io.Discard, io.Discard)
+	assert.ErrorContains(t, err, "not those of the flags")
 }
 
 func TestRunRefuses(t *testing.T) {
@@ -152,13 +162,19 @@ func TestRunRefuses(t *testing.T) {
 		args []string
 		want string
 	}{
-		"a state that is none":   {[]string{"-addr", "127.0.0.1:0", "-state", broken}, "move the file away"},
-		"a state in no folder":   {[]string{"-addr", "127.0.0.1:0", "-state", filepath.Join(dir, "no", "state.json")}, "-state"},
+		"a state that is none": {[]string{"-addr", "127.0.0.1:0", "-state", broken},
+			"move the file away"},
+		"a state in no folder": {[]string{"-addr", "127.0.0.1:0", "-state",
+			filepath.Join(dir, "no", "state.json")}, "-state"},
 		"a state that is folder": {[]string{"-addr", "127.0.0.1:0", "-state", dir}, "-state"},
-		"a token":                {[]string{"-addr", "127.0.0.1:0", "-token", "no good"}, "Token must be"},
-		"a key":                  {[]string{"-addr", "127.0.0.1:0", "-aeskey", "short"}, "EncodingAESKey must be 43"},
-		"a callback":             {[]string{"-addr", "127.0.0.1:0", "-callback", "localhost:3000"}, "no http or https URL"},
-		"a port that is taken":   {[]string{"-addr", strings.TrimPrefix(taken.URL, "http://")}, "choose another address with -addr"},
+		"a token": {[]string{"-addr", "127.0.0.1:0", "-token", "no good"},
+			"Token must be"},
+		"a key": {[]string{"-addr", "127.0.0.1:0", "-aeskey", "short"},
+			"EncodingAESKey must be 43"},
+		"a callback": {[]string{"-addr", "127.0.0.1:0", "-callback", "localhost:3000"},
+			"not an http or https URL"},
+		"a port that is taken": {[]string{"-addr", strings.TrimPrefix(taken.URL, "http://")},
+			"choose another address with -addr"},
 	} {
 		err := run(t.Context(), tc.args, noEnv, io.Discard, io.Discard)
 		assert.ErrorContains(t, err, tc.want, name)
@@ -173,7 +189,7 @@ func TestSaveLeavesTheOldFileIfItFails(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "state.json")
 	wx := wechatqrtest.Start(t)
-	s := &store{path: file, wx: wx, log: log.New(io.Discard, "", 0)}
+	s := &stateFile{path: file, wx: wx, log: log.New(io.Discard, "", 0)}
 	require.NoError(t, s.save())
 	before, err := os.Stat(file)
 	require.NoError(t, err)
@@ -196,11 +212,11 @@ func TestKeepSavesChanges(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "state.json")
 	wx := wechatqrtest.Start(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	s := &store{path: file, wx: wx, log: log.New(io.Discard, "", 0)}
+	s := &stateFile{path: file, wx: wx, log: log.New(io.Discard, "", 0)}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		s.keep(ctx, time.Millisecond)
+		s.saveChanges(ctx, time.Millisecond)
 	}()
 	wx.PutUser(wechatqrtest.User{OpenID: "oKept"})
 	require.Eventually(t, func() bool {

@@ -1,10 +1,13 @@
 package main
 
 import (
+	_ "embed"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // The languages of the page, as html lang has them.
@@ -13,9 +16,23 @@ const (
 	chinese = "zh-CN"
 )
 
-// phrase is a sentence, to be said in the language of who reads it.
+// zh-CN.json has the Chinese texts of the page by the English ones, in the terms of
+// WeChat's console.
+//
+//go:embed zh-CN.json
+var chineseJSON []byte
+
+var chineseTexts = sync.OnceValue(func() map[string]string {
+	var texts map[string]string
+	if err := json.Unmarshal(chineseJSON, &texts); err != nil {
+		panic("zh-CN.json: " + err.Error())
+	}
+	return texts
+})
+
+// phrase is a text that is translated when it is shown.
 type phrase struct {
-	Text string // English, with the verbs of fmt
+	Text string // English, a format of fmt
 	Args []any
 }
 
@@ -23,11 +40,11 @@ func say(text string, args ...any) phrase { return phrase{text, args} }
 
 func (p phrase) in(lang string) string { return translate(lang, p.Text, p.Args...) }
 
-// translate says text, which is English, in a language. Arguments that are
-// phrases are translated too.
+// translate returns the English text in a language. Arguments that are phrases are
+// translated too.
 func translate(lang, text string, args ...any) string {
 	if lang == chinese {
-		if zh, ok := toChinese[text]; ok {
+		if zh, ok := chineseTexts()[text]; ok {
 			text = zh
 		}
 	}
@@ -46,8 +63,7 @@ func translate(lang, text string, args ...any) string {
 
 const langCookie = "sandbox_lang"
 
-// languageOf is the language that was chosen on the page, or else the
-// browser's.
+// languageOf is the language chosen on the page, or else the browser's.
 func languageOf(r *http.Request) string {
 	if c, err := r.Cookie(langCookie); err == nil {
 		switch c.Value {
@@ -58,7 +74,7 @@ func languageOf(r *http.Request) string {
 	return accepted(r.Header.Get("Accept-Language"))
 }
 
-// accepted picks from Accept-Language: Chinese of any kind if it comes before
+// accepted picks from Accept-Language: Chinese of any region if it is preferred to
 // English.
 func accepted(header string) string {
 	best, bestQ := english, 0.0

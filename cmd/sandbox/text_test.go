@@ -11,11 +11,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// sentences are those that the page and the actions say, read from the source.
-func sentences(t *testing.T) map[string]bool {
+// texts are those of the page and the actions, read from the source.
+func texts(t *testing.T) map[string]bool {
 	t.Helper()
 	const quoted = `("(?:[^"\\]|\\.)*")`
-	out := map[string]bool{}
+	out := map[string]bool{otherFault: true}
 	collect := func(file, pattern string) {
 		source, err := os.ReadFile(file)
 		require.NoError(t, err)
@@ -35,27 +35,34 @@ func sentences(t *testing.T) map[string]bool {
 	for _, k := range faultKinds {
 		out[k.label] = true
 	}
-	for _, name := range callNames {
+	for _, m := range modeViews {
+		out[m.Label] = true
+	}
+	for _, name := range userNames {
 		out[name] = true
 	}
 	return out
 }
 
-// untranslated are the same in both languages.
+// untranslated are equal in both languages.
 var untranslated = map[string]bool{"%s": true, "%s %d": true}
 
-func TestEverySentenceIsInChinese(t *testing.T) {
+func TestEveryTextIsTranslatedAndNoneUnused(t *testing.T) {
 	t.Parallel()
-	all := sentences(t)
+	all := texts(t)
 	require.Greater(t, len(all), 150, "the pattern finds them")
 	verbs := regexp.MustCompile(`%[a-z]`)
 	for text := range all {
 		if untranslated[text] {
 			continue
 		}
-		zh, ok := toChinese[text]
-		assert.True(t, ok, "not in Chinese: %q", text)
-		assert.Equal(t, verbs.FindAllString(text, -1), verbs.FindAllString(zh, -1), "the verbs of %q", text)
+		zh, ok := chineseTexts()[text]
+		assert.True(t, ok, "not in zh-CN.json: %q", text)
+		assert.Equal(t, verbs.FindAllString(text, -1), verbs.FindAllString(zh, -1), "the verbs of %q",
+			text)
+	}
+	for text := range chineseTexts() {
+		assert.True(t, all[text], "unused in zh-CN.json: %q", text)
 	}
 }
 

@@ -39,7 +39,7 @@ func serveFile(w http.ResponseWriter, r *http.Request) {
 	http.ServeFileFS(w, r, sub, name)
 }
 
-// pages are the template in each language.
+// pages are the page's template in each language.
 type pages map[string]*template.Template
 
 func newPages() (pages, error) {
@@ -62,7 +62,7 @@ func newPages() (pages, error) {
 	return ps, nil
 }
 
-// clockText is a time of today, or with its date.
+// clockText is a time of day, with the date if it is not today's.
 func clockText(t, now time.Time) string {
 	t, now = t.Local(), now.Local()
 	if t.YearDay() == now.YearDay() && t.Year() == now.Year() {
@@ -71,7 +71,6 @@ func clockText(t, now time.Time) string {
 	return t.Format("2006-01-02 15:04:05")
 }
 
-// tookText is a latency.
 func tookText(d time.Duration) string {
 	switch {
 	case d < time.Millisecond:
@@ -82,7 +81,7 @@ func tookText(d time.Duration) string {
 	return strconv.FormatFloat(d.Seconds(), 'f', 1, 64) + " s"
 }
 
-// leftText is what is left of a life, as the page's script goes on to write it.
+// leftText is the time until a code expires, in the form that page.js updates.
 func leftText(lang string, d time.Duration) string {
 	d = max(d, 0)
 	days := int(d / (24 * time.Hour))
@@ -94,7 +93,7 @@ func leftText(lang string, d time.Duration) string {
 	return text
 }
 
-// longText is how far the clock was moved.
+// longText is the offset of the clock.
 func longText(lang string, d time.Duration) string {
 	sign := "+"
 	if d < 0 {
@@ -103,7 +102,7 @@ func longText(lang string, d time.Duration) string {
 	return sign + leftText(lang, d)
 }
 
-// view is what the page shows.
+// view is the data of the template.
 type view struct {
 	Lang, Other, OtherName string
 	Origin                 string
@@ -117,12 +116,12 @@ type view struct {
 	Modes                  []modeView
 	Codes                  []codeView
 	OlderCodes             int
-	People                 []personView
-	OlderPeople            int
+	Users                  []userView
+	OlderUsers             int
 	Feed                   []feedItem
 	OlderPushes            int
-	Calls                  []callView
-	OlderCalls             int
+	Requests               []requestView
+	OlderRequests          int
 	FaultKinds             []labelView
 	FaultPaths             []string
 	Faults                 []faultView
@@ -133,12 +132,12 @@ type view struct {
 type noticeView struct {
 	Text  phrase
 	Bad   bool
-	Place string // where on the page to see it
+	Place string // id of the section that shows more
 }
 
 type checkView struct {
 	At     time.Time
-	Stale  bool // the URL is another one now
+	Stale  bool // the URL has changed since
 	OK     bool
 	Advice advice
 	Detail string
@@ -150,22 +149,28 @@ type modeView struct {
 	Selected bool
 }
 
+var modeViews = [...]modeView{
+	{Value: wechatqrtest.ModePlain, Label: "Plaintext: not encrypted"},
+	{Value: wechatqrtest.ModeCompatible, Label: "Compatible: plaintext and ciphertext"},
+	{Value: wechatqrtest.ModeSafe, Label: "Safe: encrypted"},
+}
+
 type labelView struct{ Key, Label string }
 
-type person struct {
+type namedUser struct {
 	name  phrase
 	color int
 }
 
-type personView struct {
+type userView struct {
 	wechatqrtest.User
 	Name, Letter string
 	Color        int
-	Scene        string // of the code they followed by
+	Scene        string // of the QR code by which they followed
 }
 
 type codeView struct {
-	wechatqrtest.Code
+	wechatqrtest.QRCode
 	ID      string // in the page
 	Number  bool
 	Expired bool
@@ -180,22 +185,22 @@ type feedItem struct {
 	Letter       string
 	Color        int
 	OpenID       string
-	Event        *phrase // what happened, if it was no message
-	Kind         string  // as WeChat names it
+	Event        *phrase // what happened; nil for a message
+	Kind         string  // WeChat's name for it
 	Text         string  // what the user wrote
 	Service      bool    // a customer service message
 	State        string  // "running", "ok" or "failed"
 	Took         time.Duration
 	Tries        int
 	Reply        *replyView
-	Fault        string // what the user sees in place of a reply
+	Fault        string // the text that the user sees if the push failed
 	Silent       bool   // there was no reply
 	Advice       *advice
 	Detail       string
 	Push         int // id
 	Attempts     []attemptView
 	Message      string // decrypted
-	ReplyXML     string // decrypted; empty if it came in the clear
+	ReplyXML     string // decrypted; empty if the reply was not encrypted
 	Announcement phrase
 }
 
@@ -208,18 +213,18 @@ type replyView struct {
 type articleView struct{ Title, Description, URL string }
 
 type attemptView struct {
-	N      int
-	Status int
-	Took   time.Duration
-	Answer string
-	Advice *advice
-	Detail string
-	Curl   string
-	OK     bool
+	N        int
+	Status   int
+	Took     time.Duration
+	Response string
+	Advice   *advice
+	Detail   string
+	Curl     string
+	OK       bool
 }
 
-type callView struct {
-	wechatqrtest.Call
+type requestView struct {
+	wechatqrtest.RecordedRequest
 	ID     string // in the page
 	Bad    bool
 	Pretty string
@@ -237,21 +242,25 @@ type quotaView struct {
 	Out bool
 }
 
-// What the page shows of a long list; the newest count.
+// The page shows the newest of each list.
 const (
-	shownCodes  = 24
-	shownPeople = 40
-	shownFeed   = 30
-	shownCalls  = 60
+	maxCodes    = 24
+	maxUsers    = 40
+	maxFeed     = 30
+	maxRequests = 60
 )
 
-// show is the page.
+// show is GET /.
 func (a *app) show(w http.ResponseWriter, r *http.Request) {
 	if lang := r.URL.Query().Get("lang"); lang == english || lang == chinese {
-		http.SetCookie(w, &http.Cookie{Name: langCookie, Value: lang, Path: "/", MaxAge: 365 * 24 * 3600, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+		http.SetCookie(w, &http.Cookie{
+			Name: langCookie, Value: lang, Path: "/", MaxAge: 365 * 24 * 3600,
+			HttpOnly: true, SameSite: http.SameSiteLaxMode,
+		})
 		http.Redirect(w, r, "/", http.StatusSeeOther)
 		return
 	}
+
 	lang := languageOf(r)
 	v := a.view(lang)
 	a.mu.Lock()
@@ -259,6 +268,7 @@ func (a *app) show(w http.ResponseWriter, r *http.Request) {
 		v.Notice = &noticeView{a.last.text, a.last.bad, a.last.place}
 	}
 	a.mu.Unlock()
+
 	var b bytes.Buffer
 	if err := a.pages[lang].Execute(&b, v); err != nil {
 		http.Error(w, "sandbox: "+err.Error(), http.StatusInternalServerError)
@@ -269,7 +279,7 @@ func (a *app) show(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Language", lang)
 	h.Set("Cache-Control", "no-store")
 	h.Set("Vary", "Accept-Language, Cookie")
-	_, _ = w.Write(b.Bytes()) // a browser that is gone is no concern
+	_, _ = w.Write(b.Bytes()) // the browser may have closed the connection
 }
 
 func (a *app) view(lang string) *view {
@@ -284,35 +294,32 @@ func (a *app) view(lang string) *view {
 	if lang == chinese {
 		v.Other, v.OtherName = english, "English"
 	}
-	for _, m := range [...]modeView{
-		{wechatqrtest.Plain, "Plain: in the clear", false},
-		{wechatqrtest.Compatible, "Compatible: both in one body", false},
-		{wechatqrtest.Safe, "Safe: encrypted", false},
-	} {
+	for _, m := range modeViews {
 		m.Selected = m.Value == v.Callback.Mode
 		v.Modes = append(v.Modes, m)
 	}
 	v.Check = a.checkView(v.Callback.URL)
-	v.codes(a.wx.Codes())
+	v.codes(a.wx.QRCodes())
 	slices.Reverse(users)
-	if n := len(users) - shownPeople; n > 0 {
-		v.OlderPeople, users = n, users[:shownPeople]
+	if n := len(users) - maxUsers; n > 0 {
+		v.OlderUsers, users = n, users[:maxUsers]
 	}
 	for _, u := range users {
-		p := personView{User: u, Name: names[u.OpenID].name.in(lang), Color: names[u.OpenID].color, Scene: u.SceneStr}
+		named := names[u.OpenID]
+		p := userView{User: u, Name: named.name.in(lang), Color: named.color, Scene: u.SceneStr}
 		p.Letter = firstRune(p.Name)
 		if p.Scene == "" && u.SceneID != 0 {
 			p.Scene = strconv.FormatUint(uint64(u.SceneID), 10)
 		}
-		v.People = append(v.People, p)
+		v.Users = append(v.Users, p)
 	}
 	v.feed(a.wx.Pushes(), a.wx.Messages(), names, lang)
-	v.calls(a.wx.Calls())
+	v.requests(a.wx.Requests())
 	for _, k := range faultKinds {
 		v.FaultKinds = append(v.FaultKinds, labelView{k.Key, k.label})
 	}
 	for _, f := range a.wx.Faults() {
-		v.Faults = append(v.Faults, faultView{labelOf(f), f.Path, f.Times})
+		v.Faults = append(v.Faults, faultView{faultLabel(f), f.Path, f.Times})
 	}
 	for _, q := range a.wx.Quotas() {
 		v.Quotas = append(v.Quotas, quotaView{q, q.Daily > 0 && q.Used >= q.Daily})
@@ -338,28 +345,34 @@ func (a *app) checkView(address string) *checkView {
 	return out
 }
 
-func (v *view) codes(codes []wechatqrtest.Code) {
+func (v *view) codes(codes []wechatqrtest.QRCode) {
 	slices.Reverse(codes)
-	if n := len(codes) - shownCodes; n > 0 {
-		v.OlderCodes, codes = n, codes[:shownCodes]
+	if n := len(codes) - maxCodes; n > 0 {
+		v.OlderCodes, codes = n, codes[:maxCodes]
 	}
 	for _, c := range codes {
 		v.Codes = append(v.Codes, codeView{
-			Code: c, ID: "code-" + c.Ticket[max(0, len(c.Ticket)-40):], Number: c.Action == "QR_SCENE" || c.Action == "QR_LIMIT_SCENE",
-			Expired: !c.Permanent() && !v.Now.Before(c.ExpiresAt), Left: c.ExpiresAt.Sub(v.Now),
+			QRCode: c, ID: "code-" + c.Ticket[max(0, len(c.Ticket)-40):],
+			Number:  c.Action == "QR_SCENE" || c.Action == "QR_LIMIT_SCENE",
+			Expired: !c.Permanent() && !v.Now.Before(c.ExpiresAt),
+			Left:    c.ExpiresAt.Sub(v.Now),
 		})
 	}
 }
 
-func (v *view) feed(pushes []wechatqrtest.Push, messages []wechatqrtest.Message, names map[string]person, lang string) {
+func (v *view) feed(
+	pushes []wechatqrtest.Push, messages []wechatqrtest.Message, names map[string]namedUser, lang string,
+) {
 	for _, p := range pushes {
 		v.Feed = append(v.Feed, pushItem(p, names, lang))
 	}
 	for _, m := range messages {
 		who := names[m.OpenID]
 		item := feedItem{
-			ID: fmt.Sprintf("message-%d", m.Time.UnixNano()), At: m.Time, Who: who.name.in(lang), Color: who.color, OpenID: m.OpenID,
-			Service: true, State: "ok", Reply: &replyView{Kind: m.MsgType, Text: m.Content}, Message: indented(m.Body),
+			ID: fmt.Sprintf("message-%d", m.Time.UnixNano()), At: m.Time,
+			Who: who.name.in(lang), Color: who.color, OpenID: m.OpenID,
+			Service: true, State: "ok",
+			Reply: &replyView{Kind: m.MsgType, Text: m.Content}, Message: indented(m.Body),
 		}
 		item.Letter = firstRune(item.Who)
 		if item.Reply.Text == "" {
@@ -368,17 +381,20 @@ func (v *view) feed(pushes []wechatqrtest.Push, messages []wechatqrtest.Message,
 		item.Announcement = say("The account wrote to %s: %s", item.Who, item.Reply.Text)
 		v.Feed = append(v.Feed, item)
 	}
-	slices.SortStableFunc(v.Feed, func(a, b feedItem) int { return cmp.Or(b.At.Compare(a.At), cmp.Compare(b.Push, a.Push)) })
-	if n := len(v.Feed) - shownFeed; n > 0 {
-		v.OlderPushes, v.Feed = n, v.Feed[:shownFeed]
+	slices.SortStableFunc(v.Feed, func(a, b feedItem) int {
+		return cmp.Or(b.At.Compare(a.At), cmp.Compare(b.Push, a.Push))
+	})
+	if n := len(v.Feed) - maxFeed; n > 0 {
+		v.OlderPushes, v.Feed = n, v.Feed[:maxFeed]
 	}
 }
 
-func pushItem(p wechatqrtest.Push, names map[string]person, lang string) feedItem {
+func pushItem(p wechatqrtest.Push, names map[string]namedUser, lang string) feedItem {
 	who := names[p.Event.FromUserName]
 	item := feedItem{
-		ID: "push-" + strconv.Itoa(p.ID), Push: p.ID, At: p.Event.CreateTime, Who: who.name.in(lang), Color: who.color,
-		OpenID: p.Event.FromUserName, Kind: string(p.Event.Event), Tries: len(p.Attempts), Message: string(p.Event.Raw), State: "running",
+		ID: "push-" + strconv.Itoa(p.ID), Push: p.ID, At: p.Event.CreateTime,
+		Who: who.name.in(lang), Color: who.color, OpenID: p.Event.FromUserName,
+		Kind: string(p.Event.Type), Tries: len(p.Attempts), Message: string(p.Event.Raw), State: "running",
 	}
 	item.Letter = firstRune(item.Who)
 	happened := whatHappened(&p.Event, item.Who)
@@ -388,7 +404,10 @@ func pushItem(p wechatqrtest.Push, names map[string]person, lang string) feedIte
 		item.Event = &happened
 	}
 	for i, at := range p.Attempts {
-		av := attemptView{N: i + 1, Status: at.Status, Took: at.Duration, Answer: at.Answer, Curl: curl(at), OK: at.Err == nil}
+		av := attemptView{
+			N: i + 1, Status: at.Status, Took: at.Duration, Response: at.Response,
+			Curl: curl(at), OK: at.Err == nil,
+		}
 		if at.Err != nil {
 			adv := adviceOn(at.Err)
 			av.Advice, av.Detail = &adv, at.Err.Detail
@@ -403,32 +422,32 @@ func pushItem(p wechatqrtest.Push, names map[string]person, lang string) feedIte
 		item.Announcement = happened
 		return item
 	}
-	gone := p.Event.Event.Is(wechatqr.EventUnsubscribe) || p.Event.Event.Is(probe) // nobody sees a reply
+	noChat := p.Event.Type.Is(wechatqr.EventUnsubscribe) || p.Event.Type.Is(testEvent)
 	item.Announcement = happened
 	switch {
 	case p.Err() != nil:
 		item.State = "failed"
-		if !gone {
+		if !noChat {
 			item.Fault = wechatqrtest.ServiceFault
 		}
 		item.Announcement = say("%s The backend failed: %s", happened, adviceOn(p.Attempts[len(p.Attempts)-1].Err).What)
 	case len(p.Attempts) == 0 || p.Attempts[len(p.Attempts)-1].Duration == 0 && p.Attempts[len(p.Attempts)-1].Status == 0:
-		item.State = "failed" // broken off
+		item.State = "failed" // cancelled
 	default:
 		item.State = "ok"
 		item.Reply = replyOf(p.Reply)
-		item.Silent = item.Reply == nil && !gone
+		item.Silent = item.Reply == nil && !noChat
 		if p.Reply.Encrypted {
 			item.ReplyXML = p.Reply.XML
 		}
 		if item.Reply != nil {
-			item.Announcement = say("%s The user reads: %s", happened, p.Reply.Text())
+			item.Announcement = say("%s The user sees: %s", happened, p.Reply.Text())
 		}
 	}
 	return item
 }
 
-func replyOf(r wechatqrtest.Reply) *replyView {
+func replyOf(r wechatqrtest.ReceivedReply) *replyView {
 	switch r.MsgType {
 	case "":
 		return nil
@@ -442,56 +461,57 @@ func replyOf(r wechatqrtest.Reply) *replyView {
 	return &replyView{Kind: r.MsgType, Text: r.Text()}
 }
 
-// whatHappened is the event in words.
+// whatHappened describes the event.
 func whatHappened(ev *wechatqr.Event, who string) phrase {
 	scan, scanned := ev.Scan()
 	switch {
 	case scanned && scan.NewFollower:
-		return say("%s scanned %s and follows now.", who, scan.Scene)
+		return say("%s scanned %s and followed the account.", who, scan.SceneKey)
 	case scanned:
-		return say("%s scanned %s.", who, scan.Scene)
-	case ev.Event.Is(wechatqr.EventSubscribe):
-		return say("%s follows now.", who)
-	case ev.Event.Is(wechatqr.EventUnsubscribe):
-		return say("%s follows no longer.", who)
-	case ev.Event.Is(probe):
-		return say("A probe of the callback, in nobody's name.")
+		return say("%s scanned %s.", who, scan.SceneKey)
+	case ev.Type.Is(wechatqr.EventSubscribe):
+		return say("%s followed the account.", who)
+	case ev.Type.Is(wechatqr.EventUnsubscribe):
+		return say("%s unfollowed the account.", who)
+	case ev.Type.Is(testEvent):
+		return say("A test push, not from any user.")
 	case ev.MsgType == "text":
 		return say("%s wrote: %s", who, ev.Content)
 	}
-	return say("%s: %s", who, string(ev.Event)+" "+ev.EventKey)
+	return say("%s: %s", who, string(ev.Type)+" "+ev.EventKey)
 }
 
-func (v *view) calls(calls []wechatqrtest.Call) {
-	slices.Reverse(calls)
-	if n := len(calls) - shownCalls; n > 0 {
-		v.OlderCalls, calls = n, calls[:shownCalls]
+func (v *view) requests(requests []wechatqrtest.RecordedRequest) {
+	slices.Reverse(requests)
+	if n := len(requests) - maxRequests; n > 0 {
+		v.OlderRequests, requests = n, requests[:maxRequests]
 	}
-	for _, c := range calls {
-		v.Calls = append(v.Calls, callView{
-			Call: c, ID: "call-" + strconv.Itoa(c.ID), Bad: c.Code != 0 || c.Status != http.StatusOK,
-			Pretty: indented(c.Answer), Sent: indented(c.Body),
+	for _, c := range requests {
+		v.Requests = append(v.Requests, requestView{
+			RecordedRequest: c, ID: "call-" + strconv.Itoa(c.ID), Bad: c.Code != 0 || c.Status != http.StatusOK,
+			Pretty: indented(c.Response), Sent: indented(c.Body),
 		})
 	}
 }
 
-const longestShown = 4 << 10 // bytes of a body
+const maxShownBytes = 4 << 10 // of a body
 
 func indented(text string) string {
 	var b bytes.Buffer
 	if json.Indent(&b, []byte(text), "", "  ") == nil {
 		text = b.String()
 	}
-	if len(text) > longestShown {
-		text = strings.ToValidUTF8(text[:longestShown], "") + "…"
+	if len(text) > maxShownBytes {
+		text = strings.ToValidUTF8(text[:maxShownBytes], "") + "…"
 	}
 	return text
 }
 
-// curl is the delivery as a command for a shell. Backends that check the
-// timestamp take it for five minutes.
+// curl is the delivery as a shell command. Backends that check the timestamp
+// accept it for five minutes.
 func curl(at wechatqrtest.Attempt) string {
-	return "curl -i " + quoted(at.URL) + " \\\n  -H 'Content-Type: text/xml' -A Mozilla/4.0 \\\n  --data-binary " + quoted(at.Body)
+	return "curl -i " + quoted(at.URL) + " \\\n" +
+		"  -H 'Content-Type: text/xml' -A Mozilla/4.0 \\\n  --data-binary " + quoted(at.Body)
 }
 
 func quoted(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
@@ -504,20 +524,20 @@ func firstRune(s string) string {
 	return string(r)
 }
 
-// callNames are what the page calls people, who have openids alone.
-var callNames = [...]string{"Lin", "Mei", "Bo", "Yun", "Tao", "Xia", "Jun", "Hua", "Qing", "Peng", "Rui", "Shan"}
+// userNames are the names that the page gives to users.
+var userNames = [...]string{"Lin", "Mei", "Bo", "Yun", "Tao", "Xia", "Jun", "Hua", "Qing", "Peng", "Rui", "Shan"}
 
 const colors = 6 // of avatars
 
-// names gives each person a name of their own that stays.
-func (a *app) names(users []wechatqrtest.User) map[string]person {
-	out := make(map[string]person, len(users))
+// names gives each user a unique name, which does not change.
+func (a *app) names(users []wechatqrtest.User) map[string]namedUser {
+	out := make(map[string]namedUser, len(users))
 	for i, u := range users {
-		name := say(callNames[i%len(callNames)])
-		if n := i / len(callNames); n > 0 {
+		name := say(userNames[i%len(userNames)])
+		if n := i / len(userNames); n > 0 {
 			name = say("%s %d", name, n+1)
 		}
-		out[u.OpenID] = person{name, i % colors}
+		out[u.OpenID] = namedUser{name, i % colors}
 	}
 	return out
 }

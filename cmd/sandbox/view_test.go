@@ -55,31 +55,38 @@ func TestClockText(t *testing.T) {
 
 func TestCurlIsOneRequestWhateverTheBody(t *testing.T) {
 	t.Parallel()
-	at := wechatqrtest.Attempt{URL: "http://127.0.0.1/a?b=c&d=$HOME", Body: "it's `id` \\ \"quoted\"\n$(id)"}
-	out, err := exec.Command("sh", "-c", "curl() { for a; do printf '[%s]' \"$a\"; done; }; "+curl(at)).Output()
+	at := wechatqrtest.Attempt{URL: "http://127.0.0.1/a?b=c&d=$HOME",
+		Body: "it's `id` \\ \"quoted\"\n$(id)"}
+	out, err := exec.Command("sh", "-c",
+		"curl() { for a; do printf '[%s]' \"$a\"; done; }; "+curl(at)).Output()
 	require.NoError(t, err)
-	assert.Equal(t, "[-i]["+at.URL+"][-H][Content-Type: text/xml][-A][Mozilla/4.0][--data-binary]["+at.Body+"]", string(out))
+	assert.Equal(t,
+		"[-i]["+at.URL+"][-H][Content-Type: text/xml][-A][Mozilla/4.0][--data-binary]["+at.Body+"]",
+		string(out))
 }
 
 func TestNamesStay(t *testing.T) {
 	t.Parallel()
 	a, _ := newTestApp(t)
-	for range len(callNames) + 1 {
+	for range len(userNames) + 1 {
 		a.wx.PutUser(wechatqrtest.User{})
 	}
 	users := a.wx.Users()
 	names := a.names(users)
 	assert.Equal(t, "Lin", names[users[0].OpenID].name.in(english))
-	assert.Equal(t, "Lin 2", names[users[len(callNames)].OpenID].name.in(english))
-	assert.Equal(t, "林林 2", names[users[len(callNames)].OpenID].name.in(chinese))
+	assert.Equal(t, "Lin 2", names[users[len(userNames)].OpenID].name.in(english))
+	assert.Equal(t, "林林 2", names[users[len(userNames)].OpenID].name.in(chinese))
 }
 
 func TestPushItem(t *testing.T) {
 	t.Parallel()
-	scan := wechatqr.Event{FromUserName: "o1", MsgType: "event", Event: "SCAN", EventKey: "7", CreateTime: time.Now()}
-	names := map[string]person{"o1": {name: say("Lin")}}
-	ok := wechatqrtest.Attempt{Time: time.Now(), Duration: time.Millisecond, Status: 200, Answer: "success"}
-	bad := wechatqrtest.Attempt{Time: time.Now(), Err: &wechatqrtest.CallbackError{Problem: wechatqrtest.Unreachable, Detail: "refused"}}
+	scan := wechatqr.Event{FromUserName: "o1", MsgType: "event", Type: "SCAN", EventKey: "7",
+		CreateTime: time.Now()}
+	names := map[string]namedUser{"o1": {name: say("Lin")}}
+	ok := wechatqrtest.Attempt{Time: time.Now(), Duration: time.Millisecond, Status: 200,
+		Response: "success"}
+	bad := wechatqrtest.Attempt{Time: time.Now(),
+		Err: &wechatqrtest.CallbackError{Reason: wechatqrtest.ReasonUnreachable, Detail: "refused"}}
 	for name, tc := range map[string]struct {
 		push  wechatqrtest.Push
 		state string
@@ -87,13 +94,21 @@ func TestPushItem(t *testing.T) {
 		quiet bool
 		says  string
 	}{
-		"waiting":    {wechatqrtest.Push{Event: scan}, "running", false, false, "Lin scanned 7."},
-		"again":      {wechatqrtest.Push{Event: scan, Attempts: []wechatqrtest.Attempt{bad}}, "running", false, false, "Lin scanned 7."},
-		"success":    {wechatqrtest.Push{Event: scan, Attempts: []wechatqrtest.Attempt{ok}, Done: true}, "ok", false, true, "Lin scanned 7."},
-		"late":       {wechatqrtest.Push{Event: scan, Attempts: []wechatqrtest.Attempt{bad, ok}, Done: true}, "ok", false, true, "Lin scanned 7."},
-		"failed":     {wechatqrtest.Push{Event: scan, Attempts: []wechatqrtest.Attempt{bad, bad, bad}, Done: true}, "failed", true, false, "Lin scanned 7. The backend failed: Nothing answers at this address."},
-		"broken off": {wechatqrtest.Push{Event: scan, Done: true}, "failed", false, false, "Lin scanned 7."},
-		"text":       {wechatqrtest.Push{Event: scan, Attempts: []wechatqrtest.Attempt{ok}, Done: true, Reply: wechatqrtest.Reply{MsgType: "text", Content: "hi"}}, "ok", false, false, "Lin scanned 7. The user reads: hi"},
+		"waiting": {wechatqrtest.Push{Event: scan}, "running", false, false, "Lin scanned 7."},
+		"again": {wechatqrtest.Push{Event: scan, Attempts: []wechatqrtest.Attempt{bad}}, "running",
+			false, false, "Lin scanned 7."},
+		"success": {wechatqrtest.Push{Event: scan, Attempts: []wechatqrtest.Attempt{ok}, Done: true},
+			"ok", false, true, "Lin scanned 7."},
+		"late": {wechatqrtest.Push{Event: scan, Attempts: []wechatqrtest.Attempt{bad, ok},
+			Done: true}, "ok", false, true, "Lin scanned 7."},
+		"failed": {wechatqrtest.Push{Event: scan, Attempts: []wechatqrtest.Attempt{bad, bad, bad},
+			Done: true}, "failed", true, false,
+			"Lin scanned 7. The backend failed: There is no response from this address."},
+		"broken off": {wechatqrtest.Push{Event: scan, Done: true}, "failed", false, false,
+			"Lin scanned 7."},
+		"text": {wechatqrtest.Push{Event: scan, Attempts: []wechatqrtest.Attempt{ok}, Done: true,
+			Reply: wechatqrtest.ReceivedReply{MsgType: "text", Content: "hi"}}, "ok", false, false,
+			"Lin scanned 7. The user sees: hi"},
 	} {
 		got := pushItem(tc.push, names, english)
 		assert.Equal(t, tc.state, got.State, name)
@@ -102,8 +117,9 @@ func TestPushItem(t *testing.T) {
 		assert.Equal(t, tc.says, got.Announcement.in(english), name)
 	}
 	left := scan
-	left.Event, left.EventKey = wechatqr.EventUnsubscribe, ""
-	got := pushItem(wechatqrtest.Push{Event: left, Attempts: []wechatqrtest.Attempt{bad, bad, bad}, Done: true}, names, english)
+	left.Type, left.EventKey = wechatqr.EventUnsubscribe, ""
+	got := pushItem(wechatqrtest.Push{Event: left, Attempts: []wechatqrtest.Attempt{bad, bad, bad},
+		Done: true}, names, english)
 	assert.Empty(t, got.Fault, "one who left sees nothing")
 	assert.Equal(t, "failed", got.State)
 }
@@ -111,31 +127,31 @@ func TestPushItem(t *testing.T) {
 func TestALongHistoryIsCutShort(t *testing.T) {
 	t.Parallel()
 	a, h := newTestApp(t)
-	for range shownPeople + 3 {
+	for range maxUsers + 3 {
 		a.wx.PutUser(wechatqrtest.User{})
 	}
 	last := a.wx.PutUser(wechatqrtest.User{OpenID: "oLast", Follows: true})
-	for range shownCodes + 2 {
+	for range maxCodes + 2 {
 		require.True(t, do(t, h, "create", "scene", "x", "ttl", "1h").OK)
 	}
-	for range shownCalls {
-		_, err := a.client.FetchQRCode(t.Context(), a.wx.Codes()[0].Ticket)
+	for range maxRequests {
+		_, err := a.client.FetchQRCode(t.Context(), a.wx.QRCodes()[0].Ticket)
 		require.NoError(t, err)
 	}
 	a.wx.ServeCallback(http.NotFoundHandler())
-	for range shownFeed + 1 {
+	for range maxFeed + 1 {
 		_, err := a.wx.SendText(t.Context(), last.OpenID, "hi")
 		require.Error(t, err)
 	}
 	v := a.view(english)
-	assert.Len(t, v.People, shownPeople)
-	assert.Equal(t, 4, v.OlderPeople)
-	assert.Equal(t, "oLast", v.People[0].OpenID, "newest first")
-	assert.Len(t, v.Codes, shownCodes)
+	assert.Len(t, v.Users, maxUsers)
+	assert.Equal(t, 4, v.OlderUsers)
+	assert.Equal(t, "oLast", v.Users[0].OpenID, "newest first")
+	assert.Len(t, v.Codes, maxCodes)
 	assert.Equal(t, 2, v.OlderCodes)
-	assert.Len(t, v.Feed, shownFeed)
+	assert.Len(t, v.Feed, maxFeed)
 	assert.Equal(t, 1, v.OlderPushes)
-	assert.Equal(t, shownFeed+1, v.Feed[0].Push)
-	assert.Len(t, v.Calls, shownCalls)
-	assert.Equal(t, shownCodes+2+1, v.OlderCalls, "the calls that made codes, and one for the token")
+	assert.Equal(t, maxFeed+1, v.Feed[0].Push)
+	assert.Len(t, v.Requests, maxRequests)
+	assert.Equal(t, maxCodes+2+1, v.OlderRequests, "the calls that made codes, and one for the token")
 }

@@ -68,7 +68,7 @@ async function main() {
   const first = await act("scan", { ticket: text.ticket });
   const openid = first.push.event.FromUserName;
   const second = await act("scan", { scene: "99", openid });
-  seen.shown = [first.shown, second.shown];
+  seen.user_sees = [first.user_sees, second.user_sees];
   seen.user = await api.getUser(openid);
 
   await act("revoke");

@@ -3,9 +3,10 @@
 // words, and a page with the codes and how often each was scanned.
 //
 // With WECHAT_APP_ID, WECHAT_APP_SECRET and WECHAT_TOKEN in the environment, and
-// WECHAT_AES_KEY unless the account is in plaintext mode, it serves WeChat. In
-// the console give it the URL http(s)://your-host/wechat. Without them it
-// serves a fake WeChat that it starts itself, lets some people scan, and ends.
+// WECHAT_AES_KEY, or WECHAT_PLAINTEXT=1 for an account in plaintext mode, it
+// serves WeChat. In the console give it the URL http(s)://your-host/wechat.
+// Without them it serves a fake WeChat that it starts itself, lets some people
+// scan, and ends. WECHAT_BASE_URL points it at the sandbox.
 package main
 
 import (
@@ -36,14 +37,14 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := run(ctx, os.Args[1:], os.Getenv, os.Stdout)
+	err := run(ctx, os.Args[1:], os.Stdout)
 	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "callback:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, args []string, getenv func(string) string, out io.Writer) error {
+func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("callback", flag.ContinueOnError)
 	flags.SetOutput(out)
 	listen := flags.String("listen", ":8080", "the `address` to serve; WeChat itself calls ports 80 and 443 only")
@@ -51,14 +52,21 @@ func run(ctx context.Context, args []string, getenv func(string) string, out io.
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	creds := wechatqr.Credentials{AppID: getenv("WECHAT_APP_ID"), AppSecret: getenv("WECHAT_APP_SECRET")}
-	cfg := events.Config{AppID: creds.AppID, Token: getenv("WECHAT_TOKEN"), EncodingAESKey: getenv("WECHAT_AES_KEY")}
+	creds := wechatqr.Credentials{AppID: os.Getenv("WECHAT_APP_ID"), AppSecret: os.Getenv("WECHAT_APP_SECRET")}
 	logger := log.New(out, "", 0)
-	if creds == (wechatqr.Credentials{}) && cfg.Token == "" && cfg.EncodingAESKey == "" {
+	if creds == (wechatqr.Credentials{}) && os.Getenv("WECHAT_TOKEN") == "" && os.Getenv("WECHAT_AES_KEY") == "" {
 		logger.Print("No WECHAT_APP_ID, WECHAT_APP_SECRET and WECHAT_TOKEN: this is a fake WeChat inside this process.")
 		return demo(ctx, logger)
 	}
-	client, err := wechatqr.New(creds)
+	var opts []wechatqr.Option
+	if url := os.Getenv("WECHAT_BASE_URL"); url != "" {
+		opts = append(opts, wechatqr.WithBaseURL(url))
+	}
+	client, err := wechatqr.New(creds, opts...)
+	if err != nil {
+		return err
+	}
+	cfg, err := events.ConfigFromEnv()
 	if err != nil {
 		return err
 	}
@@ -66,21 +74,17 @@ func run(ctx context.Context, args []string, getenv func(string) string, out io.
 	if err != nil {
 		return err
 	}
-	l, err := net.Listen("tcp", *listen)
-	if err != nil {
-		return err
-	}
-	logger.Printf("serving %s: the codes are at /, the callback is at /wechat", l.Addr())
-	return b.serve(ctx, l)
+	return b.serve(ctx, *listen, func(addr string) {
+		logger.Printf("serving %s: the codes are at /, the callback is at /wechat", addr)
+	})
 }
 
 type shop struct {
-	scene   string // what its code carries, and the mark it is recognised by
+	scene   string // what its code carries
 	name    string
 	welcome events.Reply
 }
 
-// shops have scenes of which none is the beginning of another.
 func shops() []shop {
 	return []shop{
 		{"shop-beijing", "北京店", events.Text("欢迎来到北京店！本周烤鸭八折。")},
@@ -118,7 +122,7 @@ func newBackend(ctx context.Context, client *wechatqr.Client, cfg events.Config,
 		return nil, nil
 	})
 	var err error
-	b.handler, err = events.NewHandler(cfg, mux.Serve, events.WithHook(func(_ context.Context, p events.Problem) {
+	b.handler, err = events.NewHandler(cfg, mux.Serve, events.WithProblemHandler(func(_ context.Context, p events.Problem) {
 		logger.Printf("callback: %v (%s / %s)", p.Err, p.Hint, p.HintZH)
 	}))
 	if err != nil {
@@ -129,9 +133,8 @@ func newBackend(ctx context.Context, client *wechatqr.Client, cfg events.Config,
 }
 
 // scanned counts a scan, by a new follower or an old one, and welcomes them.
-func (b *backend) scanned(s shop) events.HandlerFunc {
-	return func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
-		scan, _ := ev.Scan()
+func (b *backend) scanned(s shop) events.ScanFunc {
+	return func(_ context.Context, scan wechatqr.Scan, _ *wechatqr.Event) (events.Reply, error) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		t := b.scans[s.scene]
@@ -141,28 +144,22 @@ func (b *backend) scanned(s shop) events.HandlerFunc {
 			t.Known++
 		}
 		b.scans[s.scene] = t
-		b.logger.Printf("%s scanned %s", scan.OpenID, scan.Scene)
+		b.logger.Printf("%s scanned %s", scan.OpenID, scan.SceneKey)
 		return s.welcome, nil
 	}
 }
 
-// serve ends when ctx does, and leaves no event half handled.
-func (b *backend) serve(ctx context.Context, l net.Listener) error {
+// serve ends when ctx does, and tells which address it has.
+func (b *backend) serve(ctx context.Context, listen string, serving func(addr string)) error {
 	routes := http.NewServeMux()
 	routes.Handle("/wechat", b.handler)
 	routes.HandleFunc("GET /{$}", b.page)
-	server := &http.Server{Handler: routes, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second}
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(l) }()
-	select {
-	case err := <-failed:
-		return err
-	case <-ctx.Done():
+	server := &http.Server{Addr: listen, Handler: routes, WriteTimeout: 10 * time.Second}
+	server.BaseContext = func(l net.Listener) context.Context {
+		serving(l.Addr().String())
+		return context.Background()
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
-	defer cancel()
-	// In this order: functions may go on after their requests.
-	return errors.Join(server.Shutdown(ctx), b.handler.Shutdown(ctx))
+	return events.Serve(ctx, server, b.handler)
 }
 
 var pageTemplate = template.Must(template.New("page").Parse(`<!DOCTYPE html>
@@ -253,16 +250,18 @@ func demo(ctx context.Context, logger *log.Logger) error {
 	if err != nil {
 		return err
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
 	ctx, stop := context.WithCancel(ctx)
-	served := make(chan error, 1)
-	go func() { served <- b.serve(ctx, l) }()
-	err = b.day(ctx, wx, "http://"+l.Addr().String()+"/wechat")
-	stop()
-	return errors.Join(err, <-served)
+	defer stop()
+	var day sync.WaitGroup
+	var went error
+	served := b.serve(ctx, "127.0.0.1:0", func(addr string) {
+		day.Go(func() {
+			defer stop()
+			went = b.day(ctx, wx, "http://"+addr+"/wechat")
+		})
+	})
+	day.Wait()
+	return errors.Join(went, served)
 }
 
 func (b *backend) day(ctx context.Context, wx *wechatqrtest.Server, url string) error {
@@ -286,13 +285,13 @@ func (b *backend) day(ctx context.Context, wx *wechatqrtest.Server, url string) 
 		{"o-li", "scans in Shanghai", scans("shop-shanghai")},
 		{"o-zhao", "scans in Chengdu and follows", scans("shop-chengdu")},
 		{"o-zhao", "writes", func(who string) (wechatqrtest.Push, error) { return wx.SendText(ctx, who, "你好") }},
-		{"o-zhao", "leaves", func(who string) (wechatqrtest.Push, error) { return wx.Unsubscribe(ctx, who) }},
+		{"o-zhao", "leaves", func(who string) (wechatqrtest.Push, error) { return wx.Unfollow(ctx, who) }},
 	} {
 		push, err := step.push(step.who)
 		if err != nil {
 			return err
 		}
-		b.logger.Printf("  %s %s and reads: %s", step.who, step.does, cmp.Or(push.Shown(), "nothing"))
+		b.logger.Printf("  %s %s and reads: %s", step.who, step.does, cmp.Or(push.UserSees(), "nothing"))
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()

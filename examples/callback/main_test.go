@@ -5,7 +5,6 @@ import (
 	"context"
 	"io"
 	"log"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -19,9 +18,9 @@ import (
 )
 
 func TestDemo(t *testing.T) {
-	t.Parallel()
 	var out bytes.Buffer
-	require.NoError(t, run(t.Context(), nil, func(string) string { return "" }, &out))
+	setenv(t, nil)
+	require.NoError(t, run(t.Context(), nil, &out))
 	text := out.String()
 	for _, want := range []string{
 		"the console has accepted http://127.0.0.1:",
@@ -49,23 +48,23 @@ func TestServe(t *testing.T) {
 	require.NoError(t, err)
 	b, err := newBackend(t.Context(), wx.Client(), wx.CallbackConfig(), file, logger)
 	require.NoError(t, err)
-	require.Len(t, wx.Codes(), len(shops()), "a second start makes no more")
-	for _, code := range wx.Codes() {
+	require.Len(t, wx.QRCodes(), len(shops()), "a second start makes no more")
+	for _, code := range wx.QRCodes() {
 		assert.True(t, code.Permanent())
 	}
 
 	ctx, stop := context.WithCancel(t.Context())
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	served := make(chan error)
-	go func() { served <- b.serve(ctx, l) }()
-	address := "http://" + l.Addr().String()
+	served, serving := make(chan error, 1), make(chan string, 1)
+	go func() {
+		served <- b.serve(ctx, "127.0.0.1:0", func(addr string) { serving <- addr })
+	}()
+	address := "http://" + <-serving
 	require.NoError(t, wx.SetCallback(wechatqrtest.Callback{URL: address + "/wechat"}))
 	require.NoError(t, wx.CheckCallback(t.Context()))
 	for _, s := range shops() {
 		push, err := wx.Scan(t.Context(), b.tickets[s.scene].Value, "")
 		require.NoError(t, err)
-		assert.Contains(t, push.Shown(), "欢迎来到"+s.name)
+		assert.Contains(t, push.UserSees(), "欢迎来到"+s.name)
 	}
 
 	resp, err := http.Get(address + "/")
@@ -85,18 +84,27 @@ func TestServe(t *testing.T) {
 	require.NoError(t, <-served)
 }
 
+// setenv leaves of this module's variables those in env.
+func setenv(t *testing.T, env map[string]string) {
+	t.Helper()
+	for _, name := range []string{"APP_ID", "APP_SECRET", "TOKEN", "AES_KEY", "PLAINTEXT", "ACCOUNT", "BASE_URL"} {
+		t.Setenv("WECHAT_"+name, env["WECHAT_"+name])
+	}
+}
+
 func TestRunRefuses(t *testing.T) {
-	t.Parallel()
 	for name, c := range map[string]struct {
 		env  map[string]string
 		want string
 	}{
 		"no secret": {map[string]string{"WECHAT_APP_ID": "wx1", "WECHAT_TOKEN": "token"}, "AppSecret is empty"},
 		"no id":     {map[string]string{"WECHAT_APP_SECRET": "s", "WECHAT_TOKEN": "token"}, "AppID is empty"},
-		"no token":  {map[string]string{"WECHAT_APP_ID": "wx1", "WECHAT_APP_SECRET": "s"}, "Token is empty"},
+		"no token":  {map[string]string{"WECHAT_APP_ID": "wx1", "WECHAT_APP_SECRET": "s"}, "WECHAT_TOKEN is empty"},
+		"no key":    {map[string]string{"WECHAT_APP_ID": "wx1", "WECHAT_APP_SECRET": "s", "WECHAT_TOKEN": "token"}, "WECHAT_PLAINTEXT=1"},
 		"a key":     {map[string]string{"WECHAT_AES_KEY": "k"}, "AppID is empty"},
 	} {
-		err := run(t.Context(), nil, func(k string) string { return c.env[k] }, io.Discard)
+		setenv(t, c.env)
+		err := run(t.Context(), nil, io.Discard)
 		require.ErrorIs(t, err, wechatqr.ErrInvalidArgument, name)
 		require.ErrorContains(t, err, c.want, name)
 	}
@@ -104,4 +112,23 @@ func TestRunRefuses(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, []byte("{"), 0o600))
 	_, err := loadTickets(t.Context(), wechatqrtest.Start(t).Client(), file)
 	require.ErrorContains(t, err, "tickets.json", "a broken file is not overwritten")
+}
+
+// A code of another's whose scene only begins as a shop's does is not that shop's.
+func TestShopsAreToldApart(t *testing.T) {
+	t.Parallel()
+	wx := wechatqrtest.Start(t)
+	file := filepath.Join(t.TempDir(), "tickets.json")
+	b, err := newBackend(t.Context(), wx.Client(), wx.CallbackConfig(), file, log.New(io.Discard, "", 0))
+	require.NoError(t, err)
+	wx.ServeCallback(b.handler)
+	for _, s := range shops() {
+		scene := wechatqr.SceneString(s.scene + "-2")
+		ticket, err := wx.Client().CreateTicket(t.Context(), wechatqr.Permanent(scene))
+		require.NoError(t, err)
+		push, err := wx.Scan(t.Context(), ticket.Value, "")
+		require.NoError(t, err)
+		assert.NotContains(t, push.UserSees(), "欢迎来到"+s.name)
+	}
+	assert.Empty(t, b.scans)
 }

@@ -31,7 +31,7 @@ var config = events.Config{
 func newHandler() *events.Handler {
 	handler, err := events.NewHandler(config, func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
 		scan, _ := ev.Scan()
-		return events.Text("Welcome to " + scan.Scene), nil
+		return events.Text("Welcome to " + scan.SceneKey), nil
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -43,7 +43,7 @@ func newHandler() *events.Handler {
 // the callback answers.
 func try(do func(*http.Request) (status int, contentType string, body []byte)) {
 	echo := wechatqrtest.NewEchoRequest(config, "4375120948345356249")
-	scan := wechatqrtest.NewRequest(config, wechatqr.Event{Event: wechatqr.EventScan, EventKey: "shop-7"})
+	scan := wechatqrtest.NewRequest(config, wechatqr.Event{Type: wechatqr.EventScan, EventKey: "shop-7"})
 	for _, req := range []*http.Request{echo, scan} {
 		req.URL.Path = "/wechat"
 		req.RequestURI = req.URL.RequestURI()

@@ -50,15 +50,15 @@ func evening(ctx context.Context, wx *wechatqrtest.Server, origin string, logger
 		if _, err := browse(browser, http.MethodPost, origin+"/login", nil); err != nil {
 			return err
 		}
-		codes := wx.Codes()
+		codes := wx.QRCodes()
 		code := codes[len(codes)-1]
-		logger.Printf("%s opens the page, which shows %s with the scene %s", who, code.URL, code.Scene())
+		logger.Printf("%s opens the page, which shows %s with the scene %s", who, code.Content, code.Scene())
 		push, err := wx.Scan(ctx, code.Ticket, who)
 		if err != nil {
 			return err
 		}
-		logger.Printf("  scans it, as WeChat tells by %s, and reads:\n%s", push.Event.Event, push.Shown())
-		if _, err := browse(browser, http.MethodPost, origin+"/confirm", url.Values{"number": {numberIn(push.Shown())}}); err != nil {
+		logger.Printf("  scans it, as WeChat tells by %s, and reads:\n%s", push.Event.Type, push.UserSees())
+		if _, err := browse(browser, http.MethodPost, origin+"/confirm", url.Values{"number": {numberIn(push.UserSees())}}); err != nil {
 			return err
 		}
 		state, err := browse(browser, http.MethodGet, origin+"/status", nil)

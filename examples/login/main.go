@@ -22,11 +22,14 @@
 // # To run it
 //
 // With WECHAT_APP_ID, WECHAT_APP_SECRET and WECHAT_TOKEN in the environment, and
-// WECHAT_AES_KEY unless the account is in plaintext mode, it serves WeChat
+// WECHAT_AES_KEY, or WECHAT_PLAINTEXT=1 for plaintext mode, it serves WeChat
 // behind something that does TLS and that limits requests by address: the
 // number of logins under way is bounded, and one visitor could take them all. In
 // the console give it the URL https://your-host/wechat. Without them it serves a
 // fake WeChat that it starts itself, has two people log in, and ends.
+//
+// WECHAT_BASE_URL points it at the sandbox; then -origin http://127.0.0.1:8080 is
+// enough, for on loopback nobody listens in.
 //
 // Logins and sessions are in memory: with several processes, or to keep them
 // over a restart, put them into your database.
@@ -41,6 +44,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/signal"
 	"strings"
@@ -54,14 +58,14 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := run(ctx, os.Args[1:], os.Getenv, os.Stdout)
+	err := run(ctx, os.Args[1:], os.Stdout)
 	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "login:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, args []string, getenv func(string) string, out io.Writer) error {
+func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("login", flag.ContinueOnError)
 	flags.SetOutput(out)
 	listen := flags.String("listen", ":8080", "the `address` to serve")
@@ -69,17 +73,24 @@ func run(ctx context.Context, args []string, getenv func(string) string, out io.
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	creds := wechatqr.Credentials{AppID: getenv("WECHAT_APP_ID"), AppSecret: getenv("WECHAT_APP_SECRET")}
-	cfg := events.Config{AppID: creds.AppID, Token: getenv("WECHAT_TOKEN"), EncodingAESKey: getenv("WECHAT_AES_KEY")}
+	creds := wechatqr.Credentials{AppID: os.Getenv("WECHAT_APP_ID"), AppSecret: os.Getenv("WECHAT_APP_SECRET")}
 	logger := log.New(out, "", 0)
-	if creds == (wechatqr.Credentials{}) && cfg.Token == "" && cfg.EncodingAESKey == "" {
+	if creds == (wechatqr.Credentials{}) && os.Getenv("WECHAT_TOKEN") == "" && os.Getenv("WECHAT_AES_KEY") == "" {
 		logger.Print("No WECHAT_APP_ID, WECHAT_APP_SECRET and WECHAT_TOKEN: this is a fake WeChat inside this process.")
 		return demo(ctx, logger)
 	}
-	if !strings.HasPrefix(*origin, "https://") {
+	if !strings.HasPrefix(*origin, "https://") && !onLoopback(*origin) {
 		return fmt.Errorf("-origin is %q: give the page's address, with https://, for the cookie is as good as a password", *origin)
 	}
-	client, err := wechatqr.New(creds)
+	var opts []wechatqr.Option
+	if base := os.Getenv("WECHAT_BASE_URL"); base != "" {
+		opts = append(opts, wechatqr.WithBaseURL(base))
+	}
+	client, err := wechatqr.New(creds, opts...)
+	if err != nil {
+		return err
+	}
+	cfg, err := events.ConfigFromEnv()
 	if err != nil {
 		return err
 	}
@@ -93,6 +104,16 @@ func run(ctx context.Context, args []string, getenv func(string) string, out io.
 	}
 	logger.Printf("serving %s: the page is at /, the callback is at /wechat", l.Addr())
 	return s.serve(ctx, l)
+}
+
+// onLoopback reports whether the address is http on this machine.
+func onLoopback(origin string) bool {
+	u, err := url.Parse(origin)
+	if err != nil || u.Scheme != "http" {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // serve ends when ctx does, and leaves no event half handled.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"regexp"
@@ -18,9 +19,9 @@ import (
 )
 
 func TestDemo(t *testing.T) {
-	t.Parallel()
 	var out bytes.Buffer
-	require.NoError(t, run(t.Context(), nil, func(string) string { return "" }, &out))
+	setenv(t, nil)
+	require.NoError(t, run(t.Context(), nil, &out))
 	text := regexp.MustCompile(`\d{6}\b|127\.0\.0\.1:\d+|q/\S+|login-\S+`).ReplaceAllString(out.String(), "…")
 	const reads = "登录验证码 …，五分钟内有效。只能填写在 http://… ，切勿告诉他人。如果不是您在登录，请忽略。\n" +
 		"Your login number is …, for five minutes. Type it at http://… only, and tell nobody. If you are not logging in, ignore it.\n" +
@@ -50,27 +51,43 @@ func TestServe(t *testing.T) {
 	require.NoError(t, <-served)
 }
 
+// setenv leaves of this module's variables those in env.
+func setenv(t *testing.T, env map[string]string) {
+	t.Helper()
+	for _, name := range []string{"APP_ID", "APP_SECRET", "TOKEN", "AES_KEY", "PLAINTEXT", "ACCOUNT", "BASE_URL"} {
+		t.Setenv("WECHAT_"+name, env["WECHAT_"+name])
+	}
+}
+
 func TestRunRefuses(t *testing.T) {
-	t.Parallel()
 	ended, end := context.WithCancel(t.Context()) // should it serve, it does not go on
 	end()
-	env := map[string]string{"WECHAT_APP_ID": "wx1", "WECHAT_APP_SECRET": "s", "WECHAT_TOKEN": "token"}
+	env := map[string]string{"WECHAT_APP_ID": "wx1", "WECHAT_APP_SECRET": "s", "WECHAT_TOKEN": "token", "WECHAT_PLAINTEXT": "1"}
 	for name, c := range map[string]struct{ without, args, want string }{
 		"no secret":       {"WECHAT_APP_SECRET", "-origin https://a.example", "AppSecret is empty"},
 		"no id":           {"WECHAT_APP_ID", "-origin https://a.example", "AppID is empty"},
-		"no token":        {"WECHAT_TOKEN", "-origin https://a.example", "Token is empty"},
+		"no token":        {"WECHAT_TOKEN", "-origin https://a.example", "WECHAT_TOKEN is empty"},
 		"no origin":       {"", "", `-origin is ""`},
 		"no TLS":          {"", "-origin http://a.example", `-origin is "http://a.example"`},
+		"no TLS, by name": {"", "-origin http://localhost.example", `-origin is "http://localhost.example"`},
 		"origin and path": {"", "-origin https://a.example/login", "https://a.example/login"},
 		"an unknown flag": {"", "-x", "-x"},
 	} {
-		err := run(ended, strings.Fields(c.args), func(k string) string {
-			if k == c.without {
-				return ""
-			}
-			return env[k]
-		}, io.Discard)
+		with := maps.Clone(env)
+		delete(with, c.without)
+		setenv(t, with)
+		err := run(ended, strings.Fields(c.args), io.Discard)
 		require.ErrorContains(t, err, c.want, name)
+	}
+}
+
+func TestOnLoopback(t *testing.T) {
+	t.Parallel()
+	for origin, want := range map[string]bool{
+		"http://127.0.0.1:8080": true, "http://[::1]:8080": true, "http://localhost:8080": true,
+		"http://10.0.0.1:8080": false, "https://127.0.0.1": false, "http://localhost.example": false, "": false,
+	} {
+		assert.Equal(t, want, onLoopback(origin), origin)
 	}
 }
 
@@ -86,5 +103,5 @@ func TestCookie(t *testing.T) {
 	c := resp.Cookies()[0]
 	assert.Equal(t, "__Host-login="+c.Value+"; Path=/; HttpOnly; Secure; SameSite=Lax", c.Raw)
 	assert.GreaterOrEqual(t, len(c.Value), 26, "128 bits")
-	assert.NotContains(t, wx.Codes()[0].Scene(), c.Value)
+	assert.NotContains(t, wx.QRCodes()[0].Scene(), c.Value)
 }

@@ -73,9 +73,9 @@ func newSite(client *wechatqr.Client, cfg events.Config, origin string, logger *
 	s.policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; form-action 'self'; " +
 		"base-uri 'none'; frame-ancestors 'none'; img-src " + pictures.Scheme + "://" + pictures.Host
 	var mux events.Mux
-	mux.HandleScene(prefix, s.scanned)
+	mux.HandleScenePrefix(prefix, s.scanned)
 	mux.HandleEvent(wechatqr.EventUnsubscribe, s.left)
-	s.callback, err = events.NewHandler(cfg, mux.Serve, events.WithHook(func(_ context.Context, p events.Problem) {
+	s.callback, err = events.NewHandler(cfg, mux.Serve, events.WithProblemHandler(func(_ context.Context, p events.Problem) {
 		logger.Printf("callback: %v (%s / %s)", p.Err, p.Hint, p.HintZH)
 	}))
 	return s, err
@@ -83,15 +83,14 @@ func newSite(client *wechatqr.Client, cfg events.Config, origin string, logger *
 
 // scanned answers a scan. The same person's next one gets the same answer: WeChat
 // may repeat a push, and a reply may be lost.
-func (s *site) scanned(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
-	scan, _ := ev.Scan()
+func (s *site) scanned(_ context.Context, scan wechatqr.Scan, _ *wechatqr.Event) (events.Reply, error) {
 	n, err := rand.Int(rand.Reader, big.NewInt(1_000_000))
 	if err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	a := s.pending(scan.Scene) // by this clock: WeChat was seen to report scans days late
+	a := s.pending(scan.SceneKey) // by this clock: WeChat was seen to report scans days late
 	switch {
 	case a == nil || a.openID != "" && a.openID != scan.OpenID:
 		return events.Text("二维码已失效，请在网页上重新获取。\nThis code has expired or was used: get a new one on the page."), nil

@@ -2,25 +2,20 @@
 // what a scan tells.
 //
 // Without WECHAT_APP_ID and WECHAT_APP_SECRET in the environment it talks to a
-// fake WeChat that it starts itself, and needs neither an account nor a
-// network.
+// fake WeChat that it starts itself, and needs no account. WECHAT_BASE_URL points
+// it at the sandbox.
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strings"
 	"time"
-
-	"github.com/boombuler/barcode/qr"
 
 	"github.com/wechatqr/wechatqr"
 	"github.com/wechatqr/wechatqr/events"
@@ -29,108 +24,149 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
 	err := run(ctx, os.Args[1:], os.Getenv, os.Stdout)
+	stop()
 	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "quickstart:", err)
-		os.Exit(1)
 	}
+	os.Exit(exitCode(err))
+}
+
+// errUsage says that the flags cannot be right.
+var errUsage = errors.New("see -h")
+
+func exitCode(err error) int {
+	switch {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+		return 0
+	case errors.Is(err, errUsage):
+		return 2
+	}
+	return 1
 }
 
 func run(ctx context.Context, args []string, getenv func(string) string, out io.Writer) error {
-	flags := flag.NewFlagSet("quickstart", flag.ContinueOnError)
-	flags.SetOutput(out)
-	text := flags.String("scene", "", "make one code with this `text`, 1 to 64 bytes")
-	id := flags.Uint64("id", 0, "make one code with this `number`, 1 to 4294967295, or 100000 with -permanent")
-	ttl := flags.Duration("ttl", 24*time.Hour, "how long a temporary code lives, 1s to 720h")
-	permanent := flags.Bool("permanent", false, "make a permanent code; an account has 100000 of them in all and none can be deleted")
-	dir := flags.String("out", ".", "the `folder` for the pictures")
-	flags.Usage = func() {
-		fmt.Fprintln(out, `quickstart makes WeChat parametric QR codes. Without -scene or -id it makes one of each kind.
-Set WECHAT_APP_ID and WECHAT_APP_SECRET to make them with your account; without, a fake WeChat is used.`)
-		flags.PrintDefaults()
-	}
-	if err := flags.Parse(args); err != nil {
-		return err
-	}
-	switch {
-	case flags.NArg() > 0:
-		return fmt.Errorf("what is %q? See -h", flags.Arg(0))
-	case *text != "" && *id != 0:
-		return errors.New("a code carries -scene or -id, not both")
-	case *id > math.MaxUint32:
-		return errors.New("-id is above 4294967295")
-	}
-
-	request := func(s wechatqr.Scene) wechatqr.TicketRequest { return wechatqr.Temporary(s, *ttl) }
-	if *permanent {
-		request = wechatqr.Permanent
-	}
-	var requests []wechatqr.TicketRequest
-	creds := wechatqr.Credentials{AppID: getenv("WECHAT_APP_ID"), AppSecret: getenv("WECHAT_APP_SECRET")}
-	real := creds.AppID != "" || creds.AppSecret != ""
-	switch {
-	case *text != "":
-		requests = append(requests, request(wechatqr.SceneString(*text)))
-	case *id != 0:
-		requests = append(requests, request(wechatqr.SceneID(uint32(*id))))
-	case real:
-		requests = append(requests, request(wechatqr.SceneID(7)), request(wechatqr.SceneString("渠道=北京&a<b")))
-	default:
-		requests = append(requests, request(wechatqr.SceneID(7)), request(wechatqr.SceneString("渠道=北京&a<b")),
-			wechatqr.Permanent(wechatqr.SceneString("shop-1")))
-	}
-
-	if !real {
-		fmt.Fprintln(out, "No WECHAT_APP_ID and WECHAT_APP_SECRET: this is a fake WeChat inside this process.")
-		wx := wechatqrtest.NewServer()
-		defer wx.Close()
-		return tour(ctx, wx, requests, *dir, out)
-	}
-	client, err := wechatqr.New(creds)
+	s, err := parse(args, out)
 	if err != nil {
 		return err
 	}
-	_, err = makeCodes(ctx, client, requests, *dir, out)
-	if err == nil {
-		fmt.Fprintln(out, "Scan one. To see who did, WeChat must reach your server: examples/callback is one.")
+	m := &maker{dir: s.dir, out: out}
+	if getenv("WECHAT_APP_ID") == "" && getenv("WECHAT_APP_SECRET") == "" {
+		fmt.Fprintln(out, "WECHAT_APP_ID and WECHAT_APP_SECRET are not set: this is a fake WeChat inside this process.")
+		return m.tour(ctx, s.codes(defaults()))
 	}
-	return err
+
+	creds := wechatqr.Credentials{AppID: getenv("WECHAT_APP_ID"), AppSecret: getenv("WECHAT_APP_SECRET")}
+	var opts []wechatqr.Option
+	if url := getenv("WECHAT_BASE_URL"); url != "" {
+		opts = append(opts, wechatqr.WithBaseURL(url))
+	}
+	if m.client, err = wechatqr.New(creds, opts...); err != nil {
+		return err
+	}
+	if _, err := m.makeAll(ctx, s.codes(defaults()[:2])); err != nil {
+		return err
+	}
+	fmt.Fprintln(out, "Scan one. To see who did, WeChat must reach your server: examples/callback is one.")
+	return nil
 }
 
-// makeCodes is all that a backend does to show codes.
-func makeCodes(ctx context.Context, client *wechatqr.Client, requests []wechatqr.TicketRequest, dir string, out io.Writer) ([]*wechatqr.Ticket, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, err
+// code is one to make.
+type code struct {
+	scene wechatqr.Scene
+	ttl   time.Duration // 0: permanent
+}
+
+// defaults are a number, a text with characters that want care, and a permanent one.
+func defaults() []code {
+	return []code{
+		{wechatqr.SceneID(7), 24 * time.Hour},
+		{wechatqr.SceneString("渠道=北京&a<b"), 24 * time.Hour},
+		{wechatqr.SceneString("shop-1"), 0},
 	}
-	var tickets []*wechatqr.Ticket
-	for i, req := range requests {
-		ticket, err := client.CreateTicket(ctx, req)
-		if err != nil {
-			return nil, err
-		}
-		code, err := client.FetchQRCode(ctx, ticket.Value)
-		if err != nil {
-			return nil, err
-		}
-		ext := cmp.Or(strings.TrimPrefix(code.ContentType, "image/"), "jpeg")
-		path := filepath.Join(dir, fmt.Sprintf("code-%d.%s", i+1, ext))
-		if err := os.WriteFile(path, code.Data, 0o644); err != nil {
-			return nil, err
-		}
-		life := "permanent"
-		if !ticket.Permanent() {
-			life = "until " + ticket.ExpiresAt.Format(time.DateTime)
-		}
-		fmt.Fprintf(out, "scene %s, %s\n  url     %s\n  picture %s\n", ticket.Scene, life, ticket.URL, path)
-		tickets = append(tickets, ticket)
+}
+
+func (c code) request() wechatqr.TicketRequest {
+	if c.ttl == 0 {
+		return wechatqr.Permanent(c.scene)
 	}
-	return tickets, draw(out, tickets[0].URL)
+	return wechatqr.Temporary(c.scene, c.ttl)
+}
+
+func (c code) String() string {
+	if c.ttl == 0 {
+		return "a permanent code with the scene " + c.scene.Key()
+	}
+	return fmt.Sprintf("a code with the scene %s for %v", c.scene.Key(), c.ttl)
+}
+
+// settings are what the flags say.
+type settings struct {
+	only *code // nil: one of each kind
+	dir  string
+}
+
+func (s settings) codes(otherwise []code) []code {
+	if s.only != nil {
+		return []code{*s.only}
+	}
+	return otherwise
+}
+
+func parse(args []string, out io.Writer) (settings, error) {
+	flags := flag.NewFlagSet("quickstart", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.Usage = func() {}
+	text := flags.String("scene", "", "make one code with this `text`, 1 to 64 bytes")
+	id := flags.Uint("id", 0, "make one code with this `number`, 1 to 4294967295, or 100000 with -permanent")
+	ttl := flags.Duration("ttl", 24*time.Hour, "how `long` a temporary code lives, 1s to 720h")
+	permanent := flags.Bool("permanent", false, "make a permanent code; an account has 100000 of them in all and none can be deleted")
+	dir := flags.String("out", ".", "the `folder` for the pictures and the tickets")
+
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprintln(out, `quickstart makes WeChat parametric QR codes. Without -scene or -id it makes one of each kind.
+Set WECHAT_APP_ID and WECHAT_APP_SECRET to make them with your account; without, a fake WeChat is used.`)
+		flags.SetOutput(out)
+		flags.PrintDefaults()
+		return settings{}, err
+	case err != nil:
+		return settings{}, fmt.Errorf("%w: %w", err, errUsage)
+	case flags.NArg() > 0:
+		return settings{}, fmt.Errorf("%q is no flag: %w", flags.Arg(0), errUsage)
+	}
+
+	given := map[string]bool{}
+	flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	c := code{wechatqr.SceneString(*text), *ttl}
+	switch {
+	case given["scene"] && given["id"]:
+		return settings{}, fmt.Errorf("a code carries -scene or -id, not both: %w", errUsage)
+	case !given["scene"] && !given["id"] && (*permanent || given["ttl"]):
+		return settings{}, fmt.Errorf("-permanent and -ttl want -scene or -id: %w", errUsage)
+	case *permanent && given["ttl"]:
+		return settings{}, fmt.Errorf("a permanent code has no -ttl: %w", errUsage)
+	case !given["scene"] && !given["id"]:
+		return settings{dir: *dir}, nil
+	case given["id"] && uint64(uint32(*id)) != uint64(*id):
+		return settings{}, fmt.Errorf("-id is above 4294967295: %w", errUsage)
+	case given["id"]:
+		c.scene = wechatqr.SceneID(uint32(*id))
+	}
+	if *permanent {
+		c.ttl = 0
+	}
+	if err := c.request().Validate(); err != nil {
+		return settings{}, fmt.Errorf("%w: %w", err, errUsage)
+	}
+	return settings{&c, *dir}, nil
 }
 
 // tour makes the codes and has a stranger and a follower scan each.
-func tour(ctx context.Context, wx *wechatqrtest.Server, requests []wechatqr.TicketRequest, dir string, out io.Writer) error {
-	handler, err := events.NewHandler(wx.CallbackConfig(), func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
+func (m *maker) tour(ctx context.Context, codes []code) error {
+	wx := wechatqrtest.NewServer()
+	defer wx.Close()
+	onEvent := func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
 		scan, ok := ev.Scan()
 		if !ok {
 			return nil, nil
@@ -139,60 +175,30 @@ func tour(ctx context.Context, wx *wechatqrtest.Server, requests []wechatqr.Tick
 		if scan.NewFollower {
 			who = "a new follower"
 		}
-		fmt.Fprintf(out, "%s: scene %s scanned by %s, %s\n", ev.Event, scan.Scene, scan.OpenID, who)
-		return events.Text("欢迎！ Welcome! " + scan.Scene), nil
-	})
+		fmt.Fprintf(m.out, "  %s: scene %s scanned by %s, %s\n", ev.Type, scan.SceneKey, scan.OpenID, who)
+		return events.Text("欢迎！ Welcome! " + scan.SceneKey), nil
+	}
+	handler, err := events.NewHandler(wx.CallbackConfig(), onEvent)
 	if err != nil {
 		return err
 	}
 	wx.ServeCallback(handler)
-	tickets, err := makeCodes(ctx, wx.Client(), requests, dir, out)
+
+	m.client = wx.Client()
+	tickets, err := m.makeAll(ctx, codes)
 	if err != nil {
 		return err
 	}
 	for _, ticket := range tickets {
-		openID := "o-" + strings.TrimPrefix(ticket.URL, "http://weixin.qq.com/q/") // anybody new
-		for range 2 {                                                              // by the second time they follow
+		openID := "o-" + strings.TrimPrefix(ticket.Content, "http://weixin.qq.com/q/") // anybody new
+		for range 2 {                                                                  // by the second time they follow
+			fmt.Fprintf(m.out, "somebody scans the code with the scene %s\n", ticket.Scene)
 			push, err := wx.Scan(ctx, ticket.Value, openID)
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(out, "  and reads: %s\n", push.Reply.Content)
+			fmt.Fprintf(m.out, "  and reads: %s\n", push.Reply.Content)
 		}
 	}
 	return handler.Shutdown(ctx)
-}
-
-// draw writes the code in black on white, two modules to a character.
-func draw(out io.Writer, content string) error {
-	code, err := qr.Encode(content, qr.M, qr.Auto)
-	if err != nil {
-		return err
-	}
-	const quiet = 4
-	size := code.Bounds().Dx()
-	dark := func(x, y int) bool {
-		if x < 0 || y < 0 || x >= size || y >= size {
-			return false
-		}
-		r, _, _, _ := code.At(x, y).RGBA()
-		return r == 0
-	}
-	for y := -quiet; y < size+quiet; y += 2 {
-		fmt.Fprint(out, "\x1b[30;107m")
-		for x := -quiet; x < size+quiet; x++ {
-			switch upper, lower := dark(x, y), dark(x, y+1); {
-			case upper && lower:
-				fmt.Fprint(out, "█")
-			case upper:
-				fmt.Fprint(out, "▀")
-			case lower:
-				fmt.Fprint(out, "▄")
-			default:
-				fmt.Fprint(out, " ")
-			}
-		}
-		fmt.Fprintln(out, "\x1b[0m")
-	}
-	return nil
 }

@@ -2,11 +2,9 @@ package main
 
 import (
 	"bytes"
-	"context"
+	"encoding/json"
 	"flag"
-	"image"
-	"image/color"
-	"image/png"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +14,9 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wechatqr/wechatqr"
+	"github.com/wechatqr/wechatqr/wechatqrtest"
 )
 
 // decode reads a picture with zbarimg, which shares no code with this project.
@@ -38,57 +39,81 @@ func noEnv(string) string { return "" }
 func TestTour(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	require.NoError(t, run(context.Background(), []string{"-out", filepath.Join(t.TempDir(), "new", "folder")}, noEnv, &out))
+	dir := filepath.Join(t.TempDir(), "new", "folder")
+	require.NoError(t, run(t.Context(), []string{"-out", dir}, noEnv, &out))
 	text := out.String()
-	codes := regexp.MustCompile(`(?m)^  url     (\S+)\n  picture (\S+)$`).FindAllStringSubmatch(text, -1)
+	assert.NotContains(t, text, "\x1b", "plain text, for this is no terminal")
+	code := regexp.MustCompile(`(?m)^  content (\S+)\n  kept in (\S+)\n  picture (\S+)$`)
+	codes := code.FindAllStringSubmatch(text, -1)
 	require.Len(t, codes, 3)
 	for _, scene := range []string{"7", "渠道=北京&a<b", "shop-1"} {
-		assert.Regexp(t, `(?m)^subscribe: scene `+scene+` scanned by o-\S+, a new follower$`, text)
-		assert.Regexp(t, `(?m)^SCAN: scene `+scene+` scanned by o-\S+, a follower$`, text)
+		assert.Regexp(t, `(?m)^  subscribe: scene `+scene+` scanned by o-\S+, a new follower$`, text)
+		assert.Regexp(t, `(?m)^  SCAN: scene `+scene+` scanned by o-\S+, a follower$`, text)
 	}
 	assert.Equal(t, 6, strings.Count(text, "and reads: 欢迎！"))
 	for _, code := range codes {
-		assert.Equal(t, code[1], decode(t, code[2]))
+		kept, err := os.ReadFile(code[2])
+		require.NoError(t, err)
+		var ticket wechatqr.Ticket
+		require.NoError(t, json.Unmarshal(kept, &ticket))
+		assert.Equal(t, code[1], ticket.Content)
+		assert.Contains(t, text, "  ticket  "+ticket.Value+"\n")
+		assert.Equal(t, code[1], decode(t, code[3]))
 	}
+}
 
-	// The code drawn in the terminal, as a picture of eight pixels a module.
-	_, drawn, _ := strings.Cut(text, "\x1b[30;107m")
-	var rows [][]bool
-	for line := range strings.Lines("\x1b[30;107m" + drawn[:strings.LastIndex(drawn, "\x1b[0m")]) {
-		line = strings.TrimSuffix(strings.TrimSuffix(strings.TrimPrefix(line, "\x1b[30;107m"), "\n"), "\x1b[0m")
-		var upper, lower []bool
-		for _, r := range line {
-			upper = append(upper, r == '█' || r == '▀')
-			lower = append(lower, r == '█' || r == '▄')
-		}
-		rows = append(rows, upper, lower)
+func TestNothingIsOverwritten(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "code-1.jpg"), []byte("mine"), 0o600))
+	for range 2 {
+		require.NoError(t, run(t.Context(), []string{"-scene", "a", "-out", dir}, noEnv, io.Discard))
 	}
-	img := image.NewGray(image.Rect(0, 0, 8*len(rows[0]), 8*len(rows)))
-	for y := range img.Rect.Dy() {
-		for x := range img.Rect.Dx() {
-			if !rows[y/8][x/8] {
-				img.SetGray(x, y, color.Gray{Y: 255})
-			}
-		}
+	mine, err := os.ReadFile(filepath.Join(dir, "code-1.jpg"))
+	require.NoError(t, err)
+	assert.Equal(t, "mine", string(mine))
+	for _, name := range []string{"code-2.jpg", "code-2.json", "code-3.jpg", "code-3.json"} {
+		assert.FileExists(t, filepath.Join(dir, name))
 	}
-	path := filepath.Join(t.TempDir(), "drawn.png")
-	var buf bytes.Buffer
-	require.NoError(t, png.Encode(&buf, img))
-	require.NoError(t, os.WriteFile(path, buf.Bytes(), 0o600))
-	assert.Equal(t, codes[0][1], decode(t, path))
+}
+
+// The sandbox's address leads here: a permanent code whose picture cannot be
+// had is not lost.
+func TestTicketIsKeptWhenThePictureFails(t *testing.T) {
+	t.Parallel()
+	wx := wechatqrtest.Start(t)
+	wx.Inject(wechatqrtest.Fault{Path: "/cgi-bin/showqrcode", Status: 404})
+	creds := wx.Credentials()
+	getenv := func(name string) string {
+		return map[string]string{
+			"WECHAT_APP_ID": creds.AppID, "WECHAT_APP_SECRET": creds.AppSecret, "WECHAT_BASE_URL": wx.URL(),
+		}[name]
+	}
+	var out bytes.Buffer
+	dir := t.TempDir()
+	err := run(t.Context(), []string{"-scene", "a", "-permanent", "-out", dir}, getenv, &out)
+	require.ErrorIs(t, err, wechatqr.ErrTicketNotFound)
+	require.Equal(t, 1, exitCode(err))
+
+	require.Len(t, wx.QRCodes(), 1)
+	assert.Contains(t, out.String(), wx.QRCodes()[0].Ticket)
+	kept, err := os.ReadFile(filepath.Join(dir, "code-1.json"))
+	require.NoError(t, err)
+	assert.Contains(t, string(kept), wx.QRCodes()[0].Ticket)
 }
 
 func TestFlags(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ name, args, want string }{
-		{"one number", "-id 4294967295", "scene 4294967295, until "},
-		{"one permanent text", "-scene shop-9 -permanent", "scene shop-9, permanent"},
+		{"one number", "-id 4294967295", "a code with the scene 4294967295 for 24h"},
+		{"one permanent text", "-scene shop-9 -permanent", "a permanent code with the scene shop-9"},
 		{"an hour", "-scene a -ttl 1h", "SCAN: scene a"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			var out bytes.Buffer
-			require.NoError(t, run(context.Background(), append(strings.Fields(tt.args), "-out", t.TempDir()), noEnv, &out))
+			args := append(strings.Fields(tt.args), "-out", t.TempDir())
+			require.NoError(t, run(t.Context(), args, noEnv, &out))
 			assert.Contains(t, out.String(), tt.want)
 			assert.Equal(t, 1, strings.Count(out.String(), "picture"))
 		})
@@ -98,25 +123,33 @@ func TestFlags(t *testing.T) {
 		{"too large", "-id 4294967296", "4294967295"},
 		{"too large for a permanent code", "-id 100001 -permanent", "at most 100000"},
 		{"too long", "-ttl 721h -id 1", "lives from"},
-		{"stray word", "shop-1", "See -h"},
+		{"number zero", "-id 0", "the scene is empty"},
+		{"no text", "-scene=", "the scene is empty"},
+		{"a permanent code for a time", "-scene a -permanent -ttl 1h", "has no -ttl"},
+		{"a permanent code of nothing", "-permanent", "want -scene or -id"},
+		{"stray word", "shop-1", "is no flag"},
 		{"unknown flag", "-x", "flag provided but not defined"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			var out bytes.Buffer
-			err := run(context.Background(), append([]string{"-out", dir}, strings.Fields(tt.args)...), noEnv, &out)
+			err := run(t.Context(), append([]string{"-out", dir}, strings.Fields(tt.args)...), noEnv, &out)
 			require.ErrorContains(t, err, tt.want)
+			assert.Equal(t, 2, exitCode(err))
+			assert.Empty(t, out.String(), "said once, by the error")
 			files, err := os.ReadDir(dir)
 			require.NoError(t, err)
 			assert.Empty(t, files)
 		})
 	}
 	var out bytes.Buffer
-	require.ErrorIs(t, run(context.Background(), []string{"-h"}, noEnv, &out), flag.ErrHelp)
-	for _, want := range []string{"-scene text", "-id number", "-ttl", "-permanent", "-out folder", "WECHAT_APP_SECRET"} {
+	require.ErrorIs(t, run(t.Context(), []string{"-h"}, noEnv, &out), flag.ErrHelp)
+	for _, want := range []string{
+		"-scene text", "-id number", "-ttl long", "-permanent", "-out folder", "WECHAT_APP_SECRET",
+	} {
 		assert.Contains(t, out.String(), want)
 	}
 	half := func(name string) string { return map[string]string{"WECHAT_APP_ID": "wx0"}[name] }
-	require.ErrorContains(t, run(context.Background(), nil, half, &out), "AppSecret is empty")
+	require.ErrorContains(t, run(t.Context(), nil, half, &out), "AppSecret is empty")
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/json"
@@ -13,41 +14,37 @@ import (
 
 // newHandler gives src's token to who knows the key.
 //
-//	GET  /token          {"access_token":"…","expires_in":7123}, seconds that are left
-//	POST /token/refused  {"access_token":"…"}: WeChat refused this one; 204
+//	GET  /token                     {"access_token":"…","expires_in":7123}, seconds that are left
+//	POST /token {"rejected":"…"}    the same: another token, for WeChat refused this one
 //
 // Both want "Authorization: Bearer KEY". What goes wrong is told in plain text:
 // 401 without the key, 502 if WeChat gives no token.
 func newHandler(src wechatqr.TokenSource, key string) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /token", func(w http.ResponseWriter, r *http.Request) {
-		tok, err := src.Token(r.Context())
+	give := func(w http.ResponseWriter, r *http.Request, rejected string) {
+		tok, err := lasting(r.Context(), src, rejected)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadGateway)
 			return
 		}
-		answer := map[string]any{"access_token": tok.Value}
+		response := map[string]any{"access_token": tok.Value}
 		if !tok.Expiry.IsZero() {
-			answer["expires_in"] = int64(max(0, time.Until(tok.Expiry)) / time.Second)
+			response["expires_in"] = int64(time.Until(tok.Expiry) / time.Second)
 		}
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(answer)
-	})
-	mux.HandleFunc("POST /token/refused", func(w http.ResponseWriter, r *http.Request) {
+		_ = json.NewEncoder(w).Encode(response)
+	}
+	mux.HandleFunc("GET /token", func(w http.ResponseWriter, r *http.Request) { give(w, r, "") })
+	mux.HandleFunc("POST /token", func(w http.ResponseWriter, r *http.Request) {
 		var in struct {
-			AccessToken string `json:"access_token"`
+			Rejected string `json:"rejected"`
 		}
-		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 8<<10)).Decode(&in); err != nil {
-			http.Error(w, `send {"access_token":"…"}`, http.StatusBadRequest)
+		body := http.MaxBytesReader(w, r.Body, 8<<10)
+		if err := json.NewDecoder(body).Decode(&in); err != nil || in.Rejected == "" {
+			http.Error(w, `send {"rejected":"…"}, the token that WeChat refused`, http.StatusBadRequest)
 			return
 		}
-		if inv, ok := src.(wechatqr.Invalidator); ok {
-			if err := inv.Invalidate(r.Context(), in.AccessToken); err != nil {
-				http.Error(w, err.Error(), http.StatusBadGateway)
-				return
-			}
-		}
-		w.WriteHeader(http.StatusNoContent)
+		give(w, r, in.Rejected)
 	})
 	want := sha256.Sum256([]byte(key))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -62,4 +59,21 @@ func newHandler(src wechatqr.TokenSource, key string) http.Handler {
 		}
 		mux.ServeHTTP(w, r)
 	})
+}
+
+// lasting returns a token that has a whole second left, for that is how its life
+// is told. In its last second it waits for the next one.
+func lasting(ctx context.Context, src wechatqr.TokenSource, rejected string) (wechatqr.Token, error) {
+	for {
+		tok, err := src.Token(ctx, rejected)
+		left := time.Until(tok.Expiry)
+		if err != nil || tok.Expiry.IsZero() || left >= time.Second {
+			return tok, err
+		}
+		select {
+		case <-time.After(left):
+		case <-ctx.Done():
+			return wechatqr.Token{}, ctx.Err()
+		}
+	}
 }

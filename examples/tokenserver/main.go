@@ -69,7 +69,8 @@ WECHAT_APP_SECRET and TOKEN_SERVER_KEY, which workers send as a Bearer token.`)
 	if *api != "" {
 		opts = append(opts, wechatqr.WithEndpoint(wechatqr.Endpoint{API: []string{*api}}))
 	}
-	src, err := wechatqr.StableToken(wechatqr.Credentials{AppID: getenv("WECHAT_APP_ID"), AppSecret: getenv("WECHAT_APP_SECRET")}, opts...)
+	creds := wechatqr.Credentials{AppID: getenv("WECHAT_APP_ID"), AppSecret: getenv("WECHAT_APP_SECRET")}
+	client, err := wechatqr.New(creds, opts...)
 	if err != nil {
 		return err
 	}
@@ -78,7 +79,7 @@ WECHAT_APP_SECRET and TOKEN_SERVER_KEY, which workers send as a Bearer token.`)
 		return err
 	}
 	srv := &http.Server{
-		Handler:           newHandler(wechatqr.ReuseTokenSource(src), key),
+		Handler:           newHandler(client.TokenSource(), key),
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
 	}
 	ended := make(chan error, 1)

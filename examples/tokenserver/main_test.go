@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -20,6 +21,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -72,7 +74,7 @@ func makesCodes(t *testing.T, c *wechatqr.Client) {
 }
 
 func fetches(wx *wechatqrtest.Server) (n int) {
-	for _, c := range wx.Calls() {
+	for _, c := range wx.Requests() {
 		if c.Path == "/cgi-bin/stable_token" {
 			n++
 		}
@@ -106,7 +108,7 @@ func TestTLS(t *testing.T) {
 
 	src, err := tokenclient.New("https://"+addr, key, nil)
 	require.NoError(t, err)
-	_, err = src.Token(t.Context())
+	_, err = src.Token(t.Context(), "")
 	var unknown x509.UnknownAuthorityError
 	require.ErrorAs(t, err, &unknown)
 }
@@ -134,7 +136,7 @@ func TestKeyIsAskedFor(t *testing.T) {
 	wx := wechatqrtest.Start(t)
 	base := "http://" + start(t, wx)
 	for _, header := range []string{"", "Bearer", "Bearer ", "Bearer " + key[1:], "Bearer " + key + "x", "Basic " + key, key} {
-		for _, r := range []struct{ method, path string }{{http.MethodGet, "/token"}, {http.MethodPost, "/token/refused"}, {http.MethodGet, "/other"}} {
+		for _, r := range []struct{ method, path string }{{http.MethodGet, "/token"}, {http.MethodPost, "/token"}, {http.MethodGet, "/other"}} {
 			req, err := http.NewRequestWithContext(t.Context(), r.method, base+r.path, nil)
 			require.NoError(t, err)
 			req.Header.Set("Authorization", header)
@@ -151,14 +153,14 @@ func TestKeyIsAskedFor(t *testing.T) {
 
 	src, err := tokenclient.New(base, key+"x", nil)
 	require.NoError(t, err)
-	_, err = src.Token(t.Context())
+	_, err = src.Token(t.Context(), "")
 	require.ErrorContains(t, err, "does not know the key")
 	assert.NotContains(t, err.Error()+fmt.Sprintf("%+v %#v", src, src), key)
 }
 
 func TestHandler(t *testing.T) {
 	tok, fails := wechatqr.Token{Value: "T", Expiry: time.Now().Add(time.Hour + time.Minute)}, error(nil)
-	h := newHandler(wechatqr.TokenSourceFunc(func(context.Context) (wechatqr.Token, error) { return tok, fails }), key)
+	h := newHandler(wechatqr.TokenSourceFunc(func(context.Context, string) (wechatqr.Token, error) { return tok, fails }), key)
 	do := func(method, path, body string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(method, path, strings.NewReader(body))
 		r.Header.Set("Authorization", "Bearer "+key)
@@ -179,12 +181,39 @@ func TestHandler(t *testing.T) {
 	assert.Equal(t, http.StatusBadGateway, w.Code)
 	assert.Contains(t, w.Body.String(), "192.0.2.7")
 
-	assert.Equal(t, http.StatusNoContent, do(http.MethodPost, "/token/refused", `{"access_token":"T"}`).Code)
-	for _, body := range []string{"", "{", `{"access_token":"` + strings.Repeat("x", 9000) + `"}`} {
-		assert.Equal(t, http.StatusBadRequest, do(http.MethodPost, "/token/refused", body).Code)
+	long := `{"rejected":"` + strings.Repeat("x", 9000) + `"}`
+	for _, body := range []string{"", "{", "{}", `{"rejected":""}`, long} {
+		assert.Equal(t, http.StatusBadRequest, do(http.MethodPost, "/token", body).Code)
 	}
 	assert.Equal(t, http.StatusMethodNotAllowed, do(http.MethodDelete, "/token", "").Code)
 	assert.Equal(t, http.StatusNotFound, do(http.MethodGet, "/other", "").Code)
+}
+
+// A life of no whole second would be told as expires_in 0, which no worker takes.
+func TestTokenInItsLastSecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := 0
+		h := newHandler(wechatqr.ReuseTokenSource(wechatqr.TokenSourceFunc(
+			func(context.Context, string) (wechatqr.Token, error) {
+				if n++; n == 2 {
+					return wechatqr.Token{}, errors.New("WeChat is away")
+				}
+				return wechatqr.Token{Value: fmt.Sprint("T", n), Expiry: time.Now().Add(4 * time.Second)}, nil
+			}), slog.New(slog.DiscardHandler)), key)
+		get := func() string {
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/token", nil)
+			r.Header.Set("Authorization", "Bearer "+key)
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			synctest.Wait()
+			return w.Body.String()
+		}
+		require.JSONEq(t, `{"access_token":"T1","expires_in":4}`, get())
+		time.Sleep(2 * time.Second)
+		require.JSONEq(t, `{"access_token":"T1","expires_in":2}`, get())
+		time.Sleep(1100 * time.Millisecond)
+		require.JSONEq(t, `{"access_token":"T3","expires_in":3}`, get())
+	})
 }
 
 func TestClientSaysWhatIsWrong(t *testing.T) {
@@ -218,7 +247,7 @@ func TestClientSaysWhatIsWrong(t *testing.T) {
 			defer srv.Close()
 			src, err := tokenclient.New(srv.URL, key, nil)
 			require.NoError(t, err)
-			_, err = src.Token(t.Context())
+			_, err = src.Token(t.Context(), "")
 			require.ErrorContains(t, err, tt.want)
 		})
 	}

@@ -4,12 +4,12 @@ import (
 	"context"
 	"debug/buildinfo"
 	"os"
+	"path"
 	"path/filepath"
 	"runtime/debug"
-	"strings"
 )
 
-// program is a binary that makes one code.
+// program is a binary that creates one code.
 type program struct {
 	by             string
 	size, stripped float64
@@ -19,17 +19,23 @@ type program struct {
 // buildPrograms builds each twice. The floor comes first.
 func buildPrograms(ctx context.Context, dir string) ([]program, error) {
 	var out []program
-	for _, name := range []string{"nethttp", "wechatqr", "silenceper", "chanxuehong", "PowerWeChat", "fastwego"} {
-		p := program{by: name}
-		if name == "nethttp" {
-			p.by = "net/http"
-		}
+	const ours = "github.com/wechatqr/wechatqr/testdata/size/"
+	for _, source := range []struct{ by, pkg string }{
+		{"net/http", ours + "plain"},
+		{self, ours + "library"},
+		{"silenceper", "./programs/silenceper"},
+		{"chanxuehong", "./programs/chanxuehong"},
+		{"PowerWeChat", "./programs/powerwechat"},
+		{"fastwego", "./programs/fastwego"},
+	} {
+		p := program{by: source.by}
+		binary := filepath.Join(dir, path.Base(source.pkg))
 		for _, to := range []struct {
 			size  *float64
 			flags string
 		}{{&p.size, ""}, {&p.stripped, "-s -w"}} {
-			binary := filepath.Join(dir, name)
-			if err := command(ctx, "go", "build", "-trimpath", "-ldflags="+to.flags, "-o", binary, "./programs/"+strings.ToLower(name)); err != nil {
+			err := command(ctx, "go", "build", "-trimpath", "-ldflags="+to.flags, "-o", binary, source.pkg)
+			if err != nil {
 				return nil, err
 			}
 			info, err := os.Stat(binary)
@@ -38,7 +44,7 @@ func buildPrograms(ctx context.Context, dir string) ([]program, error) {
 			}
 			*to.size = float64(info.Size())
 		}
-		info, err := buildinfo.ReadFile(filepath.Join(dir, name))
+		info, err := buildinfo.ReadFile(binary)
 		if err != nil {
 			return nil, err
 		}

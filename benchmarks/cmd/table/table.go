@@ -38,8 +38,8 @@ func rows() []row {
 		{"Verify, decrypt and parse", benchmarks.OpenParse, "sec/op", limit{floors: 1.6, allocs: "9"}},
 		{"Handler, plain push", benchmarks.HandlePlain, "sec/op", limit{floors: 3}},
 		{"Handler, plain push, text reply", benchmarks.HandlePlainReply, "sec/op", limit{}},
-		{"Handler, encrypted push", benchmarks.HandleSealed, "sec/op", limit{floors: 5}},
-		{"Handler, encrypted push, text reply", benchmarks.HandleSealedReply, "sec/op", limit{}},
+		{"Handler, encrypted push", benchmarks.HandleEncrypted, "sec/op", limit{floors: 5}},
+		{"Handler, encrypted push, text reply", benchmarks.HandleEncryptedReply, "sec/op", limit{}},
 		{"Post of 64 MiB, signed: memory", benchmarks.LargePost, "B/op", limit{value: 2 << 20}},
 		{"Post of 64 MiB, signed: time", benchmarks.LargePost, "sec/op", limit{}},
 		{"Post of 64 MiB, not signed: memory", benchmarks.LargePostUnsigned, "B/op", limit{value: 2 << 20}},
@@ -140,14 +140,14 @@ func (r row) notes(l, floor *line) string {
 		}
 	}
 	if l.by == self && r.limit != (limit{}) {
-		out = append(out, r.limit.judge(l, floor, r.unit))
+		out = append(out, r.limit.describe(l, floor, r.unit))
 	}
 	return strings.Join(out, "; ")
 }
 
-// judge holds a limit for missed if chance does not explain it: if the lower
+// describe says whether the limit was missed and chance does not explain it: the lower
 // end of the confidence interval is above it. That takes six rounds.
-func (x limit) judge(l, floor *line, unit string) string {
+func (x limit) describe(l, floor *line, unit string) string {
 	var parts []string
 	missed := false
 	values := l.values[unit]

@@ -77,17 +77,20 @@ func TestCells(t *testing.T) {
 	t.Run("limit kept", func(t *testing.T) {
 		t.Parallel()
 		got := ours(t, open, six(1600, 1610, 1600, 1610, 1610, 1610)...)
-		assert.Equal(t, []string{"", "wechatqr", "1.61 µs ± 1%", "1.6", "", "3", "limit: 1.6 × floor, 9 allocs"}, got)
+		assert.Equal(t, []string{"", "wechatqr", "1.61 µs ± 1%", "1.6", "", "3",
+			"limit: 1.6 × floor, 9 allocs"}, got)
 	})
 	t.Run("limit missed", func(t *testing.T) {
 		t.Parallel()
 		got := ours(t, open, six(1601, 1601, 1601, 1601, 1601, 1601)...)
-		assert.Equal(t, []string{"", "wechatqr", "1.60 µs", "1.6", "", "3", "**misses its limit: 1.6 × floor, 9 allocs**"}, got)
+		assert.Equal(t, []string{"", "wechatqr", "1.60 µs", "1.6", "", "3",
+			"**misses its limit: 1.6 × floor, 9 allocs**"}, got)
 	})
 	t.Run("too few rounds to tell", func(t *testing.T) {
 		t.Parallel()
 		got := ours(t, open, six(1620, 1620, 1620, 1620, 1620)...)
-		assert.Equal(t, []string{"", "wechatqr", "1.62 µs", "1.6", "", "3", "limit: 1.6 × floor, 9 allocs"}, got)
+		assert.Equal(t, []string{"", "wechatqr", "1.62 µs", "1.6", "", "3",
+			"limit: 1.6 × floor, 9 allocs"}, got)
 	})
 	for name, c := range map[string]struct {
 		limit limit
@@ -98,12 +101,14 @@ func TestCells(t *testing.T) {
 		"more allocations than the floor": {limit{allocs: "floor"}, "**misses its limit: 2 allocs**"},
 		"as long as allowed":              {limit{value: 1.61e-6}, "limit: 1.61 µs"},
 		"longer than allowed":             {limit{value: 1.59e-6}, "**misses its limit: 1.59 µs**"},
-		"one of two limits missed":        {limit{floors: 2, allocs: "2"}, "**misses its limit: 2.0 × floor, 2 allocs**"},
-		"none":                            {limit{}, ""},
+		"one of two limits missed": {limit{floors: 2, allocs: "2"},
+			"**misses its limit: 2.0 × floor, 2 allocs**"},
+		"none": {limit{}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := ours(t, row{"Open", benchmarks.OpenParse, "sec/op", c.limit}, six(1600, 1600, 1600, 1600, 1600, 1600)...)
+			got := ours(t, row{"Open", benchmarks.OpenParse, "sec/op", c.limit},
+				six(1600, 1600, 1600, 1600, 1600, 1600)...)
 			assert.Equal(t, c.want, got[6])
 		})
 	}
@@ -123,7 +128,8 @@ func TestNotesSayWhoDoesLess(t *testing.T) {
 	t.Parallel()
 	r := row{"Open", benchmarks.OpenParse, "sec/op", limit{}}
 	assert.Equal(t, "does not check signature, age, AppID", r.notes(&line{by: "fastwego"}, nil))
-	assert.Equal(t, "does not check age; its steps, called one by one", r.notes(&line{by: "silenceper"}, nil))
+	assert.Equal(t, "does not check age; its steps, called one by one",
+		r.notes(&line{by: "silenceper"}, nil))
 	assert.Empty(t, r.notes(&line{by: "wechatqr"}, nil))
 }
 
@@ -132,12 +138,14 @@ func TestProgramCells(t *testing.T) {
 	programs := []program{
 		{by: "net/http", size: 1 << 20},
 		{by: "wechatqr", size: 1.0625 * (1 << 20), modules: []*debug.Module{{Path: "a"}}},
-		{by: "PowerWeChat", size: 2 << 20, modules: []*debug.Module{{Path: "a", Version: "v1.2.3"}, {Path: "b"}}},
+		{by: "PowerWeChat", size: 2 << 20, modules: []*debug.Module{{Path: "a", Version: "v1.2.3"},
+			{Path: "b"}}},
 	}
 	size := func(p program) float64 { return p.size }
 	assert.Equal(t, [][]string{
 		{"Program", "net/http", "1.00 MiB", "", "0.941", "", "floor"},
-		{"", "wechatqr", "1.06 MiB", "1.062", "", "", "links 1 module; **misses its limit: 1.03 × floor**"},
+		{"", "wechatqr", "1.06 MiB", "1.062", "", "",
+			"links 1 module; **misses its limit: 1.03 × floor**"},
 		{"", "PowerWeChat", "2.00 MiB", "2.000", "1.882", "", "links 2 modules"},
 	}, programCells("Program", limit{floors: 1.03}, programs, size))
 	assert.Equal(t, "v1.2.3", programs[2].version("a"))
@@ -146,7 +154,8 @@ func TestProgramCells(t *testing.T) {
 
 func TestMarkdown(t *testing.T) {
 	t.Parallel()
-	assert.Equal(t, "| a  | µs  |\n|----|-----|\n| bb | ccc |\n", markdown([][]string{{"a", "µs"}, {"bb", "ccc"}}))
+	assert.Equal(t, "| a  | µs  |\n|----|-----|\n| bb | ccc |\n",
+		markdown([][]string{{"a", "µs"}, {"bb", "ccc"}}))
 }
 
 func TestReplaceTable(t *testing.T) {

@@ -137,8 +137,8 @@
     try {
       do {
         again = false;
-        const answer = await fetch("/", { cache: "no-store" });
-        if (answer.ok) draw(await answer.text(), false);
+        const response = await fetch("/", { cache: "no-store" });
+        if (response.ok) draw(await response.text(), false);
       } while (again);
     } catch {
       // The stream tells when the sandbox is back.
@@ -162,9 +162,9 @@
     if (button?.getAttribute("aria-busy") === "true") return;
     button?.setAttribute("aria-busy", "true");
     try {
-      const answer = await fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form, button)) });
-      const text = await answer.text();
-      if (!answer.ok) throw new Error(text);
+      const response = await fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form, button)) });
+      const text = await response.text();
+      if (!response.ok) throw new Error(text);
       draw(text, true);
       if (form.hasAttribute("data-clear") && !document.querySelector("#notice .bad")) form.reset();
     } catch (err) {

@@ -48,7 +48,7 @@ func New(base, key string, hc *http.Client) (wechatqr.TokenSource, error) {
 		base: strings.TrimRight(u.String(), "/"), http: &own,
 		authorize: func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+key) },
 	}
-	return wechatqr.ReuseTokenSource(s), nil
+	return wechatqr.ReuseTokenSource(s, nil), nil
 }
 
 // source asks the token server at every call.
@@ -58,30 +58,31 @@ type source struct {
 	authorize func(*http.Request) // holds the key where fmt does not look
 }
 
-func (s *source) Token(ctx context.Context) (wechatqr.Token, error) {
-	var ans struct {
+func (s *source) Token(ctx context.Context, rejected string) (wechatqr.Token, error) {
+	method, body := http.MethodGet, []byte(nil)
+	if rejected != "" {
+		method = http.MethodPost
+		var err error
+		if body, err = json.Marshal(map[string]string{"rejected": rejected}); err != nil {
+			return wechatqr.Token{}, err
+		}
+	}
+
+	var response struct {
 		AccessToken string `json:"access_token"`
 		ExpiresIn   *int64 `json:"expires_in"`
 	}
 	// The server tells the life that is left, so that clocks need not agree.
 	asked := time.Now()
-	if err := s.do(ctx, http.MethodGet, "/token", nil, &ans); err != nil {
+	if err := s.do(ctx, method, "/token", body, &response); err != nil {
 		return wechatqr.Token{}, err
 	}
-	tok := wechatqr.Token{Value: ans.AccessToken}
-	if ans.ExpiresIn != nil {
-		tok.Expiry = asked.Add(time.Duration(*ans.ExpiresIn) * time.Second).Round(0)
+
+	tok := wechatqr.Token{Value: response.AccessToken}
+	if response.ExpiresIn != nil {
+		tok.Expiry = asked.Add(time.Duration(*response.ExpiresIn) * time.Second).Round(0)
 	}
 	return tok, nil
-}
-
-// Invalidate tells the server that WeChat refused the token.
-func (s *source) Invalidate(ctx context.Context, rejected string) error {
-	body, err := json.Marshal(map[string]string{"access_token": rejected})
-	if err != nil {
-		return err
-	}
-	return s.do(ctx, http.MethodPost, "/token/refused", body, nil)
 }
 
 func (s *source) do(ctx context.Context, method, path string, body []byte, out any) error {
@@ -103,8 +104,6 @@ func (s *source) do(ctx context.Context, method, path string, body []byte, out a
 		return errors.New("token server: it does not know the key: compare both sides")
 	case resp.StatusCode >= 300:
 		return fmt.Errorf("token server: HTTP %d: %.500s", resp.StatusCode, bytes.TrimSpace(answer))
-	case out == nil:
-		return nil
 	}
 	if err := json.Unmarshal(answer, out); err != nil {
 		return fmt.Errorf("token server: no answer of a token server: is %s its address?", s.base)

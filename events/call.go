@@ -1,0 +1,207 @@
+package events
+
+import (
+	"context"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+)
+
+// Counted from the request on.
+const (
+	replyTimeout = 4500 * time.Millisecond // WeChat waits 5 s
+	minRunTime   = time.Second             // what a function must have of it to begin
+)
+
+// retryPauses are what a function that failed waits for before its next run.
+var retryPauses = [...]time.Duration{300 * time.Millisecond, time.Second, 2 * time.Second}
+
+// call is one delivery's run of the function. Two goroutines share it: the
+// waiter, which serves the request, and the runner, which runs the function. Who
+// is first fills ended, which has room for one. If it is the runner, the result,
+// which was its own, is the waiter's. If it is the waiter, since the time for the
+// response is over, the call is late: the runner tells what of the result is lost.
+//
+// The claim is the waiter's, but for what is atomic. The slot is freed by the
+// waiter, or by the runner of a late call.
+//
+// A call is used again unless it is late, since the runner does no more with it
+// once it has filled ended. That saves five allocations of a push's 32
+// (BenchmarkHandler/plain).
+type call struct {
+	claim
+	h     *Handler
+	ended chan struct{}
+	timer *time.Timer // the waiter's
+	late  bool        // the waiter's
+	runs  atomic.Int32
+	result
+}
+
+// result is what came of a delivery.
+type result struct {
+	reply    []byte
+	replyErr error  // why there is no reply
+	err      error  // of the function's last run, or why it did not run
+	stack    []byte // of a panic
+	failure  error  // of a run before that
+}
+
+// deliver has one delivery of an event handled.
+func (h *Handler) deliver(ctx context.Context, start time.Time, d *Delivery) result {
+	if err := h.slots.acquire(ctx, start.Add(slotTimeout)); err != nil {
+		return result{err: err}
+	}
+
+	c, ok := h.calls.Get().(*call)
+	if !ok {
+		c = &call{h: h, ended: make(chan struct{}, 1), timer: time.NewTimer(time.Hour)}
+	}
+	c.claim = claim{claims: &h.claims, ctx: context.WithoutCancel(ctx), ev: d.Event, start: start}
+	defer func() { // even if the user's code ends this goroutine
+		if !c.late {
+			*c = call{h: h, ended: c.ended, timer: c.timer}
+			h.calls.Put(c)
+			h.slots.release()
+		}
+	}()
+	return c.handle(ctx, d)
+}
+
+// handle claims the event and runs the function, or does not.
+func (c *call) handle(ctx context.Context, d *Delivery) result {
+	handled := false
+	defer func() { c.endClaim(handled) }()
+	got, err := c.take(ctx)
+	switch {
+	case err != nil:
+		return result{err: err}
+	case got == ClaimHandled:
+		d.Duplicate = true
+		return result{}
+	case c.left() < minRunTime:
+		return result{err: refuse(ErrNoTime, "%v have passed", time.Since(c.start).Round(time.Millisecond))}
+	}
+
+	go c.run()
+	c.wait()
+	d.Runs = int(c.runs.Load())
+	if c.late {
+		handled = true // nobody may run it beside this function
+		return result{}
+	}
+	handled = c.err == nil
+	if handled && c.failure != nil {
+		c.h.report(c.ctx, c.ev, recovered.of(c.failure, "before it succeeded"), nil)
+	}
+	return c.result
+}
+
+// left is how much time there is for the response.
+func (c *call) left() time.Duration { return replyTimeout - time.Since(c.start) }
+
+// wait is the waiter's: it renews the claim until the function has ended or the
+// time for the response is over.
+func (c *call) wait() {
+	c.late = true  // until the runner is heard of
+	defer func() { // even if the user's code ends this goroutine
+		c.timer.Stop()
+		if !c.late {
+			return
+		}
+		select {
+		case c.ended <- struct{}{}:
+		case <-c.ended: // in this very moment
+			c.late = false
+		}
+	}()
+	for left := c.left(); left > 0; left = c.left() {
+		if c.shared != nil {
+			left = min(left, renewInterval)
+		}
+		c.timer.Reset(left)
+		select {
+		case <-c.ended:
+			c.late = false
+			return
+		case <-c.timer.C:
+		}
+		if c.left() > 2*storeTimeout {
+			c.renew()
+		}
+	}
+}
+
+// run is the runner's.
+func (c *call) run() {
+	defer c.finish()
+	c.runOnce()
+	for _, pause := range retryPauses {
+		if !c.mayRunAgain(pause) {
+			return
+		}
+		time.Sleep(pause)
+		if c.lost.Load() {
+			return
+		}
+		c.runOnce()
+	}
+}
+
+func (c *call) mayRunAgain(pause time.Duration) bool {
+	return c.err != nil && c.stack == nil && c.h.retries && !c.lost.Load() &&
+		c.left() >= pause+minRunTime && !c.h.slots.halfTaken()
+}
+
+func (c *call) runOnce() {
+	c.runs.Add(1)
+	c.failure, c.err = c.err, nil
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		p := recover() // nil if it called runtime.Goexit
+		c.stack = debug.Stack()
+		c.err = refuse(ErrPanic, "%v", p)
+		if e, ok := p.(error); ok {
+			c.err = refuse(ErrPanic, "%w", e)
+		}
+	}()
+
+	reply, err := c.h.fn(c.ctx, c.ev)
+	returned = true
+	if err != nil {
+		c.err = refuse(ErrFunction, "%w", err)
+		return
+	}
+	err = recoverPanic(func() (err error) {
+		if reply != nil {
+			c.reply, err = reply.AppendReply(make([]byte, 0, 512), c.ev, time.Now())
+		}
+		return err
+	})
+	if err != nil {
+		c.replyErr = refuse(ErrReply, "%w", err)
+	}
+}
+
+// finish tells the waiter, or if that has left, the problem handler.
+func (c *call) finish() {
+	select {
+	case c.ended <- struct{}{}:
+		return
+	default:
+	}
+	defer c.h.slots.release()
+	err := c.replyErr
+	switch {
+	case c.err != nil:
+		err = failedLate.of(c.err, "after success was sent")
+	case err == nil && len(c.reply) > 0:
+		err = refuse(ErrLate, "the function took more than %v", replyTimeout)
+	}
+	if err != nil {
+		c.h.report(c.ctx, c.ev, err, c.stack)
+	}
+}

@@ -1,0 +1,8 @@
+package qrimage
+
+var (
+	FileName    = fileName
+	LostBlocks  = lostCodewords
+	LogoFits    = logoFits
+	EccPerBlock = eccPerBlock[:]
+)

@@ -1,0 +1,96 @@
+package wechatqr
+
+import (
+	"io"
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// scriptedConn gives one text at a Read, also after Close, as TLS may.
+type scriptedConn struct {
+	net.Conn
+	reads  []string
+	closed bool
+}
+
+func (c *scriptedConn) Read(p []byte) (int, error) {
+	n := copy(p, c.reads[0])
+	c.reads = c.reads[1:]
+	return n, nil
+}
+
+func (c *scriptedConn) Write(p []byte) (int, error) { return len(p), nil }
+func (c *scriptedConn) Close() error                { c.closed = true; return nil }
+
+// After surplus bytes no further ones are taken for the next response.
+func TestSurplusEndsTheConnection(t *testing.T) {
+	const whole = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+	for name, reads := range map[string][]string{
+		"in one read": {whole + "s3cr3t", whole},
+		"alone":       {whole, "s3cr3t", whole},
+	} {
+		script := &scriptedConn{reads: reads}
+		conn := &strictConn{Conn: script}
+		buf := make([]byte, 200)
+		_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\n\r\n")
+		n, err := conn.Read(buf)
+		require.NoError(t, err, name)
+		require.Equal(t, whole, string(buf[:n]), name)
+		if len(script.reads) == 2 {
+			n, err = conn.Read(buf)
+			require.ErrorIs(t, err, io.EOF, name)
+			require.Zero(t, n, name)
+		}
+		assert.True(t, script.closed, name)
+		_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\n\r\n")
+		n, err = conn.Read(buf)
+		require.ErrorIs(t, err, io.EOF, name)
+		require.Zero(t, n, name)
+	}
+}
+
+// A length that is none is net/http's to refuse.
+func TestSurplusOfNoLength(t *testing.T) {
+	for _, length := range []string{"-5", "", "two", "99999999999999999999"} {
+		text := "HTTP/1.1 200 OK\r\nContent-Length: " + length + "\r\n\r\n{}"
+		conn := &strictConn{Conn: &scriptedConn{reads: []string{text}}}
+		_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\n\r\n")
+		got := make([]byte, 200)
+		n, err := conn.Read(got)
+		require.NoError(t, err, length)
+		assert.Equal(t, text, strings.TrimRight(string(got[:n]), "\x00"), length)
+	}
+}
+
+// What precedes the surplus does not hide it: an interim response, a header in
+// two pieces, an empty body, a request still being written.
+func TestSurplusIsFound(t *testing.T) {
+	const whole = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+	const empty = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+	for _, tt := range []struct {
+		method string
+		reads  []string
+		want   string
+	}{
+		{"GET", []string{"HTTP/1.1 100 Continue\r\n\r\n" + whole + "s3cr3t"}, "HTTP/1.1 100 Continue\r\n\r\n" + whole},
+		{"GET", []string{whole[:20], whole[20:] + "s3cr3t"}, whole},
+		{"GET", []string{empty + "s3cr3t"}, empty},
+		{"POST", []string{whole[:len(whole)-1], "}s3cr3t"}, whole},
+		{"CONNECT", []string{empty + "tunnel"}, empty + "tunnel"},
+	} {
+		conn := &strictConn{Conn: &scriptedConn{reads: tt.reads}}
+		_, _ = io.WriteString(conn, tt.method+" / HTTP/1.1\r\n\r\n")
+		got, buf := "", make([]byte, 200)
+		for range tt.reads {
+			n, err := conn.Read(buf)
+			require.NoError(t, err)
+			got += string(buf[:n])
+			_, _ = io.WriteString(conn, "more of the request")
+		}
+		assert.Equal(t, tt.want, got)
+	}
+}

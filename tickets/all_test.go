@@ -1,0 +1,166 @@
+package tickets_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatqr/wechatqr"
+	"github.com/wechatqr/wechatqr/tickets"
+)
+
+func shops(n int) []wechatqr.TicketRequest {
+	var list []wechatqr.TicketRequest
+	for i := range n {
+		list = append(list, wechatqr.Permanent(wechatqr.SceneID(uint32(i+1))))
+	}
+	return list
+}
+
+// all returns the scenes of the tickets, and the errors.
+func all(
+	ctx context.Context, k *tickets.Keeper, reqs []wechatqr.TicketRequest,
+) (got []string, errs []error) {
+	for ticket, err := range k.All(ctx, slices.Values(reqs)) {
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		got = append(got, ticket.Scene.Key())
+	}
+	return got, errs
+}
+
+func TestAllIsPacedAndResumed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w, s := &wechat{}, tickets.NewMemory()
+		var seen []tickets.Progress
+		k := newKeeper(t, w, s, tickets.WithPace(time.Second),
+			tickets.WithProgress(func(p tickets.Progress) { seen = append(seen, p) }))
+
+		for ticket, err := range k.All(t.Context(), slices.Values(shops(5))) {
+			require.NoError(t, err)
+			if ticket.Scene.Key() == "2" {
+				break
+			}
+		}
+		assert.Len(t, w.requests(), 2, "nothing is created that nobody takes")
+		assert.Equal(t, []tickets.Progress{{Done: 1, Created: 1}, {Done: 2, Created: 2}}, seen)
+
+		seen = nil
+		start := time.Now()
+		got, errs := all(t.Context(), k, append(shops(5), shops(1)...))
+		assert.Empty(t, errs)
+		assert.Equal(t, []string{"1", "2", "3", "4", "5", "1"}, got)
+		assert.Equal(t, shops(5), w.requests())
+		assert.Equal(t, 2*time.Second, time.Since(start), "between the three that are created")
+		assert.Equal(t, tickets.Progress{Done: 6, Created: 3}, seen[len(seen)-1])
+	})
+}
+
+func TestAllStops(t *testing.T) {
+	t.Parallel()
+	gone := errors.New("no route to host")
+	for name, test := range map[string]struct {
+		err  error
+		want error
+		opts []tickets.Option
+	}{
+		"45009":  {&wechatqr.Error{Code: 45009}, wechatqr.ErrQuota, nil},
+		"45029":  {&wechatqr.Error{Code: 45029}, wechatqr.ErrPermanentLimit, nil},
+		"away":   {gone, gone, nil},
+		"budget": {nil, tickets.ErrBudget, []tickets.Option{tickets.WithBudget(2)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := &wechat{fail: func(n int) error {
+				if n > 2 {
+					return test.err
+				}
+				return nil
+			}}
+			s := tickets.NewMemory()
+			k := newKeeper(t, w, s, append(test.opts, tickets.WithPace(0))...)
+			got, errs := all(t.Context(), k, shops(5))
+			assert.Equal(t, []string{"1", "2"}, got)
+			require.Len(t, errs, 1)
+			require.ErrorIs(t, errs[0], test.want)
+			var stopped *tickets.StoppedError
+			require.ErrorAs(t, errs[0], &stopped)
+			assert.Equal(t, shops(5)[2:], stopped.Left)
+			assert.Equal(t, tickets.Progress{Done: 2, Created: 2}, stopped.Progress)
+			assert.ErrorContains(t, errs[0], "stopped after 2 codes with 3 left")
+
+			w.set(nil)
+			got, errs = all(t.Context(), newKeeper(t, w, s, tickets.WithPace(0)), stopped.Left)
+			assert.Empty(t, errs)
+			assert.Equal(t, []string{"3", "4", "5"}, got)
+		})
+	}
+}
+
+func TestAllWaitsForTheNextMinute(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		limited := &wechatqr.Error{Code: 45011}
+		w := &wechat{fail: func(n int) error {
+			if n == 2 || n == 3 {
+				return limited
+			}
+			return nil
+		}}
+		k := newKeeper(t, w, tickets.NewMemory(), tickets.WithPace(0))
+		start := time.Now()
+		got, errs := all(t.Context(), k, shops(3))
+		assert.Empty(t, errs)
+		assert.Equal(t, []string{"1", "2", "3"}, got)
+		assert.Equal(t, 2*time.Minute, time.Since(start))
+
+		w.set(always(limited))
+		_, errs = all(t.Context(), k, shops(5))
+		require.Len(t, errs, 1)
+		require.ErrorIs(t, errs[0], wechatqr.ErrRateLimited)
+		assert.Len(t, w.requests(), 8, "three times")
+	})
+}
+
+func TestAllGoesOnAfterAnInvalidRequest(t *testing.T) {
+	t.Parallel()
+	reqs := append([]wechatqr.TicketRequest{wechatqr.Permanent(wechatqr.SceneID(100_001))}, shops(1)...)
+	var last tickets.Progress
+	k := newKeeper(t, &wechat{}, tickets.NewMemory(),
+		tickets.WithProgress(func(p tickets.Progress) { last = p }))
+	got, errs := all(t.Context(), k, reqs)
+	assert.Equal(t, []string{"1"}, got)
+	require.Len(t, errs, 1)
+	require.ErrorIs(t, errs[0], wechatqr.ErrInvalidScene)
+	var bad *tickets.InvalidError
+	require.ErrorAs(t, errs[0], &bad)
+	assert.Equal(t, reqs[0], bad.Request)
+	assert.Equal(t, tickets.Progress{Done: 2, Created: 1, Invalid: 1}, last)
+}
+
+func TestAllEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := &wechat{}
+		k := newKeeper(t, w, tickets.NewMemory(), tickets.WithPace(time.Minute))
+		ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+		defer cancel()
+		got, errs := all(ctx, k, shops(4))
+		assert.Equal(t, []string{"1", "2"}, got)
+		require.Len(t, errs, 1)
+		require.ErrorIs(t, errs[0], context.DeadlineExceeded)
+		var stopped *tickets.StoppedError
+		require.ErrorAs(t, errs[0], &stopped)
+		assert.Equal(t, shops(4)[2:], stopped.Left)
+		assert.Len(t, w.requests(), 2)
+	})
+}
