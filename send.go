@@ -304,7 +304,8 @@ func (s *sender) nameProxy(a *attempt, err error) error {
 }
 
 func (s *sender) report(ctx context.Context, x *apiRequest, base *url.URL, n, status int, took time.Duration, err error) {
-	if s.observe == nil && !s.logger.Enabled(ctx, slog.LevelDebug) {
+	debug := s.logger.Enabled(ctx, slog.LevelDebug)
+	if s.observe == nil && !debug {
 		return
 	}
 	call := Call{
@@ -314,8 +315,10 @@ func (s *sender) report(ctx context.Context, x *apiRequest, base *url.URL, n, st
 	if e, ok := err.(*Error); ok {
 		call.Code, call.RequestID = e.Code, e.RequestID
 	}
-	s.logger.DebugContext(ctx, "wechatqr: request", "op", call.Op, "method", call.Method, "url", call.URL,
-		"attempt", n, "status", status, "errcode", int(call.Code), "rid", call.RequestID, "duration", took, "error", err)
+	if debug {
+		s.logger.DebugContext(ctx, "wechatqr: request", "op", call.Op, "method", call.Method, "url", call.URL,
+			"attempt", n, "status", status, "errcode", int(call.Code), "rid", call.RequestID, "duration", took, "error", err)
+	}
 	if s.observe != nil {
 		s.observe(ctx, call)
 	}

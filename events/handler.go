@@ -43,8 +43,8 @@ type config struct {
 	maxRunning int
 	retries    bool
 	onProblem  func(context.Context, Problem)
-	observe    func(context.Context, Delivery)
-	logger     *slog.Logger // nil: slog.Default
+	observe    func(context.Context, Delivery) // nil: none
+	logger     *slog.Logger                    // nil: slog.Default
 	errs       []error
 }
 
@@ -123,7 +123,6 @@ func NewHandler(cfg Config, fn HandlerFunc, opts ...Option) (*Handler, error) {
 
 	h := &Handler{verifier: v, fn: fn, config: config{
 		deduper: newMemory(defaultRemembered), maxRunning: 1000, retries: true,
-		observe: func(context.Context, Delivery) {},
 	}}
 	h.onProblem = h.logProblem
 	h.check(fn != nil, "the HandlerFunc is nil")
@@ -220,8 +219,10 @@ func (h *Handler) serve(
 	}
 
 	resp := h.respond(ctx, &q, keys, d.Event, res)
-	d.Status, d.Err, d.Duration = resp.Status, res.err, time.Since(start)
-	_ = recoverPanic(func() error { h.observe(ctx, d); return nil })
+	if h.observe != nil {
+		d.Status, d.Err, d.Duration = resp.Status, res.err, time.Since(start)
+		_ = recoverPanic(func() error { h.observe(ctx, d); return nil })
+	}
 	return resp
 }
 
