@@ -44,7 +44,7 @@
 //	refused    says that it was ended: by five wrong    that it was refused
 //	           numbers, by the person who scanned, by
 //	           Cancel, or by an unsubscribe
-//	too many   says to try later: see WithLimits        - (there is no code)
+//	too_many   says to try later: see WithLimits        - (there is no code)
 //
 // waiting, scanned, used and confirmed end in expired after five minutes.
 package scanlogin

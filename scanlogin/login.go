@@ -20,6 +20,9 @@ const (
 	maxWrong   = 5 // numbers typed, of a million
 )
 
+// hostPrefix keeps other hosts of the domain from setting a cookie.
+const hostPrefix = "__Host-"
+
 // Client is what a [Login] needs of a [wechatqr.Client].
 type Client interface {
 	CreateTicket(ctx context.Context, req wechatqr.TicketRequest) (*wechatqr.Ticket, error)
@@ -33,7 +36,7 @@ type Login struct {
 	client Client
 	config
 	page    *url.URL
-	cookie  string
+	cookie  string // what its names begin with
 	foreign *http.CrossOriginProtection
 	waiting waiting
 	recent  recent
@@ -68,13 +71,13 @@ func New(client Client, pageURL string, opts ...Option) (*Login, error) {
 		}
 	}
 	l := &Login{
-		client: client, config: c, page: page, cookie: c.prefix + "scan",
+		client: client, config: c, page: page, cookie: c.prefix,
 		foreign: http.NewCrossOriginProtection(),
 		waiting: waiting{browsers: map[string]*waiter{}},
 		recent:  recent{clients: map[netip.Prefix]int{}},
 	}
 	if page.Scheme == "https" {
-		l.cookie = "__Host-" + l.cookie
+		l.cookie = hostPrefix + l.cookie
 	}
 	if err := l.foreign.AddTrustedOrigin(l.origin()); err != nil {
 		return nil, invalid(err)

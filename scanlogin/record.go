@@ -27,8 +27,17 @@ const (
 	StateDone      State = "done"
 	StateExpired   State = "expired"
 	StateRefused   State = "refused"
-	StateTooMany   State = "too many" // of pages only: Begin has ErrTooMany
+	StateTooMany   State = "too_many" // of pages only: Begin has ErrTooMany
 )
+
+// over reports whether nothing comes after the state.
+func (s State) over() bool {
+	switch s {
+	case StateWaiting, StateScanned, StateUsed, StateConfirmed:
+		return false
+	}
+	return true
+}
 
 // record is a login in the store. Who scanned is in it once somebody has.
 type record struct {

@@ -17,6 +17,7 @@ var (
 	ErrTooMany      = errors.New("too many logins")            // see Limits; or WeChat makes no more codes now
 	ErrNotConfirmed = errors.New("the login is not confirmed") // its Status says why
 	ErrSuperseded   = errors.New("the same browser waits elsewhere")
+	ErrClosed       = errors.New("this server stops waiting") // see Login.Close
 )
 
 // pollInterval is how late a change is seen that was made at another server.
@@ -156,9 +157,10 @@ func (r *record) status(now time.Time) Status {
 }
 
 // Wait returns when the state is another than seen: at once for a change at this
-// server, within a second for one at another. A browser waits once: who waits for the
-// same Secret earlier gets [ErrSuperseded], and so do all by [Login.Close]. When
-// ctx ends the error is that of ctx, and the Status the one that goes on.
+// server, within a second for one at another. What has ended, or was never begun, is
+// not waited for. A browser waits once: who waits for the same Secret since earlier
+// gets [ErrSuperseded], and all get [ErrClosed] by [Login.Close]. When ctx ends the
+// error is that of ctx, and the Status the one that goes on.
 func (l *Login) Wait(ctx context.Context, v Visitor, seen State) (Status, error) {
 	id := l.id(v.Secret, v.User)
 	w := l.waiting.join(id)
@@ -171,7 +173,7 @@ func (l *Login) wait(ctx context.Context, w *waiter, v Visitor, seen State) (Sta
 	defer timer.Stop()
 	for {
 		s, err := l.Status(ctx, v)
-		if err != nil || s.State != seen {
+		if err != nil || s.State != seen || s.State.over() {
 			return s, err
 		}
 		pause := pollInterval
@@ -182,8 +184,8 @@ func (l *Login) wait(ctx context.Context, w *waiter, v Visitor, seen State) (Sta
 		select {
 		case <-timer.C:
 		case <-w.changed:
-		case <-w.over:
-			return s, ErrSuperseded
+		case err := <-w.over:
+			return s, err
 		case <-ctx.Done():
 			return s, ctx.Err()
 		}

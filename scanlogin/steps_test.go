@@ -370,17 +370,21 @@ func TestWait(t *testing.T) {
 		assert.Equal(w, scanlogin.StateExpired, o.State)
 		assert.Equal(w, ends, o.at)
 
-		ctx, cancel := context.WithTimeout(w.Context(), time.Second)
+		o = <-wait(w.login, v, scanlogin.StateExpired)
+		require.NoError(w, o.err)
+		assert.Equal(w, ends, o.at, "nothing comes after it")
+
+		ctx, cancel := context.WithTimeout(w.Context(), 2500*time.Millisecond)
 		defer cancel()
-		s, err = w.login.Wait(ctx, v, scanlogin.StateExpired)
+		s, err = w.login.Wait(ctx, w.begin(), scanlogin.StateWaiting)
 		require.ErrorIs(w, err, context.DeadlineExceeded)
-		assert.Equal(w, scanlogin.StateExpired, s.State)
+		assert.Equal(w, scanlogin.StateWaiting, s.State)
 
 		last := wait(w.login, w.begin(), scanlogin.StateWaiting)
 		w.login.Close()
-		require.ErrorIs(w, (<-last).err, scanlogin.ErrSuperseded)
+		require.ErrorIs(w, (<-last).err, scanlogin.ErrClosed)
 		_, err = w.login.Wait(w.Context(), w.begin(), scanlogin.StateWaiting)
-		require.ErrorIs(w, err, scanlogin.ErrSuperseded)
+		require.ErrorIs(w, err, scanlogin.ErrClosed)
 	})
 }
 

@@ -12,7 +12,7 @@ type waiting struct {
 // waiter is one browser. changed is only a wakeup: it does not carry the state.
 type waiter struct {
 	changed chan struct{} // has one slot
-	over    chan struct{} // closed when another takes its place, or by Close
+	over    chan error    // has one slot, and why it is to end
 }
 
 // join has the browser wait; the one that waited for the same id before is over.
@@ -20,14 +20,15 @@ func (w *waiting) join(id string) *waiter {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if before := w.browsers[id]; before != nil {
-		close(before.over)
-	}
-	next := &waiter{make(chan struct{}, 1), make(chan struct{})}
-	w.browsers[id] = next
-	if w.closed {
-		close(next.over)
+		before.over <- ErrSuperseded
 		delete(w.browsers, id)
 	}
+	next := &waiter{make(chan struct{}, 1), make(chan error, 1)}
+	if w.closed {
+		next.over <- ErrClosed
+		return next
+	}
+	w.browsers[id] = next
 	return next
 }
 
@@ -55,7 +56,7 @@ func (w *waiting) close() {
 	defer w.mu.Unlock()
 	w.closed = true
 	for id, one := range w.browsers {
-		close(one.over)
+		one.over <- ErrClosed
 		delete(w.browsers, id)
 	}
 }

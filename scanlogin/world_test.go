@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,7 +30,25 @@ type world struct {
 	*testing.T
 	wx    *wechatqrtest.Server
 	login *scanlogin.Login
-	log   strings.Builder
+	log   logged
+}
+
+// logged is what was logged by several goroutines.
+type logged struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 func inWorld(t *testing.T, test func(*world), opts ...scanlogin.Option) {
