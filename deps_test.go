@@ -13,15 +13,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The root, events and tickets link nothing but the standard library, and the root
+// The root, events, tickets and scanlogin link nothing but the standard library, and the root
 // no package of this module; qrimage links the one QR encoder.
 func TestDependencies(t *testing.T) {
 	t.Parallel()
 	const module = "github.com/wechatqr/wechatqr"
 	for pkg, siblings := range map[string][]string{
-		module:              {module},
-		module + "/events":  {module, module + "/events"},
-		module + "/tickets": {module, module + "/tickets"},
+		module:                {module},
+		module + "/events":    {module, module + "/events"},
+		module + "/tickets":   {module, module + "/tickets"},
+		module + "/scanlogin": {module, module + "/events", module + "/scanlogin"},
 		module + "/qrimage": {
 			module, module + "/qrimage", "github.com/piglig/go-qr", "github.com/piglig/go-qr/internal/reedsolomon",
 		},
