@@ -19,7 +19,7 @@ type Store interface {
 	LoadLogin(ctx context.Context, key string) ([]byte, error)
 
 	// SwapLogin has new under key for the time ttl if what is there is old, byte by
-	// byte, and reports whether it was. A nil old is no value; new is never nil.
+	// byte, and reports whether it was. An empty old is no value; new is never empty.
 	SwapLogin(ctx context.Context, key string, old, new []byte, ttl time.Duration) (bool, error)
 
 	// CountLogin adds one to the number under key and returns the sum, 1 at first.
@@ -53,8 +53,7 @@ func (m *memory) SwapLogin(
 ) (bool, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	value := m.at(key).value
-	if (value == nil) != (old == nil) || !bytes.Equal(value, old) {
+	if !bytes.Equal(m.at(key).value, old) {
 		return false, nil
 	}
 	m.put(key, entry{value: slices.Clone(new), ends: time.Now().Add(ttl)})
