@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +20,9 @@ import (
 	"github.com/chromedp/chromedp/kb"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wechatqr/wechatqr/events"
+	"github.com/wechatqr/wechatqr/scanlogin"
 )
 
 // buildLogin builds examples/login once for all tests.
@@ -77,17 +82,22 @@ var (
 		"验证码不正确，剩余次数：4", "已被拒绝或取消"}
 )
 
-var inTheChat = regexp.MustCompile(`\b\d{6}\b`)
+var (
+	sixDigits = regexp.MustCompile(`\b\d{6}\b`)
+	address   = regexp.MustCompile(`http://\S+`)
+)
 
-// scanOnPhone scans the newest code on the sandbox's page, and reads the number.
-func scanOnPhone(phone *tab) string {
+// scanOnPhone scans the newest code on the sandbox's page, and finds in the chat what
+// is to be found there.
+func scanOnPhone(phone *tab, find *regexp.Regexp) string {
 	phone.t.Helper()
 	phone.click(".codecard button")
-	phone.see(latest+" .bubble", "The number for the login is")
-	number := inTheChat.FindString(eval[string](phone,
-		fmt.Sprintf("document.querySelector(%s).textContent", quote(latest+" .bubble"))))
-	require.NotEmpty(phone.t, number)
-	return number
+	phone.see(latest+" .bubble", "login")
+	text := eval[string](phone,
+		fmt.Sprintf("document.querySelector(%s).textContent", quote(latest+" .bubble")))
+	found := find.FindString(text)
+	require.NotEmpty(phone.t, found, text)
+	return found
 }
 
 // usable checks the page as TestThePageFits does the sandbox's, and that what can be
@@ -105,17 +115,20 @@ func (tb *tab) usable() {
 
 func TestSomebodyLogsIn(t *testing.T) {
 	t.Parallel()
+	small := screen{width: 440, height: 540, lang: "en-US,en"}
 	dark := phone.chinese()
 	dark.dark = true
 	for name, c := range map[string]struct {
 		screen
 		words loginWords
 	}{
-		"desktop":       {desktop, loginEnglish},
-		"desktop.zh-CN": {desktop.chinese(), loginChinese},
-		"phone":         {phone, loginEnglish},
-		"phone.zh-CN":   {phone.chinese(), loginChinese},
-		"phone-dark":    {dark, loginChinese},
+		"login":               {small, loginEnglish}, // this and the next are the pictures in docs
+		"login.zh-CN":         {small.chinese(), loginChinese},
+		"login-desktop":       {desktop, loginEnglish},
+		"login-desktop.zh-CN": {desktop.chinese(), loginChinese},
+		"login-phone":         {phone, loginEnglish},
+		"login-phone.zh-CN":   {phone.chinese(), loginChinese},
+		"login-phone-dark":    {dark, loginChinese},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -131,18 +144,18 @@ func TestSomebodyLogsIn(t *testing.T) {
 			tb.see("[role=status]", c.words.scan)
 			tb.wait(`document.querySelector(".code")?.naturalWidth > 0`, "the picture of the code")
 			tb.usable()
-			tb.shot("login-" + name)
+			tb.shot(name)
 			content := eval[string](tb, `document.querySelector("#view").dataset.content`)
 			tb.run(chromedp.Reload())
 			tb.see("[role=status]", c.words.scan)
 			assert.Equal(t, content, eval[string](tb, `document.querySelector("#view").dataset.content`))
 
 			// The scan changes the page by itself, and the number can be typed at once.
-			number := scanOnPhone(phone)
+			number := scanOnPhone(phone, sixDigits)
 			tb.see("[role=status]", c.words.typed)
 			tb.wait(`document.activeElement.id === "number"`, "the focus is in the field")
 			tb.usable()
-			tb.shot("login-number-" + name)
+			tb.shot(name + "-number")
 			wrong := "000000"
 			if number == wrong {
 				wrong = "111111"
@@ -155,6 +168,7 @@ func TestSomebodyLogsIn(t *testing.T) {
 			tb.see("p", "You are ")
 			tb.wait(`location.pathname === "/"`, "the site goes on")
 			tb.see("button", "Log out")
+			tb.clean()
 		})
 	}
 }
@@ -173,7 +187,7 @@ func TestTwoPagesOfOneBrowser(t *testing.T) {
 
 	// The other page is a fetch that takes the stream over.
 	tb.run(chromedp.Evaluate[chromedp.Void](`void (window.other = new EventSource("?other"))`))
-	number := scanOnPhone(phone)
+	number := scanOnPhone(phone, sixDigits)
 	tb.see("[role=status]", loginEnglish.typed)
 	assert.True(t, eval[bool](tb, `document.querySelector("#kept") !== null`), "without a reload")
 	tb.run(chromedp.SendKeys("#number", number+kb.Enter))
@@ -191,10 +205,54 @@ func TestLoginWithoutScripts(t *testing.T) {
 	tb.run(chromedp.Navigate(origin + "/login"))
 	tb.click("button")
 	tb.see("[role=status]", loginEnglish.scan)
-	number := scanOnPhone(phone)
+	number := scanOnPhone(phone, sixDigits)
 	tb.see("[role=status]", loginEnglish.typed) // by the refresh
 	tb.run(chromedp.SendKeys("#number", number+kb.Enter))
 	tb.see("p", "You are ")
+}
+
+// With a link in the chat the phone confirms, and the other screen goes on by itself.
+func TestLoginByLink(t *testing.T) {
+	t.Parallel()
+	box := startSandbox(t)
+	var mux events.Mux
+	routes := http.NewServeMux()
+	srv := httptest.NewServer(routes)
+	login, err := scanlogin.New(box.client(t), srv.URL+"/login",
+		scanlogin.WithLink(func(netip.Addr) string { return "Shanghai" }))
+	require.NoError(t, err)
+	t.Cleanup(func() { login.Close(); srv.Close() })
+	login.Register(&mux)
+	callback, err := events.NewHandler(
+		events.Config{AppID: appID, Token: token, EncodingAESKey: aesKey}, mux.Serve)
+	require.NoError(t, err)
+	routes.Handle("/wechat", callback)
+	routes.Handle("/login", login.Handler(
+		func(w http.ResponseWriter, r *http.Request, _ scanlogin.Result) {
+			http.Redirect(w, r, "/home", http.StatusSeeOther)
+		}))
+	routes.HandleFunc("/home", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = fmt.Fprint(w, "<p>You are in")
+	})
+	box.act(t, "callback", "url", srv.URL+"/wechat", "mode", "safe", "token", token, "aeskey", aesKey)
+
+	chat := openTab(t, desktop)
+	chat.run(chromedp.Navigate(box.url))
+	tb, inWeChat := openTab(t, desktop), openTab(t, phone)
+	tb.run(chromedp.Navigate(srv.URL + "/login"))
+	tb.see("[role=status]", loginEnglish.scan)
+	link := scanOnPhone(chat, address)
+	tb.see("[role=status]", "Open the link")
+
+	inWeChat.run(chromedp.Navigate(link))
+	inWeChat.see("[role=status]", "Let this browser log in as you?")
+	inWeChat.see("dd", "Shanghai")
+	inWeChat.usable()
+	inWeChat.shot("login-link")
+	inWeChat.click(`button[value="approve"]`)
+	inWeChat.see("[role=status]", "Go back to the other screen")
+	inWeChat.clean()
+	tb.see("p", "You are in")
 }
 
 func TestLoginIsCancelled(t *testing.T) {

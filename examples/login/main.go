@@ -98,6 +98,9 @@ func run(ctx context.Context, l net.Listener, page string) error {
 	routes.Handle("/login", login.Handler(s.begin))
 	routes.Handle("POST /logout", http.NewCrossOriginProtection().Handler(http.HandlerFunc(s.logout)))
 	routes.HandleFunc("GET /{$}", s.home)
+	routes.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusNoContent)
+	})
 	srv := &http.Server{Handler: routes, ReadTimeout: 10 * time.Second}
 	srv.RegisterOnShutdown(login.Close)
 	return serve(ctx, srv, l, callback)
