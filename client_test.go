@@ -904,6 +904,33 @@ func TestObserverAndLogger(t *testing.T) {
 	assert.Equal(t, 3, strings.Count(log.String(), "wechatqr: request"))
 }
 
+// panickingHandler is a log handler with a fault.
+type panickingHandler struct{ slog.Handler }
+
+func (panickingHandler) Handle(context.Context, slog.Record) error { panic("handler") }
+
+// What is broken in an observer or a log handler takes no token and no ticket
+// from anybody.
+func TestPanicOfObserverOrLogger(t *testing.T) {
+	t.Parallel()
+	var log strings.Builder
+	for name, opt := range map[string]wechatqr.Option{
+		"observer": wechatqr.WithObserver(func(context.Context, wechatqr.Call) { panic("observer") }),
+		"logger":   wechatqr.WithLogger(slog.New(panickingHandler{slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})})),
+	} {
+		t.Run(name, func(t *testing.T) {
+			wx := wechatqrtest.Start(t)
+			var log strings.Builder
+			c := wx.Client(wechatqr.WithLogger(slog.New(slog.NewTextHandler(&log, nil))), opt)
+			_, err := c.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(1)))
+			require.NoError(t, err)
+			if name == "observer" {
+				assert.Equal(t, 2, strings.Count(log.String(), "panic=observer"))
+			}
+		})
+	}
+}
+
 // The log needs no observer.
 func TestLoggerAlone(t *testing.T) {
 	t.Parallel()

@@ -308,6 +308,7 @@ func (s *sender) report(ctx context.Context, x *apiRequest, base *url.URL, n, st
 	if s.observe == nil && !debug {
 		return
 	}
+	defer s.recoverObserver(ctx)
 	call := Call{
 		Op: x.op, Method: x.method, URL: base.String() + x.path,
 		Attempt: n, StatusCode: status, Duration: took, Err: err,
@@ -321,5 +322,15 @@ func (s *sender) report(ctx context.Context, x *apiRequest, base *url.URL, n, st
 	}
 	if s.observe != nil {
 		s.observe(ctx, call)
+	}
+}
+
+// recoverObserver keeps a panic of the observer or of the log handler from a
+// request that is carried out already.
+func (s *sender) recoverObserver(ctx context.Context) {
+	if p := recover(); p != nil {
+		recoverPanic(func() {
+			s.logger.ErrorContext(ctx, "wechatqr: the observer or the log handler panicked", "panic", p)
+		})
 	}
 }
