@@ -89,7 +89,8 @@ func (s *sender) send(ctx context.Context, x *apiRequest, at *hosts, limit int64
 		}
 		tried = 1
 		if !pause(ctx, n) {
-			if x.kind != idempotent && x.unsure {
+			state.lastOne = true
+			if decide(state) == stopUnknown {
 				err = outcomeUnknown(x, err)
 			}
 			if errors.Is(ctx.Err(), context.Canceled) {
