@@ -94,13 +94,6 @@ func (f *fields) event(message []byte) (*wechatqr.Event, error) {
 	if !f.has(msgID) {
 		f.value[msgID] = f.value[reportID]
 	}
-	kind := wechatqr.EventType(f.value[event])
-	for _, known := range [...]wechatqr.EventType{wechatqr.EventScan, wechatqr.EventSubscribe, wechatqr.EventUnsubscribe} {
-		if kind.Is(known) {
-			ev.Type, f.value[event] = known, nil
-			break
-		}
-	}
 
 	// One string for all of them.
 	var room [256]byte // enough for most: no allocation
@@ -116,6 +109,7 @@ func (f *fields) event(message []byte) (*wechatqr.Event, error) {
 			*to, rest = rest[:n], rest[n:]
 		}
 	}
+	ev.Type = ev.Type.Canonical()
 	return ev, nil
 }
 
