@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"sync"
 )
 
@@ -97,11 +96,11 @@ func alphanumeric(s string) bool {
 
 // signature is the SHA-1 of the token and the parts, sorted and joined, in hex.
 func (p *keyPair) signature(timestamp, nonce string, message []byte) [2 * sha1.Size]byte {
-	small := [3]string{p.token, timestamp, nonce}
-	slices.Sort(small[:])
+	lo, hi := min(timestamp, nonce), max(timestamp, nonce)
+	sorted := [...]string{min(lo, p.token), max(lo, min(hi, p.token)), max(hi, p.token)}
 	var room [1024]byte // enough for most: no allocation
 	b := room[:0]
-	for _, s := range small {
+	for _, s := range sorted {
 		if string(message) < s {
 			b = append(b, message...)
 			message = nil

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strconv"
 	"time"
 	"unicode/utf8"
 
@@ -58,21 +59,19 @@ var elementNames = [elementCount]string{
 // elementOf returns -1 for an element that does not matter here.
 func elementOf(name string) element { return element(slices.Index(elementNames[:], name)) }
 
-// fields are the texts of these elements. They may share memory with the message.
-type fields struct {
-	value [elementCount][]byte
-	given [elementCount]bool
-}
+// fields are the texts of these elements: nil if there is no such element. They
+// may share memory with the message.
+type fields [elementCount][]byte
 
-func (f *fields) has(e element) bool { return len(f.value[e]) > 0 }
+func (f *fields) has(e element) bool { return len(f[e]) > 0 }
 
 // set refuses a second value: two readers of one message must not take
-// different ones.
+// different ones. value is not nil.
 func (f *fields) set(e element, value []byte) error {
-	if f.given[e] {
+	if f[e] != nil {
 		return refuse(ErrMalformed, "%s occurs twice", elementNames[e])
 	}
-	f.value[e], f.given[e] = value, true
+	f[e] = value
 	return nil
 }
 
@@ -88,16 +87,16 @@ func (f *fields) event(message []byte) (*wechatqr.Event, error) {
 		return nil, err
 	}
 	ev := &wechatqr.Event{CreateTime: created, Raw: message}
-	if string(f.value[msgType]) != "event" {
-		f.value[event] = nil
+	if string(f[msgType]) != "event" {
+		f[event] = nil
 	}
 	if !f.has(msgID) {
-		f.value[msgID] = f.value[reportID]
+		f[msgID] = f[reportID]
 	}
-	kind := wechatqr.EventType(f.value[event])
+	kind := wechatqr.EventType(f[event])
 	for _, known := range [...]wechatqr.EventType{wechatqr.EventScan, wechatqr.EventSubscribe, wechatqr.EventUnsubscribe} {
 		if kind.Is(known) {
-			ev.Type, f.value[event] = known, nil
+			ev.Type, f[event] = known, nil
 			break
 		}
 	}
@@ -105,14 +104,14 @@ func (f *fields) event(message []byte) (*wechatqr.Event, error) {
 	// One string for all of them.
 	var room [256]byte // enough for most: no allocation
 	all := room[:0]
-	for _, v := range f.value[:createTime] {
+	for _, v := range f[:createTime] {
 		all = append(all, v...)
 	}
 	rest := string(all)
 	for e, to := range [createTime]*string{
 		&ev.ToUserName, &ev.FromUserName, &ev.MsgType, (*string)(&ev.Type), &ev.EventKey, &ev.Ticket, &ev.Content, &ev.MsgID,
 	} {
-		if n := len(f.value[e]); n > 0 {
+		if n := len(f[e]); n > 0 {
 			*to, rest = rest[:n], rest[n:]
 		}
 	}
@@ -122,20 +121,16 @@ func (f *fields) event(message []byte) (*wechatqr.Event, error) {
 // unixTime reads CreateTime. Without it two events could not be told apart.
 func (f *fields) unixTime() (time.Time, error) {
 	const years = 253402300799 // the end of 9999
-	text := f.value[createTime]
+	text := f[createTime]
 	if len(text) == 0 {
 		return time.Time{}, refuse(ErrMalformed, "CreateTime is missing")
 	}
 	whole, zeros, point := bytes.Cut(text, []byte(".")) // some JSON writers write 1714112445.0
-	var n int64
-	for _, c := range whole {
-		n = 10*n + int64(c-'0')
-	}
-	if d := digits(whole); d < 1 || d > 12 || d < len(whole) || n > years ||
-		point && (len(zeros) == 0 || len(bytes.Trim(zeros, "0")) > 0) {
+	n, err := strconv.ParseUint(string(whole), 10, 64)
+	if err != nil || n > years || point && (len(zeros) == 0 || len(bytes.Trim(zeros, "0")) > 0) {
 		return time.Time{}, refuse(ErrMalformed, "CreateTime %.32q is no Unix time", text)
 	}
-	return time.Unix(n, 0), nil
+	return time.Unix(int64(n), 0), nil
 }
 
 const (
@@ -165,49 +160,58 @@ func (f *fields) scan(message []byte, last element) error {
 	return refuse(ErrMalformed, "it is neither XML nor JSON")
 }
 
-// canonicalOrder is how WeChat writes scans, texts and envelopes.
-var canonicalOrder = [...]struct {
-	element
-	open   string
-	length func([]byte) int
-	end    string
-}{
-	{toUserName, "<ToUserName><![CDATA[", cdata, "]]></ToUserName>"},
-	{fromUserName, "<FromUserName><![CDATA[", cdata, "]]></FromUserName>"},
-	{createTime, "<CreateTime>", digits, "</CreateTime>"},
-	{msgType, "<MsgType><![CDATA[", cdata, "]]></MsgType>"},
-	{event, "<Event><![CDATA[", cdata, "]]></Event>"},
-	{eventKey, "<EventKey><![CDATA[", cdata, "]]></EventKey>"},
-	{ticket, "<Ticket><![CDATA[", cdata, "]]></Ticket>"},
-	{content, "<Content><![CDATA[", cdata, "]]></Content>"},
-	{msgID, "<MsgId>", digits, "</MsgId>"},
-	{encrypt, "<Encrypt><![CDATA[", cdata, "]]></Encrypt>"},
+// canonicalOrder is how WeChat orders the elements of scans, texts and envelopes.
+var canonicalOrder = [...]element{
+	toUserName, fromUserName, createTime, msgType, event, eventKey, ticket, content, msgID, encrypt,
 }
 
 // scanFast reads elements in their canonical order, of which any may be missing,
-// and returns false for everything else, valid or not. What it reads it reads as
-// scanXML does. BenchmarkScan shows what it saves.
+// that hold one CDATA section or digits. It returns false for everything else,
+// valid or not. What it reads it reads as scanXML does. BenchmarkScan shows what
+// it saves.
 func (f *fields) scanFast(message []byte, last element) bool {
 	m, ok := cutPrefix(message, "<xml>")
-	for _, u := range canonicalOrder {
-		value, given := cutPrefix(skipSpace(m), u.open)
+	for _, e := range canonicalOrder {
+		m = skipSpace(m)
+		if len(m) < 2 || m[0] != '<' {
+			return false
+		}
+		value, given := cutName(m[1:], elementNames[e])
 		if !given {
 			continue
 		}
-		n := u.length(value)
-		if n < 0 {
+
+		n := digits(value)
+		m = value[n:]
+		if section, begins := cutPrefix(value, "<![CDATA["); begins {
+			if n = cdata(section); n < 0 {
+				return false
+			}
+			value, m = section, section[n+len("]]>"):]
+		}
+		f[e] = value[:n]
+
+		if len(m) < 2 || m[0] != '<' || m[1] != '/' {
 			return false
 		}
-		_ = f.set(u.element, value[:n]) // the first
-		if m, given = cutPrefix(value[n:], u.end); !given {
+		if m, given = cutName(m[2:], elementNames[e]); !given {
 			return false
 		}
-		if u.element == last {
+		if e == last {
 			return ok
 		}
 	}
 	m, ends := cutPrefix(skipSpace(m), "</xml>")
 	return ok && ends && len(skipSpace(m)) == 0
+}
+
+// cutName cuts the name of a tag and its end.
+func cutName(b []byte, name string) (rest []byte, ok bool) {
+	n := len(name)
+	if len(b) <= n || b[n] != '>' || string(b[:n]) != name {
+		return nil, false
+	}
+	return b[n+1:], true
 }
 
 func cutPrefix(b []byte, prefix string) ([]byte, bool) {
@@ -242,7 +246,7 @@ func cdata(b []byte) int {
 			return -1
 		}
 		i += n
-		if _, ends := cutPrefix(b[i:], "]]>"); ends {
+		if i+2 < len(b) && b[i+1] == ']' && b[i+2] == '>' {
 			if !plainText(b[:i]) {
 				return -1
 			}
@@ -252,17 +256,18 @@ func cdata(b []byte) int {
 }
 
 // plainText reports whether encoding/xml takes b and leaves it as it is. It looks
-// at many bytes at a time, until one of them is a control character or beyond
-// ASCII.
+// at 32 and at 8 bytes at a time, until one of them is a control character or
+// beyond ASCII.
 func plainText(b []byte) bool {
-	const spaces, high = 0x2020202020202020, 0x8080808080808080
-	word := func(i int) uint64 { x := binary.LittleEndian.Uint64(b[i:]); return (x - spaces | x) & high }
-	for len(b) >= 32 && word(0)|word(8)|word(16)|word(24) == 0 {
-		b = b[32:]
+	for ; len(b) >= 32; b = b[32:] {
+		if special(b)|special(b[8:])|special(b[16:])|special(b[24:]) != 0 {
+			break
+		}
 	}
-	for len(b) >= 8 && word(0) == 0 {
+	for len(b) >= 8 && special(b) == 0 {
 		b = b[8:]
 	}
+
 	ascii := true
 	for _, c := range b {
 		if c < ' ' && c != '\n' && c != '\t' {
@@ -271,6 +276,13 @@ func plainText(b []byte) bool {
 		ascii = ascii && c < utf8.RuneSelf
 	}
 	return ascii || utf8.Valid(b) && !bytes.Contains(b, []byte("\uFFFE")) && !bytes.Contains(b, []byte("\uFFFF"))
+}
+
+// special is 0 if none of the first 8 bytes is a control character or beyond ASCII.
+func special(b []byte) uint64 {
+	const spaces, high = 0x2020202020202020, 0x8080808080808080
+	x := binary.LittleEndian.Uint64(b)
+	return (x - spaces | x) & high
 }
 
 // maxDepth is twice what WeChat's deepest messages have.
@@ -309,7 +321,7 @@ func (f *fields) scanXML(text []byte) error {
 			case depth == 1:
 				root = true
 			case depth == 2:
-				which, value, fixed = -1, nil, 0
+				which, value, fixed = -1, []byte{}, 0
 				if t.Name.Space == "" {
 					which = elementOf(t.Name.Local)
 				}
@@ -362,7 +374,7 @@ func (f *fields) scanJSON(text []byte) error {
 		if e < 0 {
 			continue
 		}
-		var value []byte
+		value := []byte{}
 		switch v := v.(type) {
 		case nil:
 		case string:

@@ -228,7 +228,7 @@ func (v *Verifier) open(q *query, now time.Time, readBody func() ([]byte, error)
 	case !f.has(encrypt):
 		return nil, nil, refuse(ErrPlaintext, "the body has no Encrypt")
 	}
-	return v.decrypt(q, f.value[encrypt])
+	return v.decrypt(q, f[encrypt])
 }
 
 // checkQuery checks all that WeChat signs of a URL, and that it was WeChat.
