@@ -135,17 +135,15 @@ func NewHandler(cfg Config, fn HandlerFunc, opts ...Option) (*Handler, error) {
 		return nil, invalid(errors.Join(h.errs...))
 	}
 
+	// An event stays known for longer than a push of it can be fresh: its
+	// timestamp may be MaxAge ahead at first.
+	const halfCentury = 50 * 365 * 24 * time.Hour
+	known := 2*min(time.Duration(v.maxAge)*time.Second, halfCentury) + time.Minute
+
 	h.slots = newSlots(h.maxRunning)
-	h.claims = newClaims(h.deduper, handledFor(v.maxAge))
+	h.claims = newClaims(h.deduper, known)
 	h.claims.report = h.report
 	return h, nil
-}
-
-// handledFor is longer than a push can be fresh: its timestamp may be maxAge
-// seconds ahead at first.
-func handledFor(maxAge int64) time.Duration {
-	const minute, century = 60, 100 * 365 * 24 * 3600
-	return time.Duration(min(2*min(maxAge, century)+minute, century)) * time.Second
 }
 
 // Shutdown has the Handler refuse pushes with 503 from now on, and waits for

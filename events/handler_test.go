@@ -1155,7 +1155,7 @@ func TestDeduperIsAsked(t *testing.T) {
 		{"success", 0, 0, 0, nil, []string{"claim 3s", "commit 11m0s"}},
 		{"a short MaxAge", time.Second, 0, 0, nil, []string{"claim 3s", "commit 1m2s"}},
 		{"a long MaxAge", time.Hour, 0, 0, nil, []string{"claim 3s", "commit 2h1m0s"}},
-		{"the longest MaxAge", 1<<63 - 1, 0, 0, nil, []string{"claim 3s", "commit 876000h0m0s"}},
+		{"the longest MaxAge", 1<<63 - 1, 0, 0, nil, []string{"claim 3s", "commit 876000h1m0s"}},
 		{"failure", 0, 9, 0, nil, []string{"claim 3s", "claim 3s", "claim 3s", "claim 3s", "release"}},
 		{"a function just shorter than a third of the lease", 0, 0, time.Second - 1, nil, []string{"claim 3s", "commit 11m0s"}},
 		{"a function of 2.5 s", 0, 0, 2500 * time.Millisecond, nil, []string{"claim 3s", "claim 3s", "claim 3s", "commit 11m0s"}},

@@ -471,6 +471,10 @@ func TestEcho(t *testing.T) {
 			assert.GreaterOrEqual(t, w.Code, 400, name)
 			assert.NotContains(t, w.Body.String(), "secret echo")
 		}
+
+		last := p.query.Encode() + "&encrypt_type=raw&encrypt_type=raw" // after all that is needed
+		a = h.Handle(t.Context(), events.Request{Method: http.MethodGet, RawQuery: last})
+		assert.Equal(t, http.StatusBadRequest, a.Status)
 	}
 }
 
