@@ -316,6 +316,10 @@ func (v *Verifier) checkCreateTime(q *query, created time.Time) error {
 // up to [MaxBodyBytes] and not closed, and only if the query is in order and
 // signed. To answer with more than "success" use a [Handler], which encrypts
 // the reply when it must.
+//
+// Answer every error with the same status and text, and keep its own text for
+// the log: who can tell wrong padding from a foreign AppID can encrypt messages
+// without the key.
 func (v *Verifier) ParseRequest(r *http.Request) (*wechatqr.Event, error) {
 	if r.Method != http.MethodPost {
 		return nil, refuse(ErrMethod, "a push is a POST, not %.16q", r.Method)
