@@ -131,7 +131,8 @@ func BenchmarkHandler(b *testing.B) {
 			}
 		}
 		b.Run(c.name, func(b *testing.B) {
-			beside(b, serve(empty), serve(handler(b, c.cfg, replyWith(c.reply), nil, events.WithDeduper(nil))))
+			beside(b, serve(empty), serve(handler(b, c.cfg, replyWith(c.reply), nil,
+				events.WithDeduper(nil))))
 		})
 	}
 	b.Run("plain, deduped", func(b *testing.B) {
@@ -144,7 +145,8 @@ func BenchmarkHandler(b *testing.B) {
 			return func() {
 				n++
 				w := httptest.NewRecorder()
-				h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, target, strings.NewReader(scanPush(strconv.Itoa(n)))))
+				h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, target,
+					strings.NewReader(scanPush(strconv.Itoa(n)))))
 			}
 		}
 		beside(b, serve(empty), serve(h))

@@ -81,7 +81,8 @@ func TestForgedByExtension(t *testing.T) {
 		nonce := oldNonce + oldTime + padding
 		require.Equal(t, sign(s.token, now, nonce), forged, "what WeChat would sign")
 
-		p := push{url.Values{"signature": {forged}, "timestamp": {now}, "nonce": {nonce}}, scanPush("forged")}
+		p := push{url.Values{"signature": {forged}, "timestamp": {now}, "nonce": {nonce}},
+			scanPush("forged")}
 		cfg := events.Config{Token: s.token, Plaintext: true}
 		for where, err := range everywhere(t, cfg, p) {
 			require.ErrorIs(t, err, events.ErrMalformed, where)
@@ -162,7 +163,8 @@ func TestCreateTimeAgreesWithTimestamp(t *testing.T) {
 		max int64
 	}{{safeMode(), 300}, {minute, 60}} {
 		for off, fits := range map[int64]bool{
-			0: true, c.max: true, -c.max: true, c.max + 1: false, -c.max - 1: false, 1 << 32: false, -1 << 30: false,
+			0: true, c.max: true, -c.max: true, c.max + 1: false, -c.max - 1: false, 1 << 32: false,
+			-1 << 30: false,
 		} {
 			p := s.clear("")
 			at, err := strconv.ParseInt(p.query.Get("timestamp"), 10, 64)
@@ -230,7 +232,10 @@ func TestWhatFailsInsideLooksAlike(t *testing.T) {
 	s := wechat()
 	message := scanPush("shop-7")
 	of := func(sealed string) push { return s.envelope(envelope(sealed), sealed) }
-	with := func(appID, key, message string) push { return of(sender{appID, s.token, key}.seal(t, message)) }
+	with := func(appID, key,
+		message string) push {
+		return of(sender{appID, s.token, key}.seal(t, message))
+	}
 	cfg := safeMode()
 	cfg.Account = testAccount
 
@@ -240,17 +245,21 @@ func TestWhatFailsInsideLooksAlike(t *testing.T) {
 		err  error
 		hint string
 	}{
-		"another key":     {with(s.appID, strings.Repeat("B", 43), message), events.ErrDecrypt, "EncodingAESKey"},
-		"not base64":      {of("%%%"), events.ErrDecrypt, "EncodingAESKey"},
-		"a short one":     {of("AAAA"), events.ErrDecrypt, "EncodingAESKey"},
-		"a wrong length":  {of(s.encrypt(t, pkcs7(append(make([]byte, 16), "\xff\xff\xff\xff"+s.appID...)))), events.ErrDecrypt, "EncodingAESKey"},
+		"another key": {with(s.appID, strings.Repeat("B", 43), message), events.ErrDecrypt,
+			"EncodingAESKey"},
+		"not base64":  {of("%%%"), events.ErrDecrypt, "EncodingAESKey"},
+		"a short one": {of("AAAA"), events.ErrDecrypt, "EncodingAESKey"},
+		"a wrong length": {of(s.encrypt(t,
+			pkcs7(append(make([]byte, 16), "\xff\xff\xff\xff"+s.appID...)))), events.ErrDecrypt,
+			"EncodingAESKey"},
 		"a foreign AppID": {with("wx0000000000000000", s.key, message), events.ErrWrongAccount, "AppID"},
 		"a long AppID":    {with(s.appID+"x", s.key, message), events.ErrWrongAccount, "AppID"},
 		"no AppID":        {with("", s.key, message), events.ErrWrongAccount, "AppID"},
-		"another account": {of(s.seal(t, strings.Replace(message, testAccount, "gh_another", 1))), events.ErrWrongAccount, "Account"},
-		"an old message":  {of(s.seal(t, scanPushAt(1_700_000_000, "shop-7"))), events.ErrStale, "clock"},
-		"no event":        {of(s.seal(t, "hello")), events.ErrMalformed, "does not send this"},
-		"nothing":         {of(s.seal(t, "")), events.ErrMalformed, "middleware"},
+		"another account": {of(s.seal(t, strings.Replace(message, testAccount, "gh_another", 1))),
+			events.ErrWrongAccount, "Account"},
+		"an old message": {of(s.seal(t, scanPushAt(1_700_000_000, "shop-7"))), events.ErrStale, "clock"},
+		"no event":       {of(s.seal(t, "hello")), events.ErrMalformed, "does not send this"},
+		"nothing":        {of(s.seal(t, "")), events.ErrMalformed, "middleware"},
 	} {
 		var problems []events.Problem
 		response := dump(c.push.to(handler(t, cfg, nil, &problems)))
@@ -286,13 +295,14 @@ func TestErrorsAreLines(t *testing.T) {
 		"an entity":                      s.clear("<xml><a>&" + long + ";</a></xml>"),
 		"another root":                   s.clear("<" + long + "/>"),
 		"a name with a control":          s.clear("<xml><a></b\u2028\u202e></xml>"),
-		"a CreateTime":                   s.clear(strings.Replace(scanPush("a"), "<CreateTime>", "<CreateTime>"+strings.Repeat("9", 60<<10), 1)),
-		"JSON":                           s.clear(`{"` + long + "\":\x01}"),
-		"timestamp":                      query("timestamp"),
-		"nonce":                          query("nonce"),
-		"signature":                      query("signature"),
-		"encrypt_type":                   query("encrypt_type"),
-		"echostr":                        query("echostr"),
+		"a CreateTime": s.clear(strings.Replace(scanPush("a"), "<CreateTime>",
+			"<CreateTime>"+strings.Repeat("9", 60<<10), 1)),
+		"JSON":         s.clear(`{"` + long + "\":\x01}"),
+		"timestamp":    query("timestamp"),
+		"nonce":        query("nonce"),
+		"signature":    query("signature"),
+		"encrypt_type": query("encrypt_type"),
+		"echostr":      query("echostr"),
 	} {
 		for where, err := range everywhere(t, plainMode(), p) {
 			if where == "Open" && err == nil {

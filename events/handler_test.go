@@ -34,19 +34,21 @@ func replyWith(reply events.Reply) events.HandlerFunc {
 
 // handler collects what the problem handler hears, if problems is not nil; a problem that
 // was not expected fails the test.
-func handler(t testing.TB, cfg events.Config, fn events.HandlerFunc, problems *[]events.Problem, opts ...events.Option) *events.Handler {
+func handler(t testing.TB, cfg events.Config, fn events.HandlerFunc, problems *[]events.Problem,
+	opts ...events.Option) *events.Handler {
 	t.Helper()
 	if fn == nil {
 		fn = replyWith(nil)
 	}
 	var mu sync.Mutex
-	h, err := events.NewHandler(cfg, fn, append(opts, events.WithProblemHandler(func(_ context.Context, p events.Problem) {
-		mu.Lock()
-		defer mu.Unlock()
-		if problems != nil {
-			*problems = append(*problems, p)
-		}
-	}))...)
+	h, err := events.NewHandler(cfg, fn,
+		append(opts, events.WithProblemHandler(func(_ context.Context, p events.Problem) {
+			mu.Lock()
+			defer mu.Unlock()
+			if problems != nil {
+				*problems = append(*problems, p)
+			}
+		}))...)
 	require.NoError(t, err)
 	return h
 }
@@ -85,20 +87,36 @@ func TestHandlerAnswers(t *testing.T) {
 		{"nothing", replyWith(nil), 200, "success", nil, false},
 		{"an empty text", replyWith(events.Text("")), 200, "success", nil, false},
 		{"a text", replyWith(events.Text("hi")), 200, "", nil, false},
-		{"an error", func(context.Context, *wechatqr.Event) (events.Reply, error) { return nil, broken }, 500, "the function failed", broken, true},
-		{"a reply and an error", func(context.Context, *wechatqr.Event) (events.Reply, error) { return events.Text("hi"), broken }, 500, "the function failed", broken, true},
-		{"an error of this package", func(context.Context, *wechatqr.Event) (events.Reply, error) { return nil, events.ErrStale }, 500, "the function failed", events.ErrFunction, true},
+		{"an error", func(context.Context, *wechatqr.Event) (events.Reply, error) { return nil, broken },
+			500, "the function failed", broken, true},
+		{"a reply and an error",
+			func(context.Context, *wechatqr.Event) (events.Reply, error) {
+				return events.Text("hi"), broken
+			}, 500, "the function failed", broken, true},
+		{"an error of this package",
+			func(context.Context, *wechatqr.Event) (events.Reply, error) { return nil, events.ErrStale },
+			500, "the function failed", events.ErrFunction, true},
 		{"an error of Parse", func(context.Context, *wechatqr.Event) (events.Reply, error) {
 			_, err := events.Parse(nil)
 			return nil, err
 		}, 500, "the function failed", events.ErrMalformed, true},
-		{"a panic", func(context.Context, *wechatqr.Event) (events.Reply, error) { panic("boom") }, 500, events.ErrPanic.Error(), events.ErrPanic, true},
-		{"a panic with an error", func(context.Context, *wechatqr.Event) (events.Reply, error) { panic(broken) }, 500, events.ErrPanic.Error(), broken, true},
-		{"a panic with an error of this package", func(context.Context, *wechatqr.Event) (events.Reply, error) { panic(events.ErrStale) }, 500, events.ErrPanic.Error(), events.ErrPanic, true},
-		{"a panic with nil", func(context.Context, *wechatqr.Event) (events.Reply, error) { panic(nil) }, 500, events.ErrPanic.Error(), events.ErrPanic, true},
-		{"Goexit", func(context.Context, *wechatqr.Event) (events.Reply, error) { runtime.Goexit(); return nil, nil }, 500, events.ErrPanic.Error(), events.ErrPanic, true},
+		{"a panic", func(context.Context, *wechatqr.Event) (events.Reply, error) { panic("boom") }, 500,
+			events.ErrPanic.Error(), events.ErrPanic, true},
+		{"a panic with an error",
+			func(context.Context, *wechatqr.Event) (events.Reply, error) { panic(broken) }, 500,
+			events.ErrPanic.Error(), broken, true},
+		{"a panic with an error of this package",
+			func(context.Context, *wechatqr.Event) (events.Reply, error) { panic(events.ErrStale) }, 500,
+			events.ErrPanic.Error(), events.ErrPanic, true},
+		{"a panic with nil", func(context.Context, *wechatqr.Event) (events.Reply, error) { panic(nil) },
+			500, events.ErrPanic.Error(), events.ErrPanic, true},
+		{"Goexit", func(context.Context, *wechatqr.Event) (events.Reply, error) {
+			runtime.Goexit()
+			return nil, nil
+		}, 500, events.ErrPanic.Error(), events.ErrPanic, true},
 		{"an image without id", replyWith(events.Image("")), 200, "success", events.ErrReply, false},
-		{"a text that XML cannot carry", replyWith(events.Text("a\x00")), 200, "success", events.ErrReply, false},
+		{"a text that XML cannot carry", replyWith(events.Text("a\x00")), 200, "success", events.ErrReply,
+			false},
 		{"a reply that fails", replyWith(&brokenReply{}), 200, "success", events.ErrReply, false},
 		{"a nil pointer for a reply", replyWith(nilReply), 200, "success", events.ErrReply, false},
 	} {
@@ -159,10 +177,11 @@ func TestHandlerAnswers(t *testing.T) {
 		t.Run(c.name+", again", func(t *testing.T) {
 			t.Parallel()
 			ran := 0
-			h := handler(t, plainMode(), func(ctx context.Context, ev *wechatqr.Event) (events.Reply, error) {
-				ran++
-				return c.fn(ctx, ev)
-			}, nil, events.WithoutRetries())
+			h := handler(t, plainMode(),
+				func(ctx context.Context, ev *wechatqr.Event) (events.Reply, error) {
+					ran++
+					return c.fn(ctx, ev)
+				}, nil, events.WithoutRetries())
 			message := scanPush("shop-7")
 			for range 3 {
 				wechat().clear(message).to(h)
@@ -257,12 +276,17 @@ func TestSlowFunction(t *testing.T) {
 		body     string
 		problem  error
 	}{
-		{"just in time", 4500*time.Millisecond - 1, events.Text("hi"), nil, 4500*time.Millisecond - 1, "hi", nil},
-		{"too late", 4500*time.Millisecond + 1, events.Text("hi"), nil, 4500 * time.Millisecond, "success", events.ErrLate},
-		{"much too late", time.Hour, events.Text("hi"), nil, 4500 * time.Millisecond, "success", events.ErrLate},
+		{"just in time", 4500*time.Millisecond - 1, events.Text("hi"), nil, 4500*time.Millisecond - 1,
+			"hi", nil},
+		{"too late", 4500*time.Millisecond + 1, events.Text("hi"), nil, 4500 * time.Millisecond,
+			"success", events.ErrLate},
+		{"much too late", time.Hour, events.Text("hi"), nil, 4500 * time.Millisecond, "success",
+			events.ErrLate},
 		{"too late without a reply", 5 * time.Second, nil, nil, 4500 * time.Millisecond, "success", nil},
-		{"too late with an error", 5 * time.Second, nil, io.ErrNoProgress, 4500 * time.Millisecond, "success", io.ErrNoProgress},
-		{"an error in time", 4 * time.Second, nil, io.ErrNoProgress, 4 * time.Second, "the function failed", io.ErrNoProgress},
+		{"too late with an error", 5 * time.Second, nil, io.ErrNoProgress, 4500 * time.Millisecond,
+			"success", io.ErrNoProgress},
+		{"an error in time", 4 * time.Second, nil, io.ErrNoProgress, 4 * time.Second,
+			"the function failed", io.ErrNoProgress},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			at(t, func(t *testing.T) {
@@ -367,8 +391,10 @@ func (partialReply) AppendReply(b []byte, _ *wechatqr.Event, _ time.Time) ([]byt
 // once, whatever it takes.
 func TestDeliveriesRunOnce(t *testing.T) {
 	t.Parallel()
-	for _, takes := range []time.Duration{0, time.Second, 4400 * time.Millisecond, 4600 * time.Millisecond, 20 * time.Second} {
-		for _, apart := range []time.Duration{0, time.Millisecond, 300 * time.Millisecond, 5 * time.Second} {
+	for _, takes := range []time.Duration{0, time.Second, 4400 * time.Millisecond,
+		4600 * time.Millisecond, 20 * time.Second} {
+		for _, apart := range []time.Duration{0, time.Millisecond, 300 * time.Millisecond,
+			5 * time.Second} {
 			t.Run(fmt.Sprint(takes, " ", apart), func(t *testing.T) {
 				at(t, func(t *testing.T) {
 					s := &sleeper{takes: takes, reply: events.Text("hi"), start: time.Now()}
@@ -471,8 +497,10 @@ func TestFailedFunctionRunsAgain(t *testing.T) {
 		{"fails once", 1, 0, nil, 200, 300 * ms, []time.Duration{0, 300 * ms}},
 		{"fails twice", 2, 0, nil, 200, 1300 * ms, []time.Duration{0, 300 * ms, 1300 * ms}},
 		{"fails for 3 s", 3, 0, nil, 200, 3300 * ms, []time.Duration{0, 300 * ms, 1300 * ms, 3300 * ms}},
-		{"fails for longer", 9, 0, nil, 500, 3300 * ms, []time.Duration{0, 300 * ms, 1300 * ms, 3300 * ms}},
-		{"fails after a while", 9, 1000 * ms, nil, 500, 2300 * ms, []time.Duration{0, 1300 * ms, 2300 * ms}},
+		{"fails for longer", 9, 0, nil, 500, 3300 * ms,
+			[]time.Duration{0, 300 * ms, 1300 * ms, 3300 * ms}},
+		{"fails after a while", 9, 1000 * ms, nil, 500, 2300 * ms,
+			[]time.Duration{0, 1300 * ms, 2300 * ms}},
 		{"has just time enough", 1, 3200 * ms, nil, 200, 3500 * ms, []time.Duration{0, 3500 * ms}},
 		{"has too little time", 1, 3200*ms + 1, nil, 500, 3200*ms + 1, []time.Duration{0}},
 		{"by option", 1, 0, []events.Option{events.WithoutRetries()}, 500, 0, []time.Duration{0}},
@@ -780,7 +808,8 @@ func TestDeliveryIsRefusedWhileAnotherProcessRuns(t *testing.T) {
 func TestClaimIsRenewed(t *testing.T) {
 	t.Parallel()
 	for _, body := range []time.Duration{0, 3400 * time.Millisecond} {
-		for _, later := range []time.Duration{3100 * time.Millisecond, 4600 * time.Millisecond, 8 * time.Second} {
+		for _, later := range []time.Duration{3100 * time.Millisecond, 4600 * time.Millisecond,
+			8 * time.Second} {
 			t.Run(fmt.Sprint(body, " ", later), func(t *testing.T) {
 				at(t, func(t *testing.T) {
 					store := events.NewMemoryDeduper(0)
@@ -858,12 +887,13 @@ func TestFailedFunctionDoesNotRunAgainWithoutItsClaim(t *testing.T) {
 				store := claimer{t, events.NewMemoryDeduper(0)}
 				f := &failing{fails: 9, takes: c.takes, start: time.Now()}
 				var problems []events.Problem
-				h := handler(t, plainMode(), func(ctx context.Context, ev *wechatqr.Event) (events.Reply, error) {
-					store.commit(ev.ID(), time.Nanosecond)
-					time.Sleep(time.Nanosecond)
-					require.Equal(t, granted, store.claimFor("another", ev.ID(), time.Minute))
-					return f.fn(ctx, ev)
-				}, &problems, events.WithDeduper(&flaky{Deduper: store}))
+				h := handler(t, plainMode(),
+					func(ctx context.Context, ev *wechatqr.Event) (events.Reply, error) {
+						store.commit(ev.ID(), time.Nanosecond)
+						time.Sleep(time.Nanosecond)
+						require.Equal(t, granted, store.claimFor("another", ev.ID(), time.Minute))
+						return f.fn(ctx, ev)
+					}, &problems, events.WithDeduper(&flaky{Deduper: store}))
 				assert.Equal(t, 500, wechat().clear(scanPush("shop-7")).to(h).Code)
 				assert.Equal(t, c.answered, time.Since(f.start).Truncate(time.Millisecond))
 				assert.Len(t, f.began, c.runs)
@@ -907,7 +937,9 @@ func (l *lossy) lost(ctx context.Context) error {
 	return io.ErrUnexpectedEOF
 }
 
-func (l *lossy) Claim(ctx context.Context, id, owner string, lease time.Duration) (events.Claim, error) {
+func (l *lossy) Claim(
+	ctx context.Context, id, owner string, lease time.Duration,
+) (events.Claim, error) {
 	got, err := l.Deduper.Claim(ctx, id, owner, lease)
 	if lost := l.lost(ctx); lost != nil {
 		return 0, lost
@@ -932,7 +964,8 @@ func TestClaimWhoseResponseWasLost(t *testing.T) {
 						f := &failing{fails: fails, start: time.Now()}
 						var problems []events.Problem
 						h := handler(t, plainMode(), f.fn, &problems,
-							events.WithoutRetries(), events.WithDeduper(&lossy{Deduper: store, lose: lose, hangs: hangs}))
+							events.WithoutRetries(),
+							events.WithDeduper(&lossy{Deduper: store, lose: lose, hangs: hangs}))
 						message := scanPush("shop-7")
 						wechat().clear(message).to(h)
 						assert.Len(t, f.began, 1)
@@ -1010,7 +1043,8 @@ func TestDifferentEventsOfOneSecond(t *testing.T) {
 	now := time.Now().Unix()
 	for range 2 {
 		for _, message := range []string{
-			scanPushAt(now, "shop-7"), scanPushAt(now, "shop-8"), strings.Replace(scanPushAt(now, "shop-7"), "SCAN", "VIEW", 1),
+			scanPushAt(now, "shop-7"), scanPushAt(now, "shop-8"),
+			strings.Replace(scanPushAt(now, "shop-7"), "SCAN", "VIEW", 1),
 			strings.Replace(scanPushAt(now, "shop-7"), "gQH47", "gQH48", 1),
 		} {
 			assert.Equal(t, "success", wechat().sealed(t, message).to(h).Body.String())
@@ -1026,7 +1060,9 @@ type faulty struct {
 	commit, release func(ctx context.Context) error
 }
 
-func (f faulty) Claim(ctx context.Context, id, owner string, lease time.Duration) (events.Claim, error) {
+func (f faulty) Claim(
+	ctx context.Context, id, owner string, lease time.Duration,
+) (events.Claim, error) {
 	if f.claim != nil {
 		return f.claim(ctx)
 	}
@@ -1074,16 +1110,21 @@ func TestFaultyDeduper(t *testing.T) {
 		{"claim panics", faulty{claim: noClaim(burst)}, 0, nil, "hi", 0, 1},
 		{"claim has no outcome", faulty{claim: noClaim(nothing)}, 0, nil, "hi", 0, 1},
 		{"claim has an unknown outcome", faulty{claim: outcome(busy + 1)}, 0, nil, "hi", 0, 1},
-		{"claim hangs and the function is slow", faulty{claim: noClaim(hang)}, 10 * time.Second, nil, "success", 4500 * time.Millisecond, 2},
+		{"claim hangs and the function is slow", faulty{claim: noClaim(hang)}, 10 * time.Second, nil,
+			"success", 4500 * time.Millisecond, 2},
 		{"commit fails", faulty{commit: fail}, 0, nil, "hi", 0, 1},
 		{"commit hangs", faulty{commit: hang}, 0, nil, "hi", 500 * time.Millisecond, 1},
 		{"commit panics", faulty{commit: burst}, 0, nil, "hi", 0, 1},
-		{"commit hangs at the last moment", faulty{commit: hang}, 4499 * time.Millisecond, nil, "hi", 4799 * time.Millisecond, 1},
-		{"commit hangs and the function is slow", faulty{commit: hang}, 10 * time.Second, nil, "success", 4800 * time.Millisecond, 2},
+		{"commit hangs at the last moment", faulty{commit: hang}, 4499 * time.Millisecond, nil, "hi",
+			4799 * time.Millisecond, 1},
+		{"commit hangs and the function is slow", faulty{commit: hang}, 10 * time.Second, nil, "success",
+			4800 * time.Millisecond, 2},
 		{"release fails", faulty{release: fail}, 0, away, "the function failed", 0, 2},
-		{"release hangs", faulty{release: hang}, 0, away, "the function failed", 500 * time.Millisecond, 2},
+		{"release hangs", faulty{release: hang}, 0, away, "the function failed", 500 * time.Millisecond,
+			2},
 		{"release panics", faulty{release: burst}, 0, away, "the function failed", 0, 2},
-		{"all hang", faulty{claim: noClaim(hang), commit: hang, release: hang}, 10 * time.Second, nil, "success", 4800 * time.Millisecond, 3},
+		{"all hang", faulty{claim: noClaim(hang), commit: hang, release: hang}, 10 * time.Second, nil,
+			"success", 4800 * time.Millisecond, 3},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			at(t, func(t *testing.T) {
@@ -1105,7 +1146,8 @@ func TestFaultyDeduper(t *testing.T) {
 					if strings.HasSuffix(c.name, " fails") && !errors.Is(p.Err, away) {
 						return false
 					}
-					return errors.Is(p.Err, events.ErrDeduper) && p.Status == 0 && (c.name == "all hang" || strings.Contains(p.Hint, hint))
+					return errors.Is(p.Err, events.ErrDeduper) && p.Status == 0 &&
+						(c.name == "all hang" || strings.Contains(p.Hint, hint))
 				}))
 			})
 		})
@@ -1125,7 +1167,9 @@ func (d *seen) note(format string, args ...any) {
 	d.asked = append(d.asked, fmt.Sprintf(format, args...))
 }
 
-func (d *seen) Claim(ctx context.Context, id, owner string, lease time.Duration) (events.Claim, error) {
+func (d *seen) Claim(
+	ctx context.Context, id, owner string, lease time.Duration,
+) (events.Claim, error) {
 	d.note("claim %v", lease)
 	return d.Deduper.Claim(ctx, id, owner, lease)
 }
@@ -1157,11 +1201,15 @@ func TestDeduperIsAsked(t *testing.T) {
 		{"a long MaxAge", time.Hour, 0, 0, nil, []string{"claim 3s", "commit 2h1m0s"}},
 		{"the longest MaxAge", 1<<63 - 1, 0, 0, nil, []string{"claim 3s", "commit 876000h1m0s"}},
 		{"failure", 0, 9, 0, nil, []string{"claim 3s", "claim 3s", "claim 3s", "claim 3s", "release"}},
-		{"a function just shorter than a third of the lease", 0, 0, time.Second - 1, nil, []string{"claim 3s", "commit 11m0s"}},
-		{"a function of 2.5 s", 0, 0, 2500 * time.Millisecond, nil, []string{"claim 3s", "claim 3s", "claim 3s", "commit 11m0s"}},
-		{"a slow function", 0, 0, time.Minute, nil, append(slices.Repeat([]string{"claim 3s"}, 4), "commit 11m0s")},
+		{"a function just shorter than a third of the lease", 0, 0, time.Second - 1, nil,
+			[]string{"claim 3s", "commit 11m0s"}},
+		{"a function of 2.5 s", 0, 0, 2500 * time.Millisecond, nil,
+			[]string{"claim 3s", "claim 3s", "claim 3s", "commit 11m0s"}},
+		{"a slow function", 0, 0, time.Minute, nil,
+			append(slices.Repeat([]string{"claim 3s"}, 4), "commit 11m0s")},
 		{"what is handled", 0, 0, 0, outcome(handled), []string{"claim 3s", "release"}},
-		{"another's claim", 0, 0, 0, outcome(busy), append(slices.Repeat([]string{"claim 3s"}, 47), "release")},
+		{"another's claim", 0, 0, 0, outcome(busy),
+			append(slices.Repeat([]string{"claim 3s"}, 47), "release")},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			at(t, func(t *testing.T) {
@@ -1205,7 +1253,8 @@ func TestStoreAway(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			at(t, func(t *testing.T) {
 				runs := 0
-				d := faulty{Deduper: events.NewMemoryDeduper(0), claim: noClaim(claim), commit: claim, release: claim}
+				d := faulty{Deduper: events.NewMemoryDeduper(0), claim: noClaim(claim), commit: claim,
+					release: claim}
 				h := handler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
 					runs++
 					if time.Sleep(time.Second); runs == 1 {
@@ -1258,7 +1307,9 @@ type flaky struct {
 	fail func(context.Context) error // nil: never
 }
 
-func (f *flaky) Claim(ctx context.Context, id, owner string, lease time.Duration) (events.Claim, error) {
+func (f *flaky) Claim(
+	ctx context.Context, id, owner string, lease time.Duration,
+) (events.Claim, error) {
 	if f.fail != nil {
 		if err := f.fail(ctx); err != nil {
 			return 0, err
@@ -1280,7 +1331,8 @@ func (f *flaky) Commit(ctx context.Context, id string, ttl time.Duration) error 
 // more, has nobody run it beside that one.
 func TestStoreGoesAwayWhileAnotherHasTheEvent(t *testing.T) {
 	t.Parallel()
-	for _, from := range []time.Duration{50 * time.Millisecond, 500 * time.Millisecond, 4450 * time.Millisecond} {
+	for _, from := range []time.Duration{50 * time.Millisecond, 500 * time.Millisecond,
+		4450 * time.Millisecond} {
 		for name, away := range map[string]func(context.Context) error{
 			"fails": func(context.Context) error { return io.EOF },
 			"hangs": func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
@@ -1359,9 +1411,14 @@ func TestGoexit(t *testing.T) {
 		{"claim", nil, faulty{claim: noClaim(exit)}, 0},
 		{"claim and release", nil, faulty{claim: noClaim(exit), release: exit}, 0},
 		{"commit", nil, faulty{commit: exit}, 0},
-		{"release", func(context.Context, *wechatqr.Event) (events.Reply, error) { return nil, io.EOF }, faulty{release: exit}, 0},
+		{"release", func(context.Context, *wechatqr.Event) (events.Reply, error) { return nil, io.EOF },
+			faulty{release: exit}, 0},
 		{"reply", replyWith(exitReply{}), faulty{}, 200},
-		{"commit of a late one", func(context.Context, *wechatqr.Event) (events.Reply, error) { time.Sleep(time.Minute); return nil, nil }, faulty{commit: exit}, 0},
+		{"commit of a late one",
+			func(context.Context, *wechatqr.Event) (events.Reply, error) {
+				time.Sleep(time.Minute)
+				return nil, nil
+			}, faulty{commit: exit}, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			at(t, func(t *testing.T) {
@@ -1381,10 +1438,11 @@ func TestGoexit(t *testing.T) {
 	}
 	t.Run("problem handler", func(t *testing.T) {
 		at(t, func(t *testing.T) {
-			h, err := events.NewHandler(plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
-				time.Sleep(time.Minute)
-				return nil, io.EOF
-			}, events.WithProblemHandler(func(context.Context, events.Problem) { runtime.Goexit() }))
+			h, err := events.NewHandler(plainMode(),
+				func(context.Context, *wechatqr.Event) (events.Reply, error) {
+					time.Sleep(time.Minute)
+					return nil, io.EOF
+				}, events.WithProblemHandler(func(context.Context, events.Problem) { runtime.Goexit() }))
 			require.NoError(t, err)
 			assert.Equal(t, 200, wechat().clear(scanPush("shop-7")).to(h).Code)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
@@ -1618,7 +1676,8 @@ func TestHandle(t *testing.T) {
 				return events.Text("hi"), nil
 			}
 			body := []byte(c.push.body)
-			a := handler(t, c.cfg, fn, nil).Handle(t.Context(), events.Request{Method: http.MethodPost, RawQuery: c.push.query.Encode(), Body: body})
+			a := handler(t, c.cfg, fn, nil).Handle(t.Context(),
+				events.Request{Method: http.MethodPost, RawQuery: c.push.query.Encode(), Body: body})
 			w := c.push.to(handler(t, c.cfg, replyWith(events.Text("hi")), nil))
 			assert.Equal(t, c.status, a.Status)
 			assert.Equal(t, w.Code, a.Status)
@@ -1645,7 +1704,8 @@ func TestHandle(t *testing.T) {
 		h := handler(t, plainMode(), replyWith(nil), nil)
 		p := wechat().clear(message)
 		var none context.Context
-		a := h.Handle(none, events.Request{Method: http.MethodPost, RawQuery: p.query.Encode(), Body: []byte(p.body)})
+		a := h.Handle(none, events.Request{Method: http.MethodPost, RawQuery: p.query.Encode(),
+			Body: []byte(p.body)})
 		assert.Equal(t, "success", string(a.Body))
 		require.NoError(t, h.Shutdown(t.Context()))
 	})
@@ -1685,9 +1745,11 @@ func TestHandlerOptions(t *testing.T) {
 // A problem handler that panics harms nobody.
 func TestProblemHandlerThatPanics(t *testing.T) {
 	t.Parallel()
-	h, err := events.NewHandler(plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
-		return nil, io.EOF
-	}, events.WithoutRetries(), events.WithProblemHandler(func(context.Context, events.Problem) { panic("hook") }))
+	h, err := events.NewHandler(plainMode(),
+		func(context.Context, *wechatqr.Event) (events.Reply, error) {
+			return nil, io.EOF
+		}, events.WithoutRetries(),
+		events.WithProblemHandler(func(context.Context, events.Problem) { panic("hook") }))
 	require.NoError(t, err)
 	assert.Equal(t, 500, wechat().clear(sampleScan).to(h).Code)
 	assert.Equal(t, 403, push{body: "x"}.to(h).Code)
@@ -1700,7 +1762,8 @@ func TestProblemsAreLogged(t *testing.T) {
 	defer slog.SetDefault(before)
 	var out bytes.Buffer
 	slog.SetDefault(slog.New(slog.NewTextHandler(&out, nil)))
-	h, err := events.NewHandler(plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) { panic("boom") })
+	h, err := events.NewHandler(plainMode(),
+		func(context.Context, *wechatqr.Event) (events.Reply, error) { panic("boom") })
 	require.NoError(t, err)
 	push{body: "x"}.to(h)
 	assert.Contains(t, out.String(), "level=WARN")
@@ -1837,7 +1900,8 @@ func TestSoak(t *testing.T) {
 	server.Close()
 	client.CloseIdleConnections()
 	require.NoError(t, h.Shutdown(t.Context()))
-	t.Logf("%d posts, %d runs, %d of them late; heap %d KiB after a quarter, %d KiB at the end", posts.Load(), runs.Load(), late.Load(), warm>>10, end>>10)
+	t.Logf("%d posts, %d runs, %d of them late; heap %d KiB after a quarter, %d KiB at the end",
+		posts.Load(), runs.Load(), late.Load(), warm>>10, end>>10)
 	assert.Less(t, end, warm+8<<20)
 	for range 500 { // goroutines end a little after what they tell
 		if runtime.NumGoroutine() <= before {

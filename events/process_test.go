@@ -38,16 +38,17 @@ func TestMain(m *testing.M) {
 // serveCallback prints its address and handles events until it is killed,
 // for which it waits in the middle of any event but the one that finishes.
 func serveCallback(store string) error {
-	h, err := events.NewHandler(plainMode(), func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
-		if ev.EventKey == "finishes" {
-			return nil, nil
-		}
-		_, err := remote{store}.ask("begun", "", "", 0)
-		if err != nil {
-			return nil, err
-		}
-		select {}
-	}, events.WithDeduper(remote{store}))
+	h, err := events.NewHandler(plainMode(),
+		func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
+			if ev.EventKey == "finishes" {
+				return nil, nil
+			}
+			_, err := remote{store}.ask("begun", "", "", 0)
+			if err != nil {
+				return nil, err
+			}
+			select {}
+		}, events.WithDeduper(remote{store}))
 	if err != nil {
 		return err
 	}
@@ -74,7 +75,9 @@ func (r remote) ask(what, id, owner string, d time.Duration) (string, error) {
 	return string(b), err
 }
 
-func (r remote) Claim(_ context.Context, id, owner string, lease time.Duration) (events.Claim, error) {
+func (r remote) Claim(
+	_ context.Context, id, owner string, lease time.Duration,
+) (events.Claim, error) {
 	answer, err := r.ask("claim", id, owner, lease)
 	if err != nil {
 		return 0, err

@@ -41,7 +41,10 @@ func TestObserver(t *testing.T) {
 				panic("boom")
 			}
 			return nil, nil
-		}, nil, events.WithObserver(func(_ context.Context, d events.Delivery) { heard = append(heard, d) }))
+		}, nil, events.WithObserver(func(_ context.Context,
+			d events.Delivery) {
+			heard = append(heard, d)
+		}))
 
 		stranger := wechat().clear(scanPush("quick"))
 		stranger.query.Set("signature", strings.Repeat("0", 40))
@@ -61,7 +64,8 @@ func TestObserver(t *testing.T) {
 			if d.Event != nil {
 				scene = d.Event.EventKey
 			}
-			got = append(got, fmt.Sprint(scene, " ", d.Status, " ", d.Runs, " ", d.Duplicate, " ", d.Duration))
+			got = append(got, fmt.Sprint(scene, " ", d.Status, " ", d.Runs, " ", d.Duplicate, " ",
+				d.Duration))
 			assert.Equal(t, d.Status == 200, d.Err == nil, scene)
 		}
 		assert.Equal(t, []string{
@@ -111,9 +115,11 @@ func TestWithLogger(t *testing.T) {
 // All mistakes in the options are told at once.
 func TestOptionErrorsAreCollected(t *testing.T) {
 	t.Parallel()
-	_, err := events.NewHandler(plainMode(), nil, nil, events.WithMaxRunning(0), events.WithObserver(nil))
+	_, err := events.NewHandler(plainMode(), nil, nil, events.WithMaxRunning(0),
+		events.WithObserver(nil))
 	require.ErrorIs(t, err, wechatqr.ErrInvalidArgument)
-	for _, want := range []string{"HandlerFunc is nil", "nil Option", "WithMaxRunning(0)", "WithObserver(nil)"} {
+	for _, want := range []string{"HandlerFunc is nil", "nil Option", "WithMaxRunning(0)",
+		"WithObserver(nil)"} {
 		assert.ErrorContains(t, err, want)
 	}
 }

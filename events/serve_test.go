@@ -99,7 +99,8 @@ func TestServeTellsWhyItCannot(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer l.Close()
-	err = events.Serve(t.Context(), &http.Server{Addr: l.Addr().String()}, handler(t, plainMode(), nil, nil))
+	err = events.Serve(t.Context(), &http.Server{Addr: l.Addr().String()},
+		handler(t, plainMode(), nil, nil))
 	require.ErrorContains(t, err, l.Addr().String())
 
 	ctx, cancel := context.WithCancel(t.Context())

@@ -201,7 +201,8 @@ func TestWarmTokenAsksNoRedis(t *testing.T) {
 // everyTimeout runs a test on a server with each way of a client to treat ctx.
 func everyTimeout(t *testing.T, fn func(t *testing.T, rs *server, c redis.UniversalClient)) {
 	t.Parallel()
-	for name, heeds := range map[string]bool{"the client ignores ctx": false, "it heeds deadlines": true} {
+	for name, heeds := range map[string]bool{"the client ignores ctx": false,
+		"it heeds deadlines": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			rs := startServer(t)
@@ -348,7 +349,8 @@ func TestClientThatPanics(t *testing.T) {
 		return nil
 	}))
 	err = newStore(t, goexit).Commit(t.Context(), "id", time.Hour)
-	require.ErrorContains(t, err, "wechatqr: redis: commit event: the Redis client ended its goroutine")
+	require.ErrorContains(t, err,
+		"wechatqr: redis: commit event: the Redis client ended its goroutine")
 	_, err = newStore(t, (*redis.Client)(nil)).Claim(t.Context(), "id", "owner", time.Hour)
 	require.ErrorContains(t, err, "wechatqr: redis: claim event: the Redis client panicked: ")
 }
