@@ -76,10 +76,11 @@ func (f *fields) set(e element, value []byte) error {
 }
 
 func (f *fields) event(message []byte) (*wechatqr.Event, error) {
-	if !f.has(fromUserName) {
-		if f.has(encrypt) {
-			return nil, refuse(ErrMalformed, "FromUserName is missing: the message is still encrypted, open it with a Verifier that has an EncodingAESKey")
-		}
+	switch {
+	case f.has(fromUserName):
+	case f.has(encrypt):
+		return nil, refuse(ErrMalformed, "it is still encrypted: open it with a Verifier that has an EncodingAESKey")
+	default:
 		return nil, refuse(ErrMalformed, "FromUserName is missing")
 	}
 	created, err := f.unixTime()
@@ -173,11 +174,9 @@ func (f *fields) scanFast(message []byte, last element) bool {
 	m, ok := cutPrefix(message, "<xml>")
 	for _, e := range canonicalOrder {
 		m = skipSpace(m)
-		if len(m) < 2 || m[0] != '<' {
-			return false
-		}
-		value, given := cutName(m[1:], elementNames[e])
-		if !given {
+		tag, opens := cutPrefix(m, "<")
+		value, given := cutName(tag, elementNames[e])
+		if !opens || !given {
 			continue
 		}
 
@@ -191,10 +190,8 @@ func (f *fields) scanFast(message []byte, last element) bool {
 		}
 		f[e] = value[:n]
 
-		if len(m) < 2 || m[0] != '<' || m[1] != '/' {
-			return false
-		}
-		if m, given = cutName(m[2:], elementNames[e]); !given {
+		tag, closes := cutPrefix(m, "</")
+		if m, given = cutName(tag, elementNames[e]); !closes || !given {
 			return false
 		}
 		if e == last {

@@ -80,6 +80,25 @@ func TestScanFast(t *testing.T) {
 	}
 }
 
+// What is no tag, or ends early, is left to encoding/xml.
+func TestScanFastRefuses(t *testing.T) {
+	t.Parallel()
+	for _, message := range []string{
+		"", "<xml>", "<xml><", "<xml></", "<xml><ToUserName", "<xml><ToUserName>",
+		"<xml>xToUserName>1</ToUserName></xml>", "<xml>ToUserName>1</ToUserName></xml>",
+		"<xml><ToUserName>1", "<xml><ToUserName>1<", "<xml><ToUserName>1</",
+		"<xml><ToUserName>1ToUserName></xml>", "<xml><ToUserName>1<ToUserName></xml>",
+		"<xml><ToUserName>1x/ToUserName></xml>", "<xml><ToUserName>1<xToUserName></xml>",
+		"<xml><ToUserName>1</FromUserName></xml>", "<xml><ToUserName>1x</ToUserName></xml>",
+		"<xml><ToUserName>1</ToUserName>", "<xml><ToUserName>1</ToUserName></xml",
+		"<xml><Ticket>1</Ticket><Event>1</Event></xml>", "<xml><Event>1</Event><Event>1</Event></xml>",
+		"<ToUserName>1</ToUserName></xml>", "<xml><ToUserName>1</ToUserName></xml>1",
+	} {
+		assert.False(t, new(fields).scanFast([]byte(message), elementCount), message)
+	}
+	assert.False(t, new(fields).scanFast([]byte("<ToUserName>1</ToUserName>"), toUserName))
+}
+
 // FuzzQuery holds the scanner against net/url.
 func FuzzQuery(f *testing.F) {
 	for _, s := range []string{
