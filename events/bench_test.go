@@ -131,13 +131,13 @@ func BenchmarkHandler(b *testing.B) {
 			}
 		}
 		b.Run(c.name, func(b *testing.B) {
-			beside(b, serve(empty), serve(handler(b, c.cfg, replyWith(c.reply), nil,
+			beside(b, serve(empty), serve(newHandler(b, c.cfg, replyWith(c.reply), nil,
 				events.WithDeduper(nil))))
 		})
 	}
 	b.Run("plain, deduped", func(b *testing.B) {
 		// Another event each time: the signature does not cover the body.
-		h := handler(b, plainMode(), nil, nil)
+		h := newHandler(b, plainMode(), nil, nil)
 		p := wechat().clear("")
 		target := "/callback?" + p.query.Encode()
 		n := 0

@@ -80,7 +80,7 @@ func (c *call) handle(ctx context.Context, d *Delivery) result {
 		d.Duplicate = true
 		return result{}
 	case c.left() < minRunTime:
-		return result{err: refuse(ErrNoTime, "%v have passed", time.Since(c.start).Round(time.Millisecond))}
+		return result{err: errorf(ErrNoTime, "%v have passed", time.Since(c.start).Round(time.Millisecond))}
 	}
 
 	go c.run()
@@ -92,7 +92,7 @@ func (c *call) handle(ctx context.Context, d *Delivery) result {
 	}
 	handled = c.err == nil
 	if handled && c.failure != nil {
-		c.h.report(c.ctx, c.ev, recovered.of(c.failure, "before it succeeded"), nil)
+		c.h.report(c.ctx, c.ev, recovered.wrap(c.failure, "before it succeeded"), nil)
 	}
 	return c.result
 }
@@ -163,16 +163,16 @@ func (c *call) runOnce() {
 		}
 		p := recover() // nil if it called runtime.Goexit
 		c.stack = debug.Stack()
-		c.err = refuse(ErrPanic, "%v", p)
+		c.err = errorf(ErrPanic, "%v", p)
 		if e, ok := p.(error); ok {
-			c.err = refuse(ErrPanic, "%w", e)
+			c.err = errorf(ErrPanic, "%w", e)
 		}
 	}()
 
 	reply, err := c.h.fn(c.ctx, c.ev)
 	returned = true
 	if err != nil {
-		c.err = refuse(ErrFunction, "%w", err)
+		c.err = errorf(ErrFunction, "%w", err)
 		return
 	}
 	err = recoverPanic(func() (err error) {
@@ -182,7 +182,7 @@ func (c *call) runOnce() {
 		return err
 	})
 	if err != nil {
-		c.replyErr = refuse(ErrReply, "%w", err)
+		c.replyErr = errorf(ErrReply, "%w", err)
 	}
 }
 
@@ -197,9 +197,9 @@ func (c *call) finish() {
 	err := c.replyErr
 	switch {
 	case c.err != nil:
-		err = failedLate.of(c.err, "after success was sent")
+		err = failedLate.wrap(c.err, "after success was sent")
 	case err == nil && len(c.reply) > 0:
-		err = refuse(ErrLate, "the function took more than %v", replyTimeout)
+		err = errorf(ErrLate, "the function took more than %v", replyTimeout)
 	}
 	if err != nil {
 		c.h.report(c.ctx, c.ev, err, c.stack)

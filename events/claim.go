@@ -17,10 +17,10 @@ const (
 	minStoreTime   = 50 * time.Millisecond   // the same, however late it is
 	pollInterval   = 100 * time.Millisecond  // between looks at another's claim
 
-	// lease is shorter than the time for which a delivery waits to begin: who is
+	// claimLease is shorter than the time for which a delivery waits to begin: who is
 	// given the event of a process that died gets to handle it.
-	lease         = 3 * time.Second
-	renewInterval = lease / 3
+	claimLease    = 3 * time.Second
+	renewInterval = claimLease / 3
 )
 
 // claims is where a Handler's deliveries claim their events: first in local,
@@ -85,12 +85,12 @@ func (c *claim) take(ctx context.Context) (Claim, error) {
 			return got, nil
 		}
 		if outcomeTimeout-time.Since(c.start) < 2*pollInterval {
-			return 0, refuse(ErrInProgress, "it is not done yet")
+			return 0, errorf(ErrInProgress, "it is not done yet")
 		}
 		select {
 		case <-time.After(pollInterval):
 		case <-ctx.Done():
-			return 0, refuse(ErrInProgress, "the caller has gone")
+			return 0, errorf(ErrInProgress, "the caller has gone")
 		}
 	}
 }
@@ -99,7 +99,7 @@ func (c *claim) take(ctx context.Context) (Claim, error) {
 func (c *claim) renew() {
 	if got := c.ask(); got != ClaimGranted && got != 0 {
 		c.lost.Store(true)
-		c.reportOnce(claimLost.refuse("its claim ended while the function ran"))
+		c.reportOnce(claimLost.errorf("its claim ended while the function ran"))
 	}
 }
 
@@ -107,14 +107,14 @@ func (c *claim) renew() {
 // is 0.
 func (c *claim) ask() (got Claim) {
 	err := c.callDeduper(func(ctx context.Context) (err error) {
-		got, err = c.shared.Claim(ctx, c.id, c.owner, lease)
+		got, err = c.shared.Claim(ctx, c.id, c.owner, claimLease)
 		if err == nil && (got < ClaimGranted || got > ClaimBusy) {
 			err = fmt.Errorf("Claim returned %d, which is no outcome", got)
 		}
 		return err
 	})
 	if err != nil {
-		c.reportOnce(notClaimed.refuse("claim: %w", err))
+		c.reportOnce(notClaimed.errorf("claim: %w", err))
 		return 0
 	}
 	return got
@@ -129,7 +129,7 @@ func (c *claim) endClaim(handled bool) {
 	if !handled {
 		_ = c.local.Release(c.ctx, c.id, c.owner)
 	} else if c.local.commit(c.id, c.ttl) && c.shared == nil {
-		c.report(c.ctx, c.ev, refuse(ErrForgotten, "more than %d in %v", c.local.limit, c.ttl), nil)
+		c.report(c.ctx, c.ev, errorf(ErrForgotten, "more than %d in %v", c.local.limit, c.ttl), nil)
 	}
 	if c.shared == nil {
 		return
@@ -141,7 +141,7 @@ func (c *claim) endClaim(handled bool) {
 		return c.shared.Release(ctx, c.id, c.owner)
 	})
 	if err != nil {
-		c.report(c.ctx, c.ev, notSettled.refuse("end of claim: %w", err), nil)
+		c.report(c.ctx, c.ev, notSettled.errorf("end of claim: %w", err), nil)
 	}
 }
 

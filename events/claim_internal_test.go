@@ -25,9 +25,9 @@ func TestForgottenEventsThatAreShared(t *testing.T) {
 
 func TestErrorOfJustTheLimitIsWhole(t *testing.T) {
 	t.Parallel()
-	room := maxErrorBytes - len(refuse(ErrFunction, "").Error())
+	room := maxErrorBytes - len(errorf(ErrFunction, "").Error())
 	for over := range 2 {
-		s := refuse(ErrFunction, "%s", strings.Repeat("x", room+over)).Error()
+		s := errorf(ErrFunction, "%s", strings.Repeat("x", room+over)).Error()
 		assert.Equal(t, over == 1, strings.HasSuffix(s, "…"))
 	}
 }

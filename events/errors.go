@@ -102,30 +102,30 @@ var (
 	}
 )
 
-// refusal keeps apart what it is and what it wraps: that may be of another kind.
-type refusal struct {
+// pushError keeps apart what it is and what it wraps: that may be of another kind.
+type pushError struct {
 	cause
 	kind, reason error
 }
 
-func refuse(kind error, format string, args ...any) error {
-	return causeOf(kind).refuse(format, args...)
+func errorf(kind error, format string, args ...any) error {
+	return causeOf(kind).errorf(format, args...)
 }
 
-func (c cause) refuse(format string, args ...any) error {
-	return &refusal{c, c.err, fmt.Errorf(format, args...)}
+func (c cause) errorf(format string, args ...any) error {
+	return &pushError{c, c.err, fmt.Errorf(format, args...)}
 }
 
-// of is err when more is known of it.
-func (c cause) of(err error, when string) error {
-	r := refusalOf(err)
-	return &refusal{c, r.kind, fmt.Errorf("%s: %w", when, r.reason)}
+// wrap is err when more is known of it.
+func (c cause) wrap(err error, when string) error {
+	r := pushErrorOf(err)
+	return &pushError{c, r.kind, fmt.Errorf("%s: %w", when, r.reason)}
 }
 
 // conceal has an error answered as ErrDecrypt is. It stays what it is, with its
 // own hints.
 func conceal(err error) error {
-	r, outside := *refusalOf(err), causeOf(ErrDecrypt)
+	r, outside := *pushErrorOf(err), causeOf(ErrDecrypt)
 	r.err, r.status = outside.err, outside.status
 	return &r
 }
@@ -135,8 +135,8 @@ func causeOf(kind error) cause {
 	return causes[i]
 }
 
-// refusalOf an error of this package: refuse made it.
-func refusalOf(err error) (r *refusal) {
+// pushErrorOf an error of this package: refuse made it.
+func pushErrorOf(err error) (r *pushError) {
 	errors.As(err, &r)
 	return r
 }
@@ -145,7 +145,7 @@ const maxErrorBytes = 512
 
 // Error is a line of at most about 512 bytes, whatever the request held or the
 // function said.
-func (r *refusal) Error() string {
+func (r *pushError) Error() string {
 	s := "wechatqr: push: " + r.kind.Error() + ": " + r.reason.Error()
 	if len(s) > maxErrorBytes {
 		s = strings.ToValidUTF8(s[:maxErrorBytes], "") + "…"
@@ -158,4 +158,4 @@ func (r *refusal) Error() string {
 	}, s)
 }
 
-func (r *refusal) Unwrap() []error { return []error{r.kind, r.reason, r.err} }
+func (r *pushError) Unwrap() []error { return []error{r.kind, r.reason, r.err} }

@@ -46,13 +46,13 @@ func extend(t *testing.T, signature string, length int, suffix string) (extended
 // everywhere gives a push to all that reads one, and returns what each said.
 func everywhere(t *testing.T, cfg events.Config, p push) map[string]error {
 	t.Helper()
-	v := verifier(t, cfg)
+	v := newVerifier(t, cfg)
 	_, opened := v.Open(p.query, []byte(p.body))
 	_, parsed := v.ParseRequest(p.request())
 	out := map[string]error{"Open": opened, "ParseRequest": parsed}
 
 	var problems []events.Problem
-	h := handler(t, cfg, nil, &problems)
+	h := newHandler(t, cfg, nil, &problems)
 	note := func(name string, status int) {
 		out[name] = nil
 		if status != http.StatusOK {
@@ -89,7 +89,7 @@ func TestForgedByExtension(t *testing.T) {
 		}
 
 		p.query.Set("echostr", "1")
-		_, err := verifier(t, cfg).Echo(p.query)
+		_, err := newVerifier(t, cfg).Echo(p.query)
 		require.ErrorIs(t, err, events.ErrMalformed)
 	})
 
@@ -197,7 +197,7 @@ func TestPaddingOracle(t *testing.T) {
 	captured, err := base64.StdEncoding.DecodeString(s.seal(t, scanPush("shop-7")))
 	require.NoError(t, err)
 	var problems []events.Problem
-	h := handler(t, safeMode(), nil, &problems)
+	h := newHandler(t, safeMode(), nil, &problems)
 
 	responses := map[string]int{}
 	blocks, positions := []int{1, 2, len(captured)/16 - 1}, []int{15, 14, 0}
@@ -262,7 +262,7 @@ func TestWhatFailsInsideLooksAlike(t *testing.T) {
 		"nothing":        {of(s.seal(t, "")), events.ErrMalformed, "middleware"},
 	} {
 		var problems []events.Problem
-		response := dump(c.push.to(handler(t, cfg, nil, &problems)))
+		response := dump(c.push.to(newHandler(t, cfg, nil, &problems)))
 		responses[response] = append(responses[response], name)
 		require.Len(t, problems, 1, name)
 		require.ErrorIs(t, problems[0].Err, c.err, name)
@@ -317,7 +317,7 @@ func TestErrorsAreLines(t *testing.T) {
 	cause := errors.New(strings.Repeat("中\n", 10<<10))
 	fail := func(context.Context, *wechatqr.Event) (events.Reply, error) { return nil, cause }
 	var problems []events.Problem
-	s.clear(scanPush("shop-7")).to(handler(t, plainMode(), fail, &problems))
+	s.clear(scanPush("shop-7")).to(newHandler(t, plainMode(), fail, &problems))
 	require.NotEmpty(t, problems)
 	require.ErrorIs(t, problems[0].Err, cause)
 	isLine(problems[0].Err, "a function's error")

@@ -180,14 +180,14 @@ func (h *Handler) Handle(ctx context.Context, r Request) Response {
 // ServeHTTP implements http.Handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	resp := h.serve(r.Context(), r.Method, r.URL.RawQuery, func() ([]byte, error) { return readBody(r) })
-	header := w.Header()
+	headers := w.Header()
 	values := []string{resp.ContentType, strconv.Itoa(len(resp.Body))}
-	header["Content-Type"], header["Content-Length"] = values[:1:1], values[1:]
+	headers["Content-Type"], headers["Content-Length"] = values[:1:1], values[1:]
 	if resp.Status != http.StatusOK || r.Method == http.MethodGet {
-		header.Set("X-Content-Type-Options", "nosniff")
+		headers.Set("X-Content-Type-Options", "nosniff")
 	}
 	if resp.Status == http.StatusMethodNotAllowed {
-		header.Set("Allow", "GET, POST")
+		headers.Set("Allow", "GET, POST")
 	}
 	w.WriteHeader(resp.Status)
 	_, _ = w.Write(resp.Body) // the client is gone if this fails
@@ -195,21 +195,21 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serve answers a request. Its body is read only if the query is in order.
 func (h *Handler) serve(
-	ctx context.Context, method, rawQuery string, readBody func() ([]byte, error),
+	ctx context.Context, method, rawQuery string, read func() ([]byte, error),
 ) Response {
 	start := time.Now()
-	q, err := scanQuery(rawQuery)
+	q, err := parseQuery(rawQuery)
 	if method == http.MethodGet {
 		return h.echo(ctx, start, &q, err)
 	}
 	if method != http.MethodPost {
-		err = refuse(ErrMethod, "it is %.16q", method)
+		err = errorf(ErrMethod, "it is %.16q", method)
 	}
 
 	var d Delivery
 	var keys *keyPair
 	if err == nil {
-		d.Event, keys, err = h.verifier.parse(&q, start, readBody)
+		d.Event, keys, err = h.verifier.parse(&q, start, read)
 	}
 	res := result{err: err}
 	if err == nil {
@@ -266,12 +266,12 @@ func textResponse(status int, text string) Response {
 // fail answers with what is wrong, in general terms only.
 func (h *Handler) fail(ctx context.Context, ev *wechatqr.Event, err error, stack []byte) Response {
 	h.report(ctx, ev, err, stack)
-	c := refusalOf(err)
+	c := pushErrorOf(err)
 	return textResponse(c.status, c.err.Error())
 }
 
 func (h *Handler) report(ctx context.Context, ev *wechatqr.Event, err error, stack []byte) {
-	c := refusalOf(err)
+	c := pushErrorOf(err)
 	p := Problem{err, c.status, c.en, c.zh, ev, stack}
 	_ = recoverPanic(func() error { h.onProblem(ctx, p); return nil })
 }

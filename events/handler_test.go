@@ -34,7 +34,7 @@ func replyWith(reply events.Reply) events.HandlerFunc {
 
 // handler collects what the problem handler hears, if problems is not nil; a problem that
 // was not expected fails the test.
-func handler(t testing.TB, cfg events.Config, fn events.HandlerFunc, problems *[]events.Problem,
+func newHandler(t testing.TB, cfg events.Config, fn events.HandlerFunc, problems *[]events.Problem,
 	opts ...events.Option) *events.Handler {
 	t.Helper()
 	if fn == nil {
@@ -125,7 +125,7 @@ func TestHandlerAnswers(t *testing.T) {
 				t.Parallel()
 				ran := 0
 				var problems []events.Problem
-				h := handler(t, cfg, func(ctx context.Context, ev *wechatqr.Event) (events.Reply, error) {
+				h := newHandler(t, cfg, func(ctx context.Context, ev *wechatqr.Event) (events.Reply, error) {
 					ran++
 					assert.Equal(t, "shop-7", ev.EventKey)
 					return c.fn(ctx, ev)
@@ -177,7 +177,7 @@ func TestHandlerAnswers(t *testing.T) {
 		t.Run(c.name+", again", func(t *testing.T) {
 			t.Parallel()
 			ran := 0
-			h := handler(t, plainMode(),
+			h := newHandler(t, plainMode(),
 				func(ctx context.Context, ev *wechatqr.Event) (events.Reply, error) {
 					ran++
 					return c.fn(ctx, ev)
@@ -206,7 +206,7 @@ func (r *brokenReply) AppendReply(b []byte, _ *wechatqr.Event, _ time.Time) ([]b
 func TestFailedEventIsHandledByTheNextDelivery(t *testing.T) {
 	t.Parallel()
 	ran := 0
-	h := handler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
+	h := newHandler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
 		ran++
 		if ran == 1 {
 			return nil, errors.New("not yet")
@@ -228,7 +228,7 @@ func TestFailedEventIsHandledByTheNextDelivery(t *testing.T) {
 }
 
 // at runs do in a bubble of its own, where time passes as it is told to.
-func at(t *testing.T, do func(t *testing.T)) {
+func inFakeTime(t *testing.T, do func(t *testing.T)) {
 	t.Helper()
 	t.Parallel()
 	synctest.Test(t, do)
@@ -289,10 +289,10 @@ func TestSlowFunction(t *testing.T) {
 			"the function failed", io.ErrNoProgress},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			at(t, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
 				s := &sleeper{takes: c.takes, reply: c.reply, err: c.err, start: time.Now()}
 				var problems []events.Problem
-				h := handler(t, plainMode(), s.fn, &problems)
+				h := newHandler(t, plainMode(), s.fn, &problems)
 				ctx, cancel := context.WithCancel(t.Context())
 				message := scanPush("shop-7")
 				r := wechat().clear(message).request().WithContext(ctx)
@@ -333,9 +333,9 @@ func TestSlowFunction(t *testing.T) {
 }
 
 func TestLatePanicIsReported(t *testing.T) {
-	at(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		var problems []events.Problem
-		h := handler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
+		h := newHandler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
 			time.Sleep(time.Minute)
 			panic("late boom")
 		}, &problems)
@@ -352,10 +352,10 @@ func TestLatePanicIsReported(t *testing.T) {
 
 // A run that goes on has not succeeded, though the one before it failed.
 func TestLateRunIsNoSuccessAfterAFailure(t *testing.T) {
-	at(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		var problems []events.Problem
 		runs := 0
-		h := handler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
+		h := newHandler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
 			if runs++; runs == 1 {
 				return nil, errors.New("database is away")
 			}
@@ -370,10 +370,10 @@ func TestLateRunIsNoSuccessAfterAFailure(t *testing.T) {
 
 // A late reply that could not be sent in time either is told for what it is.
 func TestLateReplyThatFails(t *testing.T) {
-	at(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		s := &sleeper{takes: 5 * time.Second, reply: partialReply{}, start: time.Now()}
 		var problems []events.Problem
-		h := handler(t, plainMode(), s.fn, &problems)
+		h := newHandler(t, plainMode(), s.fn, &problems)
 		wechat().clear(scanPush("shop-7")).to(h)
 		require.NoError(t, h.Shutdown(t.Context()))
 		require.Len(t, problems, 1)
@@ -396,9 +396,9 @@ func TestDeliveriesRunOnce(t *testing.T) {
 		for _, apart := range []time.Duration{0, time.Millisecond, 300 * time.Millisecond,
 			5 * time.Second} {
 			t.Run(fmt.Sprint(takes, " ", apart), func(t *testing.T) {
-				at(t, func(t *testing.T) {
+				inFakeTime(t, func(t *testing.T) {
 					s := &sleeper{takes: takes, reply: events.Text("hi"), start: time.Now()}
-					h := handler(t, plainMode(), s.fn, nil)
+					h := newHandler(t, plainMode(), s.fn, nil)
 					message := scanPush("shop-7")
 					var deliveries sync.WaitGroup
 					answers := make([]string, 3)
@@ -436,10 +436,10 @@ func TestDeliveriesRunOnce(t *testing.T) {
 
 // A delivery that waits for the first runs the function as soon as that failed.
 func TestWaitingDeliveryTakesOver(t *testing.T) {
-	at(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		start := time.Now()
 		var runs []time.Duration
-		h := handler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
+		h := newHandler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
 			runs = append(runs, time.Since(start))
 			time.Sleep(2 * time.Second)
 			if len(runs) == 1 {
@@ -506,10 +506,10 @@ func TestFailedFunctionRunsAgain(t *testing.T) {
 		{"by option", 1, 0, []events.Option{events.WithoutRetries()}, 500, 0, []time.Duration{0}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			at(t, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
 				f := &failing{fails: c.fails, takes: c.takes, start: time.Now()}
 				var problems []events.Problem
-				h := handler(t, plainMode(), f.fn, &problems, c.opts...)
+				h := newHandler(t, plainMode(), f.fn, &problems, c.opts...)
 				p := wechat().clear(scanPush("shop-7"))
 				assert.Equal(t, c.status, p.to(h).Code)
 				assert.Equal(t, c.answered, time.Since(f.start))
@@ -534,11 +534,11 @@ func TestFailedFunctionRunsAgain(t *testing.T) {
 
 // No other delivery, here or elsewhere, runs the function between its runs.
 func TestClaimIsHeldBetweenRuns(t *testing.T) {
-	at(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		f := &failing{fails: 3, start: time.Now()}
 		store := events.NewMemoryDeduper(0)
-		here := handler(t, plainMode(), f.fn, nil, events.WithDeduper(&flaky{Deduper: store}))
-		elsewhere := handler(t, plainMode(), f.fn, nil, events.WithDeduper(&flaky{Deduper: store}))
+		here := newHandler(t, plainMode(), f.fn, nil, events.WithDeduper(&flaky{Deduper: store}))
+		elsewhere := newHandler(t, plainMode(), f.fn, nil, events.WithDeduper(&flaky{Deduper: store}))
 		p := wechat().clear(scanPush("shop-7"))
 		var all sync.WaitGroup
 		for range 3 {
@@ -554,9 +554,9 @@ func TestClaimIsHeldBetweenRuns(t *testing.T) {
 
 // Where many functions fail, their pauses do not keep the slots from others.
 func TestFailedFunctionsDoNotKeepHalfOfTheSlots(t *testing.T) {
-	at(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		var runs atomic.Int32
-		h := handler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
+		h := newHandler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
 			runs.Add(1)
 			return nil, errors.New("database is away")
 		}, nil, events.WithMaxRunning(10))
@@ -579,9 +579,9 @@ func TestFailedFunctionsDoNotKeepHalfOfTheSlots(t *testing.T) {
 
 // A single slot is no reason not to try again.
 func TestFailedFunctionRunsAgainInTheOnlySlot(t *testing.T) {
-	at(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		f := &failing{fails: 1, start: time.Now()}
-		h := handler(t, plainMode(), f.fn, nil, events.WithMaxRunning(1))
+		h := newHandler(t, plainMode(), f.fn, nil, events.WithMaxRunning(1))
 		assert.Equal(t, 200, wechat().clear(scanPush("shop-7")).to(h).Code)
 		assert.Len(t, f.began, 2)
 	})
@@ -590,9 +590,9 @@ func TestFailedFunctionRunsAgainInTheOnlySlot(t *testing.T) {
 // A function that panics does not run again by itself: what it left half done
 // may be locked.
 func TestPanickingFunctionRunsOnce(t *testing.T) {
-	at(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		runs := 0
-		h := handler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
+		h := newHandler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
 			if runs++; runs == 1 {
 				return nil, errors.New("database is away")
 			}
@@ -619,10 +619,10 @@ func TestFunctionDoesNotBeginLate(t *testing.T) {
 		{6000 * time.Millisecond, 503, 6000 * time.Millisecond, 0},
 	} {
 		t.Run(fmt.Sprint(c.body), func(t *testing.T) {
-			at(t, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
 				s := &sleeper{takes: 50 * time.Millisecond, start: time.Now()}
 				var problems []events.Problem
-				h := handler(t, plainMode(), s.fn, &problems)
+				h := newHandler(t, plainMode(), s.fn, &problems)
 				p := wechat().clear(scanPush("shop-7"))
 				r := p.request()
 				r.Body = &slowBody{r.Body, c.body}
@@ -658,13 +658,13 @@ func TestWaitingDeliveryDoesNotBeginLate(t *testing.T) {
 		{"fails while there is time", 3300 * time.Millisecond, true, 200, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			at(t, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
 				f := &failing{takes: c.takes, start: time.Now()}
 				if c.fails {
 					f.fails = 1
 				}
 				var problems []events.Problem
-				h := handler(t, plainMode(), f.fn, &problems)
+				h := newHandler(t, plainMode(), f.fn, &problems)
 				p := wechat().clear(scanPush("shop-7"))
 				var both sync.WaitGroup
 				both.Go(func() { p.to(h) })
@@ -707,10 +707,10 @@ func TestReplay(t *testing.T) {
 	} {
 		for mode, cfg := range map[string]events.Config{"plain": plainMode(), "sealed": safeMode()} {
 			t.Run(fmt.Sprint(mode, " ", c.maxAge, " ", c.apart), func(t *testing.T) {
-				at(t, func(t *testing.T) {
+				inFakeTime(t, func(t *testing.T) {
 					cfg.MaxAge = c.maxAge
 					s := &sleeper{start: time.Now()}
-					h := handler(t, cfg, s.fn, nil)
+					h := newHandler(t, cfg, s.fn, nil)
 					message := scanPush("shop-7")
 					stamp := time.Now().Add(min(max(c.maxAge, 5*time.Minute), time.Hour)).Unix()
 					p := wechat().clearAt(stamp, message)
@@ -745,15 +745,15 @@ func TestLeaseOfDeadProcess(t *testing.T) {
 		{"after WeChat's patience", 5 * time.Second, 5 * time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			at(t, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
 				store := events.NewMemoryDeduper(0)
 				dead := &dying{Deduper: store}
-				died := handler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
+				died := newHandler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
 					dead.died = true
 					return nil, nil
 				}, nil, events.WithDeduper(dead))
 				s := &sleeper{start: time.Now()}
-				h := handler(t, plainMode(), s.fn, nil, events.WithDeduper(&flaky{Deduper: store}))
+				h := newHandler(t, plainMode(), s.fn, nil, events.WithDeduper(&flaky{Deduper: store}))
 				message := scanPush("shop-7")
 				var first sync.WaitGroup
 				first.Go(func() { wechat().clear(message).to(died) })
@@ -783,7 +783,7 @@ func (d *dying) Commit(ctx context.Context, id string, ttl time.Duration) error 
 // A claim that another's function holds for longer than WeChat waits is renewed:
 // the delivery that waits for it is refused.
 func TestDeliveryIsRefusedWhileAnotherProcessRuns(t *testing.T) {
-	at(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		store := claimer{t, events.NewMemoryDeduper(0)}
 		message := scanPush("shop-7")
 		ev, err := events.Parse([]byte(message))
@@ -792,7 +792,7 @@ func TestDeliveryIsRefusedWhileAnotherProcessRuns(t *testing.T) {
 
 		s := &sleeper{start: time.Now()}
 		var problems []events.Problem
-		h := handler(t, plainMode(), s.fn, &problems, events.WithDeduper(&flaky{Deduper: store}))
+		h := newHandler(t, plainMode(), s.fn, &problems, events.WithDeduper(&flaky{Deduper: store}))
 		assert.Equal(t, 503, wechat().clear(message).to(h).Code)
 		assert.InDelta(t, 4700*time.Millisecond, time.Since(s.start), float64(200*time.Millisecond))
 		assert.Zero(t, s.runs())
@@ -811,12 +811,12 @@ func TestClaimIsRenewed(t *testing.T) {
 		for _, later := range []time.Duration{3100 * time.Millisecond, 4600 * time.Millisecond,
 			8 * time.Second} {
 			t.Run(fmt.Sprint(body, " ", later), func(t *testing.T) {
-				at(t, func(t *testing.T) {
+				inFakeTime(t, func(t *testing.T) {
 					store := events.NewMemoryDeduper(0)
 					s := &sleeper{takes: 8 * time.Second, start: time.Now()}
 					var problems []events.Problem
-					here := handler(t, plainMode(), s.fn, &problems, events.WithDeduper(&flaky{Deduper: store}))
-					elsewhere := handler(t, plainMode(), s.fn, nil, events.WithDeduper(&flaky{Deduper: store}))
+					here := newHandler(t, plainMode(), s.fn, &problems, events.WithDeduper(&flaky{Deduper: store}))
+					elsewhere := newHandler(t, plainMode(), s.fn, nil, events.WithDeduper(&flaky{Deduper: store}))
 					p := wechat().clear(scanPush("shop-7"))
 					var first sync.WaitGroup
 					first.Go(func() {
@@ -851,10 +851,10 @@ func TestLostClaimIsTold(t *testing.T) {
 		"to a commit": func(d claimer, id string) { d.commit(id, time.Minute) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			at(t, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
 				store := claimer{t, events.NewMemoryDeduper(0)}
 				var problems []events.Problem
-				h := handler(t, plainMode(), func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
+				h := newHandler(t, plainMode(), func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
 					lose(store, ev.ID())
 					time.Sleep(4 * time.Second)
 					return nil, nil
@@ -883,11 +883,11 @@ func TestFailedFunctionDoesNotRunAgainWithoutItsClaim(t *testing.T) {
 		"shown in a pause": {0, 2, 1300 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
-			at(t, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
 				store := claimer{t, events.NewMemoryDeduper(0)}
 				f := &failing{fails: 9, takes: c.takes, start: time.Now()}
 				var problems []events.Problem
-				h := handler(t, plainMode(),
+				h := newHandler(t, plainMode(),
 					func(ctx context.Context, ev *wechatqr.Event) (events.Reply, error) {
 						store.commit(ev.ID(), time.Nanosecond)
 						time.Sleep(time.Nanosecond)
@@ -907,12 +907,12 @@ func TestFailedFunctionDoesNotRunAgainWithoutItsClaim(t *testing.T) {
 
 // A claim that cannot be renewed is not lost.
 func TestFailedFunctionRunsAgainWhileStoreIsAway(t *testing.T) {
-	at(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		f := &failing{fails: 1, takes: 1200 * time.Millisecond, start: time.Now()}
 		store := &lossy{
 			Deduper: events.NewMemoryDeduper(0), from: f.start.Add(time.Second / 2), lose: 1000,
 		}
-		h := handler(t, plainMode(), f.fn, nil, events.WithDeduper(store))
+		h := newHandler(t, plainMode(), f.fn, nil, events.WithDeduper(store))
 		assert.Equal(t, 200, wechat().clear(scanPush("shop-7")).to(h).Code)
 		assert.Len(t, f.began, 2)
 	})
@@ -959,11 +959,11 @@ func TestClaimWhoseResponseWasLost(t *testing.T) {
 		for lose, told := range []int{0, 0, 1, 1} {
 			for _, fails := range []int{0, 9} {
 				t.Run(fmt.Sprint(hangs, lose, fails), func(t *testing.T) {
-					at(t, func(t *testing.T) {
+					inFakeTime(t, func(t *testing.T) {
 						store := claimer{t, events.NewMemoryDeduper(0)}
 						f := &failing{fails: fails, start: time.Now()}
 						var problems []events.Problem
-						h := handler(t, plainMode(), f.fn, &problems,
+						h := newHandler(t, plainMode(), f.fn, &problems,
 							events.WithoutRetries(),
 							events.WithDeduper(&lossy{Deduper: store, lose: lose, hangs: hangs}))
 						message := scanPush("shop-7")
@@ -993,9 +993,9 @@ func TestClaimWhoseResponseWasLost(t *testing.T) {
 
 // A delivery whose caller hangs up does not wait on.
 func TestWaitingDeliveryThatIsGivenUp(t *testing.T) {
-	at(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		s := &sleeper{takes: 3 * time.Second, start: time.Now()}
-		h := handler(t, plainMode(), s.fn, nil)
+		h := newHandler(t, plainMode(), s.fn, nil)
 		message := scanPush("shop-7")
 		var first sync.WaitGroup
 		first.Go(func() { wechat().clear(message).to(h) })
@@ -1013,7 +1013,7 @@ func TestWaitingDeliveryThatIsGivenUp(t *testing.T) {
 // The same when another had the event before: the claim that nobody heard of is
 // given back, and the next delivery runs the function.
 func TestClaimWhoseResponseWasLostAfterAnothers(t *testing.T) {
-	at(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		store := claimer{t, events.NewMemoryDeduper(0)}
 		message := scanPush("shop-7")
 		ev, err := events.Parse([]byte(message))
@@ -1021,11 +1021,11 @@ func TestClaimWhoseResponseWasLostAfterAnothers(t *testing.T) {
 		require.Equal(t, granted, store.claimFor("another", ev.ID(), time.Second))
 
 		s := &sleeper{start: time.Now()}
-		lossy := &lossy{Deduper: store, lose: 1000, from: time.Now().Add(500 * time.Millisecond)}
-		h := handler(t, plainMode(), s.fn, nil, events.WithDeduper(lossy))
+		silent := &lossy{Deduper: store, lose: 1000, from: time.Now().Add(500 * time.Millisecond)}
+		h := newHandler(t, plainMode(), s.fn, nil, events.WithDeduper(silent))
 		assert.Equal(t, 503, wechat().clear(message).to(h).Code)
 		assert.Zero(t, s.runs())
-		lossy.lose = 0
+		silent.lose = 0
 		assert.Equal(t, 200, wechat().clear(message).to(h).Code)
 		assert.Equal(t, 1, s.runs())
 		assert.Equal(t, handled, store.claimFor("third", ev.ID(), time.Second))
@@ -1036,7 +1036,7 @@ func TestClaimWhoseResponseWasLostAfterAnothers(t *testing.T) {
 func TestDifferentEventsOfOneSecond(t *testing.T) {
 	t.Parallel()
 	var seen []string
-	h := handler(t, safeMode(), func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
+	h := newHandler(t, safeMode(), func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
 		seen = append(seen, string(ev.Type)+" "+ev.EventKey)
 		return nil, nil
 	}, nil)
@@ -1127,11 +1127,11 @@ func TestFaultyDeduper(t *testing.T) {
 			"success", 4800 * time.Millisecond, 3},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			at(t, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
 				c.d.Deduper = events.NewMemoryDeduper(0)
 				s := &sleeper{takes: c.takes, reply: events.Text("hi"), err: c.fnErr, start: time.Now()}
 				var problems []events.Problem
-				h := handler(t, plainMode(), s.fn, &problems, events.WithDeduper(c.d), events.WithoutRetries())
+				h := newHandler(t, plainMode(), s.fn, &problems, events.WithDeduper(c.d), events.WithoutRetries())
 				w := wechat().clear(scanPush("shop-7")).to(h)
 				assert.Equal(t, c.within, time.Since(s.start))
 				assert.Contains(t, w.Body.String(), c.body)
@@ -1154,32 +1154,32 @@ func TestFaultyDeduper(t *testing.T) {
 	}
 }
 
-// seen notes what a Deduper is asked.
-type seen struct {
+// watched records the calls of a Deduper.
+type watched struct {
 	events.Deduper
 	mu    sync.Mutex
 	asked []string
 }
 
-func (d *seen) note(format string, args ...any) {
+func (d *watched) note(format string, args ...any) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.asked = append(d.asked, fmt.Sprintf(format, args...))
 }
 
-func (d *seen) Claim(
+func (d *watched) Claim(
 	ctx context.Context, id, owner string, lease time.Duration,
 ) (events.Claim, error) {
 	d.note("claim %v", lease)
 	return d.Deduper.Claim(ctx, id, owner, lease)
 }
 
-func (d *seen) Commit(ctx context.Context, id string, ttl time.Duration) error {
+func (d *watched) Commit(ctx context.Context, id string, ttl time.Duration) error {
 	d.note("commit %v", ttl)
 	return d.Deduper.Commit(ctx, id, ttl)
 }
 
-func (d *seen) Release(ctx context.Context, id, owner string) error {
+func (d *watched) Release(ctx context.Context, id, owner string) error {
 	d.note("release")
 	return d.Deduper.Release(ctx, id, owner)
 }
@@ -1212,12 +1212,12 @@ func TestDeduperIsAsked(t *testing.T) {
 			append(slices.Repeat([]string{"claim 3s"}, 47), "release")},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			at(t, func(t *testing.T) {
-				d := &seen{Deduper: faulty{Deduper: events.NewMemoryDeduper(0), claim: c.claim}}
+			inFakeTime(t, func(t *testing.T) {
+				d := &watched{Deduper: faulty{Deduper: events.NewMemoryDeduper(0), claim: c.claim}}
 				cfg := plainMode()
 				cfg.MaxAge = c.maxAge
 				f := &failing{fails: c.fails, takes: c.takes, start: time.Now()}
-				h := handler(t, cfg, f.fn, nil, events.WithDeduper(d))
+				h := newHandler(t, cfg, f.fn, nil, events.WithDeduper(d))
 				wechat().clear(scanPush("shop-7")).to(h)
 				require.NoError(t, h.Shutdown(t.Context()))
 				assert.Equal(t, c.want, d.asked)
@@ -1229,8 +1229,8 @@ func TestDeduperIsAsked(t *testing.T) {
 // What this process has handled is no question for others.
 func TestDeduperIsNotAskedForWhatIsKnown(t *testing.T) {
 	t.Parallel()
-	d := &seen{Deduper: events.NewMemoryDeduper(0)}
-	h := handler(t, plainMode(), nil, nil, events.WithDeduper(d))
+	d := &watched{Deduper: events.NewMemoryDeduper(0)}
+	h := newHandler(t, plainMode(), nil, nil, events.WithDeduper(d))
 	p := wechat().clear(scanPush("shop-7"))
 	for range 3 {
 		assert.Equal(t, "success", p.to(h).Body.String())
@@ -1251,11 +1251,11 @@ func TestStoreAway(t *testing.T) {
 		"hangs": func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			at(t, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
 				runs := 0
 				d := faulty{Deduper: events.NewMemoryDeduper(0), claim: noClaim(claim), commit: claim,
 					release: claim}
-				h := handler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
+				h := newHandler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
 					runs++
 					if time.Sleep(time.Second); runs == 1 {
 						return nil, errors.New("not yet")
@@ -1282,7 +1282,7 @@ func TestStoreAway(t *testing.T) {
 // An event that was handled here and not noted in the store is not handled
 // anew once the store is back.
 func TestStoreBack(t *testing.T) {
-	at(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		away := true
 		fail := func(context.Context) error {
 			if away {
@@ -1292,7 +1292,7 @@ func TestStoreBack(t *testing.T) {
 		}
 		store := events.NewMemoryDeduper(0)
 		s := &sleeper{start: time.Now()}
-		h := handler(t, plainMode(), s.fn, nil, events.WithDeduper(&flaky{Deduper: store, fail: fail}))
+		h := newHandler(t, plainMode(), s.fn, nil, events.WithDeduper(&flaky{Deduper: store, fail: fail}))
 		p := wechat().clear(scanPush("shop-7"))
 		assert.Equal(t, 200, p.to(h).Code)
 		away = false
@@ -1338,7 +1338,7 @@ func TestStoreGoesAwayWhileAnotherHasTheEvent(t *testing.T) {
 			"hangs": func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
 		} {
 			t.Run(fmt.Sprint(name, " from ", from), func(t *testing.T) {
-				at(t, func(t *testing.T) {
+				inFakeTime(t, func(t *testing.T) {
 					s := &sleeper{takes: time.Second, start: time.Now()}
 					var problems []events.Problem
 					d := faulty{Deduper: events.NewMemoryDeduper(0), commit: away, release: away}
@@ -1348,7 +1348,7 @@ func TestStoreGoesAwayWhileAnotherHasTheEvent(t *testing.T) {
 						}
 						return busy, nil
 					}
-					h := handler(t, plainMode(), s.fn, &problems, events.WithDeduper(d))
+					h := newHandler(t, plainMode(), s.fn, &problems, events.WithDeduper(d))
 					w := wechat().clear(scanPush("shop-7")).to(h)
 					assert.Equal(t, 503, w.Code)
 					assert.Less(t, time.Since(s.start), 5*time.Second)
@@ -1364,7 +1364,7 @@ func TestStoreGoesAwayWhileAnotherHasTheEvent(t *testing.T) {
 
 // A delivery that never had the event frees nobody's claim on it.
 func TestReleaseOfNothing(t *testing.T) {
-	at(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		claims := 0
 		d := &flaky{Deduper: events.NewMemoryDeduper(0), fail: func(context.Context) error {
 			if claims++; claims == 2 {
@@ -1374,7 +1374,7 @@ func TestReleaseOfNothing(t *testing.T) {
 		}}
 		var mu sync.Mutex
 		running, most, runs := 0, 0, 0
-		h := handler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
+		h := newHandler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
 			mu.Lock()
 			running++
 			runs++
@@ -1421,9 +1421,9 @@ func TestGoexit(t *testing.T) {
 			}, faulty{commit: exit}, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			at(t, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
 				c.d.Deduper = events.NewMemoryDeduper(0)
-				h := handler(t, plainMode(), c.fn, nil, events.WithDeduper(c.d))
+				h := newHandler(t, plainMode(), c.fn, nil, events.WithDeduper(c.d))
 				p := wechat().clear(scanPush("shop-7"))
 				status := 0
 				var caller sync.WaitGroup
@@ -1437,7 +1437,7 @@ func TestGoexit(t *testing.T) {
 		})
 	}
 	t.Run("problem handler", func(t *testing.T) {
-		at(t, func(t *testing.T) {
+		inFakeTime(t, func(t *testing.T) {
 			h, err := events.NewHandler(plainMode(),
 				func(context.Context, *wechatqr.Event) (events.Reply, error) {
 					time.Sleep(time.Minute)
@@ -1461,10 +1461,10 @@ func (exitReply) AppendReply(b []byte, _ *wechatqr.Event, _ time.Time) ([]byte, 
 
 // The clock goes on while a reply is made, and Shutdown waits for it.
 func TestSlowReply(t *testing.T) {
-	at(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		start := time.Now()
 		var problems []events.Problem
-		h := handler(t, plainMode(), replyWith(slowReply{7 * time.Second}), &problems)
+		h := newHandler(t, plainMode(), replyWith(slowReply{7 * time.Second}), &problems)
 		w := wechat().clear(scanPush("shop-7")).to(h)
 		assert.Equal(t, 4500*time.Millisecond, time.Since(start))
 		assert.Equal(t, "success", w.Body.String())
@@ -1485,8 +1485,8 @@ func (r slowReply) AppendReply(b []byte, ev *wechatqr.Event, now time.Time) ([]b
 // What one delivery leaves behind does not disturb the next: functions end in
 // the moment in which the clock rings, and then one that has time.
 func TestFunctionThatEndsWithTheClock(t *testing.T) {
-	at(t, func(t *testing.T) {
-		h := handler(t, plainMode(), func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
+	inFakeTime(t, func(t *testing.T) {
+		h := newHandler(t, plainMode(), func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
 			if strings.HasPrefix(ev.EventKey, "a") {
 				time.Sleep(4500 * time.Millisecond)
 			} else {
@@ -1506,7 +1506,7 @@ func TestFunctionThatEndsWithTheClock(t *testing.T) {
 func TestWithoutDeduper(t *testing.T) {
 	t.Parallel()
 	ran := 0
-	h := handler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
+	h := newHandler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
 		ran++
 		return nil, nil
 	}, nil, events.WithDeduper(nil))
@@ -1518,16 +1518,16 @@ func TestWithoutDeduper(t *testing.T) {
 }
 
 func TestMaxRunning(t *testing.T) {
-	at(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		s := &sleeper{takes: time.Minute, start: time.Now()}
 		var problems []events.Problem
-		h := handler(t, plainMode(), s.fn, &problems, events.WithMaxRunning(2))
+		h := newHandler(t, plainMode(), s.fn, &problems, events.WithMaxRunning(2))
 		now := time.Now().Unix()
-		post := func(scene string) int { return wechat().clear(scanPushAt(now, scene)).to(h).Code }
-		assert.Equal(t, 200, post("a"))
-		assert.Equal(t, 200, post("b"))
+		status := func(scene string) int { return wechat().clear(scanPushAt(now, scene)).to(h).Code }
+		assert.Equal(t, 200, status("a"))
+		assert.Equal(t, 200, status("b"))
 		full := time.Now()
-		assert.Equal(t, 503, post("c"), "a and b go on")
+		assert.Equal(t, 503, status("c"), "a and b go on")
 		assert.Equal(t, 3*time.Second, time.Since(full))
 		require.Len(t, problems, 1)
 		require.ErrorIs(t, problems[0].Err, events.ErrOverloaded)
@@ -1543,9 +1543,9 @@ func TestMaxRunning(t *testing.T) {
 
 // A burst of more than there is room for is handled as places become free.
 func TestDeliveryWaitsForPlace(t *testing.T) {
-	at(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		s := &sleeper{takes: 500 * time.Millisecond, start: time.Now()}
-		h := handler(t, plainMode(), s.fn, nil, events.WithMaxRunning(10))
+		h := newHandler(t, plainMode(), s.fn, nil, events.WithMaxRunning(10))
 		now := time.Now().Unix()
 		var all sync.WaitGroup
 		for i := range 60 {
@@ -1561,10 +1561,10 @@ func TestDeliveryWaitsForPlace(t *testing.T) {
 
 // One that waits for a place is let go when its caller goes or the Handler ends.
 func TestDeliveryThatWaitsInVain(t *testing.T) {
-	at(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		s := &sleeper{takes: time.Minute, start: time.Now()}
 		var problems []events.Problem
-		h := handler(t, plainMode(), s.fn, &problems, events.WithMaxRunning(1))
+		h := newHandler(t, plainMode(), s.fn, &problems, events.WithMaxRunning(1))
 		wechat().clear(scanPush("a")).to(h)
 		start := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -1590,17 +1590,17 @@ func TestDeliveryThatWaitsInVain(t *testing.T) {
 // The place of a function is free when its answer arrives.
 func TestMaxRunningOneByOne(t *testing.T) {
 	t.Parallel()
-	h := handler(t, plainMode(), nil, nil, events.WithMaxRunning(1))
+	h := newHandler(t, plainMode(), nil, nil, events.WithMaxRunning(1))
 	for i := range 2000 {
 		require.Equal(t, 200, wechat().clear(scanPush(strconv.Itoa(i))).to(h).Code, i)
 	}
 }
 
 func TestShutdown(t *testing.T) {
-	at(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		s := &sleeper{takes: time.Minute, start: time.Now()}
 		var problems []events.Problem
-		h := handler(t, plainMode(), s.fn, &problems)
+		h := newHandler(t, plainMode(), s.fn, &problems)
 		wechat().clear(scanPush("a")).to(h)
 
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -1623,7 +1623,7 @@ func TestShutdown(t *testing.T) {
 
 func TestShutdownOfIdleHandler(t *testing.T) {
 	t.Parallel()
-	h := handler(t, plainMode(), nil, nil)
+	h := newHandler(t, plainMode(), nil, nil)
 	wechat().clear(scanPush("shop-7")).to(h)
 	require.NoError(t, h.Shutdown(t.Context()))
 }
@@ -1635,7 +1635,7 @@ func TestFunctionContext(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(context.WithValue(t.Context(), contextKey{}, "value"))
 	cancel()
-	h := handler(t, plainMode(), func(ctx context.Context, _ *wechatqr.Event) (events.Reply, error) {
+	h := newHandler(t, plainMode(), func(ctx context.Context, _ *wechatqr.Event) (events.Reply, error) {
 		assert.Equal(t, "value", ctx.Value(contextKey{}))
 		assert.NoError(t, ctx.Err())
 		_, deadline := ctx.Deadline()
@@ -1676,9 +1676,9 @@ func TestHandle(t *testing.T) {
 				return events.Text("hi"), nil
 			}
 			body := []byte(c.push.body)
-			a := handler(t, c.cfg, fn, nil).Handle(t.Context(),
+			a := newHandler(t, c.cfg, fn, nil).Handle(t.Context(),
 				events.Request{Method: http.MethodPost, RawQuery: c.push.query.Encode(), Body: body})
-			w := c.push.to(handler(t, c.cfg, replyWith(events.Text("hi")), nil))
+			w := c.push.to(newHandler(t, c.cfg, replyWith(events.Text("hi")), nil))
 			assert.Equal(t, c.status, a.Status)
 			assert.Equal(t, w.Code, a.Status)
 			assert.Equal(t, w.Header().Get("Content-Type"), a.ContentType)
@@ -1701,7 +1701,7 @@ func TestHandle(t *testing.T) {
 	}
 	t.Run("a nil context", func(t *testing.T) {
 		t.Parallel()
-		h := handler(t, plainMode(), replyWith(nil), nil)
+		h := newHandler(t, plainMode(), replyWith(nil), nil)
 		p := wechat().clear(message)
 		var none context.Context
 		a := h.Handle(none, events.Request{Method: http.MethodPost, RawQuery: p.query.Encode(),
@@ -1712,14 +1712,14 @@ func TestHandle(t *testing.T) {
 	t.Run("as large as may be", func(t *testing.T) {
 		t.Parallel()
 		p := wechat().clear(strings.Repeat("x", events.MaxBodyBytes))
-		a := handler(t, plainMode(), nil, nil).Handle(t.Context(), events.Request{
+		a := newHandler(t, plainMode(), nil, nil).Handle(t.Context(), events.Request{
 			Method: http.MethodPost, RawQuery: p.query.Encode(), Body: []byte(p.body),
 		})
 		assert.Equal(t, 400, a.Status, "it is no push")
 	})
 	t.Run("another method", func(t *testing.T) {
 		t.Parallel()
-		a := handler(t, plainMode(), nil, nil).Handle(t.Context(), events.Request{Method: "PUT"})
+		a := newHandler(t, plainMode(), nil, nil).Handle(t.Context(), events.Request{Method: "PUT"})
 		assert.Equal(t, 405, a.Status)
 	})
 }
@@ -1790,7 +1790,7 @@ func testConcurrentPosts(t *testing.T) {
 	var ran sync.Map
 	var runs atomic.Int32
 	var problems []events.Problem
-	h := handler(t, plainMode(), func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
+	h := newHandler(t, plainMode(), func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
 		runs.Add(1)
 		n, _ := ran.LoadOrStore(ev.EventKey, new(atomic.Int32))
 		n.(*atomic.Int32).Add(1)
@@ -1847,7 +1847,7 @@ func TestSoak(t *testing.T) {
 	}
 	before := runtime.NumGoroutine()
 	var runs, late atomic.Int64
-	h := handler(t, safeMode(), func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
+	h := newHandler(t, safeMode(), func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
 		switch n := runs.Add(1); {
 		case length > 10*time.Second && n%5000 == 1:
 			time.Sleep(4600 * time.Millisecond)

@@ -109,15 +109,15 @@ func (p *keyPair) signature(timestamp, nonce string, message []byte) [2 * sha1.S
 	}
 	b = append(b, message...)
 	sum := sha1.Sum(b)
-	var digits [2 * sha1.Size]byte
-	hex.Encode(digits[:], sum[:])
-	return digits
+	var inHex [2 * sha1.Size]byte
+	hex.Encode(inHex[:], sum[:])
+	return inHex
 }
 
-// signed reports whether signature is the right one.
-func (p *keyPair) signed(signature, timestamp, nonce string, message []byte) bool {
+// signed reports whether given is the right signature.
+func (p *keyPair) signed(given, timestamp, nonce string, message []byte) bool {
 	want := p.signature(timestamp, nonce, message)
-	return subtle.ConstantTimeCompare(want[:], []byte(signature)) == 1
+	return subtle.ConstantTimeCompare(want[:], []byte(given)) == 1
 }
 
 const (
@@ -137,9 +137,9 @@ func (p *keyPair) open(sealed []byte, appID string) ([]byte, error) {
 	n, err := base64.StdEncoding.Decode(b, sealed)
 	switch {
 	case err != nil:
-		return nil, refuse(ErrDecrypt, "Encrypt is not base64")
+		return nil, errorf(ErrDecrypt, "Encrypt is not base64")
 	case n%aes.BlockSize != 0 || n <= header+len(appID):
-		return nil, refuse(ErrDecrypt, "Encrypt holds %d bytes, which is no possible length", n)
+		return nil, errorf(ErrDecrypt, "Encrypt holds %d bytes, which is no possible length", n)
 	}
 	b = b[:n]
 	cbc := p.decrypters.Get().(cipher.BlockMode)
@@ -159,11 +159,11 @@ func (p *keyPair) open(sealed []byte, appID string) ([]byte, error) {
 
 	switch {
 	case padded == 0:
-		return nil, refuse(ErrDecrypt, "its padding is wrong, as it is with another EncodingAESKey")
+		return nil, errorf(ErrDecrypt, "its padding is wrong, as it is with another EncodingAESKey")
 	case rest < 0:
-		return nil, refuse(ErrDecrypt, "its length field is wrong, as it is with another EncodingAESKey")
+		return nil, errorf(ErrDecrypt, "its length field is wrong, as it is with another EncodingAESKey")
 	}
-	return nil, refuse(ErrWrongAccount, "it was encrypted for AppID %.64q", content[length:])
+	return nil, errorf(ErrWrongAccount, "it was encrypted for AppID %.64q", content[length:])
 }
 
 // unpad returns the length of the padding of two blocks or more, and 1 if it
@@ -175,8 +175,8 @@ func unpad(b []byte) (pad, ok int) {
 	longest := min(maxPadding, len(b)-header)
 	var wrong byte
 	for i, c := range b[len(b)-longest:] {
-		within := byte(int32(longest-pad-i-1) >> 31) // all ones, or 0 before the padding
-		wrong |= (c ^ last) & within
+		mask := byte(int32(longest-pad-i-1) >> 31) // all ones, or 0 before the padding
+		wrong |= (c ^ last) & mask
 	}
 	ok = subtle.ConstantTimeByteEq(wrong, 0) &
 		subtle.ConstantTimeLessOrEq(1, pad) & subtle.ConstantTimeLessOrEq(pad, longest)

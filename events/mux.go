@@ -48,8 +48,8 @@ func (m *Mux) HandleScenePrefix(prefix string, fn ScanFunc) {
 // HandleEvent has fn handle every event of this type, whatever the letter
 // case, that is not a scan which a scene or a prefix has a function for. It
 // panics as HandleScene does.
-func (m *Mux) HandleEvent(event wechatqr.EventType, fn HandlerFunc) {
-	add(&m.types, strings.ToLower(string(event)), fn, fn == nil)
+func (m *Mux) HandleEvent(eventType wechatqr.EventType, fn HandlerFunc) {
+	add(&m.types, strings.ToLower(string(eventType)), fn, fn == nil)
 }
 
 // HandleDefault has fn handle everything else, ordinary messages included. It

@@ -76,7 +76,7 @@ func TestMuxOfNothing(t *testing.T) {
 	require.NoError(t, err)
 	assert.Nil(t, reply)
 	assert.Equal(t, "success",
-		wechat().clear(sampleScan).to(handler(t, plainMode(), mux.Serve, nil)).Body.String())
+		wechat().clear(sampleScan).to(newHandler(t, plainMode(), mux.Serve, nil)).Body.String())
 
 	mux.HandleScenePrefix("", scanReply("every code"))
 	reply, err = mux.Serve(t.Context(), ev)

@@ -37,17 +37,17 @@ func Parse(message []byte) (*wechatqr.Event, error) {
 type element int
 
 const (
-	toUserName element = iota
-	fromUserName
-	msgType
-	event
-	eventKey
-	ticket
-	content
-	msgID
-	createTime
-	encrypt
-	reportID
+	elementToUserName element = iota
+	elementFromUserName
+	elementMsgType
+	elementEvent
+	elementEventKey
+	elementTicket
+	elementContent
+	elementMsgID
+	elementCreateTime
+	elementEncrypt
+	elementReportID
 	elementCount
 )
 
@@ -69,7 +69,7 @@ func (f *fields) has(e element) bool { return len(f[e]) > 0 }
 // different ones. value is not nil.
 func (f *fields) set(e element, value []byte) error {
 	if f[e] != nil {
-		return refuse(ErrMalformed, "%s occurs twice", elementNames[e])
+		return errorf(ErrMalformed, "%s occurs twice", elementNames[e])
 	}
 	f[e] = value
 	return nil
@@ -77,27 +77,27 @@ func (f *fields) set(e element, value []byte) error {
 
 func (f *fields) event(message []byte) (*wechatqr.Event, error) {
 	switch {
-	case f.has(fromUserName):
-	case f.has(encrypt):
-		return nil, refuse(ErrMalformed, "it is still encrypted: open it with a Verifier that has an EncodingAESKey")
+	case f.has(elementFromUserName):
+	case f.has(elementEncrypt):
+		return nil, errorf(ErrMalformed, "it is still encrypted: open it with a Verifier that has an EncodingAESKey")
 	default:
-		return nil, refuse(ErrMalformed, "FromUserName is missing")
+		return nil, errorf(ErrMalformed, "FromUserName is missing")
 	}
 	created, err := f.unixTime()
 	if err != nil {
 		return nil, err
 	}
 	ev := &wechatqr.Event{CreateTime: created, Raw: message}
-	if string(f[msgType]) != "event" {
-		f[event] = nil
+	if string(f[elementMsgType]) != "event" {
+		f[elementEvent] = nil
 	}
-	if !f.has(msgID) {
-		f[msgID] = f[reportID]
+	if !f.has(elementMsgID) {
+		f[elementMsgID] = f[elementReportID]
 	}
-	kind := wechatqr.EventType(f[event])
+	kind := wechatqr.EventType(f[elementEvent])
 	for _, known := range [...]wechatqr.EventType{wechatqr.EventScan, wechatqr.EventSubscribe, wechatqr.EventUnsubscribe} {
 		if kind.Is(known) {
-			ev.Type, f[event] = known, nil
+			ev.Type, f[elementEvent] = known, nil
 			break
 		}
 	}
@@ -105,11 +105,11 @@ func (f *fields) event(message []byte) (*wechatqr.Event, error) {
 	// One string for all of them.
 	var room [256]byte // enough for most: no allocation
 	all := room[:0]
-	for _, v := range f[:createTime] {
+	for _, v := range f[:elementCreateTime] {
 		all = append(all, v...)
 	}
 	rest := string(all)
-	for e, to := range [createTime]*string{
+	for e, to := range [elementCreateTime]*string{
 		&ev.ToUserName, &ev.FromUserName, &ev.MsgType, (*string)(&ev.Type), &ev.EventKey, &ev.Ticket, &ev.Content, &ev.MsgID,
 	} {
 		if n := len(f[e]); n > 0 {
@@ -122,14 +122,14 @@ func (f *fields) event(message []byte) (*wechatqr.Event, error) {
 // unixTime reads CreateTime. Without it two events could not be told apart.
 func (f *fields) unixTime() (time.Time, error) {
 	const years = 253402300799 // the end of 9999
-	text := f[createTime]
+	text := f[elementCreateTime]
 	if len(text) == 0 {
-		return time.Time{}, refuse(ErrMalformed, "CreateTime is missing")
+		return time.Time{}, errorf(ErrMalformed, "CreateTime is missing")
 	}
 	whole, zeros, point := bytes.Cut(text, []byte(".")) // some JSON writers write 1714112445.0
 	n, err := strconv.ParseUint(string(whole), 10, 64)
 	if err != nil || n > years || point && (len(zeros) == 0 || len(bytes.Trim(zeros, "0")) > 0) {
-		return time.Time{}, refuse(ErrMalformed, "CreateTime %.32q is no Unix time", text)
+		return time.Time{}, errorf(ErrMalformed, "CreateTime %.32q is no Unix time", text)
 	}
 	return time.Unix(int64(n), 0), nil
 }
@@ -150,20 +150,21 @@ func (f *fields) scan(message []byte, last element) error {
 	first := bytes.TrimLeft(text, whiteSpace)
 	switch {
 	case len(first) == 0:
-		return emptyBody.refuse("the body is empty")
+		return emptyBody.errorf("the body is empty")
 	case !utf8.Valid(text):
-		return refuse(ErrMalformed, "it is not UTF-8")
+		return errorf(ErrMalformed, "it is not UTF-8")
 	case first[0] == '{':
 		return f.scanJSON(text)
 	case first[0] == '<':
 		return f.scanXML(text)
 	}
-	return refuse(ErrMalformed, "it is neither XML nor JSON")
+	return errorf(ErrMalformed, "it is neither XML nor JSON")
 }
 
 // canonicalOrder is how WeChat orders the elements of scans, texts and envelopes.
 var canonicalOrder = [...]element{
-	toUserName, fromUserName, createTime, msgType, event, eventKey, ticket, content, msgID, encrypt,
+	elementToUserName, elementFromUserName, elementCreateTime, elementMsgType, elementEvent,
+	elementEventKey, elementTicket, elementContent, elementMsgID, elementEncrypt,
 }
 
 // scanFast reads elements in their canonical order, of which any may be missing,
@@ -301,20 +302,20 @@ func (f *fields) scanXML(text []byte) error {
 			break
 		}
 		if err != nil {
-			return refuse(ErrMalformed, "%w", err)
+			return errorf(ErrMalformed, "%w", err)
 		}
 		switch t := token.(type) {
 		case xml.Directive:
-			return refuse(ErrMalformed, "it has a DOCTYPE or another declaration, which WeChat never sends")
+			return errorf(ErrMalformed, "it has a DOCTYPE or another declaration, which WeChat never sends")
 		case xml.StartElement:
 			depth++
 			switch {
 			case depth == 1 && root:
-				return refuse(ErrMalformed, "it goes on after </xml>")
+				return errorf(ErrMalformed, "it goes on after </xml>")
 			case depth == 1 && t.Name != xml.Name{Local: "xml"}:
-				return refuse(ErrMalformed, "the root is <%.32s>, not <xml>", t.Name.Local)
+				return errorf(ErrMalformed, "the root is <%.32s>, not <xml>", t.Name.Local)
 			case depth > maxDepth:
-				return refuse(ErrMalformed, "its elements are nested more than %d deep", maxDepth)
+				return errorf(ErrMalformed, "its elements are nested more than %d deep", maxDepth)
 			case depth == 1:
 				root = true
 			case depth == 2:
@@ -336,7 +337,7 @@ func (f *fields) scanXML(text []byte) error {
 			section := bytes.HasPrefix(text[start:], []byte("<![CDATA["))
 			switch {
 			case depth == 0 && (section || len(bytes.TrimLeft(t, whiteSpace)) > 0):
-				return refuse(ErrMalformed, "there is text outside of <xml>")
+				return errorf(ErrMalformed, "there is text outside of <xml>")
 			case depth != 2 || which < 0:
 			case section:
 				value = append(value, t...)
@@ -350,14 +351,14 @@ func (f *fields) scanXML(text []byte) error {
 		}
 	}
 	if !root {
-		return refuse(ErrMalformed, "it has no <xml>")
+		return errorf(ErrMalformed, "it has no <xml>")
 	}
 	return nil
 }
 
 func (f *fields) scanJSON(text []byte) error {
 	if err := json.Unmarshal(text, new(json.RawMessage)); err != nil {
-		return refuse(ErrMalformed, "%w", err)
+		return errorf(ErrMalformed, "%w", err)
 	}
 	dec := json.NewDecoder(bytes.NewReader(text)) // which fails no more
 	dec.UseNumber()
@@ -379,7 +380,7 @@ func (f *fields) scanJSON(text []byte) error {
 		case json.Number:
 			value = []byte(v)
 		default:
-			return refuse(ErrMalformed, "%s is neither text nor a number", elementNames[e])
+			return errorf(ErrMalformed, "%s is neither text nor a number", elementNames[e])
 		}
 		if err := f.set(e, value); err != nil {
 			return err

@@ -136,11 +136,11 @@ func TestKilledProcess(t *testing.T) {
 	address = strings.TrimSpace(address)
 
 	finishes, dies := scanPush("finishes"), scanPush("dies")
-	post := func(message string) (*http.Response, error) {
+	send := func(message string) (*http.Response, error) {
 		p := wechat().clear(message)
 		return http.Post(address+"/?"+p.query.Encode(), "text/xml", strings.NewReader(p.body))
 	}
-	resp, err := post(finishes)
+	resp, err := send(finishes)
 	require.NoError(t, err)
 	assert.Equal(t, http.StatusOK, resp.StatusCode)
 	require.NoError(t, resp.Body.Close())
@@ -148,7 +148,7 @@ func TestKilledProcess(t *testing.T) {
 
 	broken := make(chan error)
 	go func() {
-		resp, err := post(dies)
+		resp, err := send(dies)
 		if err == nil {
 			_ = resp.Body.Close()
 		}
@@ -163,7 +163,7 @@ func TestKilledProcess(t *testing.T) {
 	// Another server of the account, and what WeChat delivers again.
 	var ran []string
 	var took time.Duration
-	h := handler(t, plainMode(), func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
+	h := newHandler(t, plainMode(), func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
 		ran = append(ran, ev.EventKey)
 		took = time.Since(since)
 		return nil, nil

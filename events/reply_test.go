@@ -212,7 +212,7 @@ func TestSealedReplies(t *testing.T) {
 		"news":     {events.News(events.Article{Title: "a"}), "<ArticleCount>1</ArticleCount>"},
 		"your own": {customerService{}, "transfer_customer_service"},
 	} {
-		w := s.sealed(t, scanPush("shop-7")).to(handler(t, safeMode(), replyWith(c.reply), nil))
+		w := s.sealed(t, scanPush("shop-7")).to(newHandler(t, safeMode(), replyWith(c.reply), nil))
 		require.Equal(t, 200, w.Code)
 		assert.Equal(t, "text/xml; charset=utf-8", w.Header().Get("Content-Type"))
 		reply := openReply(t, s, w.Body.Bytes())
@@ -226,7 +226,7 @@ func TestSealedReplies(t *testing.T) {
 		message = strings.Replace(message, "1714112445", strconv.FormatInt(time.Now().Unix(), 10), 1)
 		sealed := s.seal(t, message)
 		p := s.envelope(`{"ToUserName":"`+testAccount+`","Encrypt":"`+sealed+`"}`, sealed)
-		w := p.to(handler(t, safeMode(), replyWith(events.Text("你好")), nil))
+		w := p.to(newHandler(t, safeMode(), replyWith(events.Text("你好")), nil))
 		require.Equal(t, 200, w.Code)
 		assert.Equal(t, "application/json; charset=utf-8", w.Header().Get("Content-Type"))
 		var v struct {
@@ -242,7 +242,7 @@ func TestSealedReplies(t *testing.T) {
 	})
 	t.Run("never twice alike", func(t *testing.T) {
 		t.Parallel()
-		h := handler(t, safeMode(), replyWith(events.Text("hi")), nil, events.WithDeduper(nil))
+		h := newHandler(t, safeMode(), replyWith(events.Text("hi")), nil, events.WithDeduper(nil))
 		p := s.sealed(t, scanPush("shop-7"))
 		assert.NotEqual(t, p.to(h).Body.String(), p.to(h).Body.String())
 	})

@@ -21,10 +21,10 @@ import (
 // An observer hears of every push once, successes and durations included, and
 // not of the console's checks.
 func TestObserver(t *testing.T) {
-	at(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		var heard []events.Delivery
 		failed := false
-		h := handler(t, plainMode(), func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
+		h := newHandler(t, plainMode(), func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
 			switch ev.EventKey {
 			case "quick":
 				time.Sleep(time.Second)
@@ -88,7 +88,7 @@ func TestObserver(t *testing.T) {
 // An observer that panics harms nobody.
 func TestObserverThatPanics(t *testing.T) {
 	t.Parallel()
-	h := handler(t, plainMode(), nil, nil,
+	h := newHandler(t, plainMode(), nil, nil,
 		events.WithObserver(func(context.Context, events.Delivery) { panic("observer") }))
 	assert.Equal(t, 200, wechat().clear(sampleScan).to(h).Code)
 	assert.Equal(t, 403, push{body: "x"}.to(h).Code)
@@ -126,9 +126,9 @@ func TestOptionErrorsAreCollected(t *testing.T) {
 
 // The memory that is too small for what comes says so, and not for each event.
 func TestForgottenEventsAreTold(t *testing.T) {
-	at(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		var problems []events.Problem
-		h := handler(t, plainMode(), nil, &problems, events.WithDeduper(events.NewMemoryDeduper(0)))
+		h := newHandler(t, plainMode(), nil, &problems, events.WithDeduper(events.NewMemoryDeduper(0)))
 		now := time.Now().Unix()
 		deliver := func(from, to int) {
 			for i := from; i < to; i++ {
@@ -158,10 +158,10 @@ func TestForgottenEventsAreTold(t *testing.T) {
 
 // A shared store remembers what this process forgets.
 func TestForgottenEventsOfSharedDeduper(t *testing.T) {
-	at(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		s := &sleeper{start: time.Now()}
 		var problems []events.Problem
-		h := handler(t, plainMode(), s.fn, &problems,
+		h := newHandler(t, plainMode(), s.fn, &problems,
 			events.WithDeduper(&flaky{Deduper: events.NewMemoryDeduper(1 << 20)}))
 		p := wechat().clear(scanPush("shop-7"))
 		for range 3 {

@@ -96,7 +96,7 @@ func TestScanFastRefuses(t *testing.T) {
 	} {
 		assert.False(t, new(fields).scanFast([]byte(message), elementCount), message)
 	}
-	assert.False(t, new(fields).scanFast([]byte("<ToUserName>1</ToUserName>"), toUserName))
+	assert.False(t, new(fields).scanFast([]byte("<ToUserName>1</ToUserName>"), elementToUserName))
 }
 
 // FuzzQuery holds the scanner against net/url.
@@ -110,7 +110,7 @@ func FuzzQuery(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, raw string) {
-		got, err := scanQuery(raw)
+		got, err := parseQuery(raw)
 		if strings.Contains(raw, ";") {
 			return // net/url drops the pair, which would hide a repetition
 		}

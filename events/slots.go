@@ -32,15 +32,15 @@ func (s *slots) acquire(ctx context.Context, deadline time.Time) error {
 		select {
 		case s.taken <- struct{}{}:
 		case <-s.closing:
-			return refuse(ErrShutdown, "it takes no more")
+			return errorf(ErrShutdown, "it takes no more")
 		case <-ctx.Done():
-			return refuse(ErrOverloaded, "%d, which is the limit: %w", cap(s.taken), ctx.Err())
+			return errorf(ErrOverloaded, "%d, which is the limit: %w", cap(s.taken), ctx.Err())
 		}
 	}
 	select {
 	case <-s.closing:
 		s.release()
-		return refuse(ErrShutdown, "it takes no more")
+		return errorf(ErrShutdown, "it takes no more")
 	default:
 		return nil
 	}

@@ -34,7 +34,7 @@ import (
 // ever accepts the published messages, which are years old.
 const ever = 200 * 365 * 24 * time.Hour
 
-func verifier(t testing.TB, cfg events.Config) *events.Verifier {
+func newVerifier(t testing.TB, cfg events.Config) *events.Verifier {
 	t.Helper()
 	v, err := events.NewVerifier(cfg)
 	require.NoError(t, err)
@@ -72,7 +72,7 @@ func TestOpenVectors(t *testing.T) {
 	} {
 		t.Run("safe mode, "+name, func(t *testing.T) {
 			t.Parallel()
-			v := verifier(t, official)
+			v := newVerifier(t, official)
 			message, err := v.Open(q3, []byte(body))
 			require.NoError(t, err)
 			assert.Equal(t, m3, string(message))
@@ -86,7 +86,7 @@ func TestOpenVectors(t *testing.T) {
 	}
 	t.Run("compatible mode", func(t *testing.T) {
 		t.Parallel()
-		v := verifier(t, events.Config{
+		v := newVerifier(t, events.Config{
 			AppID: "wx2c2769f8efd9abc2", Token: testToken, EncodingAESKey: testKey, MaxAge: ever,
 		})
 		q := url.Values{
@@ -109,7 +109,7 @@ func TestOpenVectors(t *testing.T) {
 	})
 	t.Run("plaintext mode", func(t *testing.T) {
 		t.Parallel()
-		v := verifier(t, events.Config{Token: "AAAAA", Plaintext: true, MaxAge: ever})
+		v := newVerifier(t, events.Config{Token: "AAAAA", Plaintext: true, MaxAge: ever})
 		q := url.Values{"signature": {"899cf89e464efb63f54ddac96b0a0a235f53aa78"},
 			"timestamp": {"1714037059"}, "nonce": {"486452656"}}
 		message, err := v.Open(q, []byte(m3))
@@ -124,7 +124,7 @@ func TestOpenVectors(t *testing.T) {
 			"echostr": {"4375120948345356249"},
 		}
 		for _, cfg := range []events.Config{official, {Token: "AAAAA", Plaintext: true, MaxAge: ever}} {
-			echo, err := verifier(t, cfg).Echo(q)
+			echo, err := newVerifier(t, cfg).Echo(q)
 			require.NoError(t, err)
 			assert.Equal(t, "4375120948345356249", echo)
 		}
@@ -134,7 +134,7 @@ func TestOpenVectors(t *testing.T) {
 // A message of which one bit was changed is refused, whichever bit it is.
 func TestOpenRefusesEveryChangedBit(t *testing.T) {
 	t.Parallel()
-	v := verifier(t, safeMode())
+	v := newVerifier(t, safeMode())
 	s := wechat()
 	sealed := s.seal(t, scanPush("shop-7"))
 	p := s.envelope(envelope(sealed), sealed)
@@ -429,7 +429,7 @@ func TestVerifierRefuses(t *testing.T) {
 					require.NotErrorIs(t, err, events.ErrMalformed)
 				}
 			}
-			v := verifier(t, c.cfg)
+			v := newVerifier(t, c.cfg)
 			message, err := v.Open(c.push.query, []byte(c.push.body))
 			if err == nil {
 				// What is inside is for the next height to judge.
@@ -449,7 +449,7 @@ func TestVerifierRefuses(t *testing.T) {
 			}
 
 			var problems []events.Problem
-			h := handler(t, c.cfg, nil, &problems)
+			h := newHandler(t, c.cfg, nil, &problems)
 			w := c.push.to(h)
 			assert.Equal(t, c.status, w.Code)
 			require.Len(t, problems, 1)
@@ -476,7 +476,7 @@ func TestVerifierMethods(t *testing.T) {
 	p := wechat().clear(sampleScan)
 	for _, method := range []string{"HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "get", "BREW"} {
 		var problems []events.Problem
-		h := handler(t, plainMode(), nil, &problems)
+		h := newHandler(t, plainMode(), nil, &problems)
 		r := p.request()
 		r.Method = method
 		w := httptest.NewRecorder()
@@ -488,12 +488,12 @@ func TestVerifierMethods(t *testing.T) {
 
 		r = p.request()
 		r.Method = method
-		_, err := verifier(t, plainMode()).ParseRequest(r)
+		_, err := newVerifier(t, plainMode()).ParseRequest(r)
 		require.ErrorIs(t, err, events.ErrMethod)
 	}
 	r := p.request()
 	r.Method = http.MethodGet
-	_, err := verifier(t, plainMode()).ParseRequest(r)
+	_, err := newVerifier(t, plainMode()).ParseRequest(r)
 	require.ErrorIs(t, err, events.ErrMethod, "the check of the URL is no push")
 }
 
@@ -504,7 +504,7 @@ func TestEcho(t *testing.T) {
 		p := wechat().clear("")
 		p.query.Set("echostr", echo)
 		var problems []events.Problem
-		h := handler(t, cfg, nil, &problems)
+		h := newHandler(t, cfg, nil, &problems)
 		get := func(p push) *httptest.ResponseRecorder {
 			w := httptest.NewRecorder()
 			h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/?"+p.query.Encode(), nil))
@@ -552,7 +552,7 @@ func TestEcho(t *testing.T) {
 			p := wechat().clear("")
 			p.query.Set("echostr", "secret echo")
 			c.change(p.query)
-			_, err := verifier(t, cfg).Echo(p.query)
+			_, err := newVerifier(t, cfg).Echo(p.query)
 			require.ErrorIs(t, err, c.err, name)
 			w := get(p)
 			assert.GreaterOrEqual(t, w.Code, 400, name)
@@ -583,7 +583,7 @@ func TestFreshness(t *testing.T) {
 				cfg events.Config
 				max int64
 			}{{safeMode(), 300}, {plainMode(), 300}, {minute, 60}} {
-				v := verifier(t, c.cfg)
+				v := newVerifier(t, c.cfg)
 				for off, fresh := range map[int64]bool{0: true, c.max: true, -c.max: true, c.max + 1: false,
 					-c.max - 1: false, time.Now().Unix() / 2: false, -c.max * 1000: false} {
 					stamp := time.Now().Unix() + off
@@ -616,7 +616,7 @@ func TestFreshness(t *testing.T) {
 func TestOpenAcceptsEveryPadding(t *testing.T) {
 	t.Parallel()
 	s := wechat()
-	v := verifier(t, safeMode())
+	v := newVerifier(t, safeMode())
 	for pad := 1; pad <= 32; pad++ {
 		message := strings.Repeat("x", 16-(20+len(s.appID)+pad)%16)
 		b := append(s.plaintext(message), bytes.Repeat([]byte{byte(pad)}, pad)...)
@@ -656,14 +656,14 @@ func TestRotation(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			v := verifier(t, c.cfg)
+			v := newVerifier(t, c.cfg)
 			p := c.from.sealed(t, message)
 			got, err := v.Open(p.query, []byte(p.body))
 			require.NoError(t, err)
 			assert.Equal(t, message, string(got))
 
 			// The reply is sealed with the keys that the message came with.
-			h := handler(t, c.cfg, replyWith(events.Text("hi")), nil)
+			h := newHandler(t, c.cfg, replyWith(events.Text("hi")), nil)
 			w := p.to(h)
 			require.Equal(t, http.StatusOK, w.Code)
 			reply := openReply(t, c.from, w.Body.Bytes())
@@ -672,7 +672,7 @@ func TestRotation(t *testing.T) {
 	}
 	t.Run("Tokens in plaintext mode", func(t *testing.T) {
 		t.Parallel()
-		v := verifier(t, events.Config{Token: "newtoken", Plaintext: true,
+		v := newVerifier(t, events.Config{Token: "newtoken", Plaintext: true,
 			Previous: []events.Keys{{Token: testToken}}})
 		for _, from := range []sender{current, old} {
 			p := from.clear(message)
@@ -682,7 +682,7 @@ func TestRotation(t *testing.T) {
 	})
 	t.Run("keys that were never ours", func(t *testing.T) {
 		t.Parallel()
-		v := verifier(t, events.Config{AppID: testAppID, Token: "newtoken", EncodingAESKey: newKey,
+		v := newVerifier(t, events.Config{AppID: testAppID, Token: "newtoken", EncodingAESKey: newKey,
 			Previous: []events.Keys{{Token: testToken}}})
 		p := old.sealed(t, message)
 		_, err := v.Open(p.query, []byte(p.body))
@@ -690,7 +690,7 @@ func TestRotation(t *testing.T) {
 	})
 	t.Run("a Token that is no longer accepted", func(t *testing.T) {
 		t.Parallel()
-		v := verifier(t, events.Config{AppID: testAppID, Token: "newtoken", EncodingAESKey: testKey})
+		v := newVerifier(t, events.Config{AppID: testAppID, Token: "newtoken", EncodingAESKey: testKey})
 		p := old.sealed(t, message)
 		_, err := v.Open(p.query, []byte(p.body))
 		require.ErrorIs(t, err, events.ErrBadSignature)
@@ -706,7 +706,7 @@ func TestRotation(t *testing.T) {
 				Previous: []events.Keys{{EncodingAESKey: newKey}}},
 		} {
 			p := other.sealed(t, message)
-			_, err := verifier(t, cfg).Open(p.query, []byte(p.body))
+			_, err := newVerifier(t, cfg).Open(p.query, []byte(p.body))
 			require.ErrorIs(t, err, events.ErrWrongAccount)
 			assert.ErrorContains(t, err, "wx0000000000000000")
 		}
@@ -741,11 +741,11 @@ func TestModes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			ev, err := verifier(t, c.cfg).ParseRequest(c.push.request())
+			ev, err := newVerifier(t, c.cfg).ParseRequest(c.push.request())
 			require.NoError(t, err)
 			assert.Equal(t, "shop-7", ev.EventKey)
 
-			w := c.push.to(handler(t, c.cfg, replyWith(events.Text("hi")), nil))
+			w := c.push.to(newHandler(t, c.cfg, replyWith(events.Text("hi")), nil))
 			reply := w.Body.String()
 			if c.sealed {
 				reply = openReply(t, s, w.Body.Bytes())
@@ -834,8 +834,8 @@ func TestSecretsStayHidden(t *testing.T) {
 	t.Parallel()
 	cfg := safeMode()
 	cfg.Previous = []events.Keys{{Token: "previoustoken", EncodingAESKey: strings.Repeat("P", 43)}}
-	v := verifier(t, cfg)
-	h := handler(t, cfg, nil, nil)
+	v := newVerifier(t, cfg)
+	h := newHandler(t, cfg, nil, nil)
 	type holder struct {
 		V    *events.Verifier
 		v    events.Verifier
@@ -947,7 +947,7 @@ func TestOpenWithoutCreateTime(t *testing.T) {
 	t.Parallel()
 	const message = `{"action":"CheckContainerPath"}`
 	p := wechat().sealed(t, message)
-	got, err := verifier(t, safeMode()).Open(p.query, []byte(p.body))
+	got, err := newVerifier(t, safeMode()).Open(p.query, []byte(p.body))
 	require.NoError(t, err)
 	assert.Equal(t, message, string(got))
 }
@@ -956,7 +956,7 @@ func TestOpenWithoutCreateTime(t *testing.T) {
 func TestOpenTakesAnyCreateTimeInTheClear(t *testing.T) {
 	t.Parallel()
 	p := wechat().clear(scanPushAt(1_400_000_000, "shop-7"))
-	_, err := verifier(t, plainMode()).Open(p.query, []byte(p.body))
+	_, err := newVerifier(t, plainMode()).Open(p.query, []byte(p.body))
 	require.NoError(t, err)
 }
 
@@ -964,7 +964,7 @@ func TestOpenTellsThatCreateTimeIsNoTime(t *testing.T) {
 	t.Parallel()
 	message := "<xml><FromUserName>a</FromUserName><CreateTime>soon</CreateTime></xml>"
 	p := wechat().sealed(t, message)
-	_, err := verifier(t, safeMode()).Open(p.query, []byte(p.body))
+	_, err := newVerifier(t, safeMode()).Open(p.query, []byte(p.body))
 	require.ErrorIs(t, err, events.ErrMalformed)
 	require.NotErrorIs(t, err, events.ErrStale)
 }
@@ -974,7 +974,7 @@ func TestNonceOfAnyLettersAndDigits(t *testing.T) {
 	now := strconv.FormatInt(time.Now().Unix(), 10)
 	for _, nonce := range []string{"0", "9z", "azAZ09", strings.Repeat("Z", 128)} {
 		p := wechat().signed(now, nonce, scanPush("shop-7"))
-		_, err := verifier(t, plainMode()).Open(p.query, []byte(p.body))
+		_, err := newVerifier(t, plainMode()).Open(p.query, []byte(p.body))
 		require.NoError(t, err, nonce)
 	}
 }
@@ -996,7 +996,7 @@ func (e *endless) Read(b []byte) (int, error) {
 
 // A post of 64 MiB costs less than 2 MiB, whether it says its length or not.
 func TestLargeBodyIsCheap(t *testing.T) {
-	h := handler(t, safeMode(), nil, nil)
+	h := newHandler(t, safeMode(), nil, nil)
 	const size = 64 << 20
 	for _, length := range []int64{-1, size, 100} {
 		body := &endless{n: size}
@@ -1019,7 +1019,7 @@ func TestLargeBodyIsCheap(t *testing.T) {
 func TestBodyThatBreaksOff(t *testing.T) {
 	t.Parallel()
 	var problems []events.Problem
-	h := handler(t, plainMode(), nil, &problems)
+	h := newHandler(t, plainMode(), nil, &problems)
 	r := wechat().clear("").request()
 	r.Body, r.ContentLength = io.NopCloser(io.MultiReader(strings.NewReader("<xml>"), brokenReader{})),
 		500
@@ -1036,7 +1036,7 @@ func TestRequestWithoutBody(t *testing.T) {
 	t.Parallel()
 	r := wechat().clear("").request()
 	r.Body = nil
-	_, err := verifier(t, plainMode()).ParseRequest(r)
+	_, err := newVerifier(t, plainMode()).ParseRequest(r)
 	require.ErrorIs(t, err, events.ErrMalformed)
 	require.ErrorContains(t, err, "empty")
 }
@@ -1046,7 +1046,7 @@ type brokenReader struct{}
 func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
 func TestOpenAllocates(t *testing.T) {
-	v := verifier(t, safeMode())
+	v := newVerifier(t, safeMode())
 	p := wechat().sealed(t, scanPush("shop-7"))
 	body := []byte(p.body)
 	n := testing.AllocsPerRun(100, func() {
@@ -1137,13 +1137,13 @@ func TestAgainstFake(t *testing.T) {
 			{Type: wechatqr.EventUnsubscribe},
 			{Content: "a]]>b 🏮", MsgID: "24681357902468135790"},
 		} {
-			got, err := verifier(t, cfg).ParseRequest(wechatqrtest.NewRequest(cfg, ev))
+			got, err := newVerifier(t, cfg).ParseRequest(wechatqrtest.NewRequest(cfg, ev))
 			require.NoError(t, err, mode)
 			assert.Equal(t, []string{string(ev.Type), ev.EventKey, ev.Ticket, ev.Content, ev.MsgID},
 				[]string{string(got.Type), got.EventKey, got.Ticket, got.Content, got.MsgID})
 
 			w := httptest.NewRecorder()
-			handler(t, cfg, replyWith(events.Text("欢迎]]>")), nil).ServeHTTP(w,
+			newHandler(t, cfg, replyWith(events.Text("欢迎]]>")), nil).ServeHTTP(w,
 				wechatqrtest.NewRequest(cfg, ev))
 			reply, err := wechatqrtest.ParseReply(cfg, w.Body.Bytes())
 			require.NoError(t, err, mode)
@@ -1152,7 +1152,7 @@ func TestAgainstFake(t *testing.T) {
 			assert.Equal(t, mode != "plaintext", reply.Encrypted)
 		}
 		w := httptest.NewRecorder()
-		handler(t, cfg, nil, nil).ServeHTTP(w, wechatqrtest.NewEchoRequest(cfg, "4375120948345356249"))
+		newHandler(t, cfg, nil, nil).ServeHTTP(w, wechatqrtest.NewEchoRequest(cfg, "4375120948345356249"))
 		assert.Equal(t, "4375120948345356249", w.Body.String())
 	}
 }
@@ -1182,10 +1182,10 @@ func TestUnsignedBodyIsNotRead(t *testing.T) {
 			body := &endless{n: 1 << 20}
 			r := push{}.request()
 			r.URL.RawQuery, r.Body, r.ContentLength = query, io.NopCloser(body), -1
-			_, err := verifier(t, cfg).ParseRequest(r)
+			_, err := newVerifier(t, cfg).ParseRequest(r)
 			require.ErrorIs(t, err, want, "%s, %s", mode, query)
 			var problems []events.Problem
-			handler(t, cfg, nil, &problems).ServeHTTP(httptest.NewRecorder(), r)
+			newHandler(t, cfg, nil, &problems).ServeHTTP(httptest.NewRecorder(), r)
 			require.Len(t, problems, 1)
 			require.ErrorIs(t, problems[0].Err, want, "%s, %s", mode, query)
 			assert.Equal(t, int64(1<<20), body.n)
@@ -1193,7 +1193,7 @@ func TestUnsignedBodyIsNotRead(t *testing.T) {
 			// Given the body all the same, nothing looks into it.
 			values, err := url.ParseQuery(query)
 			require.NoError(t, err)
-			_, err = verifier(t, cfg).Open(values, []byte("\xff"))
+			_, err = newVerifier(t, cfg).Open(values, []byte("\xff"))
 			require.ErrorIs(t, err, want, "%s, %s", mode, query)
 		}
 	}
@@ -1224,7 +1224,7 @@ func TestBodyThatAMiddlewareSpoiled(t *testing.T) {
 			"hung up"},
 	} {
 		var problems []events.Problem
-		h := handler(t, plainMode(), nil, &problems)
+		h := newHandler(t, plainMode(), nil, &problems)
 		r := wechat().clear(scanPush("shop-7")).request()
 		w := httptest.NewRecorder()
 		c.spoil(w, r)
