@@ -97,9 +97,19 @@ func WithoutRetries() Option { return func(c *config) { c.retries = false } }
 // and so has one that stalls, or cannot reach the shared Deduper, for more than
 // 2 s while another delivery waits.
 //
-// The response to a refused request is the Err value's text and a status of
-// 4xx, or 503 by ErrInProgress, ErrNoTime, ErrOverloaded and ErrShutdown; to a
-// function that failed it is 500.
+// The response is:
+//
+//	200 and the reply   the function has succeeded
+//	200 "success"       the same without a reply, or with one that cannot be
+//	                    sent; or it had succeeded before; or it is still running
+//	500                 the function failed or panicked
+//	503                 ErrInProgress, ErrNoTime, ErrOverloaded, ErrShutdown
+//	4xx                 the request is refused: the status is that of the Err value
+//
+// The body of the last three is the Err value's text and nothing else.
+//
+// A Handler is safe for concurrent use. It serves until Shutdown, and starts no
+// goroutine but one for each function that runs.
 type Handler struct {
 	config
 	verifier *Verifier
@@ -193,7 +203,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(resp.Body) // the client is gone if this fails
 }
 
-// serve answers a request. Its body is read only if the query is in order.
+// serve calls read for the body only if the query is in order.
 func (h *Handler) serve(
 	ctx context.Context, method, rawQuery string, read func() ([]byte, error),
 ) Response {
@@ -235,8 +245,8 @@ func (h *Handler) echo(ctx context.Context, start time.Time, q *query, err error
 	return textResponse(http.StatusOK, text)
 }
 
-// respond sends what is wrong, the reply, encrypted if the message was, or
-// "success".
+// respond makes the response of an error, of the reply, encrypted if the message
+// was, or of "success".
 func (h *Handler) respond(
 	ctx context.Context, q *query, keys *keyPair, ev *wechatqr.Event, res result,
 ) Response {
@@ -263,7 +273,7 @@ func textResponse(status int, text string) Response {
 	return Response{status, "text/plain; charset=utf-8", []byte(text)}
 }
 
-// fail answers with what is wrong, in general terms only.
+// fail responds with the kind of the error alone.
 func (h *Handler) fail(ctx context.Context, ev *wechatqr.Event, err error, stack []byte) Response {
 	h.report(ctx, ev, err, stack)
 	c := pushErrorOf(err)
@@ -276,7 +286,7 @@ func (h *Handler) report(ctx context.Context, ev *wechatqr.Event, err error, sta
 	_ = recoverPanic(func() error { h.onProblem(ctx, p); return nil })
 }
 
-// recoverPanic makes a panic of the user's code an error.
+// recoverPanic returns a panic of the user's code as an error.
 func recoverPanic(fn func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {

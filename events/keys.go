@@ -40,8 +40,8 @@ type keyPair struct {
 	block cipher.Block // nil in plaintext mode
 	iv    [aes.BlockSize]byte
 
-	// decrypters are cipher.BlockModes in whatever state the message before has
-	// left them. In CBC that garbles the first block alone, and the first block
+	// decrypters holds cipher.BlockModes in the state that the last message has
+	// left them in. In CBC that garbles the first block alone, and the first block
 	// is 16 random bytes that nobody reads. BenchmarkDecrypters shows the gain.
 	decrypters sync.Pool
 }
@@ -98,8 +98,8 @@ func alphanumeric(s string) bool {
 func (p *keyPair) signature(timestamp, nonce string, message []byte) [2 * sha1.Size]byte {
 	lo, hi := min(timestamp, nonce), max(timestamp, nonce)
 	sorted := [...]string{min(lo, p.token), max(lo, min(hi, p.token)), max(hi, p.token)}
-	var room [1024]byte // enough for most: no allocation
-	b := room[:0]
+	var buf [1024]byte // enough for most: no allocation
+	b := buf[:0]
 	for _, s := range sorted {
 		if string(message) < s {
 			b = append(b, message...)
@@ -130,8 +130,8 @@ const (
 //	random(16) | length(4, big endian) | message | AppID | padding(1…32)
 //
 // Padding, length and AppID are checked together and in the same time whichever
-// is wrong: who learned that the padding alone is right could encrypt messages
-// without the key.
+// is wrong: a caller that learns that the padding alone is right can encrypt
+// messages without the key.
 func (p *keyPair) open(sealed []byte, appID string) ([]byte, error) {
 	b := make([]byte, base64.StdEncoding.DecodedLen(len(sealed)))
 	n, err := base64.StdEncoding.Decode(b, sealed)
@@ -149,11 +149,11 @@ func (p *keyPair) open(sealed []byte, appID string) ([]byte, error) {
 	pad, padded := unpad(b)
 	content := b[header : n-pad]
 	length := int64(binary.BigEndian.Uint32(b[header-4:]))
-	rest := int64(len(content)) - length // what is left for the AppID
+	rest := int64(len(content)) - length // left for the AppID
 	tail := b[:n-pad]
 	tail = tail[max(0, len(tail)-len(appID)):]
-	ours := subtle.ConstantTimeCompare(tail, []byte(appID))
-	if padded&ours == 1 && rest == int64(len(appID)) {
+	sameAppID := subtle.ConstantTimeCompare(tail, []byte(appID))
+	if padded&sameAppID == 1 && rest == int64(len(appID)) {
 		return content[:length:length], nil
 	}
 

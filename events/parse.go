@@ -103,8 +103,8 @@ func (f *fields) event(message []byte) (*wechatqr.Event, error) {
 	}
 
 	// One string for all of them.
-	var room [256]byte // enough for most: no allocation
-	all := room[:0]
+	var buf [256]byte // enough for most: no allocation
+	all := buf[:0]
 	for _, v := range f[:elementCreateTime] {
 		all = append(all, v...)
 	}

@@ -10,8 +10,8 @@ import (
 	"github.com/wechatqr/wechatqr"
 )
 
-// Problem is something that went otherwise than the function meant: a refused
-// request, an error, a panic, a reply that could not be sent.
+// Problem is something that went wrong: a refused request, an error or a panic of
+// the function, a reply that could not be sent, a Deduper that failed.
 type Problem struct {
 	Err    error           // matches an Err value of this package
 	Status int             // of the response; 0 if the problem did not change it

@@ -101,8 +101,8 @@ func (c Config) MarshalText() ([]byte, error) { return []byte(c.redacted()), nil
 // MarshalBinary refuses, so that gob stores no secret and none is missed later.
 func (c Config) MarshalBinary() ([]byte, error) { return nil, errNotEncoded }
 
-// Verifier tells WeChat's requests from others and opens them. It is safe for
-// concurrent use.
+// Verifier checks that a request is WeChat's, and decrypts and parses it. It does
+// not change once it is made: any goroutine may use it.
 type Verifier struct {
 	appID, account string
 	maxAge         int64 // seconds
@@ -172,7 +172,8 @@ func (v *Verifier) echo(q *query, now time.Time) (string, error) {
 
 // Open checks a push, given the URL's query and the body, and returns the
 // message: decrypted, or in plaintext mode body itself. Give the message to
-// [Parse]. Open does not look at Config.Account, for that is in the message.
+// [Parse]. Open does not check Config.Account, which is for the message's
+// ToUserName. As for its error, see ParseRequest.
 func (v *Verifier) Open(values url.Values, body []byte) ([]byte, error) {
 	q, err := queryOf(values)
 	if err != nil {
@@ -231,7 +232,7 @@ func (v *Verifier) open(q *query, now time.Time, read func() ([]byte, error)) (m
 	return v.decrypt(q, f[elementEncrypt])
 }
 
-// checkQuery checks all that WeChat signs of a URL, and that it was WeChat.
+// checkQuery checks what WeChat signs of a URL, and the signature.
 func (v *Verifier) checkQuery(q *query, now time.Time) error {
 	switch "" {
 	case q.signature:
@@ -242,8 +243,8 @@ func (v *Verifier) checkQuery(q *query, now time.Time) error {
 		return unsigned("nonce")
 	}
 
-	// Other bytes than these could be SHA-1 padding, with which who has one
-	// signature but no Token can sign more.
+	// Other bytes than these could be SHA-1 padding, by which one signature can be
+	// extended to others without the Token.
 	if len(q.nonce) > maxParamBytes || !alphanumeric(q.nonce) {
 		return errorf(ErrMalformed, "nonce %.32q is not 1 to %d letters and digits", q.nonce, maxParamBytes)
 	}
@@ -282,8 +283,8 @@ func (v *Verifier) checkTimestamp(stamp string, now time.Time) error {
 	return nil
 }
 
-// decrypt opens Encrypt with the keys that signed it. From here on all that
-// fails looks alike from outside.
+// decrypt opens Encrypt with the keys that signed it. Whatever fails from here on
+// has the same response.
 func (v *Verifier) decrypt(q *query, sealed []byte) (message []byte, keys *keyPair, err error) {
 	if q.msgSignature == "" {
 		return nil, nil, unsigned("msg_signature")
@@ -324,8 +325,8 @@ func (v *Verifier) checkCreateTime(q *query, created time.Time) error {
 // the reply when it must.
 //
 // Answer every error with the same status and text, and keep its own text for
-// the log: who can tell wrong padding from a foreign AppID can encrypt messages
-// without the key.
+// the log: a caller that can tell wrong padding from a foreign AppID can encrypt
+// messages without the key.
 func (v *Verifier) ParseRequest(r *http.Request) (*wechatqr.Event, error) {
 	if r.Method != http.MethodPost {
 		return nil, errorf(ErrMethod, "a push is a POST, not %.16q", r.Method)
