@@ -11,10 +11,10 @@ import (
 // BenchmarkScan shows what the second XML scanner buys.
 func BenchmarkScan(b *testing.B) {
 	message := []byte("<xml><ToUserName><![CDATA[gh_97417a04a28d]]></ToUserName>\n" +
-		"<FromUserName><![CDATA[o9AgO5Kd5ggOC-bXrbNODIiE3bGY]]></FromUserName>\n<CreateTime>1714112445" +
-		"</CreateTime>\n" +
-		"<MsgType><![CDATA[event]]></MsgType>\n<Event><![CDATA[SCAN]]></Event>\n<EventKey><![CDATA[sho" +
-		"p-7]]></EventKey>\n" +
+		"<FromUserName><![CDATA[o9AgO5Kd5ggOC-bXrbNODIiE3bGY]]></FromUserName>\n" +
+		"<CreateTime>1714112445</CreateTime>\n" +
+		"<MsgType><![CDATA[event]]></MsgType>\n<Event><![CDATA[SCAN]]></Event>\n<EventKey>" +
+		"<![CDATA[shop-7]]></EventKey>\n" +
 		"<Ticket><![CDATA[" + strings.Repeat("gQH4", 24) + "]]></Ticket>\n</xml>")
 	b.Run("encoding xml", func(b *testing.B) {
 		for b.Loop() {

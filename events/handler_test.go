@@ -748,10 +748,11 @@ func TestLeaseOfDeadProcess(t *testing.T) {
 			inFakeTime(t, func(t *testing.T) {
 				store := events.NewMemoryDeduper(0)
 				dead := &dying{Deduper: store}
-				died := newHandler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
-					dead.died = true
-					return nil, nil
-				}, nil, events.WithDeduper(dead))
+				died := newHandler(t, plainMode(),
+					func(context.Context, *wechatqr.Event) (events.Reply, error) {
+						dead.died = true
+						return nil, nil
+					}, nil, events.WithDeduper(dead))
 				s := &sleeper{start: time.Now()}
 				h := newHandler(t, plainMode(), s.fn, nil, events.WithDeduper(&flaky{Deduper: store}))
 				message := scanPush("shop-7")
@@ -854,11 +855,12 @@ func TestLostClaimIsTold(t *testing.T) {
 			inFakeTime(t, func(t *testing.T) {
 				store := claimer{t, events.NewMemoryDeduper(0)}
 				var problems []events.Problem
-				h := newHandler(t, plainMode(), func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
-					lose(store, ev.ID())
-					time.Sleep(4 * time.Second)
-					return nil, nil
-				}, &problems, events.WithDeduper(&flaky{Deduper: store}))
+				h := newHandler(t, plainMode(),
+					func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
+						lose(store, ev.ID())
+						time.Sleep(4 * time.Second)
+						return nil, nil
+					}, &problems, events.WithDeduper(&flaky{Deduper: store}))
 				assert.Equal(t, 200, wechat().clear(scanPush("shop-7")).to(h).Code)
 				require.Len(t, problems, 1, "once")
 				require.ErrorIs(t, problems[0].Err, events.ErrInProgress)
@@ -1131,7 +1133,8 @@ func TestFaultyDeduper(t *testing.T) {
 				c.d.Deduper = events.NewMemoryDeduper(0)
 				s := &sleeper{takes: c.takes, reply: events.Text("hi"), err: c.fnErr, start: time.Now()}
 				var problems []events.Problem
-				h := newHandler(t, plainMode(), s.fn, &problems, events.WithDeduper(c.d), events.WithoutRetries())
+				h := newHandler(t, plainMode(), s.fn, &problems, events.WithDeduper(c.d),
+					events.WithoutRetries())
 				w := wechat().clear(scanPush("shop-7")).to(h)
 				assert.Equal(t, c.within, time.Since(s.start))
 				assert.Contains(t, w.Body.String(), c.body)
@@ -1486,14 +1489,15 @@ func (r slowReply) AppendReply(b []byte, ev *wechatqr.Event, now time.Time) ([]b
 // the moment in which the clock rings, and then one that has time.
 func TestFunctionThatEndsWithTheClock(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
-		h := newHandler(t, plainMode(), func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
-			if strings.HasPrefix(ev.EventKey, "a") {
-				time.Sleep(4500 * time.Millisecond)
-			} else {
-				time.Sleep(time.Second)
-			}
-			return events.Text("hi"), nil
-		}, nil)
+		h := newHandler(t, plainMode(),
+			func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
+				if strings.HasPrefix(ev.EventKey, "a") {
+					time.Sleep(4500 * time.Millisecond)
+				} else {
+					time.Sleep(time.Second)
+				}
+				return events.Text("hi"), nil
+			}, nil)
 		for i := range 3000 {
 			wechat().clear(scanPush(fmt.Sprint("a", i))).to(h)
 			w := wechat().clear(scanPush(fmt.Sprint("b", i))).to(h)
@@ -1635,13 +1639,14 @@ func TestFunctionContext(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(context.WithValue(t.Context(), contextKey{}, "value"))
 	cancel()
-	h := newHandler(t, plainMode(), func(ctx context.Context, _ *wechatqr.Event) (events.Reply, error) {
-		assert.Equal(t, "value", ctx.Value(contextKey{}))
-		assert.NoError(t, ctx.Err())
-		_, deadline := ctx.Deadline()
-		assert.False(t, deadline)
-		return nil, nil
-	}, nil)
+	h := newHandler(t, plainMode(),
+		func(ctx context.Context, _ *wechatqr.Event) (events.Reply, error) {
+			assert.Equal(t, "value", ctx.Value(contextKey{}))
+			assert.NoError(t, ctx.Err())
+			_, deadline := ctx.Deadline()
+			assert.False(t, deadline)
+			return nil, nil
+		}, nil)
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, wechat().clear(sampleScan).request().WithContext(ctx))
 	assert.Equal(t, "success", w.Body.String())

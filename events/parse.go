@@ -338,7 +338,7 @@ func (f *fields) scanXML(text []byte) error {
 			switch {
 			case depth == 0 && (section || len(bytes.TrimLeft(t, whiteSpace)) > 0):
 				return errorf(ErrMalformed, "there is text outside of <xml>")
-			case depth != 2 || which < 0:
+			case depth != 2:
 			case section:
 				value = append(value, t...)
 				fixed = len(value)

@@ -217,6 +217,11 @@ func TestParse(t *testing.T) {
 			false},
 		{"split CDATA for its end", swap("SCENE_VALUE", "a]]]]><![CDATA[>b"), scanned(key("a]]>b")),
 			"a]]>b", false},
+		{"text after CDATA", swap("SCENE_VALUE]]>", "a]]> b "), scanned(key("a b")), "a b", false},
+		{"text after a comment", swap("<![CDATA[SCENE_VALUE]]>", " a<!-- - --> b"),
+			scanned(key("a b")), "a b", false},
+		{"an element within the key", swap("<![CDATA[SCENE_VALUE]]>", "a<b>x</b>c"),
+			scanned(key("ac")), "ac", false},
 		{"CDATA with brackets", swap("SCENE_VALUE", "a]b]]c"), scanned(key("a]b]]c")), "a]b]]c", false},
 		{"entities", swap("<![CDATA[SCENE_VALUE]]>", "a&amp;b&lt;c&#x4e2d;&#25991;&quot;"),
 			scanned(key(`a&b<c中文"`)), `a&b<c中文"`, false},
@@ -250,8 +255,8 @@ func TestParse(t *testing.T) {
 			`"More":{"EventKey":"x"},"List":[{"Ticket":1}]}`, scanned(nil), "SCENE_VALUE", false},
 		{"JSON with escapes and space",
 			"\ufeff\r\n {\"ToUserName\":\"toUser\" , " +
-				"\"FromUserName\":\"From\\u0055ser\",\"CreateTime\":\"123456789\",\"MsgType\":\"event\",\n\"E" +
-				"vent\":\"SCAN\",\"EventKey\":\"SCENE_VALUE\",\"Ticket\":\"TICKET\"}\n", scanned(nil),
+				"\"FromUserName\":\"From\\u0055ser\",\"CreateTime\":\"123456789\",\"MsgType\":\"event\",\n" +
+				"\"Event\":\"SCAN\",\"EventKey\":\"SCENE_VALUE\",\"Ticket\":\"TICKET\"}\n", scanned(nil),
 			"SCENE_VALUE", false},
 		{"JSON with a number for a key",
 			`{"ToUserName":"toUser","FromUserName":"FromUser","CreateTime":123456789,` +
@@ -368,8 +373,8 @@ func TestParseRefuses(t *testing.T) {
 				"<a><FromUserName>x</FromUserName></a>"), "FromUserName is missing"},
 		{"FromUserName in a namespace", strings.ReplaceAll(sampleScan, "FromUserName", "a:FromUserName"),
 			"FromUserName is missing"},
-		{"a sealed envelope", "<xml><ToUserName><![CDATA[a]]></ToUserName><Encrypt><![CDATA[b]]></Encr" +
-			"ypt></xml>", "still encrypted"},
+		{"a sealed envelope", "<xml><ToUserName><![CDATA[a]]></ToUserName>" +
+			"<Encrypt><![CDATA[b]]></Encrypt></xml>", "still encrypted"},
 		{"no CreateTime", swap("<CreateTime>123456789</CreateTime>", ""), "CreateTime is missing"},
 		{"an empty CreateTime", swap("123456789", ""), "CreateTime is missing"},
 		{"CreateTime that is no number", swap("123456789", "today"), `CreateTime "today"`},

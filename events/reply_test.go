@@ -24,8 +24,8 @@ func asked(raw string) *wechatqr.Event {
 func TestReplies(t *testing.T) {
 	t.Parallel()
 	head := func(kind string) string {
-		return "<xml><ToUserName><![CDATA[toUser]]></ToUserName><FromUserName><![CDATA[fromUser]]></Fr" +
-			"omUserName>" +
+		return "<xml><ToUserName><![CDATA[toUser]]></ToUserName><FromUserName><![CDATA[fromUser]]>" +
+			"</FromUserName>" +
 			"<CreateTime>12345678</CreateTime><MsgType><![CDATA[" + kind + "]]></MsgType>"
 	}
 	headJSON := func(kind string) string {
@@ -53,8 +53,8 @@ func TestReplies(t *testing.T) {
 		{
 			"video", events.Video(events.Clip{MediaID: "media_id", Title: "title",
 				Description: "description"}),
-			head("video") + "<Video><MediaId><![CDATA[media_id]]></MediaId><Title><![CDATA[title]]></Titl" +
-				"e><Description><![CDATA[description]]></Description></Video></xml>",
+			head("video") + "<Video><MediaId><![CDATA[media_id]]></MediaId><Title><![CDATA[title]]>" +
+				"</Title><Description><![CDATA[description]]></Description></Video></xml>",
 			headJSON("video") + `"Video":{"MediaId":"media_id",` +
 				`"Title":"title","Description":"description"}}`,
 		},
@@ -80,9 +80,9 @@ func TestReplies(t *testing.T) {
 		{
 			"news", events.News(events.Article{Title: "title1", Description: "description1",
 				PicURL: "picurl", URL: "url"}),
-			head("news") + "<ArticleCount>1</ArticleCount><Articles><item><Title><![CDATA[title1]]></Titl" +
-				"e><Description><![CDATA[description1]]></Description><PicUrl><![CDATA[picurl]]></PicUrl><Ur" +
-				"l><![CDATA[url]]></Url></item></Articles></xml>",
+			head("news") + "<ArticleCount>1</ArticleCount><Articles><item><Title><![CDATA[title1]]>" +
+				"</Title><Description><![CDATA[description1]]></Description><PicUrl><![CDATA[picurl]]>" +
+				"</PicUrl><Url><![CDATA[url]]></Url></item></Articles></xml>",
 			headJSON("news") + `"ArticleCount":1,"Articles":[{"Title":"title1",` +
 				`"Description":"description1","PicUrl":"picurl","Url":"url"}]}`,
 		},

@@ -24,27 +24,28 @@ func TestObserver(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		var heard []events.Delivery
 		failed := false
-		h := newHandler(t, plainMode(), func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
-			switch ev.EventKey {
-			case "quick":
-				time.Sleep(time.Second)
-			case "slow":
-				time.Sleep(time.Hour)
-			case "again":
-				if !failed {
-					failed = true
-					return nil, errors.New("not yet")
+		h := newHandler(t, plainMode(),
+			func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
+				switch ev.EventKey {
+				case "quick":
+					time.Sleep(time.Second)
+				case "slow":
+					time.Sleep(time.Hour)
+				case "again":
+					if !failed {
+						failed = true
+						return nil, errors.New("not yet")
+					}
+				case "away":
+					return nil, errors.New("database is away")
+				case "panic":
+					panic("boom")
 				}
-			case "away":
-				return nil, errors.New("database is away")
-			case "panic":
-				panic("boom")
-			}
-			return nil, nil
-		}, nil, events.WithObserver(func(_ context.Context,
-			d events.Delivery) {
-			heard = append(heard, d)
-		}))
+				return nil, nil
+			}, nil, events.WithObserver(func(_ context.Context,
+				d events.Delivery) {
+				heard = append(heard, d)
+			}))
 
 		stranger := wechat().clear(scanPush("quick"))
 		stranger.query.Set("signature", strings.Repeat("0", 40))

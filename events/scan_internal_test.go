@@ -35,10 +35,20 @@ func FuzzScan(f *testing.F) {
 		"<?xml version='1.0'?>" + head + "</xml>",
 		head + "<Content><![CDATA[" + strings.Repeat("0123456789abcdef", 5) +
 			"]]></Content><xml>v</xml></xml>",
-		"<xml><A><![CDATA[" + strings.Repeat("0", 32), "<xml><A><![CDATA[" + strings.Repeat("0", 8),
-		"<xml><A><![CDATA[" + strings.Repeat("0", 33) + "]]",
+		"<xml><ToUserName><![CDATA[" + strings.Repeat("0", 32),
+		"<xml><ToUserName><![CDATA[" + strings.Repeat("0", 8),
+		"<xml><ToUserName><![CDATA[" + strings.Repeat("0", 33) + "]]",
 		head + "<Content><![CDATA[" + strings.Repeat("0123456789abcdef", 5) + "\x1f]]></Content></xml>",
 		head + "<Content><![CDATA[" + strings.Repeat("0123456789abcde]", 5) + "中]]></Content></xml>",
+		head + "<EventKey><![CDATA[a]x>b]]></EventKey></xml>",
+		head + "<EventKey><![CDATA[a]]x]]></EventKey></xml>",
+		head + "<EventKey><![CDATA[]]]></EventKey></xml>",
+		head + "<EventKey><![CDATA[a]]", head + "<EventKey><![CDATA[a]", head + "<EventKey><![CDATA[a",
+		head + "<EventKey>1&</EventKey></xml>", head + "<EventKey> 1</EventKey></xml>",
+		head + "<EventKey>1 </EventKey></xml>", head + "<EventKey>1",
+		head + "<EventKey>1<b/></EventKey></xml>",
+		head + "<EventKey>1</Event></xml>", head + "<EventKey>1EventKey></xml>",
+		head + "<EventKey>1<xEventKey></xml>", head + "xEventKey>1</EventKey></xml>",
 		`{"FromUserName":"a","CreateTime":1.0}`, head + "<MsgID>1</MsgID><MsgId>2</MsgId></xml>",
 		`{"FromUserName":"\ud800","CreateTime":"1","Ticket":{"a":[1]}}`, "\ufeff" + head + "</xml>",
 	} {
@@ -70,8 +80,8 @@ func TestScanFast(t *testing.T) {
 		"<xml><ToUserName><![CDATA[toUser]]></ToUserName><CreateTime>123456789</CreateTime></xml>",
 		"<xml>\n  <ToUserName><![CDATA[toUser]]></ToUserName>\n  " +
 			"<CreateTime>123456789</CreateTime>\n</xml>\n",
-		"<xml>\r\n\t<ToUserName><![CDATA[toUser]]></ToUserName>\r\n\t<CreateTime>123456789</CreateTime" +
-			">\r\n</xml>\r\n",
+		"<xml>\r\n\t<ToUserName><![CDATA[toUser]]></ToUserName>\r\n\t" +
+			"<CreateTime>123456789</CreateTime>\r\n</xml>\r\n",
 		"<xml><EventKey><![CDATA[]]></EventKey><Content><![CDATA[多行\n文字 🏮]]></Content></xml>",
 		"<xml><ToUserName><![CDATA[a]]></ToUserName><Encrypt><![CDATA[" + strings.Repeat("abcd+/", 100) +
 			"==]]></Encrypt></xml>",
@@ -102,8 +112,8 @@ func TestScanFastRefuses(t *testing.T) {
 // FuzzQuery holds the scanner against net/url.
 func FuzzQuery(f *testing.F) {
 	for _, s := range []string{
-		"", "&&", "=", "signature=a&timestamp=1&nonce=2&echostr=3&encrypt_type=aes&msg_signature=b&ope" +
-			"nid=c",
+		"", "&&", "=", "signature=a&timestamp=1&nonce=2&echostr=3&encrypt_type=aes&" +
+			"msg_signature=b&openid=c",
 		"nonce=a%20b+c", "nonce=a+b", "+=1&nonce=a+b", "%6eonce=a", "nonce=%zz", "%zz=1",
 		"nonce=a&nonce=b", "nonce=a&%6eonce=b", "nonce&nonce", "nonce==&a;b=c", "openid=%zz&nonce=1",
 	} {

@@ -105,7 +105,8 @@ func TestServeTellsWhyItCannot(t *testing.T) {
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	err = events.Serve(ctx, &http.Server{Addr: l.Addr().String()}, newHandler(t, plainMode(), nil, nil))
+	err = events.Serve(ctx, &http.Server{Addr: l.Addr().String()},
+		newHandler(t, plainMode(), nil, nil))
 	require.NoError(t, err, "it ended before it began")
 }
 
