@@ -77,11 +77,11 @@ func FuzzScan(f *testing.F) {
 func TestScanFast(t *testing.T) {
 	t.Parallel()
 	for _, message := range []string{
-		"<xml><ToUserName><![CDATA[toUser]]></ToUserName><CreateTime>123456789</CreateTime></xml>",
+		"<xml><ToUserName><![CDATA[toUser]]></ToUserName><CreateTime>1234567890</CreateTime></xml>",
 		"<xml>\n  <ToUserName><![CDATA[toUser]]></ToUserName>\n  " +
-			"<CreateTime>123456789</CreateTime>\n</xml>\n",
+			"<CreateTime>1234567890</CreateTime>\n</xml>\n",
 		"<xml>\r\n\t<ToUserName><![CDATA[toUser]]></ToUserName>\r\n\t" +
-			"<CreateTime>123456789</CreateTime>\r\n</xml>\r\n",
+			"<CreateTime>1234567890</CreateTime>\r\n</xml>\r\n",
 		"<xml><EventKey><![CDATA[]]></EventKey><Content><![CDATA[多行\n文字 🏮]]></Content></xml>",
 		"<xml><ToUserName><![CDATA[a]]></ToUserName><Encrypt><![CDATA[" + strings.Repeat("abcd+/", 100) +
 			"==]]></Encrypt></xml>",
