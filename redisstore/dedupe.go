@@ -54,11 +54,11 @@ func (s *Store) Claim(
 		return 0, failed(op, err)
 	}
 
-	claim, ok := value.(int64)
-	if !ok {
-		return 0, failed(op, unexpected(value))
+	n, ok := value.(int64)
+	if got := events.Claim(n); ok && events.ClaimGranted <= got && got <= events.ClaimBusy {
+		return got, nil
 	}
-	return events.Claim(claim), nil
+	return 0, failed(op, unexpected(value))
 }
 
 // Commit marks id as handled for the time ttl, 1 ms at least, whoever claimed
