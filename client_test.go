@@ -498,7 +498,7 @@ func TestOnlyAResponseOfWeChatBringsTheFirstHostBack(t *testing.T) {
 		{"a refusal", respond(200, `{"errcode":40013}`), hostA},
 		{"busy", respond(200, `{"errcode":-1}`), hostA},
 		{"a login page", respond(200, "<html>"), hostB},
-		{"a caller in a hurry", func(r *http.Request) (*http.Response, error) {
+		{"a short deadline", func(r *http.Request) (*http.Response, error) {
 			<-r.Context().Done()
 			return nil, r.Context().Err()
 		}, hostB},
@@ -622,7 +622,7 @@ func TestNoConnectionInTime(t *testing.T) {
 		{5 * time.Second, 2500 * time.Millisecond, 0},
 		{900 * time.Millisecond, 450 * time.Millisecond, 0},
 		{500 * time.Millisecond, 250 * time.Millisecond, 0},
-		{498 * time.Millisecond, 249 * time.Millisecond, 249 * time.Millisecond}, // in too great a hurry to tell
+		{498 * time.Millisecond, 249 * time.Millisecond, 249 * time.Millisecond}, // too short to tell
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			transport := &http.Transport{DialContext: dial}

@@ -203,7 +203,7 @@ func TestReuseRefusalsDoNotHinderTheEarlyRenewal(t *testing.T) {
 		src := ReuseTokenSource(up, nil)
 		_, err := src.Token(t.Context(), "")
 		require.NoError(t, err)
-		for range freeRefusals {
+		for range refusalBurst {
 			_, err = src.Token(t.Context(), "same")
 			require.NoError(t, err)
 		}
@@ -211,7 +211,7 @@ func TestReuseRefusalsDoNotHinderTheEarlyRenewal(t *testing.T) {
 		_, err = src.Token(t.Context(), "")
 		require.NoError(t, err)
 		synctest.Wait()
-		assert.EqualValues(t, 1+freeRefusals+1, up.calls.Load())
+		assert.EqualValues(t, 1+refusalBurst+1, up.calls.Load())
 	})
 }
 
@@ -451,7 +451,7 @@ func TestReuseRefusedTokenComesAgain(t *testing.T) {
 		require.NoError(t, err)
 		for i := range 100 {
 			tok, err := src.Token(t.Context(), "same")
-			if i < freeRefusals {
+			if i < refusalBurst {
 				require.NoError(t, err)
 				require.Equal(t, "same", tok.Value)
 			} else {
@@ -461,7 +461,7 @@ func TestReuseRefusedTokenComesAgain(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, "same", tok.Value)
 		}
-		assert.EqualValues(t, 1+freeRefusals, up.calls.Load())
+		assert.EqualValues(t, 1+refusalBurst, up.calls.Load())
 
 		time.Sleep(refusalInterval - time.Nanosecond)
 		_, err = src.Token(t.Context(), "same")
@@ -472,8 +472,8 @@ func TestReuseRefusedTokenComesAgain(t *testing.T) {
 		require.NoError(t, err, "a real refusal is heard soon after all the others")
 		require.Equal(t, "another", tok.Value)
 
-		time.Sleep(freeRefusals*refusalInterval - time.Nanosecond)
-		for range freeRefusals - 1 {
+		time.Sleep(refusalBurst*refusalInterval - time.Nanosecond)
+		for range refusalBurst - 1 {
 			_, err = src.Token(t.Context(), "another")
 			require.NoError(t, err)
 		}
@@ -993,9 +993,9 @@ func TestStoredStoreFails(t *testing.T) {
 		stable time.Duration
 		leader time.Duration
 	}{
-		{"error", func(m *memoryStore) { m.err = errors.New("OOM") }, 0, storePatience},
-		{"panic", func(m *memoryStore) { m.panics = true }, 0, storePatience},
-		{"hang", func(m *memoryStore) { m.hang = true }, storeTimeout, storePatience + 2*storeTimeout},
+		{"error", func(m *memoryStore) { m.err = errors.New("OOM") }, 0, leaserTimeout},
+		{"panic", func(m *memoryStore) { m.panics = true }, 0, leaserTimeout},
+		{"hang", func(m *memoryStore) { m.hang = true }, storeTimeout, leaserTimeout + 2*storeTimeout},
 	} {
 		for _, leases := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, leases %v", tt.name, leases), func(t *testing.T) {
