@@ -67,13 +67,13 @@ func TestNewRefuses(t *testing.T) {
 		{"user agent", good, []wechatqr.Option{wechatqr.WithUserAgent("shop/1")}, ""},
 		{"user agent of two lines", good, []wechatqr.Option{wechatqr.WithUserAgent("a\r\nX: y")}, "one non-empty line"},
 		{"no user agent", good, []wechatqr.Option{wechatqr.WithUserAgent("")}, "one non-empty line"},
-		{"endpoint without scheme", good, endpoint("api.weixin.qq.com", ""), "https://api.weixin.qq.com"},
-		{"endpoint with another scheme", good, endpoint("ftp://x", ""), "use one like"},
-		{"endpoint with user", good, endpoint("https://u:pw@x", ""), "leave user"},
-		{"endpoint with query", good, endpoint("https://x?secret=pw", ""), "leave user"},
-		{"endpoint that is no URL", good, endpoint("https://x\x7f", ""), "base address"},
-		{"endpoint with port and path", good, endpoint("http://127.0.0.1:8080/wechat/", ""), ""},
-		{"image endpoint without scheme", good, endpoint("", "mp.weixin.qq.com"), "use one like"},
+		{"endpoint without scheme", good, endpoints("api.weixin.qq.com", ""), "https://api.weixin.qq.com"},
+		{"endpoint with another scheme", good, endpoints("ftp://x", ""), "use one like"},
+		{"endpoint with user", good, endpoints("https://u:pw@x", ""), "leave user"},
+		{"endpoint with query", good, endpoints("https://x?secret=pw", ""), "leave user"},
+		{"endpoint that is no URL", good, endpoints("https://x\x7f", ""), "base address"},
+		{"endpoint with port and path", good, endpoints("http://127.0.0.1:8080/wechat/", ""), ""},
+		{"image endpoint without scheme", good, endpoints("", "mp.weixin.qq.com"), "use one like"},
 		{"empty endpoint", good, []wechatqr.Option{wechatqr.WithEndpoint(wechatqr.Endpoint{})}, ""},
 		{"base URL", good, []wechatqr.Option{wechatqr.WithBaseURL("http://127.0.0.1:8080")}, ""},
 		{"no base URL", good, []wechatqr.Option{wechatqr.WithBaseURL("")}, "base address"},
@@ -106,7 +106,7 @@ func (noStore) Load(context.Context, string) (wechatqr.Token, error) {
 func (noStore) Save(context.Context, string, wechatqr.Token, string) error { return nil }
 func (noStore) Discard(context.Context, string, string) error              { return nil }
 
-func endpoint(api, image string) []wechatqr.Option {
+func endpoints(api, image string) []wechatqr.Option {
 	e := wechatqr.Endpoint{Image: image}
 	if api != "" {
 		e.API = []string{api}
@@ -140,7 +140,7 @@ func TestCloudHosting(t *testing.T) {
 	for base, opts := range map[string][]wechatqr.Option{
 		"http://api.weixin.qq.com": nil,
 		"https://x":                {wechatqr.WithBaseURL("https://x")},
-		"https://y":                endpoint("https://y", ""),
+		"https://y":                endpoints("https://y", ""),
 	} {
 		transport := doer(func(r *http.Request) (*http.Response, error) {
 			assert.Equal(t, base+"/cgi-bin/qrcode/create", r.URL.String())
@@ -169,7 +169,7 @@ func TestHTTPClientIsCopied(t *testing.T) {
 	defer srv.Close()
 	defer close(block)
 	c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithCloudHosting(), wechatqr.WithHTTPClient(mine),
-		endpoint(srv.URL, "")[0], wechatqr.WithMaxRetries(0))
+		endpoints(srv.URL, "")[0], wechatqr.WithMaxRetries(0))
 	require.NoError(t, err)
 	err = c.Do(t.Context(), wechatqr.Request{Method: "GET", Path: "/x"}, nil)
 	require.ErrorIs(t, err, context.DeadlineExceeded, "its Timeout counts")
@@ -712,7 +712,7 @@ func TestRefusedToken(t *testing.T) {
 				srv.EnableHTTP2 = proto == "HTTP/2.0"
 				srv.StartTLS()
 				defer srv.Close()
-				c, err := wechatqr.New(wx.Credentials(), wechatqr.WithHTTPClient(srv.Client()), endpoint(srv.URL, "")[0])
+				c, err := wechatqr.New(wx.Credentials(), wechatqr.WithHTTPClient(srv.Client()), endpoints(srv.URL, "")[0])
 				require.NoError(t, err)
 				create := func() error {
 					_, err := c.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneString("同")))
@@ -863,7 +863,7 @@ func connectionsFor(tb testing.TB, codes, atOnce int) int {
 	}
 	srv.Start()
 	defer srv.Close()
-	c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithTokenSource(wechatqr.StaticTokenSource("T")), endpoint(srv.URL, "")[0])
+	c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithTokenSource(wechatqr.StaticTokenSource("T")), endpoints(srv.URL, "")[0])
 	require.NoError(tb, err)
 	var wg sync.WaitGroup
 	for range atOnce {
@@ -892,7 +892,7 @@ func TestOneWriteForARequest(t *testing.T) {
 		conn, err := new(net.Dialer).DialContext(ctx, network, address)
 		return countedConn{conn, &writes}, err
 	}
-	c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithTokenSource(wechatqr.StaticTokenSource("T")), endpoint(srv.URL, "")[0],
+	c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithTokenSource(wechatqr.StaticTokenSource("T")), endpoints(srv.URL, "")[0],
 		wechatqr.WithHTTPClient(&http.Client{Transport: &http.Transport{DialContext: dial}}))
 	require.NoError(t, err)
 	for range 10 {
@@ -961,7 +961,7 @@ func TestTimeoutsSayWhose(t *testing.T) {
 		hc := srv.Client()
 		hc.Timeout = 50 * time.Millisecond
 		c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithCloudHosting(), wechatqr.WithHTTPClient(hc),
-			endpoint(srv.URL, "")[0], wechatqr.WithMaxRetries(0))
+			endpoints(srv.URL, "")[0], wechatqr.WithMaxRetries(0))
 		require.NoError(t, err)
 		err = c.Do(t.Context(), wechatqr.Request{Method: "POST", Path: "/a", Body: struct{}{}}, nil)
 		require.ErrorIs(t, err, context.DeadlineExceeded)

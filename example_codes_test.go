@@ -13,11 +13,11 @@ import (
 
 // A scene is a number or a text; Key is what a scan of it reports.
 func ExampleScene() {
-	shop, table := wechatqr.SceneString("shop-7"), wechatqr.SceneID(7)
+	shop, desk := wechatqr.SceneString("shop-7"), wechatqr.SceneID(7)
 
-	fmt.Println(shop.Key(), table.Key(), shop == wechatqr.SceneString("shop-7"))
+	fmt.Println(shop.Key(), desk.Key(), shop == wechatqr.SceneString("shop-7"))
 	// WeChat reports these two alike: begin texts with a word of your own.
-	fmt.Println(table.Key() == wechatqr.SceneString("7").Key())
+	fmt.Println(desk.Key() == wechatqr.SceneString("7").Key())
 	// Output:
 	// shop-7 7 true
 	// true

@@ -369,8 +369,8 @@ func TestFetchQRCodeJPEGMarkers(t *testing.T) {
 	t.Parallel()
 	var body string
 	c := withToken(t, func(*http.Request) (*http.Response, error) { return answer(200, body), nil })
-	accepted := func(jpeg string) bool {
-		body = jpeg
+	accepted := func(picture string) bool {
+		body = picture
 		_, err := c.FetchQRCode(t.Context(), "gQ")
 		return err == nil
 	}

@@ -148,8 +148,8 @@ func (s *storedTokenSource) fromLeader(ctx context.Context, rejected string) (To
 	}
 }
 
-// holdLease prolongs the lease until stop, which gives it back.
-func (s *storedTokenSource) holdLease(ctx context.Context, owner string) (stop func()) {
+// holdLease prolongs the lease until release, which gives it back.
+func (s *storedTokenSource) holdLease(ctx context.Context, owner string) (release func()) {
 	done := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {

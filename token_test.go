@@ -253,12 +253,12 @@ func TestReuseFailedRenewalKeepsWhatWorks(t *testing.T) {
 
 // A refusal of WeChat's is not repeated often; the end of an outage is noticed soon.
 func TestReuseBacksOff(t *testing.T) {
-	refused := &Error{Op: "get token", Code: 40125, StatusCode: 200}
+	refusal := &Error{Op: "get token", Code: 40125, StatusCode: 200}
 	for name, tt := range map[string]struct {
 		cause  error
 		pauses []time.Duration
 	}{
-		"refused": {refused, []time.Duration{1, 2, 4, 8, 16, 32, 60, 60}},
+		"refused": {refusal, []time.Duration{1, 2, 4, 8, 16, 32, 60, 60}},
 		"outage":  {errors.New("connection reset"), []time.Duration{1, 2, 4, 8, 8, 8}},
 		"busy":    {&Error{Op: "get token", StatusCode: 502}, []time.Duration{1, 2, 4, 8, 8, 8}},
 	} {
@@ -266,11 +266,11 @@ func TestReuseBacksOff(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				up := &upstream{err: tt.cause}
 				src := ReuseTokenSource(up, nil)
-				for i, pause := range tt.pauses {
+				for i, seconds := range tt.pauses {
 					_, err := src.Token(t.Context(), "")
 					require.ErrorIs(t, err, tt.cause)
 					require.EqualValues(t, i+1, up.calls.Load())
-					time.Sleep(pause*time.Second - 1)
+					time.Sleep(seconds*time.Second - 1)
 					_, err = src.Token(t.Context(), "")
 					require.ErrorIs(t, err, tt.cause, "the last cause is told meanwhile")
 					require.ErrorContains(t, err, "not tried again for")
@@ -580,12 +580,12 @@ func TestReuseBackOffStartsAnew(t *testing.T) {
 		rejected := ""
 		for range 2 {
 			up.set("", errors.New("down"))
-			for _, pause := range []time.Duration{1, 2, 4} {
+			for _, seconds := range []time.Duration{1, 2, 4} {
 				before := up.calls.Load()
 				_, err := src.Token(t.Context(), rejected)
 				require.Error(t, err)
 				require.Equal(t, before+1, up.calls.Load())
-				time.Sleep(pause * time.Second)
+				time.Sleep(seconds * time.Second)
 			}
 			up.set("", nil)
 			tok, err := src.Token(t.Context(), rejected)
