@@ -70,7 +70,8 @@ func TestDocs(t *testing.T) {
 				}
 				_, err := os.Stat(target)
 				if assert.NoError(t, err, "%s links to %s", name, link) && anchor != "" {
-					assert.Contains(t, readPage(t, target).anchors(), anchor, "%s links to %s", name, link)
+					assert.Contains(t, readPage(t, target).anchors(), anchor, "%s links to %s",
+						name, link)
 				}
 			}
 		}
@@ -91,13 +92,15 @@ func TestDocs(t *testing.T) {
 
 			if assert.Len(t, zh.rows, len(en.rows), "rows of tables of %s", zh.path) {
 				for j, row := range en.rows {
-					assert.ElementsMatch(t, codeSpans(row), codeSpans(zh.rows[j]), "%s: %s", zh.path, zh.rows[j])
+					assert.ElementsMatch(t, codeSpans(row), codeSpans(zh.rows[j]), "%s: %s",
+						zh.path, zh.rows[j])
 				}
 			}
 			if assert.Len(t, zh.blocks, len(en.blocks), "blocks of %s", zh.path) {
 				for j, b := range en.blocks {
 					same := b.translatedBy(zh.blocks[j])
-					assert.True(t, same, "%s: not the code of %s:\n%s", zh.path, en.path, zh.blocks[j].text)
+					assert.True(t, same, "%s: not the code of %s:\n%s", zh.path, en.path,
+						zh.blocks[j].text)
 				}
 			}
 		}

@@ -57,7 +57,8 @@ func ExamplePermanent() {
 // What a caller of your own asks for can be refused without a call.
 func ExampleTicketRequest_Validate() {
 	err := wechatqr.Permanent(wechatqr.SceneID(100_001)).Validate()
-	fmt.Println(errors.Is(err, wechatqr.ErrInvalidScene), errors.Is(err, wechatqr.ErrInvalidArgument))
+	fmt.Println(errors.Is(err, wechatqr.ErrInvalidScene),
+		errors.Is(err, wechatqr.ErrInvalidArgument))
 	// Output: true true
 }
 
