@@ -688,7 +688,8 @@ func TestNoConnectionInTime(t *testing.T) {
 		{5 * time.Second, 2500 * time.Millisecond, 0},
 		{900 * time.Millisecond, 450 * time.Millisecond, 0},
 		{500 * time.Millisecond, 250 * time.Millisecond, 0},
-		{498 * time.Millisecond, 249 * time.Millisecond, 249 * time.Millisecond}, // too short to tell
+		// Too short to tell.
+		{498 * time.Millisecond, 249 * time.Millisecond, 249 * time.Millisecond},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			transport := &http.Transport{DialContext: dial}

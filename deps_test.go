@@ -23,7 +23,8 @@ func TestDependencies(t *testing.T) {
 		module + "/events":  {module, module + "/events"},
 		module + "/tickets": {module, module + "/tickets"},
 		module + "/qrimage": {
-			module, module + "/qrimage", "github.com/piglig/go-qr", "github.com/piglig/go-qr/internal/reedsolomon",
+			module, module + "/qrimage", "github.com/piglig/go-qr",
+			"github.com/piglig/go-qr/internal/reedsolomon",
 		},
 	} {
 		out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f",

@@ -59,7 +59,8 @@ func TestDocs(t *testing.T) {
 	t.Run("links resolve", func(t *testing.T) {
 		t.Parallel()
 		all := slices.Concat(english, chinese, []string{
-			"redisstore/README.md", "benchmarks/README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md",
+			"redisstore/README.md", "benchmarks/README.md", "CONTRIBUTING.md", "SECURITY.md",
+			"CHANGELOG.md",
 		})
 		for _, name := range all {
 			for _, link := range readPage(t, name).links {
@@ -226,7 +227,9 @@ func (b codeBlock) translatedBy(zh codeBlock) bool {
 		strip := func(s string) string { return shComment.ReplaceAllString(s, "") }
 		return b.lang == zh.lang && strip(b.text) == strip(zh.text)
 	}
-	same := func(en, zh string) bool { return en == zh || en[0] == '"' && zh[0] == '"' && hasHan(zh) }
+	same := func(en, zh string) bool {
+		return en == zh || en[0] == '"' && zh[0] == '"' && hasHan(zh)
+	}
 	return zh.lang == "go" && slices.EqualFunc(goTokens(b.text), goTokens(zh.text), same)
 }
 

@@ -34,7 +34,8 @@ func TestCodesHaveKinds(t *testing.T) {
 		wechatqr.ErrRateLimited:       {45011},
 		wechatqr.ErrPermanentLimit:    {45029},
 		wechatqr.ErrInvalidArgument: {
-			40033, 40052, 40053, 40003, 40032, 40097, 40201, 40202, 40203, 47003, 61016, 43001, 43002, 43003, 44002, 47001, 76001, 76002, 76003, 76004, 76021, 76022,
+			40033, 40052, 40053, 40003, 40032, 40097, 40201, 40202, 40203, 47003, 61016, 43001,
+			43002, 43003, 44002, 47001, 76001, 76002, 76003, 76004, 76021, 76022,
 			9410010, 9410011, 9410012,
 		},
 	}
@@ -69,7 +70,8 @@ func TestErrorsAsWeChatSendsThem(t *testing.T) {
 	for _, tt := range []struct{ name, errmsg, message, rid, ip string }{
 		{
 			"rid", "invalid ip 218.58.124.130 ipv6 ::ffff:218.58.124.130, not in whitelist rid: 611740a4-27f9a8ba-065da01b",
-			"invalid ip 218.58.124.130 ipv6 ::ffff:218.58.124.130, not in whitelist", "611740a4-27f9a8ba-065da01b", "218.58.124.130",
+			"invalid ip 218.58.124.130 ipv6 ::ffff:218.58.124.130, not in whitelist",
+			"611740a4-27f9a8ba-065da01b", "218.58.124.130",
 		},
 		{"hint of old", "invalid ip 1.2.3.4, not in whitelist hint: [i50PvA0089sha6]",
 			"invalid ip 1.2.3.4, not in whitelist hint: [i50PvA0089sha6]", "", "1.2.3.4"},
@@ -249,7 +251,8 @@ func TestNoSecretGetsOut(t *testing.T) {
 		for _, place := range []string{"stable", "classic", "api", "do"} {
 			transport := &http.Client{Transport: tt.f}
 			opts := []wechatqr.Option{
-				wechatqr.WithHTTPClient(transport), wechatqr.WithMaxRetries(0), wechatqr.WithLogger(loggers[0]),
+				wechatqr.WithHTTPClient(transport), wechatqr.WithMaxRetries(0),
+				wechatqr.WithLogger(loggers[0]),
 				wechatqr.WithObserver(func(_ context.Context,
 					c wechatqr.Call) {
 					show(c)
@@ -303,7 +306,8 @@ func TestNoSecretGetsOut(t *testing.T) {
 		for _, src := range []wechatqr.TokenSource{nil, wechatqr.StaticTokenSource(token)} {
 			opts := []wechatqr.Option{
 				wechatqr.WithBaseURL(base), wechatqr.WithMaxRetries(0),
-				wechatqr.WithHTTPClient(&http.Client{Timeout: 100 * time.Millisecond}), wechatqr.WithLogger(loggers[1]),
+				wechatqr.WithHTTPClient(&http.Client{Timeout: 100 * time.Millisecond}),
+				wechatqr.WithLogger(loggers[1]),
 			}
 			if src != nil {
 				opts = append(opts, wechatqr.WithTokenSource(src))
@@ -374,7 +378,8 @@ func TestNoSecretGetsOut(t *testing.T) {
 	}
 	h := holder{creds, tok, c, reuse, c, reuse}
 	for _, v := range []any{
-		creds, &creds, tok, &tok, c, reuse, c.TokenSource(), wechatqr.StaticTokenSource(token), map[string]*wechatqr.Credentials{"a": &creds},
+		creds, &creds, tok, &tok, c, reuse, c.TokenSource(), wechatqr.StaticTokenSource(token),
+		map[string]*wechatqr.Credentials{"a": &creds},
 	} {
 		show(v)
 	}

@@ -281,7 +281,8 @@ func ExampleClient_Do() {
 		QRSceneStr     string `json:"qr_scene_str"`
 	}
 	err = client.Do(ctx, wechatqr.Request{
-		Method: http.MethodGet, Path: "/cgi-bin/user/info", Query: url.Values{"openid": {"o6_somebody"}},
+		Method: http.MethodGet, Path: "/cgi-bin/user/info",
+		Query: url.Values{"openid": {"o6_somebody"}},
 	}, &user)
 	if err != nil {
 		log.Fatal(err)
@@ -493,7 +494,8 @@ func ExampleWithTokenSource_thirdParty() {
 			return wechatqr.Token{}, err
 		}
 		in := map[string]string{
-			"component_appid": "wxplatform", "authorizer_appid": "wx0123456789abcdef", "authorizer_refresh_token": refreshToken,
+			"component_appid": "wxplatform", "authorizer_appid": "wx0123456789abcdef",
+			"authorizer_refresh_token": refreshToken,
 		}
 		var out struct {
 			Value        string `json:"authorizer_access_token"`

@@ -291,9 +291,10 @@ func TestReuseBacksOff(t *testing.T) {
 
 func TestReuseKeepsNothingUseless(t *testing.T) {
 	for name, bad := range map[string]Token{
-		"empty":            {Expiry: time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)},
-		"expired":          {"T", time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC)},
-		"expired just now": {"T", time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)}, // where synctest's clock begins
+		"empty":   {Expiry: time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)},
+		"expired": {"T", time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC)},
+		// Where synctest's clock begins.
+		"expired just now": {"T", time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -693,7 +694,8 @@ type roundTripper func(*http.Request) (int, string)
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	status, body := f(r)
 	return &http.Response{
-		StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body)), Request: r,
+		StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)),
+		ContentLength: int64(len(body)), Request: r,
 	}, nil
 }
 
