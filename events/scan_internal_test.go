@@ -77,11 +77,11 @@ func FuzzScan(f *testing.F) {
 func TestScanFast(t *testing.T) {
 	t.Parallel()
 	for _, message := range []string{
-		"<xml><ToUserName><![CDATA[toUser]]></ToUserName><CreateTime>123456789</CreateTime></xml>",
+		"<xml><ToUserName><![CDATA[toUser]]></ToUserName><CreateTime>1234567890</CreateTime></xml>",
 		"<xml>\n  <ToUserName><![CDATA[toUser]]></ToUserName>\n  " +
-			"<CreateTime>123456789</CreateTime>\n</xml>\n",
+			"<CreateTime>1234567890</CreateTime>\n</xml>\n",
 		"<xml>\r\n\t<ToUserName><![CDATA[toUser]]></ToUserName>\r\n\t" +
-			"<CreateTime>123456789</CreateTime>\r\n</xml>\r\n",
+			"<CreateTime>1234567890</CreateTime>\r\n</xml>\r\n",
 		"<xml><EventKey><![CDATA[]]></EventKey><Content><![CDATA[多行\n文字 🏮]]></Content></xml>",
 		"<xml><ToUserName><![CDATA[a]]></ToUserName><Encrypt><![CDATA[" + strings.Repeat("abcd+/", 100) +
 			"==]]></Encrypt></xml>",
@@ -101,12 +101,28 @@ func TestScanFastRefuses(t *testing.T) {
 		"<xml><ToUserName>1x/ToUserName></xml>", "<xml><ToUserName>1<xToUserName></xml>",
 		"<xml><ToUserName>1</FromUserName></xml>", "<xml><ToUserName>1x</ToUserName></xml>",
 		"<xml><ToUserName>1</ToUserName>", "<xml><ToUserName>1</ToUserName></xml",
+		"<xml><EventKey><![CDATA[a]x></EventKey></xml>", "<xml><EventKey><![CDATA[a]]x</EventKey></xml>",
 		"<xml><Ticket>1</Ticket><Event>1</Event></xml>", "<xml><Event>1</Event><Event>1</Event></xml>",
 		"<ToUserName>1</ToUserName></xml>", "<xml><ToUserName>1</ToUserName></xml>1",
 	} {
 		assert.False(t, new(fields).scanFast([]byte(message), elementCount), message)
 	}
-	assert.False(t, new(fields).scanFast([]byte("<ToUserName>1</ToUserName>"), elementToUserName))
+
+	// Up to the last element that is wanted.
+	for message, want := range map[string]bool{
+		"<ToUserName>1</ToUserName>":        false,
+		"<xml><ToUserName>1</FromUserName>": false,
+		"<xml><ToUserName>1</ToUserName>":   true,
+	} {
+		assert.Equal(t, want, new(fields).scanFast([]byte(message), elementToUserName), message)
+	}
+}
+
+func TestQueryOfEmptyList(t *testing.T) {
+	t.Parallel()
+	q, err := queryOf(url.Values{"nonce": nil, "timestamp": {"1"}})
+	require.NoError(t, err)
+	assert.Equal(t, query{timestamp: "1"}, q)
 }
 
 // FuzzQuery holds the scanner against net/url.
