@@ -178,6 +178,23 @@ func TestOpenRefusesEveryChangedBit(t *testing.T) {
 }
 
 // Each of these is a request that somebody could make, and what is said of it.
+// The counterpart of "another ToUserName" below.
+func TestVerifierTakesItsAccount(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		cfg  events.Config
+		push push
+	}{
+		"plaintext mode": {plainMode(), wechat().clear(scanPush("shop-7"))},
+		"safe mode":      {safeMode(), wechat().sealed(t, scanPush("shop-7"))},
+	} {
+		c.cfg.Account = testAccount
+		ev, err := newVerifier(t, c.cfg).ParseRequest(c.push.request())
+		require.NoError(t, err, name)
+		assert.Equal(t, testAccount, ev.ToUserName, name)
+	}
+}
+
 func TestVerifierRefuses(t *testing.T) {
 	t.Parallel()
 	s := wechat()
