@@ -17,6 +17,10 @@ const (
 	minDeduperTime  = 50 * time.Millisecond   // that a call has even after deduperDeadline
 	pollInterval    = 100 * time.Millisecond  // between attempts to get another's claim
 
+	// maxWaiting is how many deliveries of one event wait in a process, so that who
+	// replays one cannot fill every slot. WeChat delivers four times at the most.
+	maxWaiting = 16
+
 	// claimLease is shorter than the time for which a delivery waits to begin, so
 	// that the delivery which waits for a process that died can handle the event.
 	claimLease    = 3 * time.Second
@@ -63,7 +67,7 @@ type claim struct {
 }
 
 // acquire claims the event. While another delivery has the claim it waits, until
-// the outcome is known or outcomeTimeout is over.
+// the outcome is known or outcomeTimeout is over, unless maxWaiting wait already.
 //
 //	local    shared   acquire
 //	Busy              waits and tries again
@@ -79,7 +83,13 @@ func (c *claim) acquire(ctx context.Context) (Claim, error) {
 	}
 	c.id, c.owner = c.ev.ID(), rand.Text()
 
-	for wasBusy := false; ; {
+	waits, wasBusy := false, false
+	defer func() {
+		if waits {
+			c.local.addWaiting(c.id, -1)
+		}
+	}()
+	for {
 		// Its lease needs no renewal, since endClaim follows in any case.
 		got, _ := c.local.Claim(c.ctx, c.id, c.owner, c.ttl)
 		c.held = got == ClaimGranted
@@ -95,6 +105,12 @@ func (c *claim) acquire(ctx context.Context) (Claim, error) {
 		}
 		if outcomeTimeout-time.Since(c.start) < 2*pollInterval {
 			return 0, errorf(ErrInProgress, "it is not done yet")
+		}
+		if !waits {
+			waits = true
+			if n := c.local.addWaiting(c.id, 1); n > maxWaiting {
+				return 0, errorf(ErrInProgress, "%d other deliveries of it wait already", maxWaiting)
+			}
 		}
 		select {
 		case <-time.After(pollInterval):

@@ -60,7 +60,7 @@ const defaultRemembered = 1 << 20 // events that a Handler remembers by itself
 func newMemory(limit int) *memory {
 	return &memory{
 		limit: max(limit, 1024), start: time.Now(), lossReported: -time.Minute,
-		claims: make(map[idHash]memoryClaim),
+		claims: make(map[idHash]memoryClaim), waiting: make(map[idHash]int),
 	}
 }
 
@@ -73,6 +73,7 @@ type memory struct {
 
 	mu           sync.Mutex
 	claims       map[idHash]memoryClaim
+	waiting      map[idHash]int           // deliveries that wait for the claim of another
 	sweepAt      int                      // number of claims at which those that ended are deleted
 	young, old   map[idHash]time.Duration // until when the event stays handled
 	youngEnds    time.Duration            // when the last of them expires
@@ -150,4 +151,17 @@ func (m *memory) Release(_ context.Context, id, owner string) error {
 		delete(m.claims, k)
 	}
 	return nil
+}
+
+// addWaiting counts deliveries of id that wait, and returns how many do.
+func (m *memory) addWaiting(id string, n int) int {
+	k := hashOf(id)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n += m.waiting[k]
+	m.waiting[k] = n
+	if n == 0 {
+		delete(m.waiting, k)
+	}
+	return n
 }

@@ -92,7 +92,8 @@ func WithoutRetries() Option { return func(c *config) { c.retries = false } }
 // delivery at a time, until the function has succeeded. Another delivery of it
 // waits for the outcome: after success its response is "success" without a
 // reply; if the function failed, or its process died, this delivery runs it; if
-// neither is known after about 4.7 s the response is HTTP 503. A process that
+// neither is known after about 4.7 s, or 16 deliveries of it wait already, the
+// response is HTTP 503. A process that
 // dies after the function succeeded and before that was noted has it run again,
 // and so has one that stalls, or cannot reach the shared Deduper, for more than
 // 2 s while another delivery waits.

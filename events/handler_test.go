@@ -1916,3 +1916,33 @@ func TestSoak(t *testing.T) {
 	}
 	assert.LessOrEqual(t, runtime.NumGoroutine(), before)
 }
+
+// One push that is replayed over and over leaves slots to other events.
+func TestReplaysLeaveSlotsToOthers(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		const slots, waiting = 20, 16
+		h := newHandler(t, safeMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
+			time.Sleep(4 * time.Second)
+			return nil, nil
+		}, nil, events.WithMaxRunning(slots))
+
+		replayed := wechat().sealed(t, scanPush("replayed"))
+		var statuses [3 * slots]int
+		var replays sync.WaitGroup
+		for i := range statuses {
+			replays.Go(func() { statuses[i] = replayed.to(h).Code })
+		}
+		synctest.Wait()
+		start := time.Now()
+		assert.Equal(t, 200, wechat().sealed(t, scanPush("another")).to(h).Code)
+		assert.Equal(t, 4*time.Second, time.Since(start), "it had a slot at once")
+
+		replays.Wait()
+		ended := map[int]int{}
+		for _, status := range statuses {
+			ended[status]++
+		}
+		assert.Equal(t, map[int]int{200: 1 + waiting, 503: len(statuses) - 1 - waiting}, ended)
+		assert.Equal(t, 200, replayed.to(h).Code, "those that waited are not counted any more")
+	})
+}

@@ -177,7 +177,6 @@ func TestOpenRefusesEveryChangedBit(t *testing.T) {
 	assert.Greater(t, changed, 5000)
 }
 
-// Each of these is a request that somebody could make, and what is said of it.
 // The counterpart of "another ToUserName" below.
 func TestVerifierTakesItsAccount(t *testing.T) {
 	t.Parallel()
@@ -195,6 +194,7 @@ func TestVerifierTakesItsAccount(t *testing.T) {
 	}
 }
 
+// Each of these is a request that somebody could make, and what is said of it.
 func TestVerifierRefuses(t *testing.T) {
 	t.Parallel()
 	s := wechat()
