@@ -54,8 +54,8 @@ func (s *Store) Claim(
 		return 0, failed(op, err)
 	}
 
-	n, ok := value.(int64)
-	if got := events.Claim(n); ok && events.ClaimGranted <= got && got <= events.ClaimBusy {
+	n, _ := value.(int64)
+	if got := events.Claim(n); events.ClaimGranted <= got && got <= events.ClaimBusy {
 		return got, nil
 	}
 	return 0, failed(op, unexpected(value))

@@ -112,15 +112,17 @@ func (s *Store) run(
 	}
 
 	switch {
+	case r.err == nil:
+		return r.value, nil
 	case errors.Is(r.err, redis.Nil):
 		return nil, nil
-	case r.err != nil && ctx.Err() != nil:
+	case ctx.Err() != nil:
 		took := time.Since(start).Round(time.Millisecond)
 		return nil, fmt.Errorf("no response within %v: %w", took, ctx.Err())
 	case redis.HasErrorPrefix(r.err, "unknown command"):
 		return nil, errNoScripts
 	}
-	return r.value, r.err
+	return nil, r.err
 }
 
 // do runs a script whose result does not matter.

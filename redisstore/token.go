@@ -90,7 +90,7 @@ func (s *Store) Load(ctx context.Context, key string) (wechatqr.Token, error) {
 		return wechatqr.Token{}, wechatqr.ErrTokenNotFound
 	}
 
-	if fields, ok := value.([]any); ok && len(fields) == 2 {
+	if fields, _ := value.([]any); len(fields) == 2 {
 		token, ok1 := fields[0].(string)
 		left, ok2 := fields[1].(int64)
 		if ok1 && ok2 {
