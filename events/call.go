@@ -86,7 +86,8 @@ func (c *call) handle(ctx context.Context, d *Delivery) result {
 		d.Duplicate = true
 		return result{}
 	case c.left() < minRunTime:
-		return result{err: errorf(ErrNoTime, "%v have passed", time.Since(c.start).Round(time.Millisecond))}
+		passed := time.Since(c.start).Round(time.Millisecond)
+		return result{err: errorf(ErrNoTime, "%v have passed", passed)}
 	}
 
 	go c.run()

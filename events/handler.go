@@ -185,12 +185,15 @@ func (h *Handler) Handle(ctx context.Context, r Request) Response {
 	if ctx == nil {
 		ctx = context.Background()
 	}
-	return h.serve(ctx, r.Method, r.RawQuery, func() ([]byte, error) { return bytes.Clone(r.Body), nil })
+	read := func() ([]byte, error) { return bytes.Clone(r.Body), nil }
+	return h.serve(ctx, r.Method, r.RawQuery, read)
 }
 
 // ServeHTTP implements http.Handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	resp := h.serve(r.Context(), r.Method, r.URL.RawQuery, func() ([]byte, error) { return readBody(r) })
+	read := func() ([]byte, error) { return readBody(r) }
+	resp := h.serve(r.Context(), r.Method, r.URL.RawQuery, read)
+
 	headers := w.Header()
 	values := []string{resp.ContentType, strconv.Itoa(len(resp.Body))}
 	headers["Content-Type"], headers["Content-Length"] = values[:1:1], values[1:]

@@ -32,7 +32,8 @@ func (k Keys) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 // MarshalBinary refuses, so that gob stores no secret and none is missed later.
 func (k Keys) MarshalBinary() ([]byte, error) { return nil, errNotEncoded }
 
-var errNotEncoded = errors.New("wechatqr: events: keys are not encoded: store Token and EncodingAESKey by themselves")
+var errNotEncoded = errors.New("wechatqr: events: keys are not encoded: " +
+	"store Token and EncodingAESKey by themselves")
 
 // keyPair is Keys made ready, for any goroutine.
 type keyPair struct {
@@ -53,11 +54,14 @@ func newKeyPair(k Keys, plaintext bool) (*keyPair, error) {
 	case err != nil:
 		return nil, err
 	case plaintext && k.EncodingAESKey != "":
-		return nil, errors.New("both EncodingAESKey and Plaintext are set: remove EncodingAESKey if the console says plaintext mode (明文模式), else Plaintext")
+		return nil, errors.New("both EncodingAESKey and Plaintext are set: " +
+			"remove EncodingAESKey if the console says plaintext mode (明文模式), else Plaintext")
 	case plaintext:
 		return p, nil
 	case k.EncodingAESKey == "":
-		return nil, errors.New("EncodingAESKey is empty: copy it from the console; or set Plaintext if the console says plaintext mode (明文模式), the only one of a test account (测试号)")
+		return nil, errors.New("EncodingAESKey is empty: copy it from the console; " +
+			"or set Plaintext if the console says plaintext mode (明文模式), " +
+			"the only one of a test account (测试号)")
 	}
 	if err := checkKey("EncodingAESKey", k.EncodingAESKey, 43, 43); err != nil {
 		return nil, err
@@ -77,9 +81,11 @@ func checkKey(field, value string, least, most int) error {
 	case value == "":
 		return fmt.Errorf("%s is empty: copy it from the console", field)
 	case !alphanumeric(value):
-		return fmt.Errorf("%s has a character that is neither letter nor digit: copy it from the console, without spaces or line breaks", field)
+		return fmt.Errorf("%s has a character that is neither letter nor digit: "+
+			"copy it from the console, without spaces or line breaks", field)
 	case len(value) < least || len(value) > most:
-		return fmt.Errorf("%s has %d characters, and WeChat's have %d to %d: copy it whole from the console", field, len(value), least, most)
+		return fmt.Errorf("%s has %d characters, and WeChat's have %d to %d: "+
+			"copy it whole from the console", field, len(value), least, most)
 	}
 	return nil
 }

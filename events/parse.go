@@ -52,7 +52,8 @@ const (
 )
 
 var elementNames = [elementCount]string{
-	"ToUserName", "FromUserName", "MsgType", "Event", "EventKey", "Ticket", "Content", "MsgId", "CreateTime", "Encrypt",
+	"ToUserName", "FromUserName", "MsgType", "Event", "EventKey", "Ticket", "Content", "MsgId",
+	"CreateTime", "Encrypt",
 	"MsgID", // on reports of mass and template messages
 }
 
@@ -79,7 +80,7 @@ func (f *fields) event(message []byte) (*wechatqr.Event, error) {
 	switch {
 	case f.has(elementFromUserName):
 	case f.has(elementEncrypt):
-		return nil, errorf(ErrMalformed, "it is still encrypted: open it with a Verifier that has an EncodingAESKey")
+		return nil, errorf(ErrMalformed, "it is still encrypted: open it with a Verifier")
 	default:
 		return nil, errorf(ErrMalformed, "FromUserName is missing")
 	}
@@ -110,7 +111,8 @@ func (f *fields) event(message []byte) (*wechatqr.Event, error) {
 	}
 	rest := string(all)
 	for e, to := range [elementCreateTime]*string{
-		&ev.ToUserName, &ev.FromUserName, &ev.MsgType, (*string)(&ev.Type), &ev.EventKey, &ev.Ticket, &ev.Content, &ev.MsgID,
+		&ev.ToUserName, &ev.FromUserName, &ev.MsgType, (*string)(&ev.Type),
+		&ev.EventKey, &ev.Ticket, &ev.Content, &ev.MsgID,
 	} {
 		if n := len(f[e]); n > 0 {
 			*to, rest = rest[:n], rest[n:]
@@ -273,7 +275,8 @@ func plainText(b []byte) bool {
 		}
 		ascii = ascii && c < utf8.RuneSelf
 	}
-	return ascii || utf8.Valid(b) && !bytes.Contains(b, []byte("\uFFFE")) && !bytes.Contains(b, []byte("\uFFFF"))
+	return ascii ||
+		utf8.Valid(b) && !bytes.Contains(b, []byte("\uFFFE")) && !bytes.Contains(b, []byte("\uFFFF"))
 }
 
 // special is 0 if none of the first 8 bytes is a control character or beyond ASCII.

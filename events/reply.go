@@ -61,7 +61,8 @@ type Track struct {
 func Music(t Track) Reply {
 	return mediaReply{"music", "Music", []member{
 		{"Title", t.Title, false}, {"Description", t.Description, false},
-		{"MusicUrl", t.URL, false}, {"HQMusicUrl", t.HQURL, false}, {"ThumbMediaId", t.ThumbMediaID, true},
+		{"MusicUrl", t.URL, false}, {"HQMusicUrl", t.HQURL, false},
+		{"ThumbMediaId", t.ThumbMediaID, true},
 	}}
 }
 

@@ -25,7 +25,7 @@ type Problem struct {
 type Delivery struct {
 	Event     *wechatqr.Event // nil if the push was refused before it was known
 	Status    int             // of the response
-	Err       error           // nil if the status is 200; otherwise matches an Err value of this package
+	Err       error           // matches an Err value of this package; nil if the status is 200
 	Duration  time.Duration   // from the request to the response
 	Runs      int             // of the function, one that goes on included
 	Duplicate bool            // the event was handled before: the function did not run

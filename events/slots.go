@@ -24,7 +24,9 @@ type slots struct {
 }
 
 func newSlots(n int) *slots {
-	return &slots{taken: make(chan struct{}, n), closing: make(chan struct{}), idle: make(chan struct{})}
+	return &slots{
+		taken: make(chan struct{}, n), closing: make(chan struct{}), idle: make(chan struct{}),
+	}
 }
 
 // acquire takes a slot, waiting for one until the deadline.

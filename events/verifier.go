@@ -34,7 +34,10 @@ const defaultMaxAge = 5 * time.Minute
 //
 // WeChat's page: https://developers.weixin.qq.com/doc/service/guide/dev/push/encryption.html
 type Config struct {
-	AppID string // needed unless Plaintext: a message encrypted for another is refused; a third-party platform's own
+	// AppID is needed unless Plaintext is set: a message encrypted for another is
+	// refused. A third-party platform (第三方平台) uses its own.
+	AppID string
+
 	Token string // 令牌, 3 to 32 letters and digits
 
 	// EncodingAESKey is 消息加解密密钥, 43 letters and digits, of safe mode
@@ -130,7 +133,9 @@ func newVerifier(cfg Config) (*Verifier, error) {
 	}
 	var pairs []*keyPair
 	for i, k := range append([]Keys{{}}, cfg.Previous...) {
-		p, err := newKeyPair(Keys{cmp.Or(k.Token, cfg.Token), cmp.Or(k.EncodingAESKey, cfg.EncodingAESKey)}, cfg.Plaintext)
+		k.Token = cmp.Or(k.Token, cfg.Token)
+		k.EncodingAESKey = cmp.Or(k.EncodingAESKey, cfg.EncodingAESKey)
+		p, err := newKeyPair(k, cfg.Plaintext)
 		if err != nil && i > 0 {
 			err = fmt.Errorf("Previous[%d]: %w", i-1, err)
 		}
@@ -140,7 +145,7 @@ func newVerifier(cfg Config) (*Verifier, error) {
 		pairs = append(pairs, p)
 	}
 	if !cfg.Plaintext && cfg.AppID == "" {
-		return nil, errors.New("AppID is empty: an EncodingAESKey goes with the AppID that messages are encrypted for")
+		return nil, errors.New("AppID is empty: messages are encrypted for an AppID")
 	}
 	v.keys = func() []*keyPair { return pairs }
 	return v, nil
@@ -200,7 +205,9 @@ func (v *Verifier) Open(values url.Values, body []byte) ([]byte, error) {
 // open checks a push as far as it is possible without reading the message. It
 // gets the body only once the query is in order and signed. The keys are those
 // that the message was encrypted with, nil if it was in the clear.
-func (v *Verifier) open(q *query, now time.Time, read func() ([]byte, error)) (message []byte, keys *keyPair, err error) {
+func (v *Verifier) open(
+	q *query, now time.Time, read func() ([]byte, error),
+) (message []byte, keys *keyPair, err error) {
 	if q.echostr != "" {
 		return nil, nil, errorf(ErrMalformed, "a push has no echostr")
 	}
@@ -246,7 +253,8 @@ func (v *Verifier) checkQuery(q *query, now time.Time) error {
 	// Other bytes than these could be SHA-1 padding, by which one signature can be
 	// extended to others without the Token.
 	if len(q.nonce) > maxParamBytes || !alphanumeric(q.nonce) {
-		return errorf(ErrMalformed, "nonce %.32q is not 1 to %d letters and digits", q.nonce, maxParamBytes)
+		return errorf(ErrMalformed, "nonce %.32q is not 1 to %d letters and digits",
+			q.nonce, maxParamBytes)
 	}
 	if err := v.checkTimestamp(q.timestamp, now); err != nil {
 		return err
@@ -314,7 +322,8 @@ func (v *Verifier) decrypt(q *query, sealed []byte) (message []byte, keys *keyPa
 func (v *Verifier) checkCreateTime(q *query, created time.Time) error {
 	t, _ := strconv.ParseInt(q.timestamp, 10, 64) // checkTimestamp has read it
 	if off := t - created.Unix(); off > v.maxAge || -off > v.maxAge {
-		return errorf(ErrStale, "CreateTime is %d s from the signed timestamp, and %d s are allowed", max(off, -off), v.maxAge)
+		return errorf(ErrStale, "CreateTime is %d s from the signed timestamp, and %d s are allowed",
+			max(off, -off), v.maxAge)
 	}
 	return nil
 }
@@ -340,7 +349,9 @@ func (v *Verifier) ParseRequest(r *http.Request) (*wechatqr.Event, error) {
 }
 
 // parse opens and reads a push: see open.
-func (v *Verifier) parse(q *query, now time.Time, read func() ([]byte, error)) (*wechatqr.Event, *keyPair, error) {
+func (v *Verifier) parse(
+	q *query, now time.Time, read func() ([]byte, error),
+) (*wechatqr.Event, *keyPair, error) {
 	message, keys, err := v.open(q, now, read)
 	if err != nil {
 		return nil, nil, err
@@ -362,7 +373,9 @@ func (v *Verifier) parse(q *query, now time.Time, read func() ([]byte, error)) (
 }
 
 // seal encrypts a reply in the envelope that belongs to it.
-func (v *Verifier) seal(q *query, keys *keyPair, ev *wechatqr.Event, reply []byte, now time.Time) []byte {
+func (v *Verifier) seal(
+	q *query, keys *keyPair, ev *wechatqr.Event, reply []byte, now time.Time,
+) []byte {
 	var random [16]byte
 	_, _ = rand.Read(random[:]) // never fails
 	sealed := keys.seal(random, reply, v.appID)

@@ -233,7 +233,7 @@ func TestUnexpectedResponses(t *testing.T) {
 	s, ctx := newStore(t, c), t.Context()
 	for _, value = range []any{
 		"text", int64(-1), int64(0), int64(7), []any{}, []any{"token"}, []any{"token", "1"},
-			[]any{int64(1), int64(1)},
+		[]any{int64(1), int64(1)},
 	} {
 		_, err := s.Load(ctx, "key")
 		require.ErrorContains(t, err, "wechatqr: redis: load token: unexpected response", "%v", value)
