@@ -62,6 +62,7 @@ type claim struct {
 	owner string
 
 	held     bool        // in local, and perhaps in shared
+	wasBusy  bool        // in shared
 	reported bool        // a failure of shared, or that the claim was lost
 	lost     atomic.Bool // to another owner in shared
 }
@@ -82,42 +83,45 @@ func (c *claim) acquire(ctx context.Context) (Claim, error) {
 		return ClaimGranted, nil
 	}
 	c.id, c.owner = c.ev.ID(), rand.Text()
+	if got := c.try(); got != ClaimBusy {
+		return got, nil
+	}
 
-	waits, wasBusy := false, false
-	defer func() {
-		if waits {
-			c.local.addWaiting(c.id, -1)
-		}
-	}()
-	for {
-		// Its lease needs no renewal, since endClaim follows in any case.
-		got, _ := c.local.Claim(c.ctx, c.id, c.owner, c.ttl)
-		c.held = got == ClaimGranted
-		if c.held && c.shared != nil {
-			got = c.claimShared()
-			wasBusy = wasBusy || got == ClaimBusy
-			if got == 0 && !wasBusy {
-				return ClaimGranted, nil
-			}
-		}
-		if got == ClaimGranted || got == ClaimHandled {
-			return got, nil
-		}
-		if outcomeTimeout-time.Since(c.start) < 2*pollInterval {
-			return 0, errorf(ErrInProgress, "it is not done yet")
-		}
-		if !waits {
-			waits = true
-			if n := c.local.addWaiting(c.id, 1); n > maxWaiting {
-				return 0, errorf(ErrInProgress, "%d other deliveries of it wait already", maxWaiting)
-			}
-		}
+	waiting := c.local.addWaiting(c.id, 1)
+	defer c.local.addWaiting(c.id, -1)
+	if waiting > maxWaiting {
+		return 0, errorf(ErrInProgress, "%d other deliveries of it wait already", maxWaiting)
+	}
+	for outcomeTimeout-time.Since(c.start) >= 2*pollInterval {
 		select {
 		case <-time.After(pollInterval):
 		case <-ctx.Done():
 			return 0, errorf(ErrInProgress, "the caller has gone")
 		}
+		if got := c.try(); got != ClaimBusy {
+			return got, nil
+		}
 	}
+	return 0, errorf(ErrInProgress, "it is not done yet")
+}
+
+func (c *claim) try() Claim {
+	// Its lease needs no renewal, since endClaim follows in any case.
+	got, _ := c.local.Claim(c.ctx, c.id, c.owner, c.ttl)
+	c.held = got == ClaimGranted
+	if !c.held || c.shared == nil {
+		return got
+	}
+
+	got = c.claimShared()
+	c.wasBusy = c.wasBusy || got == ClaimBusy
+	switch {
+	case got != 0:
+		return got
+	case c.wasBusy:
+		return ClaimBusy
+	}
+	return ClaimGranted
 }
 
 // renew prolongs the claim in shared, and sets lost if another owner has it.
