@@ -270,7 +270,7 @@ func plainText(b []byte) bool {
 
 	ascii := true
 	for _, c := range b {
-		if c < ' ' && c != '\n' && c != '\t' {
+		if c < ' ' && c != '\n' {
 			return false
 		}
 		ascii = ascii && c < utf8.RuneSelf
