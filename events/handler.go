@@ -19,20 +19,20 @@ const slotTimeout = 3 * time.Second // from the request on
 // HandlerFunc handles one event. The reply is sent to the user at once; nil is
 // none. ctx has the request's values; the end of the request does not cancel it.
 //
-// It may run several times for one event until it has succeeded, and must bear
-// that: what it did before it failed, it does again. After an error it runs
-// again within the same delivery, after pauses of 0.3 s, 1 s and 2 s, for as
-// long as 1 s of the time for the response is left to it and others have not
-// taken half of the slots (see [WithoutRetries]). Then, and after a panic at
-// once, the response is HTTP 500, and if WeChat delivers the event again, it
-// runs again. Do not count on that: WeChat was seen to deliver four times within
-// a second after a wrong status, and then no more.
+// The function may run several times for one event until it has succeeded: what
+// it did before it failed, it does again. After an error it runs again within the
+// same delivery, after pauses of 0.3 s, 1 s and 2 s, while 1 s of the time for the
+// response is left and other deliveries have less than half of the slots (see
+// [WithoutRetries]). After the last run, and after a panic at once, the response
+// is HTTP 500, and if WeChat delivers the event again, the function runs again. Do
+// not count on that: WeChat was seen to deliver four times within a second after a
+// wrong status, and then no more.
 //
-// WeChat waits 5 s. A function that is not done 4.5 s after the request came
-// goes on, but WeChat has been told success: its reply can no longer be sent,
-// and nobody runs it again if it fails, which the problem handler learns by
-// ErrLate. Where a slow body, a full Handler or another delivery left it less
-// than 1 s of that, it does not begin, and the response is HTTP 503.
+// WeChat waits 5 s. If the function is not done 4.5 s after the request came, the
+// response is "success" and the function goes on: its reply can no longer be sent,
+// and it does not run again if it fails, which the problem handler is told by
+// ErrLate. If a slow body, a full Handler or another delivery has left less than
+// 1 s of the 4.5 s, the function does not begin, and the response is HTTP 503.
 type HandlerFunc func(ctx context.Context, ev *wechatqr.Event) (Reply, error)
 
 // Option changes a default of [NewHandler].
@@ -56,17 +56,16 @@ func (c *config) check(ok bool, format string, args ...any) {
 
 // WithDeduper remembers in d which events were handled; nil remembers nothing,
 // so that every delivery runs the function. The default is a
-// [NewMemoryDeduper] for 1048576 events: enough for one process, while several
-// behind one URL should share one.
+// [NewMemoryDeduper] for 1048576 events: enough for one process. Several
+// processes behind one URL should share a Deduper.
 //
-// A d that is shared stands behind such a memory: what this process handles is
-// claimed in both, d being asked last. So while d fails or does not answer,
-// within 500 ms, events are handled all the same, once in each process that
-// WeChat delivers them to.
+// Any other d than a memory has such a memory in front of it: an event is claimed
+// there first, and then in d. So while d fails or takes more than 500 ms, events
+// are handled all the same, once in each process that WeChat delivers them to.
 //
 // An event stays known for twice Config.MaxAge and a minute, which is longer
 // than a push of it can be fresh. If the memory is too small for that, the
-// problem handler learns it by ErrForgotten.
+// problem handler is told by ErrForgotten.
 func WithDeduper(d Deduper) Option { return func(c *config) { c.deduper = d } }
 
 // WithMaxRunning limits how many deliveries are under way at once to n slots,
@@ -80,8 +79,8 @@ func WithMaxRunning(n int) Option {
 	}
 }
 
-// WithoutRetries runs the function once for each delivery: its error is
-// answered with HTTP 500 at once.
+// WithoutRetries runs the function once for each delivery: after an error the
+// response is HTTP 500 at once.
 func WithoutRetries() Option { return func(c *config) { c.retries = false } }
 
 // Handler serves the callback URL: it answers the console's check of the URL,
@@ -124,8 +123,8 @@ type Handler struct {
 // Serve method of a [Mux]. Its error matches wechatqr.ErrInvalidArgument.
 //
 // [Serve] serves it as WeChat needs it. A http.Server of your own needs a
-// ReadTimeout, 5 s being what WeChat waits: without one whoever sends the body
-// slowly holds a connection for as long as they like.
+// ReadTimeout, for instance the 5 s that WeChat waits: without one, a client that
+// sends the body slowly keeps a connection for as long as it likes.
 func NewHandler(cfg Config, fn HandlerFunc, opts ...Option) (*Handler, error) {
 	v, err := NewVerifier(cfg)
 	if err != nil {

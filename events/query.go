@@ -17,7 +17,7 @@ type query struct {
 }
 
 // param returns nil for a parameter that does not matter here, such as openid,
-// which nobody signs.
+// which is not signed.
 func (q *query) param(name string) *string {
 	switch name {
 	case "signature":

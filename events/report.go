@@ -21,7 +21,7 @@ type Problem struct {
 	Stack  []byte          // of a panic
 }
 
-// Delivery is one push that was answered.
+// Delivery is one push and the response to it.
 type Delivery struct {
 	Event     *wechatqr.Event // nil if the push was refused before it was known
 	Status    int             // of the response
