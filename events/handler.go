@@ -59,7 +59,7 @@ func (c *config) check(ok bool, format string, args ...any) {
 // [NewMemoryDeduper] for 1048576 events: enough for one process. Several
 // processes behind one URL should share a Deduper.
 //
-// Any other d than a memory has such a memory in front of it: an event is claimed
+// A d of your own, or a shared one, has such a memory in front: an event is claimed
 // there first, and then in d. So while d fails or takes more than 500 ms, events
 // are handled all the same, once in each process that WeChat delivers them to.
 //
