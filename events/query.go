@@ -38,7 +38,8 @@ func (q *query) param(name string) *string {
 
 // parseQuery reads a raw query by the rules of url.ParseQuery, without its map.
 func parseQuery(raw string) (q query, err error) {
-	seen := make([]*string, 0, 6)
+	var seen [6]*string // an array, so that q need not escape
+	n := 0
 	escapes := strings.ContainsAny(raw, "%+")
 	for raw != "" {
 		var pair string
@@ -57,10 +58,11 @@ func parseQuery(raw string) (q query, err error) {
 		if p == nil {
 			continue
 		}
-		if slices.Contains(seen, p) {
+		if slices.Contains(seen[:n], p) {
 			return q, repeated(name)
 		}
-		*p, seen = value, append(seen, p)
+		*p, seen[n] = value, p
+		n++
 	}
 	return q, nil
 }
