@@ -18,7 +18,7 @@ type Day struct {
 	Followers int       // at the end of the day
 	Sources   []SourceCount
 
-	Raw []json.RawMessage // WeChat's rows of this day: of user summary, then of user cumulate
+	Raw []json.RawMessage // WeChat's rows of this day: of getusercumulate, then of getusersummary
 }
 
 // SourceCount is a day's count by where the followers came from.
@@ -44,9 +44,10 @@ const (
 const summaryDays = 7 // of one call
 
 // DailySummary lists the days from first to last, both included and the latest
-// of them yesterday: WeChat has a day's figures from about 8:00 of the next. Of
-// both times the date in China counts. An error is the last element: a span that
-// ends later than yesterday is [wechatqr.ErrInvalidArgument] (61501).
+// of them yesterday. WeChat has a day's figures from about 8:00 of the next; a day
+// that it has none of yet is left out. Of both times the date in China counts, and
+// if first is after last the list is empty. An error is the last element: a span
+// that ends later than yesterday is [wechatqr.ErrInvalidArgument] (61501).
 //
 // Seven days take two calls.
 //
@@ -101,25 +102,24 @@ func summaryWeek(ctx context.Context, c *wechatqr.Client, begin, until time.Time
 		return nil, err
 	}
 
-	var days []Day
-	byDate := map[string]int{}
-	for date := begin; !date.After(until); date = date.AddDate(0, 0, 1) {
-		byDate[date.Format(time.DateOnly)] = len(days)
-		days = append(days, Day{Date: date})
+	days := map[string]*Day{} // by date; cumulate alone has a row of every day
+	for _, r := range cumulate.List {
+		days[r.fields.Date] = &Day{Followers: r.fields.Followers, Raw: []json.RawMessage{r.raw}}
 	}
 	for _, r := range summary.List {
-		if i, ok := byDate[r.fields.Date]; ok {
-			day, f := &days[i], r.fields
+		if day, f := days[r.fields.Date], r.fields; day != nil {
 			day.New, day.Lost = day.New+f.New, day.Lost+f.Lost
 			day.Sources = append(day.Sources, SourceCount{f.Source, f.New, f.Lost})
 			day.Raw = append(day.Raw, r.raw)
 		}
 	}
-	for _, r := range cumulate.List {
-		if i, ok := byDate[r.fields.Date]; ok {
-			days[i].Followers = r.fields.Followers
-			days[i].Raw = append(days[i].Raw, r.raw)
+
+	var ordered []Day
+	for date := begin; !date.After(until); date = date.AddDate(0, 0, 1) {
+		if day := days[date.Format(time.DateOnly)]; day != nil {
+			day.Date = date
+			ordered = append(ordered, *day)
 		}
 	}
-	return days, nil
+	return ordered, nil
 }
