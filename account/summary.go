@@ -52,7 +52,9 @@ const summaryDays = 7 // of one call
 // Seven days take two calls.
 //
 // WeChat's page: https://developers.weixin.qq.com/doc/service/api/wedata/user/api_getusersummary
-func DailySummary(ctx context.Context, c *wechatqr.Client, first, last time.Time) iter.Seq2[Day, error] {
+func DailySummary(
+	ctx context.Context, c *wechatqr.Client, first, last time.Time,
+) iter.Seq2[Day, error] {
 	return func(yield func(Day, error) bool) {
 		end := midnight(last)
 		for begin := midnight(first); !begin.After(end); begin = begin.AddDate(0, 0, summaryDays) {
@@ -84,7 +86,9 @@ func midnight(t time.Time) time.Time {
 
 // summaryWeek asks for at most seven days.
 func summaryWeek(ctx context.Context, c *wechatqr.Client, begin, until time.Time) ([]Day, error) {
-	span := map[string]string{"begin_date": begin.Format(time.DateOnly), "end_date": until.Format(time.DateOnly)}
+	span := map[string]string{
+		"begin_date": begin.Format(time.DateOnly), "end_date": until.Format(time.DateOnly),
+	}
 	type row struct {
 		Date      string `json:"ref_date"`
 		Source    Source `json:"user_source"`

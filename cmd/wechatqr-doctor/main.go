@@ -41,7 +41,9 @@ func exitCode() int {
 	return run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
 }
 
-func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
+func run(
+	ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer,
+) int {
 	opts, err := parse(args, getenv, stderr)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -56,8 +58,11 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		Callback:    opts.callback,
 		Tickets:     opts.tickets,
 	}
-	pushes := cmp.Or(opts.callback, getenv("WECHAT_TOKEN"), getenv("WECHAT_AES_KEY"), getenv("WECHAT_PLAINTEXT"))
-	if pushes != "" {
+	receives := opts.callback
+	for _, name := range []string{"WECHAT_TOKEN", "WECHAT_AES_KEY", "WECHAT_PLAINTEXT"} {
+		receives += getenv(name)
+	}
+	if receives != "" {
 		cfg.Events = events.ConfigFromEnv
 	}
 	if opts.api != "" {
@@ -84,7 +89,8 @@ func parse(args []string, getenv func(string) string, stderr io.Writer) (options
 	flags := flag.NewFlagSet("wechatqr-doctor", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.StringVar(&o.api, "api", "", "base `URL` of a sandbox or proxy; default: WeChat's hosts")
-	flags.StringVar(&o.callback, "callback", "", "`URL` of your callback: send it WeChat's check and a push")
+	flags.StringVar(&o.callback, "callback", "",
+		"`URL` of your callback: send it WeChat's check and a push")
 	flags.StringVar(&o.tickets, "tickets", "", "`file` of tickets.OpenFile: count its permanent codes")
 	flags.StringVar(&o.lang, "lang", language(getenv), "en or zh; default: from LANG")
 	flags.BoolVar(&o.json, "json", false, "print JSON")
@@ -104,7 +110,8 @@ func parse(args []string, getenv func(string) string, stderr io.Writer) (options
 	o.api = strings.TrimRight(o.api, "/")
 	for name, address := range map[string]string{"api": o.api, "callback": o.callback} {
 		u, err := url.Parse(address)
-		isURL := err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https") && u.User == nil
+		isURL := err == nil && u.Host != "" && u.User == nil &&
+			(u.Scheme == "http" || u.Scheme == "https")
 		if address != "" && !isURL {
 			return o, fmt.Errorf("-%s is not an http or https URL", name)
 		}
@@ -135,8 +142,9 @@ func writeText(w io.Writer, lang string, findings iter.Seq[doctor.Finding]) (ok 
 	counts := map[doctor.Status]int{}
 	for f := range findings {
 		counts[f.Status]++
+		colon := doctor.Text{EN: ": ", ZH: "："}.In(lang)
 		_, err = fmt.Fprintf(w, "%s  %s%s%s\n",
-			label(f.Status, lang), f.Title.In(lang), doctor.Text{EN: ": ", ZH: "："}.In(lang), f.Text.In(lang))
+			label(f.Status, lang), f.Title.In(lang), colon, f.Text.In(lang))
 		if err != nil {
 			return false, err
 		}
@@ -146,7 +154,8 @@ func writeText(w io.Writer, lang string, findings iter.Seq[doctor.Finding]) (ok 
 		}
 	}
 	summary := doctor.Text{EN: "%d ok, %d wrong, %d not checked", ZH: "正常 %d 项，有误 %d 项，未检查 %d 项"}
-	_, err = fmt.Fprintf(w, "\n"+summary.In(lang)+"\n", counts[doctor.OK], counts[doctor.Wrong], counts[doctor.NotChecked])
+	_, err = fmt.Fprintf(w, "\n"+summary.In(lang)+"\n",
+		counts[doctor.OK], counts[doctor.Wrong], counts[doctor.NotChecked])
 	return counts[doctor.Wrong] == 0, err
 }
 
@@ -164,7 +173,8 @@ func writeJSON(w io.Writer, lang string, findings iter.Seq[doctor.Finding]) (ok 
 	}{OK: true}
 	for f := range findings {
 		report.OK = report.OK && f.Status != doctor.Wrong
-		report.Checks = append(report.Checks, findingJSON{f.Check, f.Status, f.Text.In(lang), f.Advice.In(lang)})
+		report.Checks = append(report.Checks,
+			findingJSON{f.Check, f.Status, f.Text.In(lang), f.Advice.In(lang)})
 	}
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false)

@@ -25,7 +25,9 @@ func setEnv(t *testing.T, creds wechatqr.Credentials, cfg events.Config) {
 	}
 }
 
-func doctorWith(t *testing.T, env map[string]string, args ...string) (code int, stdout, stderr string) {
+func doctorWith(
+	t *testing.T, env map[string]string, args ...string,
+) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, errOut bytes.Buffer
 	getenv := func(name string) string { return env[name] }
@@ -45,18 +47,20 @@ func TestRun(t *testing.T) {
 	assert.Equal(t, exitOK, code, out)
 	assert.Contains(t, out, "ok           credentials: set, for "+creds.AppID)
 	assert.Contains(t, out, "10 ok, 0 wrong, 1 not checked")
-	for _, locale := range []map[string]string{{"LANG": "zh_CN.UTF-8"}, {"LANG": "en_US", "LC_ALL": "zh_TW"}} {
+	chinese := map[string]string{"LANG": "zh_CN.UTF-8"}
+	for _, locale := range []map[string]string{chinese, {"LANG": "en_US", "LC_ALL": "zh_TW"}} {
 		code, out, _ = doctorWith(t, locale, "-api", srv.URL())
 		assert.Equal(t, exitOK, code, out)
 		assert.Contains(t, out, "正常      AppID 与 AppSecret：已设置")
 	}
-	_, out, _ = doctorWith(t, map[string]string{"LANG": "zh_CN.UTF-8"}, "-api", srv.URL(), "-lang", "en")
+	_, out, _ = doctorWith(t, chinese, "-api", srv.URL(), "-lang", "en")
 	assert.Contains(t, out, "credentials: set")
 
 	srv.Inject(wechatqrtest.Fault{Path: "/cgi-bin/qrcode/create", Code: 48001})
 	code, out, _ = doctorWith(t, nil, "-api", srv.URL())
 	assert.Equal(t, exitWrong, code)
-	assert.Contains(t, out, "WRONG        account may make codes: errcode 48001: api unauthorized\n             → the account may not")
+	assert.Contains(t, out, "WRONG        account may make codes: errcode 48001: api unauthorized\n"+
+		"             → the account may not")
 
 	code, out, _ = doctorWith(t, nil, "-json", "-api", srv.URL(), "-callback", callback)
 	assert.Equal(t, exitWrong, code)
@@ -92,8 +96,9 @@ func TestEnvironment(t *testing.T) {
 func TestFlags(t *testing.T) {
 	t.Parallel()
 	for args, want := range map[string]int{
-		"-h": exitOK, "-x": exitUsage, "more": exitUsage, "-lang fr": exitUsage, "-api nowhere": exitUsage,
-		"-api http://user:pass@host": exitUsage, "-callback ftp://host/": exitUsage, "-callback /wechat": exitUsage,
+		"-h": exitOK, "-x": exitUsage, "more": exitUsage, "-lang fr": exitUsage,
+		"-api nowhere": exitUsage, "-api http://user:pass@host": exitUsage,
+		"-callback ftp://host/": exitUsage, "-callback /wechat": exitUsage,
 	} {
 		code, out, errOut := doctorWith(t, nil, strings.Fields(args)...)
 		assert.Equal(t, want, code, args)

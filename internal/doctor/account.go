@@ -21,7 +21,8 @@ func checkCredentials(_ context.Context, s *session) Finding {
 	}
 	if err != nil {
 		return wrong(text("%s", "%s", short(err)),
-			Text{"copy both from the console", "请从后台复制 AppID 与 AppSecret（环境变量 WECHAT_APP_ID、WECHAT_APP_SECRET）"})
+			Text{"copy both from the console",
+				"请从后台复制 AppID 与 AppSecret（环境变量 WECHAT_APP_ID、WECHAT_APP_SECRET）"})
 	}
 	return good("set, for %s", "已设置，%s", creds.AppID)
 }
@@ -39,7 +40,8 @@ func short(err error) string {
 func apiFault(err error) Finding {
 	var e *wechatqr.Error
 	if !errors.As(err, &e) {
-		return wrong(text("%s", "%s", short(err)), Text{"look at the network, then run this again", "请检查网络后重试"})
+		return wrong(text("%s", "%s", short(err)),
+			Text{"look at the network, then run this again", "请检查网络后重试"})
 	}
 	what := text("errcode %d: %s", "错误码 %d：%s", e.Code, e.Message)
 	if e.Code == 0 {

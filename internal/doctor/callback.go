@@ -38,16 +38,19 @@ func checkReachable(ctx context.Context, s *session) Finding {
 		return apiFault(err)
 	case len(seen.DNS) == 0:
 		return wrong(text("WeChat cannot resolve its host", "微信无法解析该域名"),
-			Text{"give the host a public DNS record, one that mainland China sees", "请为该域名添加公网 DNS 记录，并确认中国大陆可以解析"})
+			Text{"give the host a public DNS record, one that mainland China sees",
+				"请为该域名添加公网 DNS 记录，并确认中国大陆可以解析"})
 	}
 	best := 1.0
 	for _, ping := range seen.Ping {
 		best = min(best, ping.Lost)
 	}
+	ip := seen.DNS[0].IP
 	if best == 1 {
-		return good("WeChat resolves its host to %s; it does not answer pings", "微信解析为 %s；不响应 ping", seen.DNS[0].IP)
+		return good("WeChat resolves its host to %s; it does not answer pings",
+			"微信解析为 %s；不响应 ping", ip)
 	}
-	return good("WeChat resolves its host to %s, and pings reach it", "微信解析为 %s，ping 可达", seen.DNS[0].IP)
+	return good("WeChat resolves its host to %s, and pings reach it", "微信解析为 %s，ping 可达", ip)
 }
 
 // sender sends to the callback what WeChat would.
@@ -57,7 +60,11 @@ func (s *session) sender(mode wechatqrtest.Mode) (*wechatqrtest.Server, error) {
 	err := fake.SetCallback(wechatqrtest.Callback{
 		URL: s.Callback, Token: s.events.Token, EncodingAESKey: s.events.EncodingAESKey, Mode: mode,
 	})
-	return fake, err
+	if err != nil {
+		fake.Close()
+		return nil, err
+	}
+	return fake, nil
 }
 
 func (s *session) mode() wechatqrtest.Mode {
@@ -72,10 +79,10 @@ func checkEcho(ctx context.Context, s *session) Finding {
 		return notChecked("because its URL is not given: -callback", "因为没有指定 URL：-callback")
 	}
 	fake, err := s.sender(s.mode())
-	defer fake.Close()
 	if err != nil {
 		return wrong(text("%v", "%v", err), Text{"correct -callback", "请修正 -callback"})
 	}
+	defer fake.Close()
 	if err := fake.CheckCallback(ctx); err != nil {
 		return callbackFault(err, Text{
 			"if the path is right, its Token is another one than WECHAT_TOKEN here, or its clock is off",
@@ -88,12 +95,13 @@ func checkEcho(ctx context.Context, s *session) Finding {
 // push sends an event of a type of its own, which a callback takes note of at most.
 func (s *session) push(ctx context.Context, mode wechatqrtest.Mode) error {
 	fake, err := s.sender(mode)
-	defer fake.Close()
-	if err == nil {
-		_, err = fake.Push(ctx, wechatqr.Event{
-			Type: "wechatqr_doctor", ToUserName: s.events.Account, FromUserName: "o_wechatqr_doctor",
-		})
+	if err != nil {
+		return err
 	}
+	defer fake.Close()
+	_, err = fake.Push(ctx, wechatqr.Event{
+		Type: "wechatqr_doctor", ToUserName: s.events.Account, FromUserName: "o_wechatqr_doctor",
+	})
 	return err
 }
 
@@ -108,13 +116,13 @@ func checkPush(ctx context.Context, s *session) Finding {
 		return callbackFault(err, Text{})
 	case s.events.Plaintext:
 		return callbackFault(err, Text{
-			"wrong mode: it does not take plaintext (明文模式), so it probably has an EncodingAESKey: set WECHAT_AES_KEY here too",
-			"加解密方式不符：对方不接受明文，可能配置了 EncodingAESKey：请在此处也设置 WECHAT_AES_KEY",
+			"wrong mode: it does not take plaintext (明文模式): set WECHAT_AES_KEY here as there",
+			"加解密方式不符：对方不接受明文：请在此处设置与其相同的 WECHAT_AES_KEY",
 		})
 	case s.push(ctx, wechatqrtest.ModePlain) == nil:
 		return callbackFault(err, Text{
-			"wrong mode: it takes plaintext (明文模式) and no safe mode: give it the EncodingAESKey, without WECHAT_PLAINTEXT",
-			"加解密方式不符：对方只接受明文，不接受安全模式：请为其设置 EncodingAESKey 并去掉 WECHAT_PLAINTEXT",
+			"wrong mode: it takes plaintext (明文模式) alone: give it the EncodingAESKey instead",
+			"加解密方式不符：对方只接受明文：请为其改设 EncodingAESKey",
 		})
 	}
 	return callbackFault(err, Text{
@@ -138,16 +146,21 @@ func callbackFault(err error, refusal Text) Finding {
 		return wrong(text("%v", "%v", err), Text{})
 	}
 	advice := map[wechatqrtest.Reason]Text{
-		wechatqrtest.ReasonUnreachable: {"is the program running, and is this its address?", "请确认程序已启动且地址正确"},
+		wechatqrtest.ReasonUnreachable: {"is the program running, and is this its address?",
+			"请确认程序已启动且地址正确"},
 		wechatqrtest.ReasonTooSlow: {"WeChat waits 5 s: answer first, work afterwards",
 			"微信只等待 5 秒：请先应答，再处理"},
-		wechatqrtest.ReasonRedirected:    {"give the URL to which it redirects, here and in the console", "请在此处与后台填写跳转后的 URL"},
-		wechatqrtest.ReasonQuoted:        {"send echostr as text, not as JSON", "请以纯文本返回 echostr，不要用 JSON"},
-		wechatqrtest.ReasonWrongEcho:     {"the path is another one, or the program does not answer GET", "路径不对，或程序没有处理 GET"},
-		wechatqrtest.ReasonNotXML:        {"answer success, an empty body or XML", "请返回 success、空内容或 XML"},
-		wechatqrtest.ReasonNotEncrypted:  {"encrypt replies as the mode asks for", "该模式下的回复须加密"},
-		wechatqrtest.ReasonUndecryptable: {"encrypt replies with the same key and AppID", "请用相同的密钥与 AppID 加密回复"},
-		wechatqrtest.ReasonWrongStatus:   {"see the log of the program", "请查看程序日志"},
+		wechatqrtest.ReasonRedirected: {"give the URL to which it redirects, here and in the console",
+			"请在此处与后台填写跳转后的 URL"},
+		wechatqrtest.ReasonQuoted: {"send echostr as text, not as JSON", "请以纯文本返回 echostr，不要用 JSON"},
+		wechatqrtest.ReasonWrongEcho: {"the path is another one, or the program does not answer GET",
+			"路径不对，或程序没有处理 GET"},
+		wechatqrtest.ReasonNotXML: {"answer success, an empty body or XML",
+			"请返回 success、空内容或 XML"},
+		wechatqrtest.ReasonNotEncrypted: {"encrypt replies as the mode asks for", "该模式下的回复须加密"},
+		wechatqrtest.ReasonUndecryptable: {"encrypt replies with the same key and AppID",
+			"请用相同的密钥与 AppID 加密回复"},
+		wechatqrtest.ReasonWrongStatus: {"see the log of the program", "请查看程序日志"},
 	}[e.Reason]
 	switch {
 	case e.Reason == wechatqrtest.ReasonWrongStatus && e.Status == http.StatusNotFound:

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"net/http"
 	"time"
 
 	"github.com/wechatqr/wechatqr"
@@ -20,7 +19,6 @@ type Config struct {
 	Endpoint    wechatqr.Endpoint                    // empty fields: WeChat
 	Callback    string                               // URL of the callback; empty: it is not called
 	Tickets     string                               // file of tickets.OpenFile; empty: none
-	Transport   http.RoundTripper                    // nil: one that uses the environment's proxy
 }
 
 // Text is a text in both languages.
@@ -78,7 +76,9 @@ type session struct {
 
 // checks is the table for a Config.
 func checks(cfg Config) []check {
-	table := []check{{"credentials", Text{"credentials", "AppID 与 AppSecret"}, nil, nil, checkCredentials}}
+	table := []check{
+		{"credentials", Text{"credentials", "AppID 与 AppSecret"}, nil, nil, checkCredentials},
+	}
 	var apiHosts []string
 	for _, base := range cfg.Endpoint.API {
 		apiHosts = append(apiHosts, base)
@@ -89,14 +89,17 @@ func checks(cfg Config) []check {
 	}
 	return append(table,
 		check{"clock", Text{"clock", "本机时钟"}, nil, apiHosts, checkClock},
-		check{"token", Text{"access token", "access_token"}, []string{"credentials"}, apiHosts, checkToken},
+		check{"token", Text{"access token", "access_token"},
+			[]string{"credentials"}, apiHosts, checkToken},
 		check{"account", Text{"account may make codes", "账号权限"}, []string{"token"}, nil, checkAccount},
 		check{"quota", Text{"calls left today", "今日剩余次数"}, []string{"token"}, nil, checkQuota},
-		check{"permanent", Text{"permanent codes", "永久二维码"}, []string{"credentials"}, nil, checkPermanent},
+		check{"permanent", Text{"permanent codes", "永久二维码"},
+			[]string{"credentials"}, nil, checkPermanent},
 		check{"settings", Text{"callback settings", "回调配置"}, nil, nil, checkSettings},
 		check{"reachable", Text{"callback URL in the console", "后台的回调 URL"},
 			[]string{"token", "settings"}, nil, checkReachable},
-		check{"echo", Text{"callback answers WeChat's check", "回调 URL 验证"}, []string{"settings"}, nil, checkEcho},
+		check{"echo", Text{"callback answers WeChat's check", "回调 URL 验证"},
+			[]string{"settings"}, nil, checkEcho},
 		check{"push", Text{"callback takes a push", "回调接收推送"}, []string{"echo"}, nil, checkPush},
 	)
 }
@@ -108,9 +111,6 @@ func Run(ctx context.Context, cfg Config) iter.Seq[Finding] {
 	}
 	if cfg.Endpoint.Image == "" {
 		cfg.Endpoint.Image = "https://mp.weixin.qq.com"
-	}
-	if cfg.Transport == nil {
-		cfg.Transport = http.DefaultTransport.(*http.Transport).Clone()
 	}
 	return func(yield func(Finding) bool) {
 		s, found := &session{Config: cfg}, map[string]Finding{}

@@ -20,14 +20,15 @@ const (
 // hostCheck asks a host for anything: the name, the connection and the certificate
 // are what counts.
 func hostCheck(base string) check {
-	return check{name: base, title: Text{base, base}, run: func(ctx context.Context, s *session) Finding {
+	run := func(ctx context.Context, s *session) Finding {
 		ctx, cancel := context.WithTimeout(ctx, hostTimeout)
 		defer cancel()
 		req, err := http.NewRequestWithContext(ctx, http.MethodHead, base+"/", nil)
 		if err != nil {
 			return wrong(text("no URL: %v", "不是 URL：%v", err), Text{"correct -api", "请修正 -api"})
 		}
-		resp, err := s.Transport.RoundTrip(req)
+		transport := &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true}
+		resp, err := transport.RoundTrip(req)
 		if err != nil {
 			return hostFault(err)
 		}
@@ -37,7 +38,8 @@ func hostCheck(base string) check {
 			return good("the name resolves, TLS is good", "域名解析与 TLS 正常")
 		}
 		return good("it responds, without TLS", "可以访问（无 TLS）")
-	}}
+	}
+	return check{name: base, title: Text{base, base}, run: run}
 }
 
 func hostFault(err error) Finding {
@@ -60,7 +62,7 @@ func hostFault(err error) Finding {
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		now := time.Now().Format(time.DateTime)
 		return wrong(text("TLS: %v", "TLS：%v", err),
-			text("this machine's clock says %s: if that is wrong, set it; else a proxy sends an old certificate",
+			text("this machine's clock says %s: set it if wrong; else a proxy's certificate is old",
 				"本机时钟为 %s：若不准请对时，否则是中间代理的证书已过期", now))
 	case errors.As(err, &authority), errors.As(err, &hostname), errors.As(err, &invalid):
 		return wrong(text("TLS: %v", "TLS：%v", err),
