@@ -233,3 +233,50 @@ func ExampleTags() {
 	}
 	// Output: 100
 }
+
+// followersByScene counts an account's followers by the code that brought them.
+func followersByScene(ctx context.Context, client *wechatqr.Client) (map[string]int, error) {
+	counts := map[string]int{}
+	for user, err := range account.Users(ctx, client, account.Followers(ctx, client, "")) {
+		switch {
+		case err != nil && user.OpenID != "":
+			continue // left while the list was read
+		case err != nil:
+			return nil, err
+		case user.Follows && user.Scene != "":
+			counts[user.Scene]++
+		}
+	}
+	return counts, nil
+}
+
+// A campaign's shops, each with its code: how many followers each brought.
+func ExampleUsers_campaign() {
+	fake := newFake()
+	defer fake.Close()
+
+	counts, err := followersByScene(context.Background(), fake.Client())
+	fmt.Println(counts, err)
+	// Output: map[shop-7:1] <nil>
+}
+
+// An API that this package does not have is a request and the fields of its
+// response. Idempotent is left out, for a tag must not be created twice.
+func Example_anotherAPI() {
+	fake := newFake()
+	defer fake.Close()
+
+	type tag struct {
+		ID   int    `json:"id,omitempty"`
+		Name string `json:"name"`
+	}
+	var out struct {
+		Tag tag `json:"tag"`
+	}
+	err := fake.Client().Do(context.Background(), wechatqr.Request{
+		Method: http.MethodPost, Path: "/cgi-bin/tags/create",
+		Body: map[string]tag{"tag": {Name: "VIP"}},
+	}, &out)
+	fmt.Println(out.Tag.ID, err)
+	// Output: 100 <nil>
+}
