@@ -295,9 +295,9 @@ func TestDailySummaryOfDaysWithoutFigures(t *testing.T) {
 	require.NoError(t, err)
 	assert.Len(t, days, 1)
 
-	before := srv.Count("/datacube/getusersummary")
+	before := srv.Count("/datacube/getusercumulate")
 	for range summary(noon.AddDate(0, 0, -20), yesterday) {
 		break
 	}
-	assert.Equal(t, before+1, srv.Count("/datacube/getusersummary"), "a break ends the calls")
+	assert.Equal(t, before+1, srv.Count("/datacube/getusercumulate"), "a break ends the calls")
 }

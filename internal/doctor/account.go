@@ -110,7 +110,7 @@ func checkPermanent(ctx context.Context, s *session) Finding {
 	n, err := store.CountPermanent(ctx, s.creds.AppID)
 	switch {
 	case err != nil:
-		return wrong(text("%v", "%v", err), Text{})
+		return wrong(text("%v", "%v", err), Text{"run this again", "请重试"})
 	case n >= wechatqr.MaxPermanentID:
 		return wrong(text("all %d are used", "%d 个已用完", n),
 			Text{"none can be freed: use temporary codes, or another account", "无法释放：请改用临时二维码，或换用其他账号"})

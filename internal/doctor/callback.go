@@ -143,41 +143,48 @@ func refused(err error) bool {
 func callbackFault(err error, refusal Text) Finding {
 	var e *wechatqrtest.CallbackError
 	if !errors.As(err, &e) {
-		return wrong(text("%v", "%v", err), Text{})
+		return wrong(text("%v", "%v", err), Text{"run this again", "请重试"})
 	}
-	advice := map[wechatqrtest.Reason]Text{
-		wechatqrtest.ReasonUnreachable: {"is the program running, and is this its address?",
-			"请确认程序已启动且地址正确"},
-		wechatqrtest.ReasonTooSlow: {"WeChat waits 5 s: answer first, work afterwards",
-			"微信只等待 5 秒：请先应答，再处理"},
-		wechatqrtest.ReasonRedirected: {"give the URL to which it redirects, here and in the console",
-			"请在此处与后台填写跳转后的 URL"},
-		wechatqrtest.ReasonQuoted: {"send echostr as text, not as JSON", "请以纯文本返回 echostr，不要用 JSON"},
-		wechatqrtest.ReasonWrongEcho: {"the path is another one, or the program does not answer GET",
-			"路径不对，或程序没有处理 GET"},
-		wechatqrtest.ReasonNotXML: {"answer success, an empty body or XML",
-			"请返回 success、空内容或 XML"},
-		wechatqrtest.ReasonNotEncrypted: {"encrypt replies as the mode asks for", "该模式下的回复须加密"},
-		wechatqrtest.ReasonUndecryptable: {"encrypt replies with the same key and AppID",
-			"请用相同的密钥与 AppID 加密回复"},
-		wechatqrtest.ReasonWrongStatus: {"see the log of the program", "请查看程序日志"},
-	}[e.Reason]
+	name, advice := e.Reason, Text{"see the log of the program", "请查看程序日志"}
+	inChinese := string(name)
+	for _, r := range callbackReasons {
+		if r.reason == name {
+			inChinese, advice = r.zh, r.advice
+		}
+	}
 	switch {
-	case e.Reason == wechatqrtest.ReasonWrongStatus && e.Status == http.StatusNotFound:
+	case name == wechatqrtest.ReasonWrongStatus && e.Status == http.StatusNotFound:
 		advice = Text{"the path is another one", "路径不对"}
 	case refused(err):
 		advice = refusal
 	}
-	return wrong(text("%s: %s", "%s：%s", reasonText(e.Reason), e.Detail), advice)
+	return wrong(text("%s: %s", "%s：%s", Text{string(name), inChinese}, e.Detail), advice)
 }
 
-func reasonText(r wechatqrtest.Reason) Text {
-	zh := map[wechatqrtest.Reason]string{
-		wechatqrtest.ReasonUnreachable: "无法连接", wechatqrtest.ReasonTooSlow: "响应过慢",
-		wechatqrtest.ReasonRedirected: "发生跳转", wechatqrtest.ReasonWrongStatus: "状态码不是 200",
-		wechatqrtest.ReasonQuoted: "echostr 带引号", wechatqrtest.ReasonWrongEcho: "返回的不是 echostr",
-		wechatqrtest.ReasonNotXML: "返回的不是 XML", wechatqrtest.ReasonWrongReply: "回复有误",
-		wechatqrtest.ReasonNotEncrypted: "回复未加密", wechatqrtest.ReasonUndecryptable: "回复无法解密",
-	}[r]
-	return Text{string(r), zh}
+// callbackReasons are why a callback's response is not accepted.
+var callbackReasons = [...]struct {
+	reason wechatqrtest.Reason
+	zh     string
+	advice Text
+}{
+	{wechatqrtest.ReasonUnreachable, "无法连接",
+		Text{"is the program running, and is this its address?", "请确认程序已启动且地址正确"}},
+	{wechatqrtest.ReasonTooSlow, "响应过慢",
+		Text{"WeChat waits 5 s: answer first, work afterwards", "微信只等待 5 秒：请先应答，再处理"}},
+	{wechatqrtest.ReasonRedirected, "发生跳转",
+		Text{"give the URL to which it redirects, here and in the console", "请在此处与后台填写跳转后的 URL"}},
+	{wechatqrtest.ReasonWrongStatus, "状态码不是 200",
+		Text{"see the log of the program", "请查看程序日志"}},
+	{wechatqrtest.ReasonQuoted, "echostr 带引号",
+		Text{"send echostr as text, not as JSON", "请以纯文本返回 echostr，不要用 JSON"}},
+	{wechatqrtest.ReasonWrongEcho, "返回的不是 echostr",
+		Text{"the path is another one, or the program does not answer GET", "路径不对，或程序没有处理 GET"}},
+	{wechatqrtest.ReasonNotXML, "返回的不是 XML",
+		Text{"answer success, an empty body or XML", "请返回 success、空内容或 XML"}},
+	{wechatqrtest.ReasonWrongReply, "回复有误",
+		Text{"answer with a reply to the push", "请按推送内容回复"}},
+	{wechatqrtest.ReasonNotEncrypted, "回复未加密",
+		Text{"encrypt replies as the mode asks for", "该模式下的回复须加密"}},
+	{wechatqrtest.ReasonUndecryptable, "回复无法解密",
+		Text{"encrypt replies with the same key and AppID", "请用相同的密钥与 AppID 加密回复"}},
 }

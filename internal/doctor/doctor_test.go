@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"io"
 	"math/big"
 	"net"
 	"net/http"
@@ -28,6 +29,14 @@ import (
 	"github.com/wechatqr/wechatqr/tickets"
 	"github.com/wechatqr/wechatqr/wechatqrtest"
 )
+
+// A proxy of the environment would answer for hosts that are not there.
+func TestMain(m *testing.M) {
+	for _, name := range []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"} {
+		_ = os.Unsetenv(name)
+	}
+	os.Exit(m.Run())
+}
 
 // backend answers pushes by cfg.
 func backend(t *testing.T, cfg events.Config) http.Handler {
@@ -192,7 +201,7 @@ func TestFaults(t *testing.T) {
 		},
 		"DNS": {
 			func(_ *testing.T, _ *wechatqrtest.Server, cfg *doctor.Config) {
-				const unknown = "http://nothing.invalid"
+				unknown := "http://" + strings.Repeat("x", 64) + ".example" // no name has such a part
 				cfg.Endpoint = wechatqr.Endpoint{API: []string{unknown}, Image: unknown}
 			},
 			"host", "DNS", "DNS 解析失败", noHost,
@@ -298,6 +307,34 @@ func TestFaults(t *testing.T) {
 				return http.RedirectHandler("https://example.com/", http.StatusFound)
 			}),
 			"echo", "redirects", "跳转", []string{"push"},
+		},
+		"echo as JSON": {
+			serve(func(http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					_, _ = fmt.Fprintf(w, "%q", r.URL.Query().Get("echostr"))
+				})
+			}),
+			"echo", "not as JSON", "不要用 JSON", []string{"push"},
+		},
+		"no echo": {
+			serve(func(http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+					_, _ = io.WriteString(w, "hello")
+				})
+			}),
+			"echo", "does not answer GET", "没有处理 GET", []string{"push"},
+		},
+		"reply that is no XML": {
+			serve(func(h http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if r.Method == http.MethodPost {
+						_, _ = io.WriteString(w, "{}")
+						return
+					}
+					h.ServeHTTP(w, r)
+				})
+			}),
+			"push", "success", "success", nil,
 		},
 		"wrong Token": {
 			other(func(c *events.Config) { c.Token = "anotherToken" }),
