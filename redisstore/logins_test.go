@@ -78,7 +78,8 @@ func startLoginServer(t *testing.T, r loginRole) *loginServer {
 	t.Helper()
 	role, err := json.Marshal(r)
 	require.NoError(t, err)
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestLoginProcess$", "-test.count=1")
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestLoginProcess$",
+		"-test.count=1")
 	cmd.Env = append(os.Environ(), loginsEnv+"="+string(role))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	_, err = cmd.StdinPipe()
@@ -258,7 +259,8 @@ func TestLoginsExpire(t *testing.T) {
 	t.Parallel()
 	rdb := connect(t, startServer(t).addr)
 	wx := wechatqrtest.Start(t, wechatqrtest.WithCredentials(creds))
-	login, err := scanlogin.New(wx.Client(), "https://site.example/login", scanlogin.WithStore(newStore(t, rdb)))
+	login, err := scanlogin.New(wx.Client(), "https://site.example/login",
+		scanlogin.WithStore(newStore(t, rdb)))
 	require.NoError(t, err)
 	a, err := login.Begin(t.Context(), scanlogin.Visitor{})
 	require.NoError(t, err)

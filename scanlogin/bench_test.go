@@ -55,10 +55,13 @@ func (c *noting) CreateTicket(
 	return t, err
 }
 
-func newUnlimited(b *testing.B, client scanlogin.Client, opts ...scanlogin.Option) (*scanlogin.Login, *events.Mux) {
+func newUnlimited(
+	b *testing.B, client scanlogin.Client, opts ...scanlogin.Option,
+) (*scanlogin.Login, *events.Mux) {
 	b.Helper()
 	const many = 1 << 30
-	opts = append(opts, scanlogin.WithLimits(scanlogin.Limits{PerClient: many, InAll: many, PerDay: many}),
+	limits := scanlogin.Limits{PerClient: many, InAll: many, PerDay: many}
+	opts = append(opts, scanlogin.WithLimits(limits),
 		scanlogin.WithLogger(slog.New(slog.DiscardHandler)))
 	l, err := scanlogin.New(client, pageURL, opts...)
 	require.NoError(b, err)

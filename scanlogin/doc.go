@@ -3,10 +3,7 @@
 //
 //	login, err := scanlogin.New(client, "https://example.com/login")
 //	login.Register(&mux) // an events.Mux: scans of the prefix "login-", and unsubscribes
-//	http.Handle("/login", login.Handler(func(w http.ResponseWriter, r *http.Request, result scanlogin.Result) {
-//		startSession(w, r, result.OpenID) // of your own
-//		http.Redirect(w, r, "/", http.StatusSeeOther)
-//	}))
+//	http.Handle("/login", login.Handler(begin)) // begin starts a session of your own
 //
 // [Login.Handler] is a whole page and, for a front end of your own, the same as JSON
 // and as server-sent events. [Login.Bind] is for somebody who is logged in already.

@@ -28,7 +28,8 @@ func Example() {
 	var mux events.Mux
 	login.Register(&mux) // scans of the prefix "login-", and unsubscribes
 	site := http.NewServeMux()
-	site.Handle("/login", login.Handler(func(w http.ResponseWriter, r *http.Request, result scanlogin.Result) {
+	site.Handle("/login", login.Handler(func(w http.ResponseWriter, r *http.Request,
+		result scanlogin.Result) {
 		startSession(w, r, result.OpenID) // your own
 		http.Redirect(w, r, "/", http.StatusSeeOther)
 	}))

@@ -81,8 +81,8 @@ func (l *Login) allow(ctx context.Context, address netip.Addr, now time.Time) er
 	day := now.In(time.FixedZone("UTC+8", 8*60*60)).Format(time.DateOnly)
 	n, err := l.store.CountLogin(ctx, "day/"+l.hash("day", l.origin())+"/"+day, 25*time.Hour)
 	if err == nil && n > l.limits.PerDay {
-		l.logger.ErrorContext(ctx, "wechatqr: scan login: the codes of the day are used up: see WithLimits",
-			"limit", l.limits.PerDay)
+		l.logger.ErrorContext(ctx, "wechatqr: scan login: the codes of the day are used up: "+
+			"see WithLimits", "limit", l.limits.PerDay)
 		return ErrTooMany
 	}
 	return err

@@ -109,4 +109,6 @@ func invalid(err error) error {
 	return failed("new", fmt.Errorf("%w: %w", wechatqr.ErrInvalidArgument, err))
 }
 
-func failed(op string, err error) error { return fmt.Errorf("wechatqr: scan login: %s: %w", op, err) }
+func failed(op string, err error) error {
+	return fmt.Errorf("wechatqr: scan login: %s: %w", op, err)
+}

@@ -14,7 +14,7 @@ import (
 
 // The kinds of failure that are this package's own. Test with errors.Is.
 var (
-	ErrTooMany      = errors.New("too many logins")            // see Limits; or WeChat makes no more codes now
+	ErrTooMany      = errors.New("too many logins")            // by Limits or by WeChat's quota
 	ErrNotConfirmed = errors.New("the login is not confirmed") // its Status says why
 	ErrSuperseded   = errors.New("the same browser waits elsewhere")
 	ErrClosed       = errors.New("this server stops waiting") // see Login.Close

@@ -533,7 +533,8 @@ func TestConstantWork(t *testing.T) {
 		}
 		want := work(known)
 		assert.NotEmpty(w, want)
-		for _, unknown := range []string{"x", strings.Repeat("A", 26), known.Secret[:25], strings.Repeat("x", 1<<20)} {
+		for _, unknown := range []string{"x", strings.Repeat("A", 26), known.Secret[:25],
+			strings.Repeat("x", 1<<20)} {
 			assert.Equal(w, want, work(scanlogin.Visitor{Secret: unknown}))
 		}
 	}, scanlogin.WithStore(store))
@@ -620,7 +621,8 @@ func TestForeignScenes(t *testing.T) {
 		return nil
 	}}
 	inWorld(t, func(w *world) {
-		for _, scene := range []string{"login-", "login-../left", "login- x", "login-AAAAAAAAAAAAAAAAAAAAAAB"} {
+		for _, scene := range []string{"login-", "login-../left", "login- x",
+			"login-AAAAAAAAAAAAAAAAAAAAAAB"} {
 			push, err := w.wx.Push(w.Context(), wechatqr.Event{
 				FromUserName: "o-wang", MsgType: "event", Type: wechatqr.EventScan, EventKey: scene,
 			})
@@ -662,7 +664,8 @@ func TestNewRefuses(t *testing.T) {
 		require.ErrorContains(t, err, c.want, name)
 		require.ErrorIs(t, err, wechatqr.ErrInvalidArgument, name)
 	}
-	for _, page := range []string{"http://127.0.0.1:8080/", "http://[::1]/login", "http://localhost:1/login"} {
+	for _, page := range []string{"http://127.0.0.1:8080/", "http://[::1]/login",
+		"http://localhost:1/login"} {
 		_, err := scanlogin.New(client, page, scanlogin.WithLogger(slog.New(slog.DiscardHandler)))
 		require.NoError(t, err, page)
 	}

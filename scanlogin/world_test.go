@@ -54,7 +54,8 @@ func (l *logged) String() string {
 func inWorld(t *testing.T, test func(*world), opts ...scanlogin.Option) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{T: t, wx: wechatqrtest.Start(t, wechatqrtest.WithoutNetwork(), wechatqrtest.WithLenient())}
+		wx := wechatqrtest.Start(t, wechatqrtest.WithoutNetwork(), wechatqrtest.WithLenient())
+		w := &world{T: t, wx: wx}
 		w.login = w.newLogin(opts...)
 		w.serve(w.login)
 		test(w)
@@ -186,7 +187,9 @@ func (o *observed) SwapLogin(
 	return ok, err
 }
 
-func (o *observed) CountLogin(ctx context.Context, key string, ttl time.Duration) (n int, err error) {
+func (o *observed) CountLogin(
+	ctx context.Context, key string, ttl time.Duration,
+) (n int, err error) {
 	err = o.run("count", key, func() (err error) {
 		n, err = o.Store.CountLogin(ctx, key, ttl)
 		return err

@@ -44,7 +44,8 @@ func TestLoginStore(t *testing.T, newStore func(t *testing.T) scanlogin.Store) {
 	})
 	run("values are kept byte by byte", func(t *testing.T, s loginTest) {
 		for _, value := range [][]byte{
-			[]byte("\x00\xff\r\n'\"\\号 "), bytes.Repeat([]byte("k"), 8<<10), []byte("0"), []byte("1.0"), {' '},
+			[]byte("\x00\xff\r\n'\"\\号 "), bytes.Repeat([]byte("k"), 8<<10), []byte("0"), []byte("1.0"),
+			{' '},
 		} {
 			other := s
 			other.key += random(8)
@@ -67,7 +68,8 @@ func TestLoginStore(t *testing.T, newStore func(t *testing.T) scanlogin.Store) {
 	})
 	run("keys are separate", func(t *testing.T, s loginTest) {
 		long := s.key + strings.Repeat("k", 60)
-		keys := []string{s.key, s.key + "-", "day/" + s.key, strings.ToUpper(s.key), long + "1", long + "2"}
+		keys := []string{s.key, s.key + "-", "day/" + s.key, strings.ToUpper(s.key), long + "1",
+			long + "2"}
 		for _, key := range keys {
 			other := loginTest{s.ctx, s.Store, key}
 			other.holds(t, nil)

@@ -67,7 +67,8 @@ func Example_loginWithSCS() {
 
 	sessions := scs.New()
 	mux := http.NewServeMux()
-	mux.Handle("/login", login.Handler(func(w http.ResponseWriter, r *http.Request, result scanlogin.Result) {
+	mux.Handle("/login", login.Handler(func(w http.ResponseWriter, r *http.Request,
+		result scanlogin.Result) {
 		if err := sessions.RenewToken(r.Context()); err != nil { // against session fixation
 			http.Error(w, "no session", http.StatusInternalServerError)
 			return

@@ -3,8 +3,9 @@
 //
 // Without WECHAT_APP_ID it is a backend of the sandbox:
 //
-//	go run ./cmd/sandbox -appid wx0123456789abcdef -secret 0123456789abcdef0123456789abcdef -token token \
-//		-aeskey abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG -callback http://127.0.0.1:8080/wechat
+//	go run ./cmd/sandbox -appid wx0123456789abcdef -secret 0123456789abcdef0123456789abcdef \
+//		-token token -aeskey abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG \
+//		-callback http://127.0.0.1:8080/wechat
 //	go run ./examples/login
 //
 // Then open http://127.0.0.1:8080, and scan the code on the sandbox's page. For an
@@ -37,7 +38,8 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	listen := flag.String("listen", ":8080", "the `address` to serve")
-	page := flag.String("page", "http://127.0.0.1:8080/login", "the login page's `address` as people see it")
+	page := flag.String("page", "http://127.0.0.1:8080/login",
+		"the login page's `address` as people see it")
 	flag.Parse()
 	if os.Getenv("WECHAT_APP_ID") == "" {
 		sandbox()
@@ -191,8 +193,10 @@ func (s *sessions) setCookie(w http.ResponseWriter, secret string) {
 }
 
 var home = template.Must(template.New("home").Parse(`<!DOCTYPE html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Home</title>
-{{if .}}<p>You are <code>{{.}}</code>.</p><form method="post" action="/logout"><button>Log out</button></form>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Home</title>
+{{if .}}<p>You are <code>{{.}}</code>.</p>
+<form method="post" action="/logout"><button>Log out</button></form>
 {{else}}<p><a href="/login">Log in with WeChat</a></p>{{end}}`))
 
 func (s *sessions) home(w http.ResponseWriter, r *http.Request) {

@@ -97,7 +97,8 @@ func TestLogin(t *testing.T) {
 	assert.Contains(t, li.get("/"), "o-li")
 
 	assert.Contains(t, li.post("/logout", nil), "Log in with WeChat")
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, li.origin+"/logout", strings.NewReader(""))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, li.origin+"/logout",
+		strings.NewReader(""))
 	require.NoError(t, err)
 	req.Header.Set("Origin", "https://evil.example")
 	resp, err := li.http.Do(req)
@@ -107,7 +108,8 @@ func TestLogin(t *testing.T) {
 }
 
 func TestSandbox(t *testing.T) {
-	for _, name := range []string{"BASE_URL", "APP_ID", "APP_SECRET", "TOKEN", "AES_KEY", "PLAINTEXT", "ACCOUNT"} {
+	for _, name := range []string{"BASE_URL", "APP_ID", "APP_SECRET", "TOKEN", "AES_KEY",
+		"PLAINTEXT", "ACCOUNT"} {
 		t.Setenv("WECHAT_"+name, "") // restored afterwards
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
