@@ -247,9 +247,8 @@ func newPage(r *http.Request, s Status, user User) Page {
 		Status: s, Lang: language(r), User: shown(user.Name), Binds: user.ID != "",
 		Style: assets["style"].query, Script: assets["script"].query,
 	}
-	p.OtherLang = p.Say("en", "zh")
 	query := r.URL.Query()
-	query.Set("lang", p.OtherLang)
+	query.Set("lang", p.Say("en", "zh"))
 	p.OtherQuery = "?" + query.Encode()
 	return p
 }

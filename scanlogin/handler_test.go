@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatqr/wechatqr"
 	"github.com/wechatqr/wechatqr/scanlogin"
 	"github.com/wechatqr/wechatqr/wechatqrtest"
 )
@@ -657,4 +658,85 @@ func TestStoreFailsDuringAStream(t *testing.T) {
 		b.get("?wait=waiting")
 		assert.Equal(w, http.StatusBadGateway, b.last.StatusCode)
 	}, scanlogin.WithStore(store))
+}
+
+// Whichever operation of the store fails, the page says so and shows no more, nobody is
+// let in twice, and the second time it works.
+func TestEachOperationOfTheStoreFails(t *testing.T) {
+	for name, opts := range map[string][]scanlogin.Option{
+		"number": nil, "link": {scanlogin.WithLink(nil)},
+	} {
+		for n := range 30 {
+			t.Run(fmt.Sprint(name, " ", n), func(t *testing.T) {
+				var ops atomic.Int32
+				store := &observed{Store: scanlogin.NewMemory(), before: func(string, string) error {
+					if ops.Add(1) == int32(n)+1 {
+						return io.ErrUnexpectedEOF
+					}
+					return nil
+				}}
+				inWorld(t, func(w *world) {
+					open := w.mount(w.login.Handler(welcome))
+					b, phone := open(), open()
+					welcomes := 0
+					for welcomes == 0 && len(w.wx.QRCodes()) < 4 {
+						b.post("begin")
+						if b.last.StatusCode != http.StatusOK {
+							continue
+						}
+						push, err := w.wx.Scan(w.Context(), w.code().Ticket, "o-wang")
+						if err != nil {
+							continue
+						}
+						if _, query, ok := strings.Cut(push.UserSees(), pageURL+"?confirm="); ok {
+							token, err := url.QueryUnescape(query)
+							require.NoError(w, err)
+							phone.get("?confirm=" + query)
+							phone.post("approve", "token", token)
+						}
+						for range 2 {
+							page := b.post("confirm", "number", numberIn(push.UserSees()))
+							welcomes += strings.Count(page, "welcome o-wang")
+						}
+						_, err = w.wx.Unfollow(w.Context(), "o-wang")
+						if err != nil {
+							require.Greater(w, ops.Load(), int32(n))
+						}
+						time.Sleep(time.Second) // who follows again does so later
+					}
+					assert.Equal(w, 1, welcomes)
+				}, append(opts, scanlogin.WithStore(store))...)
+			})
+		}
+	}
+}
+
+func TestPictureOfOnesOwn(t *testing.T) {
+	inWorld(t, func(w *world) {
+		b := w.mount(w.login.Handler(welcome))()
+		b.post("begin")
+		assert.Equal(w, "drawn "+w.code().Content, b.get("?picture=1"))
+		assert.Equal(w, "image/png", b.last.Header.Get("Content-Type"))
+	}, scanlogin.WithPicture(func(_ context.Context, t wechatqr.Ticket) (*wechatqr.QRCode, error) {
+		return &wechatqr.QRCode{Data: []byte("drawn " + t.Content), ContentType: "image/png"}, nil
+	}))
+}
+
+func TestBrowserNames(t *testing.T) {
+	inWorld(t, func(w *world) {
+		b := w.mount(w.login.Handler(welcome))()
+		for agent, want := range map[string]string{
+			"Mozilla/5.0 (Windows NT 10.0; Win64; x64) Chrome/140.0 Safari/537.36 Edg/140.0": "Edge, Windows",
+			"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) Version/18.0 Safari/605.1.15":   "Safari, macOS",
+			"Mozilla/5.0 (Linux; Android 15) Chrome/140.0 Mobile Safari/537.36":              "Chrome, Android",
+			"Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) MicroMessenger/8.0":      "WeChat, iPhone",
+			"curl/8.5 <b>":           "curl/8.5 &lt;b&gt;",
+			strings.Repeat("x", 300): strings.Repeat("x", 40) + "…",
+		} {
+			b.do(http.MethodPost, "", url.Values{"do": {"begin"}}, "User-Agent", agent)
+			_, query, ok := strings.Cut(w.scan(w.code(), "o-wang"), pageURL)
+			require.True(w, ok)
+			assert.Contains(w, b.get(query), "<dd>"+want+"</dd>")
+		}
+	}, scanlogin.WithLink(nil))
 }

@@ -33,7 +33,6 @@ type Page struct {
 	Link       *Link  // nil on the page with the code
 	Style      string // address of the style sheet of this package
 	Script     string // address of the script that keeps the page up to date
-	OtherLang  string // the value of lang for the other language
 	OtherQuery string // the address of the same page in the other language
 }
 

@@ -254,8 +254,7 @@ func (l *Login) Cancel(ctx context.Context, v Visitor) error {
 
 // refuse ends the login unless it has ended.
 func (r *record) refuse() bool {
-	switch r.at(time.Now()) {
-	case StateDone, StateExpired, StateRefused:
+	if r.at(time.Now()).over() {
 		return false
 	}
 	r.State = StateRefused

@@ -450,6 +450,30 @@ func TestFloodFromOneAddress(t *testing.T) {
 	}
 }
 
+// Who takes all the codes that one address can get leaves most of the day's to others.
+func TestFloodOfADay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		login, err := scanlogin.New(&instant{}, pageURL,
+			scanlogin.WithLogger(slog.New(slog.DiscardHandler)))
+		require.NoError(t, err)
+		flood := scanlogin.Visitor{Address: netip.MustParseAddr("198.51.100.9")}
+		made := 0
+		for range 24 * 60 {
+			for range 40 {
+				if _, err := login.Begin(t.Context(), flood); err == nil {
+					made++
+				}
+			}
+			time.Sleep(time.Minute)
+		}
+		assert.Equal(t, 30*24*60/5, made)
+		assert.Less(t, made, 80_000/9)
+		_, err = login.Begin(t.Context(), scanlogin.Visitor{Address: netip.MustParseAddr("203.0.113.7")})
+		require.NoError(t, err)
+	})
+}
+
 func TestLimits(t *testing.T) {
 	addr := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}) }
 	t.Run("in all", func(t *testing.T) {
