@@ -464,7 +464,7 @@ func TestBindPage(t *testing.T) {
 		mux.Handle("/login", w.login.Handler(welcome))
 		bind := w.login.Bind(func(r *http.Request) (scanlogin.User, bool) {
 			name := r.Header.Get("X-User")
-			return scanlogin.User{ID: strings.TrimSpace(name), Name: name}, name != ""
+			return scanlogin.User{ID: strings.Trim(name, "-"), Name: name}, name != ""
 		}, welcome)
 		b := w.mount(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			if r.Header.Get("X-Login") != "" {
@@ -473,7 +473,7 @@ func TestBindPage(t *testing.T) {
 			}
 			bind.ServeHTTP(rw, r)
 		}))()
-		for _, nobody := range []string{"", " "} {
+		for _, nobody := range []string{"", "-"} {
 			b.get("", "X-User", nobody)
 			assert.Equal(w, http.StatusUnauthorized, b.last.StatusCode)
 		}
@@ -510,6 +510,9 @@ func TestLink(t *testing.T) {
 		old := link("o-wang")
 		query := link("o-wang")
 		assert.Contains(w, phone.get(old), "This has expired", "the latest is good")
+		for range 2 {
+			assert.Contains(w, w.scan(w.code(), "o-li"), "Somebody else has scanned")
+		}
 		page := phone.get(query)
 		for _, text := range []string{
 			"Let this browser log in as you?", "Firefox, Windows", "Shanghai &lt;198.51.100.4&gt;",
@@ -529,7 +532,7 @@ func TestLink(t *testing.T) {
 		}
 		assert.NotContains(w, b.post("confirm"), "welcome")
 		assert.NotContains(w, b.post("confirm", "number", ""), "welcome")
-		assert.Contains(w, b.get(""), `data-state="scanned"`)
+		assert.Contains(w, b.get(""), `data-state="used"`)
 
 		assert.Contains(w, phone.post("approve", "token", token), "Go back to the other screen")
 		assert.Contains(w, b.get(""), `data-state="confirmed" data-content="" data-auto`)
