@@ -57,9 +57,10 @@ func TestTicketProcess(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	close(values)
 	first := <-values
-	for range 249 {
-		assert.Equal(t, first, <-values)
+	for value := range values {
+		assert.Equal(t, first, value)
 	}
 	fmt.Println("ticket", first)
 }
