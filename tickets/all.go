@@ -25,7 +25,8 @@ type StoppedError struct {
 
 // Error is one line for people.
 func (e *StoppedError) Error() string {
-	return fmt.Sprintf("wechatqr: tickets: stopped after %d codes with %d left: %v", e.Done, len(e.Left), e.Err)
+	return fmt.Sprintf("wechatqr: tickets: stopped after %d codes with %d left: %v",
+		e.Done, len(e.Left), e.Err)
 }
 
 // Unwrap returns Err.

@@ -22,7 +22,9 @@ func newFlight[T any](op string) *flight[T] {
 }
 
 // run does the work, then calls settled. A panic is the work's failure.
-func (f *flight[T]) run(ctx context.Context, work func(context.Context) (T, error), settled func()) {
+func (f *flight[T]) run(
+	ctx context.Context, work func(context.Context) (T, error), settled func(),
+) {
 	defer close(f.done)
 	defer settled()
 	defer func() {
@@ -46,7 +48,9 @@ func (f *flight[T]) wait(ctx context.Context) (value T, err error) {
 
 // behind does the work in a goroutine that goes on when ctx ends, for
 // createTimeout at most.
-func (f *flight[T]) behind(ctx context.Context, work func(context.Context) (T, error), settled func()) {
+func (f *flight[T]) behind(
+	ctx context.Context, work func(context.Context) (T, error), settled func(),
+) {
 	go func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), createTimeout)
 		defer cancel()

@@ -104,7 +104,8 @@ func NewKeeper(appID string, client Client, store Store, opts ...Option) (*Keepe
 }
 
 func checkAccount(appID string) error {
-	if appID == "" || strings.ContainsFunc(appID, func(r rune) bool { return r <= ' ' || r > '~' || r == '/' }) {
+	bad := func(r rune) bool { return r <= ' ' || r > '~' || r == '/' }
+	if appID == "" || strings.ContainsFunc(appID, bad) {
 		return fmt.Errorf("%q is no AppID", appID)
 	}
 	return nil
@@ -341,7 +342,9 @@ func (k *Keeper) claim(ctx context.Context, key Key, owner string) (Claim, error
 
 // save outlasts the creation's ctx and a store that fails for a moment: the
 // ticket is there, and would be lost.
-func (k *Keeper) save(ctx context.Context, key Key, t wechatqr.Ticket) (kept wechatqr.Ticket, err error) {
+func (k *Keeper) save(
+	ctx context.Context, key Key, t wechatqr.Ticket,
+) (kept wechatqr.Ticket, err error) {
 	for n := range 3 {
 		time.Sleep(time.Duration(n) * claimPoll)
 		kept, err = inStore(context.WithoutCancel(ctx), "save ticket",
@@ -360,7 +363,8 @@ func (k *Keeper) save(ctx context.Context, key Key, t wechatqr.Ticket) (kept wec
 }
 
 func (k *Keeper) release(ctx context.Context, key Key, owner string) {
-	_, _ = inStore(context.WithoutCancel(ctx), "release ticket", func(ctx context.Context) (any, error) {
+	ctx = context.WithoutCancel(ctx)
+	_, _ = inStore(ctx, "release ticket", func(ctx context.Context) (any, error) {
 		return nil, k.store.ReleaseTicket(ctx, key, owner)
 	}) // a claim that is not released ends by itself
 }
