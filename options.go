@@ -133,8 +133,8 @@ func WithEndpoint(e Endpoint) Option {
 
 // WithBaseURL talks to one address for the API and the pictures: a proxy of your
 // own or a fake, for instance http://127.0.0.1:8080.
-func WithBaseURL(url string) Option {
-	return func(c *config) { c.endpoint = Endpoint{API: []string{url}, Image: url} }
+func WithBaseURL(address string) Option {
+	return func(c *config) { c.endpoint = Endpoint{API: []string{address}, Image: address} }
 }
 
 // WithMaxRetries sets how often a request is repeated at the most after errcode
@@ -183,7 +183,7 @@ type Call struct {
 
 // WithObserver calls fn after every HTTP request, the token's too, in the
 // goroutine that made it: for metrics and traces. fn must be quick and safe
-// for concurrent use.
+// for concurrent use. If it panics, the call goes on and the log has the panic.
 func WithObserver(fn func(context.Context, Call)) Option {
 	return func(c *config) {
 		c.require(fn != nil, "WithObserver(nil): leave the option out for none")
