@@ -64,6 +64,33 @@ func Example() {
 	// start 2: shop-7, 1 created
 }
 
+func ExampleNewKeeper() {
+	ctx := context.Background()
+	creds, err := wechatqr.CredentialsFromEnv()
+	if err != nil {
+		log.Fatal(err)
+	}
+	client, err := wechatqr.New(creds)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	store, err := tickets.OpenFile("tickets.json")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer store.Close()
+	keeper, err := tickets.NewKeeper(creds.AppID, client, store)
+	if err != nil {
+		log.Fatal(err)
+	}
+	ticket, err := keeper.Ticket(ctx, wechatqr.Permanent(wechatqr.SceneString("shop-7")))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(ticket.Content)
+}
+
 func ExampleOpenFile() {
 	dir, err := os.MkdirTemp("", "shops")
 	if err != nil {
