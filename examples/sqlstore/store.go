@@ -22,7 +22,7 @@ const Schema = `CREATE TABLE IF NOT EXISTS wechat_tickets (
 	permanent   SMALLINT     NOT NULL,            -- 1 or 0
 	ticket      TEXT         NOT NULL DEFAULT '', -- JSON; '': it was only claimed
 	ends        BIGINT       NOT NULL DEFAULT 0,
-	owner       VARCHAR(64)  NOT NULL DEFAULT '',
+	owner       VARCHAR(255) NOT NULL DEFAULT '',
 	claim_until BIGINT       NOT NULL DEFAULT 0,
 	PRIMARY KEY (account, name)
 )`
