@@ -6,7 +6,7 @@
 //
 // The list is a CSV file in UTF-8 of two columns, the shop's name and its scene
 // (北京朝阳店,shop-001). WECHAT_APP_ID and WECHAT_APP_SECRET are the account's;
-// WECHAT_BASE_URL points it at the sandbox. Without them it makes the codes of 50
+// WECHAT_BASE_URL points it at the sandbox. Without a list it makes the codes of 50
 // invented shops with a fake WeChat that it starts itself, where some people scan.
 //
 // What was made is kept in tickets.json, so that running it again, also after a
@@ -42,15 +42,15 @@ func main() {
 func run(ctx context.Context, args []string, getenv func(string) string, out io.Writer) error {
 	flags := flag.NewFlagSet("campaign", flag.ContinueOnError)
 	flags.SetOutput(out)
-	list := flags.String("shops", "shops.csv", "the `file` with the shops' names and scenes")
+	list := flags.String("shops", "", "the `file` with the shops' names and scenes")
 	dir := flags.String("out", "campaign", "the `folder` for codes.zip and sheet.html")
 	kept := flags.String("tickets", "tickets.json", "the `file` that keeps the codes; back it up")
 	followers := flags.Bool("followers", false, "count the followers instead, which asks WeChat for each 100")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if getenv("WECHAT_APP_ID") == "" && getenv("WECHAT_APP_SECRET") == "" {
-		fmt.Fprintln(out, "No WECHAT_APP_ID and WECHAT_APP_SECRET: this is a fake WeChat inside this process.")
+	if *list == "" {
+		fmt.Fprintln(out, "No -shops: these codes are of a fake WeChat inside this process. Do not print them.")
 		return demo(ctx, *dir, out)
 	}
 

@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -99,6 +100,18 @@ func TestListIsRefused(t *testing.T) {
 		require.ErrorContains(t, err, c.want, name)
 		assert.Empty(t, wx.QRCodes(), name)
 	}
+}
+
+// No codes of a fake are printed because a variable was forgotten.
+func TestNoCredentials(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	shops := filepath.Join(dir, "shops.csv")
+	require.NoError(t, os.WriteFile(shops, []byte("北京店,shop-1\n"), 0o600))
+	err := run(t.Context(), []string{"-shops", shops, "-out", filepath.Join(dir, "out")}, none, io.Discard)
+	require.ErrorIs(t, err, wechatqr.ErrInvalidArgument)
+	require.ErrorContains(t, err, "AppID is empty")
+	assert.NoDirExists(t, filepath.Join(dir, "out"))
 }
 
 func TestMissingList(t *testing.T) {
