@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 )
@@ -222,20 +221,4 @@ func configure(opts []Option) (*config, error) {
 		c.images, c.wrong = newHosts(c.endpoint.Image)
 	}
 	return c, c.wrong
-}
-
-// parseBase reads a base address.
-func parseBase(address string) (*url.URL, error) {
-	u, err := url.Parse(address)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("base address: %w", clean(err))
-	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-		return nil, fmt.Errorf("base address %q: use one like https://api.weixin.qq.com", cutQuery(address))
-	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
-		return nil, fmt.Errorf("base address %q: leave user, query and fragment out", u.Scheme+"://"+u.Host+u.Path)
-	}
-	u.Path = strings.TrimRight(u.Path, "/")
-	u.RawPath = ""
-	return u, nil
 }

@@ -3,6 +3,7 @@ package account_test
 import (
 	"errors"
 	"io"
+	"iter"
 	"net/http"
 	"slices"
 	"testing"
@@ -29,7 +30,9 @@ func errcode(t *testing.T, err error) int {
 	return int(e.Code)
 }
 
-var success = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "success") })
+var success = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	_, _ = io.WriteString(w, "success")
+})
 
 // Three messages within a minute after a scan, five within two days after a message.
 func TestSendText(t *testing.T) {
@@ -114,17 +117,17 @@ func TestExplainCall(t *testing.T) {
 // WeChat writes the token into the address of the call.
 func TestExplainCallHidesSecrets(t *testing.T) {
 	t.Parallel()
-	client, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithTokenSource(wechatqr.StaticTokenSource("t")),
-		wechatqr.WithHTTPClient(&http.Client{Transport: respond(`{"errcode":0,"errmsg":"ok","request":{
+	client := fixedClient(t, `{"errcode":0,"errmsg":"ok","request":{
 			"invoke_time":1635156704,"cost_in_ms":30,
 			"request_url":"access_token=50_Im7xxSECRET&component_access_token=SECRET2&type=1",
 			"request_body":"{\"appid\":\"wx1\", \"secret\" : \"SECRET3\",\"appsecret\":\"SECRET4\"}",
 			"response_body":"{\"access_token\":\"SECRET5\",\"expires_in\":7200}",
-			"client_ip":"113.89.11.1"}}`)}))
-	require.NoError(t, err)
+			"client_ip":"113.89.11.1"}}`)
 	call, err := account.ExplainCall(t.Context(), client, "61725984-6126f6f9-040f19c4")
 	require.NoError(t, err)
-	for _, text := range []string{call.Request, call.RequestBody, call.ResponseBody, string(call.Raw)} {
+	for _, text := range []string{
+		call.Request, call.RequestBody, call.ResponseBody, string(call.Raw),
+	} {
 		assert.NotContains(t, text, "SECRET")
 		assert.Contains(t, text, "[redacted]")
 	}
@@ -148,12 +151,11 @@ func TestCheckCallback(t *testing.T) {
 	assert.Contains(t, string(check.Raw), "package_loss")
 
 	// As in WeChat's page, and a ping of which nothing came back.
-	client, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithTokenSource(wechatqr.StaticTokenSource("t")),
-		wechatqr.WithHTTPClient(&http.Client{Transport: respond(`{
-			"dns":[{"ip":"111.161.64.40","real_operator":"UNICOM"},{"ip":"111.161.64.48","real_operator":"UNICOM"}],
+	client := fixedClient(t, `{
+			"dns":[{"ip":"111.161.64.40","real_operator":"UNICOM"},
+				{"ip":"111.161.64.48","real_operator":"UNICOM"}],
 			"ping":[{"ip":"111.161.64.40","from_operator":"UNICOM","package_loss":"0%","time":"23.079ms"},
-				{"ip":"111.161.64.48","from_operator":"CAP","package_loss":"100%","time":""}]}`)}))
-	require.NoError(t, err)
+				{"ip":"111.161.64.48","from_operator":"CAP","package_loss":"100%","time":""}]}`)
 	check, err = account.CheckCallback(t.Context(), client)
 	require.NoError(t, err)
 	assert.Equal(t, account.CallbackAddress{IP: "111.161.64.48", Operator: "UNICOM"}, check.DNS[1])
@@ -176,7 +178,8 @@ func TestTagBatches(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, []account.TagInfo{{ID: tag, Name: "华东", Followers: n}}, tags)
 	}
-	require.NoError(t, account.Untag(t.Context(), client, tag, account.Followers(t.Context(), client, "")))
+	everybody := account.Followers(t.Context(), client, "")
+	require.NoError(t, account.Untag(t.Context(), client, tag, everybody))
 	tags, err := account.Tags(t.Context(), client)
 	require.NoError(t, err)
 	assert.Zero(t, tags[0].Followers)
@@ -235,13 +238,16 @@ func TestDailySummary(t *testing.T) {
 	require.Len(t, days, 16)
 	assert.Equal(t, 3, srv.Count("/datacube/getusersummary"))
 	for i, day := range days {
-		assert.Equal(t, first.Add(8*time.Hour).AddDate(0, 0, i).Format(time.DateOnly), day.Date.Format(time.DateOnly))
+		want := first.AddDate(0, 0, i).Format(time.DateOnly) // noon in China is the same day in UTC
+		assert.Equal(t, want, day.Date.Format(time.DateOnly))
 		assert.Equal(t, "00:00 +0800", day.Date.Format("15:04 -0700"))
 		require.Len(t, day.Raw, 1+len(day.Sources))
 	}
 	assert.Equal(t, []int{3, 0, 4}, []int{days[7].New, days[7].Lost, days[7].Followers})
 	assert.Equal(t, []account.SourceCount{
-		{Source: account.SourceOther}, {Source: account.SourceSearch, New: 1}, {Source: account.SourceQRCode, New: 2},
+		{Source: account.SourceOther},
+		{Source: account.SourceSearch, New: 1},
+		{Source: account.SourceQRCode, New: 2},
 	}, days[7].Sources)
 	assert.Equal(t, []int{0, 0, 4}, []int{days[8].New, days[8].Lost, days[8].Followers})
 	assert.Equal(t, []int{1, 0, 5}, []int{days[15].New, days[15].Lost, days[15].Followers})
@@ -260,7 +266,8 @@ func TestDailySummarySpans(t *testing.T) {
 	for days, calls := range map[int]int{0: 0, 1: 1, 6: 1, 7: 1, 8: 2, 14: 2, 15: 3} {
 		srv := wechatqrtest.Start(t)
 		last := noonInChina(srv).AddDate(0, 0, -1)
-		got, err := collect(t, account.DailySummary(t.Context(), srv.Client(), last.AddDate(0, 0, 1-days), last))
+		first := last.AddDate(0, 0, 1-days)
+		got, err := collect(t, account.DailySummary(t.Context(), srv.Client(), first, last))
 		require.NoError(t, err)
 		assert.Len(t, got, days)
 		assert.Equal(t, calls, srv.Count("/datacube/getusersummary"), "%d days", days)
@@ -273,21 +280,24 @@ func TestDailySummaryOfDaysWithoutFigures(t *testing.T) {
 	t.Parallel()
 	srv := wechatqrtest.Start(t)
 	noon := noonInChina(srv)
-	_, err := collect(t, account.DailySummary(t.Context(), srv.Client(), noon, noon))
+	summary := func(first, last time.Time) iter.Seq2[account.Day, error] {
+		return account.DailySummary(t.Context(), srv.Client(), first, last)
+	}
+	_, err := collect(t, summary(noon, noon))
 	assert.Equal(t, 61501, errcode(t, err))
-	days, err := collect(t, account.DailySummary(t.Context(), srv.Client(), noon.AddDate(0, 0, -7), noon))
+	days, err := collect(t, summary(noon.AddDate(0, 0, -7), noon))
 	assert.Equal(t, 61501, errcode(t, err))
 	assert.Len(t, days, 7, "those of the call before")
 
 	yesterday := noon.AddDate(0, 0, -1)
 	srv.Advance(-5 * time.Hour)
-	days, err = collect(t, account.DailySummary(t.Context(), srv.Client(), noon.AddDate(0, 0, -2), yesterday))
+	days, err = collect(t, summary(noon.AddDate(0, 0, -2), yesterday))
 	require.NoError(t, err)
 	assert.Len(t, days, 1)
 
-	before := srv.Count("/datacube/getusersummary")
-	for range account.DailySummary(t.Context(), srv.Client(), noon.AddDate(0, 0, -20), yesterday) {
+	before := srv.Count("/datacube/getusercumulate")
+	for range summary(noon.AddDate(0, 0, -20), yesterday) {
 		break
 	}
-	assert.Equal(t, before+1, srv.Count("/datacube/getusersummary"), "a break ends the calls")
+	assert.Equal(t, before+1, srv.Count("/datacube/getusercumulate"), "a break ends the calls")
 }

@@ -38,7 +38,8 @@ func get(ctx context.Context, c *wechatqr.Client, path string, query url.Values,
 
 // post is a POST that may be carried out twice.
 func post(ctx context.Context, c *wechatqr.Client, path string, body, out any) error {
-	return c.Do(ctx, wechatqr.Request{Method: http.MethodPost, Path: path, Body: body, Idempotent: true}, out)
+	req := wechatqr.Request{Method: http.MethodPost, Path: path, Body: body, Idempotent: true}
+	return c.Do(ctx, req, out)
 }
 
 // withRaw is a response of which T has the fields.

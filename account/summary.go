@@ -52,7 +52,9 @@ const summaryDays = 7 // of one call
 // Seven days take two calls.
 //
 // WeChat's page: https://developers.weixin.qq.com/doc/service/api/wedata/user/api_getusersummary
-func DailySummary(ctx context.Context, c *wechatqr.Client, first, last time.Time) iter.Seq2[Day, error] {
+func DailySummary(
+	ctx context.Context, c *wechatqr.Client, first, last time.Time,
+) iter.Seq2[Day, error] {
 	return func(yield func(Day, error) bool) {
 		end := midnight(last)
 		for begin := midnight(first); !begin.After(end); begin = begin.AddDate(0, 0, summaryDays) {
@@ -82,31 +84,44 @@ func midnight(t time.Time) time.Time {
 	return time.Date(year, month, day, 0, 0, 0, 0, china)
 }
 
+// summaryRow is a row of getusersummary or of getusercumulate.
+type summaryRow struct {
+	Date      string `json:"ref_date"`
+	Source    Source `json:"user_source"`
+	New       int    `json:"new_user"`
+	Lost      int    `json:"cancel_user"`
+	Followers int    `json:"cumulate_user"`
+}
+
+func summaryRows(
+	ctx context.Context, c *wechatqr.Client, path string, begin, until time.Time,
+) ([]withRaw[summaryRow], error) {
+	body := map[string]string{
+		"begin_date": begin.Format(time.DateOnly), "end_date": until.Format(time.DateOnly),
+	}
+	var out struct {
+		List []withRaw[summaryRow] `json:"list"`
+	}
+	err := post(ctx, c, path, body, &out)
+	return out.List, err
+}
+
 // summaryWeek asks for at most seven days.
 func summaryWeek(ctx context.Context, c *wechatqr.Client, begin, until time.Time) ([]Day, error) {
-	span := map[string]string{"begin_date": begin.Format(time.DateOnly), "end_date": until.Format(time.DateOnly)}
-	type row struct {
-		Date      string `json:"ref_date"`
-		Source    Source `json:"user_source"`
-		New       int    `json:"new_user"`
-		Lost      int    `json:"cancel_user"`
-		Followers int    `json:"cumulate_user"`
-	}
-	var summary, cumulate struct {
-		List []withRaw[row] `json:"list"`
-	}
-	if err := post(ctx, c, "/datacube/getusersummary", span, &summary); err != nil {
+	cumulate, err := summaryRows(ctx, c, "/datacube/getusercumulate", begin, until)
+	if err != nil {
 		return nil, err
 	}
-	if err := post(ctx, c, "/datacube/getusercumulate", span, &cumulate); err != nil {
+	summary, err := summaryRows(ctx, c, "/datacube/getusersummary", begin, until)
+	if err != nil {
 		return nil, err
 	}
 
 	days := map[string]*Day{} // by date; cumulate alone has a row of every day
-	for _, r := range cumulate.List {
+	for _, r := range cumulate {
 		days[r.fields.Date] = &Day{Followers: r.fields.Followers, Raw: []json.RawMessage{r.raw}}
 	}
-	for _, r := range summary.List {
+	for _, r := range summary {
 		if day, f := days[r.fields.Date], r.fields; day != nil {
 			day.New, day.Lost = day.New+f.New, day.Lost+f.Lost
 			day.Sources = append(day.Sources, SourceCount{f.Source, f.New, f.Lost})

@@ -38,14 +38,18 @@ const tagBatch = 50 // of members/batchtagging
 // do so now and then for one that does.
 //
 // WeChat's page: https://developers.weixin.qq.com/doc/service/api/usermanage/tagmanage/api_batchtagging
-func Tag(ctx context.Context, c *wechatqr.Client, tagID int, openIDs iter.Seq2[string, error]) error {
+func Tag(
+	ctx context.Context, c *wechatqr.Client, tagID int, openIDs iter.Seq2[string, error],
+) error {
 	return tagMembers(ctx, c, "/cgi-bin/tags/members/batchtagging", tagID, openIDs)
 }
 
 // Untag takes a tag from followers, as [Tag] gives it.
 //
 // WeChat's page: https://developers.weixin.qq.com/doc/service/api/usermanage/tagmanage/api_batchuntagging
-func Untag(ctx context.Context, c *wechatqr.Client, tagID int, openIDs iter.Seq2[string, error]) error {
+func Untag(
+	ctx context.Context, c *wechatqr.Client, tagID int, openIDs iter.Seq2[string, error],
+) error {
 	return tagMembers(ctx, c, "/cgi-bin/tags/members/batchuntagging", tagID, openIDs)
 }
 

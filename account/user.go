@@ -82,7 +82,9 @@ const usersBatch = 100 // of user/info/batchget
 // error is the last element.
 //
 // WeChat's page: https://developers.weixin.qq.com/doc/service/api/usermanage/userinfo/api_batchuserinfo
-func Users(ctx context.Context, c *wechatqr.Client, openIDs iter.Seq2[string, error]) iter.Seq2[UserInfo, error] {
+func Users(
+	ctx context.Context, c *wechatqr.Client, openIDs iter.Seq2[string, error],
+) iter.Seq2[UserInfo, error] {
 	return func(yield func(UserInfo, error) bool) {
 		for batch, err := range batches(openIDs, usersBatch) {
 			if err != nil {
@@ -98,7 +100,9 @@ func Users(ctx context.Context, c *wechatqr.Client, openIDs iter.Seq2[string, er
 
 // yieldUsers asks for a batch. One unknown openid makes WeChat refuse all of it:
 // then each half is asked for by itself.
-func yieldUsers(ctx context.Context, c *wechatqr.Client, openIDs []string, yield func(UserInfo, error) bool) bool {
+func yieldUsers(
+	ctx context.Context, c *wechatqr.Client, openIDs []string, yield func(UserInfo, error) bool,
+) bool {
 	type entry struct {
 		OpenID string `json:"openid"`
 	}

@@ -94,7 +94,9 @@ func TestUser(t *testing.T) {
 // A program that keeps users as JSON reads back what it wrote.
 func TestUserInfoSurvivesJSON(t *testing.T) {
 	t.Parallel()
-	want := account.UserInfo{OpenID: "o6", Follows: true, Scene: "shop-7", Raw: json.RawMessage(`{"openid":"o6"}`)}
+	want := account.UserInfo{
+		OpenID: "o6", Follows: true, Scene: "shop-7", Raw: json.RawMessage(`{"openid":"o6"}`),
+	}
 	text, err := json.Marshal(want)
 	require.NoError(t, err)
 	var got account.UserInfo
@@ -104,11 +106,10 @@ func TestUserInfoSurvivesJSON(t *testing.T) {
 
 func TestUserWithoutOpenID(t *testing.T) {
 	t.Parallel()
-	for _, response := range []string{`{}`, `{"subscribe":1}`, `[]`, `{"openid":1}`, `{"openid":"o6","qr_scene":{}}`} {
-		client, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithTokenSource(wechatqr.StaticTokenSource("t")),
-			wechatqr.WithHTTPClient(&http.Client{Transport: respond(response)}))
-		require.NoError(t, err)
-		_, err = account.User(t.Context(), client, "o6")
+	for _, response := range []string{
+		`{}`, `{"subscribe":1}`, `[]`, `{"openid":1}`, `{"openid":"o6","qr_scene":{}}`,
+	} {
+		_, err := account.User(t.Context(), fixedClient(t, response), "o6")
 		assert.ErrorIs(t, err, wechatqr.ErrUnexpectedResponse, response)
 	}
 }
@@ -180,7 +181,9 @@ func TestBreakStopsTheCalls(t *testing.T) {
 	srv := wechatqrtest.Start(t)
 	follow(srv, 10_200)
 	n := 0
-	for user, err := range account.Users(t.Context(), srv.Client(), account.Followers(t.Context(), srv.Client(), "")) {
+	client := srv.Client()
+	users := account.Users(t.Context(), client, account.Followers(t.Context(), client, ""))
+	for user, err := range users {
 		require.NoError(t, err)
 		require.NotEmpty(t, user.OpenID)
 		if n++; n == 150 {
@@ -211,7 +214,8 @@ func TestFollowersFail(t *testing.T) {
 	require.ErrorIs(t, err, wechatqr.ErrQuota)
 	assert.Len(t, got, 10_000)
 
-	users, err := collect(t, account.Users(t.Context(), srv.Client(), account.Followers(t.Context(), srv.Client(), "")))
+	followers := account.Followers(t.Context(), srv.Client(), "")
+	users, err := collect(t, account.Users(t.Context(), srv.Client(), followers))
 	require.ErrorIs(t, err, wechatqr.ErrQuota, "the source's failure is the users' failure")
 	assert.Len(t, users, 10_000)
 
@@ -307,6 +311,16 @@ func TestRepeated(t *testing.T) {
 	}
 }
 
+// fixedClient gets one response to everything.
+func fixedClient(t *testing.T, response string) *wechatqr.Client {
+	t.Helper()
+	client, err := wechatqr.New(wechatqr.Credentials{},
+		wechatqr.WithTokenSource(wechatqr.StaticTokenSource("t")),
+		wechatqr.WithHTTPClient(&http.Client{Transport: respond(response)}))
+	require.NoError(t, err)
+	return client
+}
+
 // respond is a Transport with one response to everything.
 type respond string
 
@@ -315,5 +329,5 @@ func (r respond) RoundTrip(req *http.Request) (*http.Response, error) {
 		_ = req.Body.Close()
 	}
 	body := io.NopCloser(strings.NewReader(string(r)))
-	return &http.Response{StatusCode: http.StatusOK, Body: body, Request: req, Header: http.Header{}}, nil
+	return &http.Response{StatusCode: http.StatusOK, Body: body, Request: req}, nil
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/wechatqr/wechatqr/wechatqrtest"
 )
 
-// caller posts JSON to a path of the API.
-func caller(t *testing.T, srv *wechatqrtest.Server, path string) func(body string) (errcode int, response string) {
+// caller posts JSON to a path of the API, for the errcode and the response.
+func caller(t *testing.T, srv *wechatqrtest.Server, path string) func(body string) (int, string) {
 	address := srv.URL() + path + "?access_token=" + token(t, srv)
 	return func(body string) (int, string) {
 		t.Helper()
@@ -33,7 +33,8 @@ func TestTagLimits(t *testing.T) {
 	assert.Equal(t, 0, errcode)
 	assert.JSONEq(t, `{"tag":{"id":100,"name":"`+strings.Repeat("n", 30)+`"}}`, response)
 	for body, want := range map[string]int{
-		name(""): 45157, name(strings.Repeat("n", 30)): 45157, name(strings.Repeat("n", 31)): 45158, `[`: 47001,
+		name(""): 45157, name(strings.Repeat("n", 30)): 45157,
+		name(strings.Repeat("n", 31)): 45158, `[`: 47001,
 	} {
 		errcode, _ := create(body)
 		assert.Equal(t, want, errcode, body)
@@ -45,7 +46,8 @@ func TestTagLimits(t *testing.T) {
 	errcode, _ = create(name("one more"))
 	assert.Equal(t, 45056, errcode)
 
-	give, take := caller(t, srv, "/cgi-bin/tags/members/batchtagging"), caller(t, srv, "/cgi-bin/tags/members/batchuntagging")
+	give := caller(t, srv, "/cgi-bin/tags/members/batchtagging")
+	take := caller(t, srv, "/cgi-bin/tags/members/batchuntagging")
 	members := func(tag, n int) string {
 		ids := make([]string, n)
 		for i := range ids {
@@ -123,7 +125,8 @@ func TestCallbackCheckActions(t *testing.T) {
 	assert.Equal(t, 40201, errcode)
 	srv.ServeCallback(respondWith("success"))
 	for in, want := range map[string]int{
-		body("every", "DEFAULT"): 40202, body("all", "MINE"): 40203, `{}`: 40202, `[`: 47001, body("all", "CAP"): 0,
+		body("every", "DEFAULT"): 40202, `{}`: 40202,
+		body("all", "MINE"): 40203, body("all", "CAP"): 0, `[`: 47001,
 	} {
 		errcode, _ := call(in)
 		assert.Equal(t, want, errcode, in)
