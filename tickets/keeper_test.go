@@ -341,6 +341,68 @@ func TestStoreDoesNotTakeTheTicket(t *testing.T) {
 			assert.Len(t, w.requests(), 1)
 		}
 		assert.Equal(t, ticket, value(t, newKeeper(t, w, s), req))
+
+		s.Store = tickets.NewMemory()
+		assert.NotEqual(t, ticket, value(t, k, req), "it is not remembered once it is saved")
+	})
+}
+
+// lateClient ignores ctx and has a ticket after all.
+type lateClient struct{ *wechat }
+
+func (c lateClient) CreateTicket(
+	ctx context.Context, req wechatqr.TicketRequest,
+) (*wechatqr.Ticket, error) {
+	return c.wechat.CreateTicket(context.WithoutCancel(ctx), req)
+}
+
+func TestTicketAfterTheTimeoutIsSaved(t *testing.T) {
+	bothKinds(t, func(t *testing.T, req wechatqr.TicketRequest) {
+		w, s := &wechat{delay: 61 * time.Second}, tickets.NewMemory()
+		assert.Equal(t, "1", value(t, newKeeper(t, lateClient{w}, s), req))
+		assert.Equal(t, "1", value(t, newKeeper(t, w, s), req))
+	})
+}
+
+func TestClaimEndsWithTheTimeout(t *testing.T) {
+	bothKinds(t, func(t *testing.T, req wechatqr.TicketRequest) {
+		w, s := &wechat{delay: time.Hour}, tickets.NewMemory()
+		_, err := newKeeper(t, w, s).Ticket(t.Context(), req)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		w.delay = 0
+		start := time.Now()
+		assert.Equal(t, "2", value(t, newKeeper(t, w, s), req))
+		assert.Zero(t, time.Since(start))
+	})
+}
+
+// expiring is a store that drops nothing, as one over a database may do.
+type expiring struct {
+	tickets.Store
+	last wechatqr.Ticket
+}
+
+func (s *expiring) LoadTicket(context.Context, tickets.Key) (wechatqr.Ticket, error) {
+	if s.last.Value == "" {
+		return s.last, tickets.ErrNotFound
+	}
+	return s.last, nil
+}
+
+func (s *expiring) SaveTicket(
+	ctx context.Context, key tickets.Key, t wechatqr.Ticket,
+) (wechatqr.Ticket, error) {
+	s.last = t
+	return s.Store.SaveTicket(ctx, key, t)
+}
+
+func TestStoreReturnsAnExpiredTicket(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		k := newKeeper(t, &wechat{}, &expiring{Store: tickets.NewMemory()})
+		assert.Equal(t, "1", value(t, k, screen))
+		time.Sleep(time.Hour)
+		assert.Equal(t, "2", value(t, k, screen))
 	})
 }
 
@@ -519,6 +581,8 @@ func TestInvalidArguments(t *testing.T) {
 
 	for name, newBad := range map[string]func() (*tickets.Keeper, error){
 		"no AppID":   func() (*tickets.Keeper, error) { return tickets.NewKeeper("", w, s) },
+		"a space":    func() (*tickets.Keeper, error) { return tickets.NewKeeper("wx 1", w, s) },
+		"no ASCII":   func() (*tickets.Keeper, error) { return tickets.NewKeeper("wx号", w, s) },
 		"a slash":    func() (*tickets.Keeper, error) { return tickets.NewKeeper("wx/1", w, s) },
 		"no client":  func() (*tickets.Keeper, error) { return tickets.NewKeeper(appID, nil, s) },
 		"no store":   func() (*tickets.Keeper, error) { return tickets.NewKeeper(appID, w, nil) },
