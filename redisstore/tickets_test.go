@@ -34,7 +34,7 @@ type ticketRole struct {
 func TestTicketProcess(t *testing.T) {
 	var r ticketRole
 	if json.Unmarshal([]byte(os.Getenv(ticketsEnv)), &r) != nil {
-		t.Skip("a part of other tests")
+		return // not a child
 	}
 	client, err := wechatqr.New(creds, wechatqr.WithBaseURL(r.WeChat))
 	require.NoError(t, err)
