@@ -15,8 +15,8 @@
 // cause failures use [Server.Inject], [Server.RevokeTokens], [Server.SetQuota] and
 // [Server.Advance]; to deliver events late, twice or out of order, [Server.ScanEvent]
 // and [Server.Push]. To test a handler without a Server, see [NewRequest]; to test
-// your own store, [TestTokenStore] and [TestDeduper]; to test timeouts without
-// waiting, [WithoutNetwork].
+// your own store, [TestTokenStore], [TestDeduper] and [TestTicketStore]; to test
+// timeouts without waiting, [WithoutNetwork].
 //
 // # The API
 //
