@@ -487,12 +487,13 @@ func TestLimits(t *testing.T) {
 		}, scanlogin.WithLimits(scanlogin.Limits{InAll: 3}))
 	})
 	t.Run("a day in China", func(t *testing.T) {
+		shared := scanlogin.WithStore(scanlogin.NewMemory())
 		inWorld(t, func(w *world) {
 			midnight := time.Date(2000, 1, 1, 16, 0, 0, 0, time.UTC) // the next one there
 			for i := range 5 {
 				w.beginAs(scanlogin.Visitor{Address: addr(i)})
 			}
-			for _, l := range []*scanlogin.Login{w.login, w.newLogin(scanlogin.WithStore(sharedStore),
+			for _, l := range []*scanlogin.Login{w.login, w.newLogin(shared,
 				scanlogin.WithLimits(scanlogin.Limits{PerDay: 5}))} {
 				_, err := l.Begin(w.Context(), scanlogin.Visitor{Address: addr(9)})
 				require.ErrorIs(w, err, scanlogin.ErrTooMany)
@@ -503,7 +504,7 @@ func TestLimits(t *testing.T) {
 			require.ErrorIs(w, err, scanlogin.ErrTooMany)
 			time.Sleep(time.Nanosecond)
 			w.beginAs(scanlogin.Visitor{Address: addr(9)})
-		}, scanlogin.WithStore(sharedStore), scanlogin.WithLimits(scanlogin.Limits{PerDay: 5}))
+		}, shared, scanlogin.WithLimits(scanlogin.Limits{PerDay: 5}))
 	})
 	t.Run("of WeChat", func(t *testing.T) {
 		inWorld(t, func(w *world) {
@@ -535,8 +536,6 @@ func TestLimits(t *testing.T) {
 		}, scanlogin.WithLimits(scanlogin.Limits{InAll: 1}))
 	})
 }
-
-var sharedStore = scanlogin.NewMemory()
 
 // What the store is asked does not depend on whether a secret is known.
 func TestConstantWork(t *testing.T) {
