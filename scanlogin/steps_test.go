@@ -119,6 +119,25 @@ func TestNothingElseIsTheSecret(t *testing.T) {
 	}}))
 }
 
+func TestSecretIsNotPrinted(t *testing.T) {
+	t.Parallel()
+	var log strings.Builder
+	logger := slog.New(slog.NewJSONHandler(&log, nil))
+	plain := slog.New(slog.NewTextHandler(&log, nil))
+	for _, v := range []any{
+		scanlogin.Visitor{Secret: "hidden"}, &scanlogin.Visitor{Secret: "hidden"},
+		scanlogin.Attempt{Secret: "hidden"}, []scanlogin.Attempt{{Secret: "hidden"}},
+	} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+			fmt.Fprintf(&log, verb, v)
+		}
+		logger.Info("value", "v", v)
+		plain.Info("value", "v", v)
+	}
+	assert.NotContains(t, log.String(), "hidden")
+	assert.NotContains(t, log.String(), fmt.Sprintf("%x", "hidden"))
+}
+
 func TestFirstScanWins(t *testing.T) {
 	inWorld(t, func(w *world) {
 		v := w.begin()
@@ -667,6 +686,7 @@ func TestNewRefuses(t *testing.T) {
 		want   string
 	}{
 		"no page":       {client, "", nil, "no page's address"},
+		"no host":       {client, "https://:443/", nil, "no page's address"},
 		"no client":     {nil, pageURL, nil, "client is nil"},
 		"http":          {client, "http://shop.example/login", nil, "use https"},
 		"a path":        {client, "/login", nil, "no page's address"},
@@ -692,6 +712,17 @@ func TestNewRefuses(t *testing.T) {
 		_, err := scanlogin.New(client, page, scanlogin.WithLogger(slog.New(slog.DiscardHandler)))
 		require.NoError(t, err, page)
 	}
+}
+
+func TestPageURLIsNormal(t *testing.T) {
+	inWorld(t, func(w *world) {
+		l, err := scanlogin.New(w.wx.Client(), "HTTPS://Shop.Example/Login")
+		require.NoError(w, err)
+		w.login = l
+		w.serve(l)
+		w.begin()
+		assert.Contains(w, w.scan(w.code(), "o-wang"), site+" only")
+	})
 }
 
 func TestCorruptStore(t *testing.T) {
