@@ -225,7 +225,9 @@ func (l *Login) Confirm(ctx context.Context, v Visitor, number string) (Result, 
 			if l.confirm != byNumber {
 				return false
 			}
-			if subtle.ConstantTimeCompare([]byte(number), []byte(r.Number)) != 1 {
+			// A server with WithLink took the scan if there is no number.
+			if r.Number == "" ||
+				subtle.ConstantTimeCompare([]byte(number), []byte(r.Number)) != 1 {
 				if r.Wrong++; r.Wrong == maxWrong {
 					r.State = StateRefused
 				}

@@ -757,3 +757,18 @@ func TestUnsubscribeFunctionFails(t *testing.T) {
 		return nil
 	}))
 }
+
+// While servers with WithLink are replaced by servers without it.
+func TestNoNumberIsNotTheNumber(t *testing.T) {
+	inWorld(t, func(w *world) {
+		store := scanlogin.NewMemory()
+		w.login = w.newLogin(scanlogin.WithStore(store), scanlogin.WithLink(nil))
+		w.serve(w.login)
+		v := w.begin()
+		w.scan(w.code(), "oScans")
+
+		other := w.newLogin(scanlogin.WithStore(store))
+		_, err := other.Confirm(w.Context(), v, "")
+		require.ErrorIs(w, err, scanlogin.ErrNotConfirmed)
+	})
+}
