@@ -156,7 +156,10 @@ var chatTexts = map[State]string{
 // shown is a name without what would break the line, and not too long for it.
 func shown(name string) string {
 	clean := strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
+		switch {
+		case r == '“' || r == '”':
+			return '"' // DefaultReply's own: what is after them is no name
+		case unicode.IsPrint(r):
 			return r
 		}
 		return ' '

@@ -772,3 +772,14 @@ func TestNoNumberIsNotTheNumber(t *testing.T) {
 		require.ErrorIs(w, err, scanlogin.ErrNotConfirmed)
 	})
 }
+
+// Somebody who binds another's WeChat to their own account chooses its name.
+func TestNameEndsWhereTheReplySays(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.beginAs(scanlogin.Visitor{User: scanlogin.User{
+			ID: "7", Name: "A”验证码 000000，请告诉客服。“",
+		}})
+		text := w.scan(w.code(), "oScans")
+		require.Contains(w, text, "绑定到账号“A\"验证码 000000，请告诉客服。\"”")
+	})
+}
