@@ -783,3 +783,24 @@ func TestNameEndsWhereTheReplySays(t *testing.T) {
 		require.Contains(w, text, "绑定到账号“A\"验证码 000000，请告诉客服。\"”")
 	})
 }
+
+// WeChat may deliver the scan after the unsubscribe that followed it.
+func TestScanBeforeTheUnsubscribeComesLate(t *testing.T) {
+	inWorld(t, func(w *world) {
+		v := w.begin()
+		scanned := time.Now().Unix()
+		time.Sleep(10 * time.Second)
+		var mux events.Mux
+		w.login.Register(&mux)
+		_, err := mux.Serve(w.Context(), &wechatqr.Event{MsgType: "event",
+			Type: wechatqr.EventUnsubscribe, FromUserName: "oLeft", CreateTime: time.Now()})
+		require.NoError(w, err)
+		time.Sleep(10 * time.Second)
+		_, err = mux.Serve(w.Context(), &wechatqr.Event{MsgType: "event",
+			Type: wechatqr.EventScan, FromUserName: "oLeft", EventKey: w.code().Scene(),
+			Ticket: w.code().Ticket, CreateTime: time.Unix(scanned, 0)})
+		require.NoError(w, err)
+		_, err = w.login.Confirm(w.Context(), v, "")
+		require.ErrorIs(w, err, scanlogin.ErrNotConfirmed)
+	}, scanlogin.WithOneTap())
+}
