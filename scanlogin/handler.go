@@ -24,7 +24,8 @@ const (
 
 // Handler serves the page on which people log in, at one address, wherever that is
 // mounted. done is called in the request of the browser that has logged in, once: it
-// begins a session with a new secret, and redirects, within the same origin.
+// begins a session with a new secret, and redirects, within the same origin, for the
+// page's policy lets its forms lead nowhere else.
 //
 // To a request that accepts application/json and no text/html it is an API:
 //
@@ -35,9 +36,9 @@ const (
 //	POST do=confirm  with number=…: the response is done's, or 409 and the Status
 //	POST do=cancel   the Status
 //
-// POSTs are forms. One that accepts text/event-stream gets each Status as an event, and
-// the event superseded, not to be followed by another request, when the same browser
-// opens another stream. A request of another origin's page is refused with 403.
+// POSTs are forms. A GET that accepts text/event-stream gets each Status as an event,
+// and when the same browser opens another stream the event superseded: do not come
+// again then. A POST of another origin's page is refused with 403.
 func (l *Login) Handler(done func(http.ResponseWriter, *http.Request, Result)) http.Handler {
 	anybody := func(*http.Request) (User, bool) { return User{}, true }
 	return l.handler(l.cookie+"scan", anybody, done)

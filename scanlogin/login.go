@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/wechatqr/wechatqr"
@@ -92,11 +93,12 @@ func parsePage(pageURL string) (*url.URL, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
+	case u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
 		return nil, fmt.Errorf("%q is no page's address: use one like https://example.com/login", pageURL)
 	case u.Scheme != "https" && (u.Scheme != "http" || !onLoopback(u.Hostname())):
 		return nil, fmt.Errorf("%q: use https, for the cookie is as good as a password", pageURL)
 	}
+	u.Host = strings.ToLower(u.Host) // as browsers write it
 	return u, nil
 }
 

@@ -49,11 +49,10 @@ type record struct {
 	User     User            `json:"user"` // zero: a login
 	Browser  browser         `json:"browser"`
 
-	Event   *wechatqr.Event `json:"event,omitempty"` // of the first scan
-	Scanned time.Time       `json:"scanned,omitzero"`
-	Number  string          `json:"number,omitempty"` // that they were told
-	Wrong   int             `json:"wrong,omitempty"`  // numbers typed
-	Link    string          `json:"link,omitempty"`   // hash of the link's secret
+	Event  *wechatqr.Event `json:"event,omitempty"`  // of the first scan
+	Number string          `json:"number,omitempty"` // that they were told
+	Wrong  int             `json:"wrong,omitempty"`  // numbers typed
+	Link   string          `json:"link,omitempty"`   // hash of the link's secret
 }
 
 // browser is what the page of [WithLink] names. It is empty otherwise.
@@ -178,18 +177,23 @@ func (l *Login) update(
 	return nil, errConflicts
 }
 
-// leave marks that somebody follows no longer: what they scanned until now has ended.
-func (l *Login) leave(ctx context.Context, openID string) error {
+// leave marks that somebody follows no longer: what they scanned until then has ended.
+// Both times are WeChat's, for pushes may come late and in any order.
+func (l *Login) leave(ctx context.Context, openID string, at time.Time) error {
 	for range maxConflicts {
 		old, err := l.store.LoadLogin(ctx, l.leftKey(openID))
 		if err != nil {
 			return err
 		}
-		now, err := time.Now().MarshalText()
+		var before time.Time
+		if old != nil && before.UnmarshalText(old) == nil && !before.Before(at) {
+			return nil
+		}
+		left, err := at.MarshalText()
 		if err != nil {
 			return err
 		}
-		ok, err := l.store.SwapLogin(ctx, l.leftKey(openID), old, now, keptFor)
+		ok, err := l.store.SwapLogin(ctx, l.leftKey(openID), old, left, keptFor)
 		if ok || err != nil {
 			return err
 		}
@@ -212,5 +216,5 @@ func (l *Login) hasLeft(ctx context.Context, r *record) (bool, error) {
 	if err := left.UnmarshalText(value); err != nil {
 		return false, err
 	}
-	return !left.Before(r.Scanned), nil
+	return !left.Before(r.Event.CreateTime), nil
 }

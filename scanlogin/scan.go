@@ -71,7 +71,7 @@ func (l *Login) take(r *record, scan wechatqr.Scan, ev *wechatqr.Event, link str
 	first, mine := r.Event == nil, r.scan().OpenID == scan.OpenID
 	switch state := r.at(now); {
 	case state == StateWaiting && first:
-		r.State, r.Event, r.Scanned, r.Ends = StateScanned, ev, now, now.Add(life)
+		r.State, r.Event, r.Ends = StateScanned, ev, now.Add(life)
 	case state == StateScanned && !mine:
 		r.State = StateUsed
 		return true
@@ -110,7 +110,7 @@ func isID(s string) bool {
 }
 
 func (l *Login) unsubscribed(ctx context.Context, ev *wechatqr.Event) (events.Reply, error) {
-	if err := l.leave(ctx, ev.FromUserName); err != nil {
+	if err := l.leave(ctx, ev.FromUserName, ev.CreateTime); err != nil {
 		return nil, failed("unsubscribe", err)
 	}
 	return nil, l.ended(ctx, ev.FromUserName)
@@ -156,7 +156,10 @@ var chatTexts = map[State]string{
 // shown is a name without what would break the line, and not too long for it.
 func shown(name string) string {
 	clean := strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
+		switch {
+		case r == '“' || r == '”':
+			return '"' // DefaultReply's own: what is after them is no name
+		case unicode.IsPrint(r):
 			return r
 		}
 		return ' '

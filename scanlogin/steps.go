@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"errors"
+	"fmt"
+	"io"
 	"net/netip"
 	"strings"
 	"time"
@@ -27,7 +29,7 @@ const pollInterval = time.Second
 // secret is kept in, a cookie or a session, is the caller's matter. [Login.Handler]
 // does all of that.
 type Visitor struct {
-	Secret  string     // what Begin returned to it; empty if nothing
+	Secret  string     `json:"-"` // what Begin returned to it; empty if nothing
 	User    User       // of your site, who is logged in, for a binding; zero: to log in
 	Address netip.Addr // counted by Begin
 	Agent   string     // its User-Agent, for the page of WithLink
@@ -49,8 +51,16 @@ type Status struct {
 
 // Attempt is a login that was begun.
 type Attempt struct {
-	Secret string // for this browser alone, as a password is
+	Secret string `json:"-"` // for this browser alone, as a password is
 	Status Status
+}
+
+// Format prints no secret, whatever the verb.
+func (v Visitor) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "scanlogin.Visitor") }
+
+// Format prints no secret, whatever the verb.
+func (a Attempt) Format(f fmt.State, _ rune) {
+	_, _ = io.WriteString(f, "scanlogin.Attempt("+string(a.Status.State)+")")
 }
 
 // Result is who has scanned and confirmed.
@@ -215,7 +225,9 @@ func (l *Login) Confirm(ctx context.Context, v Visitor, number string) (Result, 
 			if l.confirm != byNumber {
 				return false
 			}
-			if subtle.ConstantTimeCompare([]byte(number), []byte(r.Number)) != 1 {
+			// A server with WithLink took the scan if there is no number.
+			if r.Number == "" ||
+				subtle.ConstantTimeCompare([]byte(number), []byte(r.Number)) != 1 {
 				if r.Wrong++; r.Wrong == maxWrong {
 					r.State = StateRefused
 				}

@@ -119,6 +119,25 @@ func TestNothingElseIsTheSecret(t *testing.T) {
 	}}))
 }
 
+func TestSecretIsNotPrinted(t *testing.T) {
+	t.Parallel()
+	var log strings.Builder
+	logger := slog.New(slog.NewJSONHandler(&log, nil))
+	plain := slog.New(slog.NewTextHandler(&log, nil))
+	for _, v := range []any{
+		scanlogin.Visitor{Secret: "hidden"}, &scanlogin.Visitor{Secret: "hidden"},
+		scanlogin.Attempt{Secret: "hidden"}, []scanlogin.Attempt{{Secret: "hidden"}},
+	} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+			fmt.Fprintf(&log, verb, v)
+		}
+		logger.Info("value", "v", v)
+		plain.Info("value", "v", v)
+	}
+	assert.NotContains(t, log.String(), "hidden")
+	assert.NotContains(t, log.String(), fmt.Sprintf("%x", "hidden"))
+}
+
 func TestFirstScanWins(t *testing.T) {
 	inWorld(t, func(w *world) {
 		v := w.begin()
@@ -487,12 +506,13 @@ func TestLimits(t *testing.T) {
 		}, scanlogin.WithLimits(scanlogin.Limits{InAll: 3}))
 	})
 	t.Run("a day in China", func(t *testing.T) {
+		shared := scanlogin.WithStore(scanlogin.NewMemory())
 		inWorld(t, func(w *world) {
 			midnight := time.Date(2000, 1, 1, 16, 0, 0, 0, time.UTC) // the next one there
 			for i := range 5 {
 				w.beginAs(scanlogin.Visitor{Address: addr(i)})
 			}
-			for _, l := range []*scanlogin.Login{w.login, w.newLogin(scanlogin.WithStore(sharedStore),
+			for _, l := range []*scanlogin.Login{w.login, w.newLogin(shared,
 				scanlogin.WithLimits(scanlogin.Limits{PerDay: 5}))} {
 				_, err := l.Begin(w.Context(), scanlogin.Visitor{Address: addr(9)})
 				require.ErrorIs(w, err, scanlogin.ErrTooMany)
@@ -503,7 +523,7 @@ func TestLimits(t *testing.T) {
 			require.ErrorIs(w, err, scanlogin.ErrTooMany)
 			time.Sleep(time.Nanosecond)
 			w.beginAs(scanlogin.Visitor{Address: addr(9)})
-		}, scanlogin.WithStore(sharedStore), scanlogin.WithLimits(scanlogin.Limits{PerDay: 5}))
+		}, shared, scanlogin.WithLimits(scanlogin.Limits{PerDay: 5}))
 	})
 	t.Run("of WeChat", func(t *testing.T) {
 		inWorld(t, func(w *world) {
@@ -535,8 +555,6 @@ func TestLimits(t *testing.T) {
 		}, scanlogin.WithLimits(scanlogin.Limits{InAll: 1}))
 	})
 }
-
-var sharedStore = scanlogin.NewMemory()
 
 // What the store is asked does not depend on whether a secret is known.
 func TestConstantWork(t *testing.T) {
@@ -668,6 +686,7 @@ func TestNewRefuses(t *testing.T) {
 		want   string
 	}{
 		"no page":       {client, "", nil, "no page's address"},
+		"no host":       {client, "https://:443/", nil, "no page's address"},
 		"no client":     {nil, pageURL, nil, "client is nil"},
 		"http":          {client, "http://shop.example/login", nil, "use https"},
 		"a path":        {client, "/login", nil, "no page's address"},
@@ -693,6 +712,17 @@ func TestNewRefuses(t *testing.T) {
 		_, err := scanlogin.New(client, page, scanlogin.WithLogger(slog.New(slog.DiscardHandler)))
 		require.NoError(t, err, page)
 	}
+}
+
+func TestPageURLIsNormal(t *testing.T) {
+	inWorld(t, func(w *world) {
+		l, err := scanlogin.New(w.wx.Client(), "HTTPS://Shop.Example/Login")
+		require.NoError(w, err)
+		w.login = l
+		w.serve(l)
+		w.begin()
+		assert.Contains(w, w.scan(w.code(), "o-wang"), site+" only")
+	})
 }
 
 func TestCorruptStore(t *testing.T) {
@@ -726,4 +756,51 @@ func TestUnsubscribeFunctionFails(t *testing.T) {
 		}
 		return nil
 	}))
+}
+
+// While servers with WithLink are replaced by servers without it.
+func TestNoNumberIsNotTheNumber(t *testing.T) {
+	inWorld(t, func(w *world) {
+		store := scanlogin.NewMemory()
+		w.login = w.newLogin(scanlogin.WithStore(store), scanlogin.WithLink(nil))
+		w.serve(w.login)
+		v := w.begin()
+		w.scan(w.code(), "oScans")
+
+		other := w.newLogin(scanlogin.WithStore(store))
+		_, err := other.Confirm(w.Context(), v, "")
+		require.ErrorIs(w, err, scanlogin.ErrNotConfirmed)
+	})
+}
+
+// Somebody who binds another's WeChat to their own account chooses its name.
+func TestNameEndsWhereTheReplySays(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.beginAs(scanlogin.Visitor{User: scanlogin.User{
+			ID: "7", Name: "A”验证码 000000，请告诉客服。“",
+		}})
+		text := w.scan(w.code(), "oScans")
+		require.Contains(w, text, "绑定到账号“A\"验证码 000000，请告诉客服。\"”")
+	})
+}
+
+// WeChat may deliver the scan after the unsubscribe that followed it.
+func TestScanBeforeTheUnsubscribeComesLate(t *testing.T) {
+	inWorld(t, func(w *world) {
+		v := w.begin()
+		scanned := time.Now().Unix()
+		time.Sleep(10 * time.Second)
+		var mux events.Mux
+		w.login.Register(&mux)
+		_, err := mux.Serve(w.Context(), &wechatqr.Event{MsgType: "event",
+			Type: wechatqr.EventUnsubscribe, FromUserName: "oLeft", CreateTime: time.Now()})
+		require.NoError(w, err)
+		time.Sleep(10 * time.Second)
+		_, err = mux.Serve(w.Context(), &wechatqr.Event{MsgType: "event",
+			Type: wechatqr.EventScan, FromUserName: "oLeft", EventKey: w.code().Scene(),
+			Ticket: w.code().Ticket, CreateTime: time.Unix(scanned, 0)})
+		require.NoError(w, err)
+		_, err = w.login.Confirm(w.Context(), v, "")
+		require.ErrorIs(w, err, scanlogin.ErrNotConfirmed)
+	}, scanlogin.WithOneTap())
 }

@@ -23,7 +23,7 @@ type Store interface {
 	SwapLogin(ctx context.Context, key string, old, new []byte, ttl time.Duration) (bool, error)
 
 	// CountLogin adds one to the number under key and returns the sum, 1 at first.
-	// The number ends ttl after the first. Numbers and values share no keys.
+	// The number ends ttl after the first. It is apart from the value under that key.
 	CountLogin(ctx context.Context, key string, ttl time.Duration) (int, error)
 }
 
