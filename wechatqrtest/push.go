@@ -80,9 +80,14 @@ const keptPushes = 200
 func (s *Server) Pushes() []Push {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := make([]Push, len(s.st.Pushes))
-	for i, p := range s.st.Pushes {
-		out[i] = p.clone()
+	return s.pushes()
+}
+
+// pushes are copies. The caller holds mu.
+func (s *Server) pushes() []Push {
+	out := copies(s.st.Pushes)
+	for i := range out {
+		out[i].Attempts = append([]Attempt{}, out[i].Attempts...)
 	}
 	return out
 }

@@ -86,6 +86,11 @@ func (s *Server) count(path string, now time.Time) *apiError {
 func (s *Server) Quotas() []Quota {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.quotas()
+}
+
+// quotas are copies. The caller holds mu.
+func (s *Server) quotas() []Quota {
 	now := s.now()
 	out := make([]Quota, len(s.st.Quotas))
 	for i, m := range s.st.Quotas {
