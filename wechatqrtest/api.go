@@ -106,6 +106,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.release()
+	if r.Method == http.MethodConnect {
+		http.Error(w, "wechatqrtest: the Server is not a proxy", http.StatusMethodNotAllowed)
+		return
+	}
 
 	began := time.Now()
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
@@ -123,7 +127,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.ip = host
 	}
 
-	f := s.takeFault(r)
+	f := s.takeFault(r, c.query.Get("access_token"))
 	if !f.wait(r, s.ctx.Done()) {
 		s.record(r, c, began, response{})
 		drop(w)
@@ -223,6 +227,9 @@ func parseQuery(raw string) url.Values {
 	return v
 }
 
+const stableTokenHint = "could get access_token by getStableAccessToken, " +
+	"more details at https://mmbizurl.cn/s/JtxxFh33r"
+
 // errmsg is WeChat's text for the codes it was seen to send.
 func errmsg(code wechatqr.ErrorCode) string {
 	switch code {
@@ -231,7 +238,7 @@ func errmsg(code wechatqr.ErrorCode) string {
 	case 0:
 		return "ok"
 	case 40001:
-		return "invalid credential, access_token is invalid or not latest"
+		return "invalid credential, access_token is invalid or not latest, " + stableTokenHint
 	case 40002:
 		return "invalid grant_type"
 	case 40003:

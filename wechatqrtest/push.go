@@ -21,7 +21,8 @@ const ServiceFault = "该公众号提供的服务出现故障，请稍后再试"
 
 // Push is one push and its deliveries so far.
 type Push struct {
-	ID       int            `json:"id"` // 1, 2, … in the order of the first deliveries
+	ID       int            `json:"id"`    // 1, 2, … in the order of the first deliveries
+	Order    int            `json:"order"` // among requests, pushes and messages, by arrival
 	Event    wechatqr.Event `json:"event"`
 	Attempts []Attempt      `json:"attempts"`
 	Reply    ReceivedReply  `json:"reply"`
@@ -129,7 +130,7 @@ func (s *Server) Push(ctx context.Context, ev wechatqr.Event) (Push, error) {
 	}
 
 	s.st.LastPush++
-	p := &Push{ID: s.st.LastPush, Event: ev}
+	p := &Push{ID: s.st.LastPush, Order: s.nextOrder(), Event: ev}
 	if len(s.st.Pushes) >= keptPushes {
 		s.st.Pushes = slices.Delete(s.st.Pushes, 0, len(s.st.Pushes)-keptPushes+1)
 	}
@@ -189,6 +190,10 @@ func (c callbackCodec) replyTo(ev wechatqr.Event, a Attempt) (ReceivedReply, *Ca
 	reply, wrong := c.parseReply([]byte(a.Response))
 	if wrong == nil && reply.MsgType != "" {
 		wrong = checkAddress(reply, ev)
+		if n := len(reply.Articles); wrong == nil && n > 1 && ev.MsgType != "event" {
+			wrong = &CallbackError{Reason: ReasonWrongReply,
+				Detail: fmt.Sprintf("there are %d articles, and in reply to a message only one is shown", n)}
+		}
 	}
 	if wrong != nil {
 		wrong.Status = a.Status

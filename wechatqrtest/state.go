@@ -65,7 +65,7 @@ func copies[T any](list []*T) []T {
 const dumpedLines = 100
 
 // String is the state as text for people: the account, its codes and users, and the
-// latest 100 requests, pushes and messages in the order of their times.
+// latest 100 requests, pushes and messages in the order of their arrival.
 func (st State) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "WeChat at %s: account %s, AppID %s, callback %q in mode %s",
@@ -96,23 +96,24 @@ func (st State) String() string {
 }
 
 type timelineEntry struct {
-	at   time.Time
-	text string
+	order int
+	at    time.Time
+	text  string
 }
 
 func (st State) timeline() []timelineEntry {
 	var out []timelineEntry
 	for _, r := range st.Requests {
-		out = append(out, timelineEntry{r.Time, fmt.Sprintf("%s %s?%s %s: HTTP %d %s",
+		out = append(out, timelineEntry{r.Order, r.Time, fmt.Sprintf("%s %s?%s %s: HTTP %d %s",
 			r.Method, r.Path, r.Query, r.Body, r.Status, r.Response)})
 	}
 	for _, m := range st.Messages {
-		out = append(out, timelineEntry{m.Time, fmt.Sprintf("message to %s: %s", m.OpenID, m.Body)})
+		out = append(out, timelineEntry{m.Order, m.Time, fmt.Sprintf("message to %s: %s", m.OpenID, m.Body)})
 	}
 	for _, p := range st.Pushes {
-		out = append(out, timelineEntry{p.time(), p.summary()})
+		out = append(out, timelineEntry{p.Order, p.time(), p.summary()})
 	}
-	slices.SortStableFunc(out, func(a, b timelineEntry) int { return a.at.Compare(b.at) })
+	slices.SortStableFunc(out, func(a, b timelineEntry) int { return cmp.Compare(a.order, b.order) })
 	return out
 }
 
