@@ -50,6 +50,8 @@ const (
 type faults struct {
 	list []*Fault
 	fn   func(*http.Request) (Fault, bool)
+
+	pushes []*pushFault
 }
 
 // Inject adds a fault. If several apply to a request, the one added first is used.
@@ -79,7 +81,7 @@ func (s *Server) Faults() []Fault {
 	return copies(s.faults.list)
 }
 
-// ClearFaults removes every fault, that of InjectFunc included. A request that
+// ClearFaults removes every fault, those of InjectFunc and InjectPush included. A request that
 // hangs keeps hanging.
 func (s *Server) ClearFaults() {
 	s.mu.Lock()

@@ -78,7 +78,7 @@ func (s *Server) Count(path string) int {
 }
 
 var (
-	secretJSON  = regexp.MustCompile(`(["'](?:secret|appsecret|access_token)["']\s*:\s*)(?:"(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s,}]+)`)
+	secretJSON  = regexp.MustCompile(`(["'](?:secret|appsecret|access_token|refresh_token)["']\s*:\s*)(?:"(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s,}]+)`)
 	secretQuery = regexp.MustCompile(`(^|&)((?:[a-z_]*access_token|secret|appsecret)=)[^&]*`)
 )
 
@@ -108,6 +108,9 @@ func (s *Server) redactor(c *apiRequest) *strings.Replacer {
 
 	add(s.st.AppSecret)
 	for value := range s.tokens {
+		add(value)
+	}
+	for value := range s.oauthTokens {
 		add(value)
 	}
 	add(c.query.Get("access_token"))

@@ -26,6 +26,8 @@ type State struct {
 	Requests  []RecordedRequest `json:"requests"` // the latest 1000
 	Faults    []Fault           `json:"faults"`
 	Quotas    []Quota           `json:"quotas"`
+
+	PushFaults []PushFault `json:"push_faults"`
 }
 
 // State returns a copy of the state, taken under one lock: no list is newer than
@@ -42,6 +44,7 @@ func (s *Server) State() State {
 		QRCodes: copies(s.st.Codes), Users: copies(s.st.Users), Pushes: s.pushes(),
 		Messages: append([]Message{}, s.st.Messages...), Requests: s.requests.ordered(),
 		Faults: copies(s.faults.list), Quotas: s.quotas(),
+		PushFaults: s.pushFaults(),
 	}
 }
 
@@ -83,6 +86,9 @@ func (st State) String() string {
 	}
 	for _, f := range st.Faults {
 		fmt.Fprintf(&b, "fault %+v\n", f)
+	}
+	for _, f := range st.PushFaults {
+		fmt.Fprintf(&b, "push fault %+v\n", f)
 	}
 	lines := st.timeline()
 	if n := len(lines) - dumpedLines; n > 0 {
@@ -128,6 +134,8 @@ func (p Push) time() time.Time {
 func (p Push) summary() string {
 	outcome := "replied " + cmp.Or(p.Reply.Text(), "nothing")
 	switch err := p.Err(); {
+	case p.Dropped:
+		outcome = "dropped"
 	case !p.Done:
 		outcome = "in progress"
 	case err != nil:
