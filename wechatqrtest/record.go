@@ -11,8 +11,8 @@ import (
 )
 
 // RecordedRequest is one request to the API or the picture host and the response
-// to it. AppSecrets and access tokens are replaced by "[redacted]" wherever they
-// stand, wrong ones where they were sent. Bodies are cut after 16 KiB.
+// to it. AppSecrets, access tokens and the callback's keys are replaced by "[redacted]"
+// wherever they stand, wrong ones where they were sent. Bodies are cut after 16 KiB.
 type RecordedRequest struct {
 	ID       int                `json:"id"`    // 1, 2, … in the order of the responses
 	Order    int                `json:"order"` // among requests, pushes and messages, by arrival
@@ -97,7 +97,7 @@ func redactNamed(text string) string {
 const minSecret = 6 // bytes; a shorter text may stand anywhere by chance
 
 // redactor replaces secrets by value, wherever they stand: the AppSecret, the tokens,
-// and what the request sent in their place. The caller holds mu.
+// the callback's keys, and what the request sent in their place. The caller holds mu.
 func (s *Server) redactor(c *apiRequest) *strings.Replacer {
 	var pairs []string
 	add := func(value string) {
@@ -107,6 +107,10 @@ func (s *Server) redactor(c *apiRequest) *strings.Replacer {
 	}
 
 	add(s.st.AppSecret)
+	add(s.st.Callback.EncodingAESKey)
+	if token := s.st.Callback.Token; len(token) >= minMasked { // a shorter one may be any word
+		add(token)
+	}
 	for value := range s.tokens {
 		add(value)
 	}
