@@ -17,7 +17,7 @@
 // lose or delay pushes, [Server.InjectPush]; to deliver events late, twice or out of
 // order, [Server.ScanEvent] and [Server.Push]; to wait for what a backend does in the
 // background, [Server.WaitPush] and [Server.WaitMessage]. To test a handler without a
-// Server, see [NewRequest]; to test your own store, [TestTokenStore] and [TestDeduper].
+// Server, see [NewRequest]; to test your own store, [TestTokenStore], [TestTicketStore] and [TestDeduper].
 //
 // With [WithoutNetwork] in a bubble of testing/synctest the backend and the Server have
 // one clock: time.Sleep turns both, and nothing waits in real time. [Server.Advance]
