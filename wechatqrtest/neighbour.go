@@ -64,21 +64,21 @@ func (s *Server) createMenu(c *apiRequest) (any, *apiError) {
 	if len(in.Button) < 1 || len(in.Button) > 3 {
 		return nil, refuse(40016, "")
 	}
-	s.menu = json.RawMessage(c.body)
+	s.st.Menu = json.RawMessage(c.body)
 	return errorResponse{0, "ok"}, nil
 }
 
 // getMenu is GET /cgi-bin/menu/get.
 func (s *Server) getMenu(*apiRequest) (any, *apiError) {
-	if s.menu == nil {
+	if s.st.Menu == nil {
 		return nil, refuse(46003, "")
 	}
-	return map[string]any{"menu": s.menu}, nil
+	return map[string]any{"menu": s.st.Menu}, nil
 }
 
 // deleteMenu is GET /cgi-bin/menu/delete.
 func (s *Server) deleteMenu(*apiRequest) (any, *apiError) {
-	s.menu = nil
+	s.st.Menu = nil
 	return errorResponse{0, "ok"}, nil
 }
 
