@@ -37,10 +37,10 @@ func TestAPersonTriesABackend(t *testing.T) {
 
 	// The callback is checked as the console does it.
 	tb.click(`#callback-form button[value="check"]`)
-	tb.see("#check", "Passed")
-	tb.see(latest, "A test push")
-	tb.click(`#callback-form button[value="check"]`)
-	tb.see("#push-2", "A test push") // another one, and not the first again
+	tb.see("#notice", "The callback is right")
+	assert.Equal(t, 5, eval[int](tb, `document.querySelectorAll("#check .finding.passed").length`))
+	assert.Zero(t, eval[int](tb, `document.querySelectorAll(".feed > li").length`),
+		"what the check asks is no chat")
 
 	// A code that the backend makes appears without a reload.
 	client := box.client(t)
@@ -162,13 +162,13 @@ func TestABackendThatIsBroken(t *testing.T) {
 			tc.check = tc.push
 		}
 		tb.click(`#callback-form button[value="check"]`)
-		tb.see("#check .problem", tc.check)
+		tb.see("#check .finding.failed", tc.check)
 		tb.see("#notice", tc.check)
 	}
 
 	back.Close()
 	tb.click(`#callback-form button[value="check"]`)
-	tb.see("#check .problem", "There is no response from this address.")
+	tb.see("#check .finding.failed", "There is no connection to this address.")
 	tb.clean()
 }
 

@@ -90,7 +90,7 @@ func NewServer(opts ...Option) *Server {
 	cfg := config{
 		creds:        wechatqr.Credentials{AppID: st.AppID, AppSecret: st.AppSecret},
 		maxPermanent: 100_000,
-		pushTimeout:  5 * time.Second,
+		pushTimeout:  callbackTimeout,
 	}
 	for _, o := range opts {
 		o(&cfg)
@@ -108,7 +108,7 @@ func NewServer(opts ...Option) *Server {
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.idle = sync.NewCond(&s.mu)
-	s.client = s.newPushClient()
+	s.client = newPushClient(s.memory)
 	if s.origin == "" {
 		s.origin = s.listen(s)
 	}

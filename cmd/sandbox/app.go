@@ -25,10 +25,10 @@ type app struct {
 	ctx    context.Context  // ends when the sandbox stops
 	pushes sync.WaitGroup   // those in progress
 
-	mu      sync.Mutex // guards the fields below
-	last    notice     // of the latest action
-	checked *checkResult
-	changed chan struct{} // closed at the next change of last or checked; nil while nobody waits
+	mu      sync.Mutex              // guards the fields below
+	last    notice                  // of the latest action
+	checked *wechatqrtest.Diagnosis // latest; nil after a change of the callback
+	changed chan struct{}           // closed at the next change of last or checked; nil while nobody waits
 }
 
 // notice is the outcome of an action, shown once at the top of the page.
@@ -37,13 +37,6 @@ type notice struct {
 	text  phrase
 	bad   bool
 	place string // id of the section that shows more
-}
-
-// checkResult is the result of the latest check of the callback.
-type checkResult struct {
-	at  time.Time
-	url string
-	err error
 }
 
 // inProcess is the transport of the page's client. It calls the Server directly,
@@ -193,6 +186,7 @@ type outcome struct {
 	bad   bool
 	place string                      // id of the section that shows more
 	wrong *wechatqrtest.CallbackError // the cause of bad, if it is the callback
+	check *wechatqrtest.Diagnosis
 	push  func(context.Context) (wechatqrtest.Push, error)
 }
 
@@ -248,10 +242,9 @@ func writeOutcome(w http.ResponseWriter, out outcome, push *wechatqrtest.Push, l
 	if out.bad {
 		status = http.StatusUnprocessableEntity
 	}
-	var remedy phrase
-	var detail string
+	var wrong wechatqrtest.CallbackError
 	if out.wrong != nil {
-		remedy, detail = adviceOn(out.wrong).Remedy, out.wrong.Detail
+		wrong = *out.wrong
 	}
 	writeJSON(w, status, struct {
 		OK       bool               `json:"ok"`
@@ -260,12 +253,15 @@ func writeOutcome(w http.ResponseWriter, out outcome, push *wechatqrtest.Push, l
 		Detail   string             `json:"detail,omitempty"`
 		UserSees string             `json:"user_sees,omitempty"`
 		Push     *wechatqrtest.Push `json:"push,omitempty"`
-	}{!out.bad, out.text.in(lang), remedy.in(lang), detail, userSees(push), push})
+		Check    *checkView         `json:"check,omitempty"`
+	}{
+		!out.bad, out.text.in(lang), translate(lang, wrong.Advice), wrong.Detail, userSees(push), push,
+		newCheckView(lang, out.check),
+	})
 }
 
-// userSees is empty for a test push, which no user sent.
 func userSees(p *wechatqrtest.Push) string {
-	if p == nil || p.Event.Type.Is(testEvent) {
+	if p == nil {
 		return ""
 	}
 	return p.UserSees()
@@ -310,7 +306,7 @@ func (out *outcome) complete(p wechatqrtest.Push, err error) *wechatqrtest.Push 
 			out.text = say("%s The user sees: %s", out.text, text)
 		}
 	case errors.As(err, &out.wrong):
-		out.text = say("Pushed, but the backend's response is wrong: %s", adviceOn(out.wrong).What)
+		out.text = say("Pushed, but the backend's response is wrong: %s", whatIsWrong(out.wrong))
 	case errors.Is(err, wechatqrtest.ErrNoCallback):
 		out.text = say("Done, but nothing was pushed: set the callback URL first.")
 		return nil
@@ -499,45 +495,6 @@ func (a *app) setCallback(r *http.Request) outcome {
 		return a.check(r)
 	}
 	return done("connect", "Saved.")
-}
-
-// testEvent is the event that the debug tool of WeChat's console sends. It is pushed
-// after the echo, which does not involve the key and the mode.
-const testEvent wechatqr.EventType = "debug_demo"
-
-func (a *app) check(r *http.Request) outcome {
-	address := a.wx.Callback().URL
-	if address == "" {
-		return failed("connect", "Set the callback URL first.")
-	}
-	a.notify(func() { a.checked = nil })
-	save := func(err error) {
-		a.notify(func() { a.checked = &checkResult{a.wx.Now(), address, err} })
-	}
-	err := a.wx.CheckCallback(r.Context())
-	if r.Context().Err() != nil {
-		return failed("connect", "The check was cancelled.")
-	}
-	if err != nil {
-		save(err)
-	}
-
-	var wrong *wechatqrtest.CallbackError
-	switch {
-	case errors.As(err, &wrong):
-		out := failed("connect", "The callback's response is wrong: %s", adviceOn(wrong).What)
-		out.wrong = wrong
-		return out
-	case err != nil:
-		return failed("connect", "%s", plain(err))
-	}
-	out := done("connect", "The callback responded correctly to the check. This proves the URL and the Token; the test push that follows checks the key and the mode.")
-	out.push = func(ctx context.Context) (wechatqrtest.Push, error) {
-		p, err := a.wx.Push(ctx, wechatqr.Event{Type: testEvent})
-		save(err)
-		return p, err
-	}
-	return out
 }
 
 func (a *app) revoke(*http.Request) outcome {

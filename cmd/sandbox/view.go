@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"embed"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"html/template"
 	"io/fs"
@@ -135,14 +134,6 @@ type noticeView struct {
 	Place string // id of the section that shows more
 }
 
-type checkView struct {
-	At     time.Time
-	Stale  bool // the URL has changed since
-	OK     bool
-	Advice advice
-	Detail string
-}
-
 type modeView struct {
 	Value    wechatqrtest.Mode
 	Label    string
@@ -195,8 +186,7 @@ type feedItem struct {
 	Reply        *replyView
 	Fault        string // the text that the user sees if the push failed
 	Silent       bool   // there was no reply
-	Advice       *advice
-	Detail       string
+	Wrong        *problemView
 	Push         int // id
 	Attempts     []attemptView
 	Message      string // decrypted
@@ -212,13 +202,18 @@ type replyView struct {
 
 type articleView struct{ Title, Description, URL string }
 
+// problemView is what the page says of a wrong response.
+type problemView struct {
+	What phrase
+	Err  *wechatqrtest.CallbackError
+}
+
 type attemptView struct {
 	N        int
 	Status   int
 	Took     time.Duration
 	Response string
-	Advice   *advice
-	Detail   string
+	Wrong    *problemView
 	Curl     string
 	OK       bool
 }
@@ -298,7 +293,7 @@ func (a *app) view(lang string) *view {
 		m.Selected = m.Value == v.Callback.Mode
 		v.Modes = append(v.Modes, m)
 	}
-	v.Check = a.checkView(v.Callback.URL)
+	v.Check = newCheckView(lang, a.lastCheck(v.Callback))
 	v.codes(a.wx.QRCodes())
 	slices.Reverse(users)
 	if n := len(users) - maxUsers; n > 0 {
@@ -325,24 +320,6 @@ func (a *app) view(lang string) *view {
 		v.Quotas = append(v.Quotas, quotaView{q, q.Daily > 0 && q.Used >= q.Daily})
 	}
 	return v
-}
-
-func (a *app) checkView(address string) *checkView {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	c := a.checked
-	if c == nil {
-		return nil
-	}
-	out := &checkView{At: c.at, Stale: c.url != address, OK: c.err == nil}
-	var wrong *wechatqrtest.CallbackError
-	switch {
-	case errors.As(c.err, &wrong):
-		out.Advice, out.Detail = adviceOn(wrong), wrong.Detail
-	case c.err != nil:
-		out.Advice = advice{What: say("%s", plain(c.err))}
-	}
-	return out
 }
 
 func (v *view) codes(codes []wechatqrtest.QRCode) {
@@ -409,11 +386,10 @@ func pushItem(p wechatqrtest.Push, names map[string]namedUser, lang string) feed
 			Curl: curl(at), OK: at.Err == nil,
 		}
 		if at.Err != nil {
-			adv := adviceOn(at.Err)
-			av.Advice, av.Detail = &adv, at.Err.Detail
+			av.Wrong = &problemView{whatIsWrong(at.Err), at.Err}
 		}
 		item.Attempts = append(item.Attempts, av)
-		item.Took, item.Advice, item.Detail = av.Took, av.Advice, av.Detail
+		item.Took, item.Wrong = av.Took, av.Wrong
 	}
 	if len(p.Attempts) > 0 {
 		item.At = p.Attempts[0].Time
@@ -422,7 +398,7 @@ func pushItem(p wechatqrtest.Push, names map[string]namedUser, lang string) feed
 		item.Announcement = happened
 		return item
 	}
-	noChat := p.Event.Type.Is(wechatqr.EventUnsubscribe) || p.Event.Type.Is(testEvent)
+	noChat := p.Event.Type.Is(wechatqr.EventUnsubscribe)
 	item.Announcement = happened
 	switch {
 	case p.Err() != nil:
@@ -430,7 +406,7 @@ func pushItem(p wechatqrtest.Push, names map[string]namedUser, lang string) feed
 		if !noChat {
 			item.Fault = wechatqrtest.ServiceFault
 		}
-		item.Announcement = say("%s The backend failed: %s", happened, adviceOn(p.Attempts[len(p.Attempts)-1].Err).What)
+		item.Announcement = say("%s The backend failed: %s", happened, whatIsWrong(p.Attempts[len(p.Attempts)-1].Err))
 	case len(p.Attempts) == 0 || p.Attempts[len(p.Attempts)-1].Duration == 0 && p.Attempts[len(p.Attempts)-1].Status == 0:
 		item.State = "failed" // cancelled
 	default:
@@ -473,8 +449,6 @@ func whatHappened(ev *wechatqr.Event, who string) phrase {
 		return say("%s followed the account.", who)
 	case ev.Type.Is(wechatqr.EventUnsubscribe):
 		return say("%s unfollowed the account.", who)
-	case ev.Type.Is(testEvent):
-		return say("A test push, not from any user.")
 	case ev.MsgType == "text":
 		return say("%s wrote: %s", who, ev.Content)
 	}

@@ -103,7 +103,7 @@ func TestPushItem(t *testing.T) {
 			Done: true}, "ok", false, true, "Lin scanned 7."},
 		"failed": {wechatqrtest.Push{Event: scan, Attempts: []wechatqrtest.Attempt{bad, bad, bad},
 			Done: true}, "failed", true, false,
-			"Lin scanned 7. The backend failed: There is no response from this address."},
+			"Lin scanned 7. The backend failed: There is no connection to this address."},
 		"broken off": {wechatqrtest.Push{Event: scan, Done: true}, "failed", false, false,
 			"Lin scanned 7."},
 		"text": {wechatqrtest.Push{Event: scan, Attempts: []wechatqrtest.Attempt{ok}, Done: true,
