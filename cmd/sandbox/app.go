@@ -18,12 +18,13 @@ import (
 
 // app serves the page and its actions.
 type app struct {
-	wx     *wechatqrtest.Server
-	origin string
-	pages  pages
-	client *wechatqr.Client // creates QR codes for the page
-	ctx    context.Context  // ends when the sandbox stops
-	pushes sync.WaitGroup   // those in progress
+	wx      *wechatqrtest.Server
+	origin  string
+	proxyCA string // file of the proxy's certificate authority; empty: no proxy
+	pages   pages
+	client  *wechatqr.Client // creates QR codes for the page
+	ctx     context.Context  // ends when the sandbox stops
+	pushes  sync.WaitGroup   // those in progress
 
 	mu      sync.Mutex              // guards the fields below
 	last    notice                  // of the latest action

@@ -21,6 +21,8 @@ type config struct {
 	appSecret   string
 	callback    wechatqrtest.Callback
 	state       string
+	proxy       bool
+	tls         string // address; empty: no https
 	pushTimeout time.Duration
 	lenient     bool
 	unverified  bool
@@ -50,6 +52,8 @@ func parseConfig(args []string, getenv func(string) string, stderr io.Writer) (c
 	fs.StringVar(&mode, "mode", "", "how pushes are encrypted: `plain, compatible or safe`; default: safe")
 	fs.DurationVar(&c.pushTimeout, "push-timeout", 5*time.Second, "how long the backend may take to respond, a `duration` such as 5s; more, to step through it in a debugger")
 	fs.StringVar(&c.state, "state", "", "`file` that keeps QR codes, users, keys and pushes across restarts; it contains the secrets")
+	fs.BoolVar(&c.proxy, "proxy", false, "be an HTTP proxy too, which responds for WeChat's hosts and refuses every other one")
+	fs.StringVar(&c.tls, "tls", "", "`host:port` to listen on for https; port 0 takes a free one")
 	fs.BoolVar(&c.lenient, "lenient", false, "accept scenes out of range, as WeChat was seen to do, instead of refusing them")
 	fs.BoolVar(&c.unverified, "unverified", false, "be an account that is not verified: creating codes gets 48001")
 	fs.Usage = func() {}
@@ -96,6 +100,9 @@ func (c *config) check() error {
 	}
 	if _, _, err := net.SplitHostPort(c.addr); err != nil {
 		return fmt.Errorf("sandbox: -addr %q: use host:port, as 127.0.0.1:8900", c.addr)
+	}
+	if _, _, err := net.SplitHostPort(c.tls); c.tls != "" && err != nil {
+		return fmt.Errorf("sandbox: -tls %q: use host:port, as 127.0.0.1:8943", c.tls)
 	}
 	if c.origin == "" {
 		return nil

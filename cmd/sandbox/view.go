@@ -125,7 +125,7 @@ type view struct {
 	FaultPaths             []string
 	Faults                 []faultView
 	Quotas                 []quotaView
-	Hints                  []hint
+	SDKs                   sdkSettings
 }
 
 type noticeView struct {
@@ -284,7 +284,7 @@ func (a *app) view(lang string) *view {
 		Lang: lang, Other: chinese, OtherName: "中文",
 		Origin: a.origin, Creds: a.wx.Credentials(), Account: a.wx.Account(),
 		Now: a.wx.Now(), Ahead: a.ahead(), Callback: a.wx.Callback(),
-		FaultPaths: faultPaths, Hints: hintsFor(a.origin),
+		FaultPaths: faultPaths, SDKs: settingsFor(a.origin, a.proxyCA),
 	}
 	if lang == chinese {
 		v.Other, v.OtherName = english, "English"
