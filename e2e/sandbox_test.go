@@ -71,6 +71,7 @@ func TestMain(m *testing.M) {
 	if bin, err := buildSandbox(); err == nil {
 		_ = os.RemoveAll(filepath.Dir(bin))
 	}
+	_ = os.RemoveAll(npmDir)
 	os.Exit(code)
 }
 
