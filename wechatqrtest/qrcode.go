@@ -92,7 +92,7 @@ func (s *Server) createCode(c *apiRequest) (any, *apiError) {
 	if ttl > 0 {
 		code.ExpiresAt = c.now.Add(time.Duration(ttl) * time.Second)
 	}
-	code.Content = "http://weixin.qq.com/q/02" + random(20)
+	code.Content = s.contentPrefix + "02" + random(20)
 	code.Ticket = newTicket(code.Content, code.CreatedAt, ttl)
 	s.st.Codes = append(s.st.Codes, code)
 	s.codes[code.Ticket] = code

@@ -1,6 +1,7 @@
 package wechatqrtest
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -42,6 +43,7 @@ type Server struct {
 type config struct {
 	creds        wechatqr.Credentials
 	origin       string
+	account      string // original ID; empty: random
 	memory       *memoryNetwork // nil: the machine's network
 	lenient      bool
 	unverified   bool
@@ -50,6 +52,8 @@ type config struct {
 	pushTimeout  time.Duration
 	retryDelay   time.Duration
 	spaced       bool // retry a wrong status like no response
+
+	contentPrefix string // of codes
 }
 
 // Option configures a Server.
@@ -91,11 +95,14 @@ func NewServer(opts ...Option) *Server {
 		creds:        wechatqr.Credentials{AppID: st.AppID, AppSecret: st.AppSecret},
 		maxPermanent: 100_000,
 		pushTimeout:  callbackTimeout,
+
+		contentPrefix: "http://weixin.qq.com/q/",
 	}
 	for _, o := range opts {
 		o(&cfg)
 	}
 	st.AppID, st.AppSecret = cfg.creds.AppID, cfg.creds.AppSecret
+	st.Account = cmp.Or(cfg.account, st.Account)
 
 	s := &Server{
 		config: cfg,

@@ -40,8 +40,6 @@ var faultPaths = []string{
 	"/cgi-bin/user/info", "/cgi-bin/message/custom/send",
 }
 
-const otherFault = "Another fault"
-
 func faultByKey(key string) (wechatqrtest.Fault, bool) {
 	for _, k := range faultKinds {
 		if k.Key == key {
@@ -51,12 +49,15 @@ func faultByKey(key string) (wechatqrtest.Fault, bool) {
 	return wechatqrtest.Fault{}, false
 }
 
-func faultLabel(f wechatqrtest.Fault) string {
+func faultLabel(f wechatqrtest.Fault) phrase {
 	f.Path, f.Times = "", 0
 	for _, k := range faultKinds {
 		if k.fault == f {
-			return k.label
+			return say(k.label)
 		}
 	}
-	return otherFault
+	if f.Code != 0 {
+		return say("errcode %d", f.Code)
+	}
+	return say("Another fault")
 }

@@ -25,7 +25,8 @@ func (a *app) greeting(cfg config, srv *server) string {
   Token           %s
   EncodingAESKey  %s
   mode            %s
-`, a.origin, creds.AppID, creds.AppSecret, a.wx.Account(), callback, cb.Token, cb.EncodingAESKey, cb.Mode)
+  all settings    %[1]s/_sandbox/env
+`, a.origin, creds.AppID, mask(creds.AppSecret), a.wx.Account(), callback, mask(cb.Token), mask(cb.EncodingAESKey), cb.Mode)
 	if srv.tls != nil {
 		fmt.Fprintf(&b, "  https           %s\n", strings.Replace(originOf(srv.tls.Addr()), "http:", "https:", 1))
 	}

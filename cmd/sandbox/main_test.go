@@ -67,14 +67,28 @@ func start(t *testing.T, args ...string) (base, greeting string, stop func() err
 	}
 }
 
+func get(t *testing.T, url string) string {
+	t.Helper()
+	resp, err := http.Get(url)
+	require.NoError(t, err)
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	return string(body)
+}
+
 func TestRunServesAndStops(t *testing.T) {
 	t.Parallel()
-	creds := wechatqr.Credentials{AppID: "wx0123456789abcdef", AppSecret: "secret"}
+	creds := wechatqr.Credentials{AppID: "wx0123456789abcdef", AppSecret: "4f6c9a1be27d8305"}
 	base, greeting, stop := start(t, "-appid", creds.AppID, "-secret", creds.AppSecret, "-token",
 		"atoken", "-mode", "compatible")
-	for _, want := range []string{creds.AppID, creds.AppSecret, "atoken", "compatible"} {
+	for _, want := range []string{creds.AppID, "compatible", base + "/_sandbox/env"} {
 		assert.Contains(t, greeting, want)
 	}
+	for _, secret := range []string{creds.AppSecret, "atoken"} {
+		assert.NotContains(t, strings.ReplaceAll(greeting, "AppSecret", ""), secret)
+	}
+	assert.Contains(t, get(t, base+"/_sandbox/env"), "WECHAT_TOKEN=atoken\n")
 	c, err := wechatqr.New(creds, wechatqr.WithBaseURL(base))
 	require.NoError(t, err)
 	_, err = c.CreateTicket(t.Context(), wechatqr.Temporary(wechatqr.SceneID(1), time.Hour))
@@ -118,7 +132,8 @@ func TestRunServesAndStops(t *testing.T) {
 func TestStateIsKept(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "state.json")
-	base, first, stop := start(t, "-state", file)
+	base, _, stop := start(t, "-state", file)
+	first := get(t, base+"/_sandbox/env")
 	resp, err := http.PostForm(base+"/_sandbox/create",
 		map[string][]string{"scene": {"kept"}, "ttl": {"1h"}})
 	require.NoError(t, err)
@@ -128,9 +143,11 @@ func TestStateIsKept(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, os.FileMode(0o600), info.Mode().Perm(), "it holds secrets")
 
-	base, second, stop := start(t, "-state", file, "-callback", "http://127.0.0.1:3000/", "-token",
+	base, _, stop = start(t, "-state", file, "-callback", "http://127.0.0.1:3000/", "-token",
 		"newtoken")
-	keys := regexp.MustCompile(`AppID +\S+\n +AppSecret +\S+`)
+	second := get(t, base+"/_sandbox/env")
+	keys := regexp.MustCompile(`WECHAT_APP_ID=\S+\nWECHAT_APP_SECRET=\S+`)
+	require.NotEmpty(t, keys.FindString(first))
 	assert.Equal(t, keys.FindString(first), keys.FindString(second))
 	assert.Contains(t, second, "newtoken", "a flag replaces what was kept of the callback")
 	err = run(t.Context(), []string{"-addr", "127.0.0.1:0", "-state", file}, noEnv, io.Discard, io.Discard)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -55,7 +54,11 @@ func (t *terminal) follow(ctx context.Context) {
 }
 
 func (t *terminal) printNews() {
-	for _, c := range t.app.wx.Requests() {
+	calls := t.app.wx.Requests()
+	if n := len(calls); n > 0 && calls[n-1].ID < t.lastCall {
+		t.lastCall = 0 // after a reset
+	}
+	for _, c := range calls {
 		if c.ID <= t.lastCall {
 			continue
 		}
@@ -66,7 +69,7 @@ func (t *terminal) printNews() {
 		t.line("call", "%s %s: %s", c.Method, c.Path, callResult(c))
 	}
 
-	names := t.app.names(t.app.wx.Users())
+	names := t.app.names()
 	for _, p := range t.app.wx.Pushes() {
 		if p.Done && !t.printed[p.ID] {
 			t.printed[p.ID] = true
@@ -84,16 +87,6 @@ func callResult(c wechatqrtest.RecordedRequest) string {
 		return fmt.Sprintf("%d %s, %s", c.Code, errmsgOf(c.Response), tookText(c.Duration))
 	}
 	return fmt.Sprintf("%d, %s", c.Status, tookText(c.Duration))
-}
-
-func errmsgOf(response string) string {
-	var body struct {
-		Errmsg string `json:"errmsg"`
-	}
-	if json.Unmarshal([]byte(response), &body) != nil {
-		return ""
-	}
-	return body.Errmsg
 }
 
 func pushLine(item feedItem) string {

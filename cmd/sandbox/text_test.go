@@ -18,7 +18,7 @@ import (
 func texts(t *testing.T) map[string]bool {
 	t.Helper()
 	const quoted = `("(?:[^"\\]|\\.)*")`
-	out := map[string]bool{otherFault: true}
+	out := map[string]bool{}
 	collect := func(file, pattern string) {
 		source, err := os.ReadFile(file)
 		require.NoError(t, err)
@@ -30,7 +30,7 @@ func texts(t *testing.T) map[string]bool {
 	}
 	collect("page/page.html", `\{\{[^{}]*?\bt `+quoted)
 	collect("page/page.html", `else\}\}\{\{t `+quoted)
-	for _, file := range []string{"app.go", "view.go", "check.go"} {
+	for _, file := range []string{"actions.go", "messages.go", "view.go", "timeline.go", "check.go", "faults.go"} {
 		collect(file, `\bsay\(`+quoted)
 		collect(file, `translate\(lang, `+quoted)
 		collect(file, `(?:done|failed)\("[a-z]+", `+quoted)
