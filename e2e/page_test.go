@@ -36,7 +36,7 @@ func TestAPersonTriesABackend(t *testing.T) {
 	tb.see("#live", "Live")
 
 	// The callback is checked as the console does it.
-	tb.click(`#callback-form button[value="check"]`)
+	tb.click(`form[action="/_sandbox/check"] button`)
 	tb.see("#notice", "The callback is right")
 	assert.Equal(t, 5, eval[int](tb, `document.querySelectorAll("#check .finding.passed").length`))
 	assert.Zero(t, eval[int](tb, `document.querySelectorAll(".turn").length`),
@@ -163,13 +163,13 @@ func TestABackendThatIsBroken(t *testing.T) {
 		if tc.check == "" {
 			tc.check = tc.push
 		}
-		tb.click(`#callback-form button[value="check"]`)
+		tb.click(`form[action="/_sandbox/check"] button`)
 		tb.see("#check .finding.failed", tc.check)
 		tb.see("#notice", tc.check)
 	}
 
 	back.Close()
-	tb.click(`#callback-form button[value="check"]`)
+	tb.click(`form[action="/_sandbox/check"] button`)
 	tb.see("#check .finding.failed", "There is no connection to this address.")
 	tb.clean()
 }

@@ -49,8 +49,8 @@ func whatIsWrong(e *wechatqrtest.CallbackError) phrase {
 // questions are the lines of the check: their titles, and what it means to pass.
 var questions = map[wechatqrtest.Question]struct{ title, passed string }{
 	wechatqrtest.QuestionAddress:   {"Address", "The URL leads to the backend."},
-	wechatqrtest.QuestionToken:     {"Token", "The backend responds with echostr, and only if the signature is right."},
-	wechatqrtest.QuestionKey:       {"Key and mode", "The backend reads a test push and responds as WeChat wants."},
+	wechatqrtest.QuestionToken:     {"Token", "echostr comes back, and only for a right signature."},
+	wechatqrtest.QuestionKey:       {"Key and mode", "A test push is read, and the response is right."},
 	wechatqrtest.QuestionSignature: {"Wrong signature", "Refused, as it must be."},
 	wechatqrtest.QuestionReplay:    {"Old push", "A push of an hour ago is refused."},
 }

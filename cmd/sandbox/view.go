@@ -111,6 +111,7 @@ type view struct {
 	LastNotice             int                   // id
 	Callback               wechatqrtest.Callback // its keys are masked
 	Check                  *checkView
+	Connected              bool // the check has passed: the settings may be closed
 	Modes                  []modeView
 	Codes                  []codeView
 	OlderCodes             int
@@ -220,6 +221,7 @@ func (a *app) view(lang, thread string) *view {
 		Now: a.wx.Now(), Ahead: a.ahead(), Callback: masked(cb), Check: newCheckView(lang, a.lastCheck(cb)),
 		FaultPaths: faultPaths, SDKs: settingsFor(a.origin, a.proxyCA),
 	}
+	v.Connected = v.Check != nil && v.Check.Err() == nil
 	if lang == chinese {
 		v.Other, v.OtherName = english, "English"
 	}
