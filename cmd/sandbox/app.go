@@ -23,6 +23,7 @@ type app struct {
 	pushes  sync.WaitGroup   // those in progress
 
 	people people
+	phone  *phone // nil: no scan page
 
 	mu      sync.Mutex              // guards the fields below
 	last    notice                  // of the latest action

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
 
@@ -19,10 +20,12 @@ type config struct {
 	origin      string // base URL; empty: that of the listener
 	appID       string
 	appSecret   string
+	account     string // original ID
 	callback    wechatqrtest.Callback
 	state       string
 	proxy       bool
 	tls         string // address; empty: no https
+	phone       string // address; empty: no scan page
 	pushTimeout time.Duration
 	lenient     bool
 	unverified  bool
@@ -54,6 +57,8 @@ func parseConfig(args []string, getenv func(string) string, stderr io.Writer) (c
 	fs.StringVar(&c.state, "state", "", "`file` that keeps QR codes, users, keys and pushes across restarts; it contains the secrets")
 	fs.BoolVar(&c.proxy, "proxy", false, "be an HTTP proxy too, which responds for WeChat's hosts and refuses every other one")
 	fs.StringVar(&c.tls, "tls", "", "`host:port` to listen on for https; port 0 takes a free one")
+	fs.StringVar(&c.phone, "phone", "", "`host:port` to listen on for a scan page, which the codes then open on a phone: :8901 reaches the local network")
+	fs.StringVar(&c.account, "account", "", "the account's original `ID`, gh_…; default: random")
 	fs.BoolVar(&c.lenient, "lenient", false, "accept scenes out of range, as WeChat was seen to do, instead of refusing them")
 	fs.BoolVar(&c.unverified, "unverified", false, "be an account that is not verified: creating codes gets 48001")
 	fs.Usage = func() {}
@@ -89,6 +94,8 @@ func parseConfig(args []string, getenv func(string) string, stderr io.Writer) (c
 	return c, c.check()
 }
 
+var accountForm = regexp.MustCompile(`^gh_[A-Za-z0-9]+$`)
+
 func (c *config) check() error {
 	switch c.callback.Mode {
 	case "", wechatqrtest.ModePlain, wechatqrtest.ModeCompatible, wechatqrtest.ModeSafe:
@@ -103,6 +110,12 @@ func (c *config) check() error {
 	}
 	if _, _, err := net.SplitHostPort(c.tls); c.tls != "" && err != nil {
 		return fmt.Errorf("sandbox: -tls %q: use host:port, as 127.0.0.1:8943", c.tls)
+	}
+	if _, _, err := net.SplitHostPort(c.phone); c.phone != "" && err != nil {
+		return fmt.Errorf("sandbox: -phone %q: use host:port, as :8901", c.phone)
+	}
+	if c.account != "" && !accountForm.MatchString(c.account) {
+		return fmt.Errorf("sandbox: -account %q: use gh_ and letters and digits", c.account)
 	}
 	if c.origin == "" {
 		return nil

@@ -77,7 +77,7 @@ func TestHelpNamesEveryFlagAndTheEnvironment(t *testing.T) {
 	_, err := parseConfig([]string{"-h"}, noEnv, &out)
 	require.ErrorIs(t, err, flag.ErrHelp)
 	flags := regexp.MustCompile(`(?m)^  -([a-z]+)`).FindAllString(out.String(), -1)
-	assert.Len(t, flags, 14)
+	assert.Len(t, flags, 16)
 	assert.Contains(t, out.String(), "WECHAT_SANDBOX_ADDR for -addr")
 }
 

@@ -33,6 +33,9 @@ func (a *app) greeting(cfg config, srv *server) string {
 	if srv.tunnels != nil {
 		fmt.Fprintf(&b, "  proxy           %s\n", a.origin)
 	}
+	if a.phone != nil {
+		fmt.Fprintf(&b, "  scan page       %s  (codes made from now on open it on a phone)\n", a.phone.origin)
+	}
 	if srv.authority != nil {
 		fmt.Fprintf(&b, "  CA certificate  %s\n", srv.authority.file)
 	}

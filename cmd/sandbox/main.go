@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"net"
 	"os"
 	"os/signal"
 	"sync"
@@ -50,14 +49,17 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	}
 	logger := log.New(stderr, "", log.LstdFlags)
 
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", cfg.addr)
+	l, err := cfg.listen(ctx)
 	if err != nil {
-		return fmt.Errorf("sandbox: %w; choose another address with -addr", err)
+		return err
 	}
-	defer func() { _ = l.Close() }() // Shutdown may have done it
+	defer l.close()
 	if cfg.origin == "" {
-		cfg.origin = originOf(l.Addr())
+		cfg.origin = originOf(l.http.Addr())
+	}
+	var scanPage *phone
+	if l.phone != nil {
+		scanPage = &phone{origin: phoneOrigin(l.phone.Addr())}
 	}
 
 	state, err := openState(cfg.state, logger)
@@ -65,7 +67,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		return err
 	}
 	defer state.close()
-	wx, err := cfg.account(state)
+	wx, err := cfg.server(state, scanPage)
 	if err != nil {
 		return err
 	}
@@ -76,8 +78,11 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if err != nil {
 		return err
 	}
+	if scanPage != nil {
+		scanPage.app, a.phone = a, scanPage
+	}
 	term := newTerminal(a, stdout)
-	srv, err := newServer(ctx, cfg, a, term, logger)
+	srv, err := newServer(cfg, l, a, term, logger)
 	if err != nil {
 		return err
 	}
@@ -96,7 +101,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 			}
 		})
 	}
-	err = srv.serve(ctx, l)
+	err = srv.serve(ctx)
 
 	cancelApp() // event streams, pushes and the check
 	wx.Close()  // API requests that hang
@@ -106,9 +111,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	return errors.Join(err, state.save())
 }
 
-// account creates the fake account and restores the state file, if there is one.
+// server creates the fake account and restores the state file, if there is one.
 // The flags of the callback override the file.
-func (c *config) account(state *stateFile) (*wechatqrtest.Server, error) {
+func (c *config) server(state *stateFile, scanPage *phone) (*wechatqrtest.Server, error) {
 	creds := wechatqr.Credentials{AppID: c.appID, AppSecret: c.appSecret}
 	if creds.AppID == "" {
 		creds.AppID = "wx" + randomHex(8)
@@ -119,6 +124,12 @@ func (c *config) account(state *stateFile) (*wechatqrtest.Server, error) {
 	opts := []wechatqrtest.Option{
 		wechatqrtest.WithOrigin(c.origin), wechatqrtest.WithCredentials(creds),
 		wechatqrtest.WithPushTimeout(c.pushTimeout),
+	}
+	if c.account != "" {
+		opts = append(opts, wechatqrtest.WithAccount(c.account))
+	}
+	if scanPage != nil {
+		opts = append(opts, wechatqrtest.WithContentPrefix(scanPage.contentPrefix()))
 	}
 	if c.lenient {
 		opts = append(opts, wechatqrtest.WithLenient())
@@ -133,10 +144,9 @@ func (c *config) account(state *stateFile) (*wechatqrtest.Server, error) {
 		if err := state.load(); err != nil {
 			return nil, err
 		}
-		saved := wx.Credentials()
-		if c.appID != "" && c.appID != saved.AppID || c.appSecret != "" && c.appSecret != saved.AppSecret {
-			return nil, fmt.Errorf("sandbox: -state %s has the AppID %s and its AppSecret, not those of the flags: "+
-				"leave -appid and -secret out, or move the file away", c.state, saved.AppID)
+		if !c.isAccountOf(wx) {
+			return nil, fmt.Errorf("sandbox: -state %s has an account of its own, with the AppID %s: leave -appid, -secret "+
+				"and -account out, or move the file away", c.state, wx.Credentials().AppID)
 		}
 		if err := state.save(); err != nil { // fail now if the file is not writable
 			return nil, err
@@ -152,6 +162,13 @@ func (c *config) account(state *stateFile) (*wechatqrtest.Server, error) {
 		return nil, fmt.Errorf("sandbox: %s", plain(err))
 	}
 	return wx, nil
+}
+
+// isAccountOf reports whether the flags that are set are those of the account.
+func (c *config) isAccountOf(wx *wechatqrtest.Server) bool {
+	creds := wx.Credentials()
+	return (c.appID == "" || c.appID == creds.AppID) && (c.appSecret == "" || c.appSecret == creds.AppSecret) &&
+		(c.account == "" || c.account == wx.Account())
 }
 
 func randomHex(n int) string {

@@ -166,7 +166,7 @@ func TestStateIsKept(t *testing.T) {
 
 	err = run(t.Context(), []string{"-addr", "127.0.0.1:0", "-state", file, "-appid", "wxother"},
 		noEnv, io.Discard, io.Discard)
-	assert.ErrorContains(t, err, "not those of the flags")
+	assert.ErrorContains(t, err, "has an account of its own")
 }
 
 func TestRunRefuses(t *testing.T) {

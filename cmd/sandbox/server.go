@@ -12,64 +12,105 @@ import (
 	"time"
 )
 
-// server serves the sandbox by http, and by https if there is an authority.
-type server struct {
-	http, https *http.Server
-	authority   *authority   // nil without -proxy and -tls
-	tls         net.Listener // nil without -tls
-	tunnels     *tunnels     // nil without -proxy
+// listeners are those of the flags; the ones that are not wanted are nil.
+type listeners struct{ http, tls, phone net.Listener }
+
+func (c *config) listen(ctx context.Context) (l listeners, err error) {
+	var lc net.ListenConfig
+	for _, one := range []struct {
+		flag, address string
+		listener      *net.Listener
+	}{
+		{"-addr", c.addr, &l.http}, {"-tls", c.tls, &l.tls}, {"-phone", c.phone, &l.phone},
+	} {
+		if one.address == "" {
+			continue
+		}
+		if *one.listener, err = lc.Listen(ctx, "tcp", one.address); err != nil {
+			l.close()
+			return listeners{}, fmt.Errorf("sandbox: %w; choose another address with %s", err, one.flag)
+		}
+	}
+	return l, nil
 }
 
-func newServer(ctx context.Context, cfg config, a *app, term *terminal, logger *log.Logger) (*server, error) {
+func (l listeners) close() {
+	for _, one := range []net.Listener{l.http, l.tls, l.phone} {
+		if one != nil {
+			_ = one.Close() // a server may have done it
+		}
+	}
+}
+
+// server serves the sandbox by http, and by https if there is an authority.
+type server struct {
+	listeners
+	plain, secure, scanPage *http.Server // those that are not wanted are nil
+	authority               *authority   // nil without -proxy and -tls
+	tunnels                 *tunnels     // nil without -proxy
+}
+
+func newServer(cfg config, l listeners, a *app, term *terminal, logger *log.Logger) (*server, error) {
 	h, err := a.handler()
 	if err != nil {
 		return nil, err
 	}
-	p := &proxy{next: h, refused: func(host string) { term.line("proxy", "refused %s", host) }}
-	s := &server{http: &http.Server{Handler: p, ReadHeaderTimeout: readHeaderTimeout, ErrorLog: logger}}
+	newHTTP := func(h http.Handler) *http.Server {
+		return &http.Server{Handler: h, ReadHeaderTimeout: readHeaderTimeout, ErrorLog: logger}
+	}
+	s := &server{listeners: l}
+	front := &proxy{next: h, refused: func(host string) { term.line("proxy", "refused %s", host) }}
+	s.plain = newHTTP(front)
+	if a.phone != nil {
+		scanPage, err := a.phone.handler()
+		if err != nil {
+			return nil, err
+		}
+		s.scanPage = newHTTP(scanPage)
+	}
 	if !cfg.proxy && cfg.tls == "" {
 		return s, nil
 	}
 
-	origin, err := url.Parse(cfg.origin)
-	if err != nil {
+	if s.authority, err = cfg.authority(); err != nil {
 		return nil, err
 	}
-	certFile, keyFile, err := authorityFiles(cfg.state)
-	if err != nil {
-		return nil, err
-	}
-	if s.authority, err = loadAuthority(certFile, keyFile, strings.ToLower(origin.Hostname())); err != nil {
-		return nil, err
-	}
-	s.https = &http.Server{
-		Handler: h, ReadHeaderTimeout: readHeaderTimeout, ErrorLog: logger, TLSConfig: s.authority.tlsConfig(),
-		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){}, // no HTTP/2
-	}
+	s.secure = newHTTP(h)
+	s.secure.TLSConfig = s.authority.tlsConfig()
+	s.secure.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){} // no HTTP/2
 	if cfg.proxy {
 		s.tunnels = newTunnels()
-		p.tunnels = s.tunnels
-	}
-	if cfg.tls != "" {
-		var lc net.ListenConfig
-		if s.tls, err = lc.Listen(ctx, "tcp", cfg.tls); err != nil {
-			return nil, fmt.Errorf("sandbox: %w; choose another address with -tls", err)
-		}
+		front.tunnels = s.tunnels
 	}
 	return s, nil
+}
+
+func (c *config) authority() (*authority, error) {
+	origin, err := url.Parse(c.origin)
+	if err != nil {
+		return nil, err
+	}
+	certFile, keyFile, err := authorityFiles(c.state)
+	if err != nil {
+		return nil, err
+	}
+	return loadAuthority(certFile, keyFile, strings.ToLower(origin.Hostname()))
 }
 
 const readHeaderTimeout = 10 * time.Second
 
 // serve returns when ctx ends or a listener fails.
-func (s *server) serve(ctx context.Context, l net.Listener) error {
-	served := make(chan error, 3)
-	go func() { served <- s.http.Serve(l) }()
+func (s *server) serve(ctx context.Context) error {
+	served := make(chan error, 4)
+	go func() { served <- s.plain.Serve(s.http) }()
 	if s.tls != nil {
-		go func() { served <- s.https.ServeTLS(s.tls, "", "") }()
+		go func() { served <- s.secure.ServeTLS(s.tls, "", "") }()
 	}
 	if s.tunnels != nil {
-		go func() { served <- s.https.ServeTLS(s.tunnels, "", "") }()
+		go func() { served <- s.secure.ServeTLS(s.tunnels, "", "") }()
+	}
+	if s.phone != nil {
+		go func() { served <- s.scanPage.Serve(s.phone) }()
 	}
 	select {
 	case err := <-served:
@@ -83,7 +124,7 @@ func (s *server) serve(ctx context.Context, l net.Listener) error {
 func (s *server) shutdown() {
 	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
 	defer cancel()
-	for _, srv := range []*http.Server{s.http, s.https} {
+	for _, srv := range []*http.Server{s.plain, s.secure, s.scanPage} {
 		if srv != nil && srv.Shutdown(ctx) != nil {
 			_ = srv.Close()
 		}

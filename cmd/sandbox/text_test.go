@@ -28,8 +28,10 @@ func texts(t *testing.T) map[string]bool {
 			out[text] = true
 		}
 	}
-	collect("page/page.html", `\{\{[^{}]*?\bt `+quoted)
-	collect("page/page.html", `else\}\}\{\{t `+quoted)
+	for _, file := range []string{"page/page.html", "page/phone.html"} {
+		collect(file, `\{\{[^{}]*?\bt `+quoted)
+		collect(file, `else\}\}\{\{t `+quoted)
+	}
 	for _, file := range []string{"actions.go", "messages.go", "view.go", "timeline.go", "check.go", "faults.go"} {
 		collect(file, `\bsay\(`+quoted)
 		collect(file, `translate\(lang, `+quoted)

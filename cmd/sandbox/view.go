@@ -50,7 +50,7 @@ func newPages() (pages, error) {
 			"curl":  curl,
 			"left":  func(d time.Duration) string { return leftText(lang, d) },
 			"long":  func(d time.Duration) string { return longText(lang, d) },
-		}).ParseFS(files, "page/page.html")
+		}).ParseFS(files, "page/page.html", "page/phone.html")
 		if err != nil {
 			return nil, err
 		}
@@ -199,8 +199,12 @@ func (a *app) show(w http.ResponseWriter, r *http.Request) {
 	}
 	a.mu.Unlock()
 
+	a.pages.show(w, lang, "page.html", v)
+}
+
+func (ps pages) show(w http.ResponseWriter, lang, name string, data any) {
 	var b bytes.Buffer
-	if err := a.pages[lang].Execute(&b, v); err != nil {
+	if err := ps[lang].ExecuteTemplate(&b, name, data); err != nil {
 		http.Error(w, "sandbox: "+err.Error(), http.StatusInternalServerError)
 		return
 	}
