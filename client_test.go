@@ -483,6 +483,75 @@ func TestOneCallTriesTheFirstHostAgain(t *testing.T) {
 	})
 }
 
+// What the call at the first host meets there decides whether the others come
+// back to it.
+func TestOnlyAResponseOfWeChatBringsTheFirstHostBack(t *testing.T) {
+	respond := func(status int, body string) doer {
+		return func(*http.Request) (*http.Response, error) { return answer(status, body), nil }
+	}
+	for _, tt := range []struct {
+		name  string
+		meets doer
+		next  string
+	}{
+		{"success", respond(200, created), hostA},
+		{"a refusal", respond(200, `{"errcode":40013}`), hostA},
+		{"busy", respond(200, `{"errcode":-1}`), hostA},
+		{"a login page", respond(200, "<html>"), hostB},
+		{"a caller in a hurry", func(r *http.Request) (*http.Response, error) {
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		}, hostB},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newTwoHosts(t, wechatqr.WithMaxRetries(1))
+				h.down[hostA] = unsent(errors.New("no route to host"))
+				h.mustMeet(t, harmless, hostA, hostB)
+				time.Sleep(time.Minute + time.Nanosecond)
+
+				h.down[hostA] = tt.meets
+				ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+				_, _ = h.client.CreateTicket(ctx, harmless)
+				cancel()
+				require.Equal(t, hostA, h.seen[len(h.seen)-1])
+				delete(h.down, hostA)
+				h.mustMeet(t, harmless, tt.next)
+			})
+		})
+	}
+}
+
+// A call whose ctx has ended says what it met, not that the next host was not
+// asked.
+func TestNoNextHostAfterTheEndOfTheContext(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	h := newTwoHosts(t)
+	h.down[hostA] = func(*http.Request) (*http.Response, error) {
+		cancel()
+		return answer(502, "<html>"), nil
+	}
+	_, err := h.client.CreateTicket(ctx, harmless)
+	require.ErrorIs(t, err, wechatqr.ErrBusy)
+	assert.Equal(t, []string{hostA}, h.seen)
+}
+
+// A read that could not be repeated in time is no question of what was carried out.
+func TestIdempotentWithoutTimeToRepeat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		c := withToken(t, func(*http.Request) (*http.Response, error) { return answer(502, "<html>"), nil },
+			wechatqr.WithBaseURL("http://a.invalid"))
+		for unknown, req := range map[bool]wechatqr.TicketRequest{false: harmless, true: lasting} {
+			_, err := c.CreateTicket(ctx, req)
+			require.ErrorContains(t, err, "HTTP 502")
+			assert.Equal(t, unknown, errors.Is(err, wechatqr.ErrOutcomeUnknown), err)
+		}
+	})
+}
+
 // A host that hangs is left after half a second; a caller with less time, or
 // one that goes away, does not mean that it is down.
 func TestHangingHostIsLeft(t *testing.T) {
@@ -547,7 +616,9 @@ func TestNoConnectionInTime(t *testing.T) {
 		return canned(withLength(created)), nil
 	}
 	for _, tt := range []struct{ deadline, wait, next time.Duration }{
-		{time.Minute, 3 * time.Second, 0}, // then the host is left
+		{24 * time.Hour, 3 * time.Second, 0}, // then the host is left
+		{time.Minute, 3 * time.Second, 0},
+		{0, 3 * time.Second, 0}, // no deadline
 		{5 * time.Second, 2500 * time.Millisecond, 0},
 		{900 * time.Millisecond, 450 * time.Millisecond, 0},
 		{500 * time.Millisecond, 250 * time.Millisecond, 0},
@@ -559,13 +630,40 @@ func TestNoConnectionInTime(t *testing.T) {
 			c := withToken(t, nil, wechatqr.WithHTTPClient(&http.Client{Transport: transport}),
 				wechatqr.WithEndpoint(wechatqr.Endpoint{API: []string{"http://a.invalid", "http://b.invalid"}}))
 			for _, want := range []time.Duration{tt.wait, tt.next} {
-				ctx, cancel := context.WithTimeout(t.Context(), tt.deadline)
+				ctx, cancel := context.WithCancel(t.Context())
+				if tt.deadline > 0 {
+					ctx, cancel = context.WithTimeout(ctx, tt.deadline)
+				}
 				start := time.Now()
 				err := c.Do(ctx, post, nil) // which has not been sent to the first host
 				cancel()
 				require.NoError(t, err)
 				assert.Equal(t, want, time.Since(start))
 			}
+		})
+	}
+}
+
+// Where no other host will be asked, a connection has the whole time.
+func TestSlowConnectionOfTheLastHost(t *testing.T) {
+	const slow = 7 * time.Second
+	dial := func(context.Context, string, string) (net.Conn, error) {
+		time.Sleep(slow)
+		return canned(withLength(created)), nil
+	}
+	for name, opts := range map[string][]wechatqr.Option{
+		"one host":     {wechatqr.WithBaseURL("http://a.invalid")},
+		"last attempt": {wechatqr.WithMaxRetries(0), wechatqr.WithEndpoint(wechatqr.Endpoint{API: []string{"http://a.invalid", "http://b.invalid"}})},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				transport := &http.Transport{DialContext: dial}
+				defer transport.CloseIdleConnections()
+				c := withToken(t, nil, append(opts, wechatqr.WithHTTPClient(&http.Client{Transport: transport}))...)
+				start := time.Now()
+				require.NoError(t, c.Do(t.Context(), post, nil))
+				assert.Equal(t, slow, time.Since(start))
+			})
 		})
 	}
 }
@@ -902,6 +1000,33 @@ func TestObserverAndLogger(t *testing.T) {
 	assert.NoError(t, calls[2].Err)
 	assert.Positive(t, calls[2].Duration)
 	assert.Equal(t, 3, strings.Count(log.String(), "wechatqr: request"))
+}
+
+// panickingHandler is a log handler with a fault.
+type panickingHandler struct{ slog.Handler }
+
+func (panickingHandler) Handle(context.Context, slog.Record) error { panic("handler") }
+
+// What is broken in an observer or a log handler takes no token and no ticket
+// from anybody.
+func TestPanicOfObserverOrLogger(t *testing.T) {
+	t.Parallel()
+	var log strings.Builder
+	for name, opt := range map[string]wechatqr.Option{
+		"observer": wechatqr.WithObserver(func(context.Context, wechatqr.Call) { panic("observer") }),
+		"logger":   wechatqr.WithLogger(slog.New(panickingHandler{slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})})),
+	} {
+		t.Run(name, func(t *testing.T) {
+			wx := wechatqrtest.Start(t)
+			var log strings.Builder
+			c := wx.Client(wechatqr.WithLogger(slog.New(slog.NewTextHandler(&log, nil))), opt)
+			_, err := c.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(1)))
+			require.NoError(t, err)
+			if name == "observer" {
+				assert.Equal(t, 2, strings.Count(log.String(), "panic=observer"))
+			}
+		})
+	}
 }
 
 // The log needs no observer.

@@ -125,3 +125,17 @@ func TestEventKeyedID(t *testing.T) {
 	_, err = ev.KeyedID(make([]byte, 15))
 	require.ErrorIs(t, err, wechatqr.ErrInvalidArgument)
 }
+
+func TestEventTypeCanonical(t *testing.T) {
+	t.Parallel()
+	for given, want := range map[wechatqr.EventType]wechatqr.EventType{
+		"scan":          wechatqr.EventScan,
+		"SUBSCRIBE":     wechatqr.EventSubscribe,
+		"Unsubscribe":   wechatqr.EventUnsubscribe,
+		"VIEW":          "VIEW",
+		"scancode_push": "scancode_push",
+		"":              "",
+	} {
+		assert.Equal(t, want, given.Canonical(), given)
+	}
+}

@@ -183,7 +183,7 @@ type Call struct {
 
 // WithObserver calls fn after every HTTP request, the token's too, in the
 // goroutine that made it: for metrics and traces. fn must be quick and safe
-// for concurrent use.
+// for concurrent use. If it panics, the call goes on and the log has the panic.
 func WithObserver(fn func(context.Context, Call)) Option {
 	return func(c *config) {
 		c.require(fn != nil, "WithObserver(nil): leave the option out for none")

@@ -63,7 +63,7 @@ func TestErrorInByStatus(t *testing.T) {
 func TestSnippetShowsNoJSON(t *testing.T) {
 	t.Parallel()
 	for text, shown := range map[string][2]bool{ // of the API, of the token endpoint
-		`{"a"`: {false, false}, `["a"`: {false, false}, "<html>": {true, true}, "word": {true, false},
+		"{a": {false, false}, "[a": {false, false}, "<html>": {true, true}, "word": {true, false},
 	} {
 		for i, forToken := range []bool{false, true} {
 			got := (&apiRequest{forToken: forToken}).snippet([]byte(text))

@@ -89,7 +89,8 @@ func (s *sender) send(ctx context.Context, x *apiRequest, at *hosts, limit int64
 		}
 		tried = 1
 		if !pause(ctx, n) {
-			if x.kind != idempotent && x.unsure {
+			state.lastOne = true
+			if decide(state) == stopUnknown {
 				err = outcomeUnknown(x, err)
 			}
 			if errors.Is(ctx.Err(), context.Canceled) {
@@ -308,6 +309,7 @@ func (s *sender) report(ctx context.Context, x *apiRequest, base *url.URL, n, st
 	if s.observe == nil && !debug {
 		return
 	}
+	defer s.recoverObserver(ctx)
 	call := Call{
 		Op: x.op, Method: x.method, URL: base.String() + x.path,
 		Attempt: n, StatusCode: status, Duration: took, Err: err,
@@ -321,5 +323,15 @@ func (s *sender) report(ctx context.Context, x *apiRequest, base *url.URL, n, st
 	}
 	if s.observe != nil {
 		s.observe(ctx, call)
+	}
+}
+
+// recoverObserver keeps a panic of the observer or of the log handler from a
+// request that is carried out already.
+func (s *sender) recoverObserver(ctx context.Context) {
+	if p := recover(); p != nil {
+		recoverPanic(func() {
+			s.logger.ErrorContext(ctx, "wechatqr: the observer or the log handler panicked", "panic", p)
+		})
 	}
 }

@@ -200,6 +200,15 @@ func TestCallersContext(t *testing.T) {
 	err := hanging.Do(ctx, post, nil)
 	require.ErrorIs(t, err, context.Canceled)
 	require.ErrorIs(t, err, why)
+
+	ctx, stop := context.WithCancel(t.Context())
+	honest := withToken(t, func(r *http.Request) (*http.Response, error) {
+		stop()
+		return nil, r.Context().Err()
+	})
+	err = honest.Do(ctx, wechatqr.Request{Method: http.MethodPost, Path: "/a", Idempotent: true}, nil)
+	require.ErrorIs(t, err, context.Canceled)
+	assert.Equal(t, 1, strings.Count(err.Error(), "context canceled"), err)
 }
 
 // blockingBody is a body whose Read heeds neither ctx nor Close.

@@ -6,68 +6,81 @@ import (
 	"strings"
 )
 
-// param is a query parameter that WeChat signs, or that says what is signed.
-// The openid beside them is neither.
-type param int
-
-const (
-	signature    param = iota // over the URL alone
-	msgSignature              // over Encrypt too
-	timestamp
-	nonce
-	echostr
-	encryptType
-	paramCount
-)
-
-var paramNames = [paramCount]string{"signature", "msg_signature", "timestamp", "nonce", "echostr", "encrypt_type"}
-
 // query is what a callback URL says. An empty value is none.
-type query [paramCount]string
+type query struct {
+	signature    string // over timestamp and nonce
+	msgSignature string // over Encrypt too
+	timestamp    string
+	nonce        string
+	echostr      string
+	encryptType  string
+}
 
-// scanQuery reads a raw query by the rules of url.ParseQuery, without its map.
-func scanQuery(raw string) (q query, err error) {
-	var seen [paramCount]bool
-	escapes := strings.IndexByte(raw, '%') >= 0 || strings.IndexByte(raw, '+') >= 0
+// param returns nil for a parameter that does not matter here, such as openid,
+// which is not signed.
+func (q *query) param(name string) *string {
+	switch name {
+	case "signature":
+		return &q.signature
+	case "msg_signature":
+		return &q.msgSignature
+	case "timestamp":
+		return &q.timestamp
+	case "nonce":
+		return &q.nonce
+	case "echostr":
+		return &q.echostr
+	case "encrypt_type":
+		return &q.encryptType
+	}
+	return nil
+}
+
+// parseQuery reads a raw query by the rules of url.ParseQuery, without its map.
+func parseQuery(raw string) (q query, err error) {
+	seen := make([]*string, 0, 6)
+	escapes := strings.ContainsAny(raw, "%+")
 	for raw != "" {
-		var part string
-		part, raw, _ = strings.Cut(raw, "&")
-		key, value, _ := strings.Cut(part, "=")
+		var pair string
+		pair, raw, _ = strings.Cut(raw, "&")
+		name, value, _ := strings.Cut(pair, "=")
 		if escapes {
-			if key, err = url.QueryUnescape(key); err == nil {
+			if name, err = url.QueryUnescape(name); err == nil {
 				value, err = url.QueryUnescape(value)
 			}
 			if err != nil {
-				return q, refuse(ErrMalformed, "the query has a broken %% escape")
+				return q, errorf(ErrMalformed, "the query has a broken %% escape")
 			}
 		}
-		p := slices.Index(paramNames[:], key)
-		if p < 0 {
+
+		p := q.param(name)
+		if p == nil {
 			continue
 		}
-		if seen[p] {
-			return q, repeated(p)
+		if slices.Contains(seen, p) {
+			return q, repeated(name)
 		}
-		q[p], seen[p] = value, true
+		*p, seen = value, append(seen, p)
 	}
 	return q, nil
 }
 
 func queryOf(values url.Values) (q query, err error) {
-	for p, name := range paramNames {
-		switch given := values[name]; len(given) {
-		case 0:
-		case 1:
-			q[p] = given[0]
-		default:
-			return q, repeated(p)
+	for name, given := range values {
+		p := q.param(name)
+		if p == nil || len(given) == 0 {
+			continue
 		}
+		if len(given) > 1 {
+			return q, repeated(name)
+		}
+		*p = given[0]
 	}
 	return q, nil
 }
 
 // repeated refuses a second value: two readers of one request must not take
 // different ones.
-func repeated(p int) error {
-	return refuse(ErrMalformed, "the query has more than one %s", paramNames[p])
+func repeated(name string) error {
+	return errorf(ErrMalformed, "the query has more than one %s", name)
 }

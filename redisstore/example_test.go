@@ -14,7 +14,8 @@ import (
 )
 
 func Example() {
-	creds := wechatqr.Credentials{AppID: "wx0123456789abcdef", AppSecret: "0123456789abcdef0123456789abcdef"}
+	creds := wechatqr.Credentials{AppID: "wx0123456789abcdef",
+		AppSecret: "0123456789abcdef0123456789abcdef"}
 	callback := events.Config{AppID: creds.AppID, Token: "token", Plaintext: true}
 	onScan := func(context.Context, *wechatqr.Event) (events.Reply, error) { return nil, nil }
 

@@ -48,7 +48,7 @@ const (
 	deliveries   = 3 // of a push that is not answered by success
 )
 
-func startFleet(t *testing.T, connect func(t *testing.T) redis.UniversalClient) *fleet {
+func startFleet(t *testing.T, dial func(t *testing.T) redis.UniversalClient) *fleet {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	f := &fleet{
@@ -57,8 +57,8 @@ func startFleet(t *testing.T, connect func(t *testing.T) redis.UniversalClient) 
 	}
 	t.Cleanup(f.end)
 	for i := range fleetServers {
-		store := newStore(t, connect(t))
-		h, err := events.NewHandler(callback, f.handle, events.WithDeduper(watched{store, f}))
+		store := newStore(t, dial(t))
+		h, err := events.NewHandler(pushConfig, f.handle, events.WithDeduper(watched{store, f}))
 		require.NoError(t, err)
 		f.handlers, f.stores = append(f.handlers, h), append(f.stores, store)
 		c, err := newClient(store, f.wx.URL, true, wechatqr.WithUserAgent(fmt.Sprint(i)))
@@ -162,7 +162,7 @@ func (f *fleet) deliver(ev wechatqr.Event, server int) {
 	var status int
 	for i := range deliveries {
 		w := httptest.NewRecorder()
-		f.handlers[(server+i)%fleetServers].ServeHTTP(w, wechatqrtest.NewRequest(callback, ev))
+		f.handlers[(server+i)%fleetServers].ServeHTTP(w, wechatqrtest.NewRequest(pushConfig, ev))
 		if status = w.Code; status == http.StatusOK {
 			return
 		}
@@ -188,7 +188,7 @@ func (f *fleet) goOn(n int) {
 func (f *fleet) reached(hit func(eventKey string) bool) {
 	f.t.Helper()
 	id := "test"
-	for !hit(eventKey(id)) {
+	for !hit(keyOfEvent(id)) {
 		id += "+"
 	}
 	waitFor(f.t, "each server can use Redis again", func() bool {
@@ -224,7 +224,7 @@ func (f *fleet) check(hit func(eventKey string) bool, lost bool) (doubles int) {
 
 	spared := 0 // of the events of which Redis could not be asked
 	for id := range f.unreachable {
-		if !hit(eventKey(id)) {
+		if !hit(keyOfEvent(id)) {
 			spared++
 		}
 	}
@@ -237,7 +237,8 @@ func (f *fleet) check(hit func(eventKey string) bool, lost bool) (doubles int) {
 	assert.Len(t, f.runs, len(f.pushed), "events that ran")
 	for id, n := range f.runs {
 		if _, ok := f.unreachable[id]; n > 1 && !ok {
-			assert.True(t, lost && hit(eventKey(id)), "%s ran %d times: its key was reachable and not lost", id, n)
+			assert.True(t, lost && hit(keyOfEvent(id)), "%s ran %d times: its key was reachable and not lost",
+				id, n)
 		}
 	}
 	return doubles

@@ -50,7 +50,7 @@ func TestReadmeUserSuffices(t *testing.T) {
 	require.NotNil(t, line)
 	added := regexp.MustCompile("For a Cluster add `(.*?)`").FindStringSubmatch(readme(t))
 	require.NotNil(t, added)
-	setUser := func(t *testing.T, s *server, rights string) {
+	setUser := func(t *testing.T, s *redisServer, rights string) {
 		args := []any{"ACL"}
 		for _, word := range strings.Fields(rights) {
 			args = append(args, word)

@@ -64,7 +64,8 @@ func New(client redis.UniversalClient, opts ...Option) (*Store, error) {
 		opt(&c)
 	}
 	if c.prefix == "" {
-		return nil, invalid("new store", errors.New(`WithPrefix(""): leave the option out for the default`))
+		err := errors.New(`WithPrefix(""): leave the option out for the default`)
+		return nil, invalid("new store", err)
 	}
 	return &Store{client: client, prefix: c.prefix}, nil
 }
@@ -83,7 +84,9 @@ func (s *Store) Format(f fmt.State, _ rune) {
 
 // run runs a script on one key. The client waits for a response without regard
 // to a cancelled ctx, and by default to its deadline too: hence the goroutine.
-func (s *Store) run(ctx context.Context, script *redis.Script, key string, args ...any) (any, error) {
+func (s *Store) run(
+	ctx context.Context, script *redis.Script, key string, args ...any,
+) (any, error) {
 	start := time.Now()
 	type response struct {
 		value any
@@ -109,15 +112,27 @@ func (s *Store) run(ctx context.Context, script *redis.Script, key string, args 
 	}
 
 	switch {
+	case r.err == nil:
+		return r.value, nil
 	case errors.Is(r.err, redis.Nil):
 		return nil, nil
-	case r.err != nil && ctx.Err() != nil:
+	case ctx.Err() != nil:
 		took := time.Since(start).Round(time.Millisecond)
 		return nil, fmt.Errorf("no response within %v: %w", took, ctx.Err())
 	case redis.HasErrorPrefix(r.err, "unknown command"):
 		return nil, errNoScripts
 	}
-	return r.value, r.err
+	return nil, r.err
+}
+
+// do runs a script whose result does not matter.
+func (s *Store) do(
+	ctx context.Context, op string, script *redis.Script, key string, args ...any,
+) error {
+	if _, err := s.run(ctx, script, key, args...); err != nil {
+		return failed(op, err)
+	}
+	return nil
 }
 
 func unexpected(value any) error { return fmt.Errorf("unexpected response %T from Redis", value) }

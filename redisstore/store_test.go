@@ -199,9 +199,10 @@ func TestWarmTokenAsksNoRedis(t *testing.T) {
 }
 
 // everyTimeout runs a test on a server with each way of a client to treat ctx.
-func everyTimeout(t *testing.T, fn func(t *testing.T, rs *server, c redis.UniversalClient)) {
+func everyTimeout(t *testing.T, fn func(t *testing.T, rs *redisServer, c redis.UniversalClient)) {
 	t.Parallel()
-	for name, heeds := range map[string]bool{"the client ignores ctx": false, "it heeds deadlines": true} {
+	for name, heeds := range map[string]bool{"the client ignores ctx": false,
+		"it heeds deadlines": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			rs := startServer(t)
@@ -217,7 +218,7 @@ func everyTimeout(t *testing.T, fn func(t *testing.T, rs *server, c redis.Univer
 // An operation returns when its context ends, however the client is set up,
 // and is tried as soon as Redis is back.
 func TestRedisHangs(t *testing.T) {
-	everyTimeout(t, func(t *testing.T, rs *server, c redis.UniversalClient) {
+	everyTimeout(t, func(t *testing.T, rs *redisServer, c redis.UniversalClient) {
 		s := newStore(t, c)
 		warm(t, s)
 		rs.signal(t, syscall.SIGSTOP)
@@ -276,7 +277,7 @@ func TestAbandonedOperationEnds(t *testing.T) {
 
 // Callers that are gone before Redis has responded are nobody else's concern.
 func TestCallersThatCancel(t *testing.T) {
-	everyTimeout(t, func(t *testing.T, rs *server, c redis.UniversalClient) {
+	everyTimeout(t, func(t *testing.T, rs *redisServer, c redis.UniversalClient) {
 		s := newStore(t, c)
 		warm(t, s)
 		rs.signal(t, syscall.SIGSTOP)
@@ -348,7 +349,8 @@ func TestClientThatPanics(t *testing.T) {
 		return nil
 	}))
 	err = newStore(t, goexit).Commit(t.Context(), "id", time.Hour)
-	require.ErrorContains(t, err, "wechatqr: redis: commit event: the Redis client ended its goroutine")
+	require.ErrorContains(t, err,
+		"wechatqr: redis: commit event: the Redis client ended its goroutine")
 	_, err = newStore(t, (*redis.Client)(nil)).Claim(t.Context(), "id", "owner", time.Hour)
 	require.ErrorContains(t, err, "wechatqr: redis: claim event: the Redis client panicked: ")
 }

@@ -91,7 +91,8 @@ func ticketProcess(t *testing.T, r ticketRole) *exec.Cmd {
 	t.Helper()
 	role, err := json.Marshal(r)
 	require.NoError(t, err)
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestTicketProcess$", "-test.count=1")
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestTicketProcess$",
+		"-test.count=1")
 	cmd.Env = append(os.Environ(), ticketsEnv+"="+string(role))
 	return cmd
 }
