@@ -54,7 +54,7 @@ func TestAPhoneScansACode(t *testing.T) {
 	tb.see("#thread .bubble", "Somebody will be with you in a minute.")
 	tb.fits()
 	tb.legible()
-	tb.shot("scan-chat")
+	tb.shot("sandbox-scan")
 
 	// The same phone scans again: it is known, and a follower by now.
 	tb.run(chromedp.Navigate(address))
@@ -70,12 +70,19 @@ func TestAPhoneScansACode(t *testing.T) {
 	tb.see("main button", "Follow")
 
 	// Another phone is a follower from the start, who reads Chinese.
+	back.mu.Lock()
+	back.texts = inChinese
+	back.mu.Unlock()
 	other := openTab(t, phone.chinese())
 	other.run(chromedp.Navigate(address))
 	other.see("h2", "您扫描了 table-12")
 	other.click(`button[value="follower"]`)
-	other.see("#thread .bubble", "Good to see you again at table 12.")
+	other.see("#thread .bubble", "欢迎回来，12 号桌。")
 	other.see("header", "小梅")
+	other.run(chromedp.SendKeys("#say", "可以结账了吗？"))
+	other.click("form.row button")
+	other.see("#thread .bubble", "好的，服务员马上过来。")
+	other.shot("sandbox-scan.zh-CN")
 
 	// The one at the desk sees both.
 	desk := openTab(t, desktop)

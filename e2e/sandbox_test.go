@@ -210,10 +210,10 @@ func startBackend(t *testing.T) *backend {
 }
 
 func (b *backend) handle(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if scan, ok := ev.Scan(); ok {
-		b.mu.Lock()
 		b.scans = append(b.scans, scan)
-		b.mu.Unlock()
 		table := strings.TrimPrefix(scan.SceneKey, "table-")
 		if scan.NewFollower {
 			return events.Text(fmt.Sprintf(b.texts.welcome, table)), nil
