@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -109,7 +110,24 @@ func startSandbox(t *testing.T, args ...string) *sandbox {
 	}()
 	t.Cleanup(func() { s.stop(t) })
 	require.NotEmpty(t, s.url, "the sandbox prints its address; stderr: %s", s.stderr)
+	if slices.Contains(args, "-callback") {
+		s.waitForCheck(t)
+	}
 	return s
+}
+
+// waitForCheck waits for the check of the callback that is made at start.
+func (s *sandbox) waitForCheck(t *testing.T) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		resp, err := http.Get(s.url + "/_sandbox/state")
+		if err != nil {
+			return false
+		}
+		defer func() { _ = resp.Body.Close() }()
+		var state struct{ Check *struct{ URL string } }
+		return json.NewDecoder(resp.Body).Decode(&state) == nil && state.Check != nil
+	}, 20*time.Second, 10*time.Millisecond, "-callback is checked at start")
 }
 
 // stop ends the program as a container's end does.
