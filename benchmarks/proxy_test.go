@@ -91,7 +91,8 @@ func useProxy(t *testing.T, sandbox string) {
 			got, err := create("shop-7")
 			require.NoError(t, err)
 
-			resp, err := http.Get("https://mp.weixin.qq.com/cgi-bin/showqrcode?ticket=" + url.QueryEscape(got.ticket))
+			resp, err := http.Get("https://mp.weixin.qq.com/cgi-bin/showqrcode?ticket=" +
+				url.QueryEscape(got.ticket))
 			require.NoError(t, err)
 			_ = resp.Body.Close()
 			assert.Equal(t, "image/jpg", resp.Header.Get("Content-Type"))

@@ -34,7 +34,8 @@ func TestAPhoneScansACode(t *testing.T) {
 	back := startBackend(t)
 	box := startSandbox(t, "-callback", back.URL+"/wechat", "-phone", "127.0.0.1:0")
 	client := box.client(t)
-	ticket, err := client.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneString("table-12")))
+	ticket, err := client.CreateTicket(t.Context(),
+		wechatqr.Permanent(wechatqr.SceneString("table-12")))
 	require.NoError(t, err)
 	address := readPicture(t, client, ticket.Value)
 	require.Equal(t, ticket.Content, address)
@@ -98,7 +99,8 @@ func TestAPhoneScansACode(t *testing.T) {
 	// Who reaches the scan page reaches nothing else.
 	u, err := url.Parse(address)
 	require.NoError(t, err)
-	for _, path := range []string{"/", "/_sandbox/state", "/_sandbox/env", "/cgi-bin/token", "/_sandbox/page.html"} {
+	for _, path := range []string{"/", "/_sandbox/state", "/_sandbox/env", "/cgi-bin/token",
+		"/_sandbox/page.html"} {
 		resp, err := http.Get("http://" + u.Host + path)
 		require.NoError(t, err)
 		_ = resp.Body.Close()

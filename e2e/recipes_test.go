@@ -28,7 +28,8 @@ func recipes(t *testing.T, origin, authority string) map[string]string {
 	require.NoError(t, json.Unmarshal(data, &all))
 	u, err := url.Parse(origin)
 	require.NoError(t, err)
-	fill := strings.NewReplacer("{origin}", origin, "{host}", u.Hostname(), "{port}", u.Port(), "{ca}", authority)
+	fill := strings.NewReplacer("{origin}", origin, "{host}", u.Hostname(), "{port}", u.Port(),
+		"{ca}", authority)
 	out := map[string]string{}
 	for _, r := range all.Proxy {
 		out[r.SDK] = fill.Replace(r.Code)
@@ -70,23 +71,27 @@ func TestRecipesOfTheProxy(t *testing.T) {
 	}{
 		{"Go, on Linux", "go version", quickstart + ` >&2 && echo '{"Ticket":"printed"}'`, nil},
 		{"curl", "curl --version", "sh " + clients + "/client.sh $ACCOUNT", everything},
-		{"Python · requests", `python3 -c "import requests"`, "python3 " + clients + "/client.py $ACCOUNT", everything},
+		{"Python · requests", `python3 -c "import requests"`, "python3 " + clients +
+			"/client.py $ACCOUNT", everything},
 		{"PHP", `php -r "curl_init();"`, "php " + clients + "/client.php $ACCOUNT", everything},
 		{"Java", "java -version", "java " + clients + "/Client.java $ACCOUNT", everything},
-		{"Node.js · SDKs that use axios", "", "node sdks.js node-easywechat $ACCOUNT", func(t *testing.T, got clientResult) {
+		{"Node.js · SDKs that use axios", "", "node sdks.js node-easywechat $ACCOUNT", func(t *testing.T,
+			got clientResult) {
 			t.Helper()
 			assert.Equal(t, "image/jpg", got.Type)
 			assert.Equal(t, 40001, got.Refused)
 		}},
-		{"Node.js · other SDKs", "", "node --no-deprecation sdks.js co-wechat-api $ACCOUNT", func(t *testing.T, got clientResult) {
-			t.Helper()
-			assert.Equal(t, "image/jpg", got.Type)
-			assert.NotEmpty(t, got.Again, "it has renewed its token")
-		}},
-		{"Node.js · other SDKs", "", "node --no-deprecation sdks.js wechat-jssdk $ACCOUNT", func(t *testing.T, got clientResult) {
-			t.Helper()
-			assert.NotEmpty(t, got.Token)
-		}},
+		{"Node.js · other SDKs", "", "node --no-deprecation sdks.js co-wechat-api $ACCOUNT",
+			func(t *testing.T, got clientResult) {
+				t.Helper()
+				assert.Equal(t, "image/jpg", got.Type)
+				assert.NotEmpty(t, got.Again, "it has renewed its token")
+			}},
+		{"Node.js · other SDKs", "", "node --no-deprecation sdks.js wechat-jssdk $ACCOUNT",
+			func(t *testing.T, got clientResult) {
+				t.Helper()
+				assert.NotEmpty(t, got.Token)
+			}},
 	} {
 		seen[tt.sdk] = true
 		t.Run(tt.command, func(t *testing.T) {
@@ -135,7 +140,8 @@ func runClient(t *testing.T, dir, commands string) clientResult {
 		name, _, _ := strings.Cut(strings.ToUpper(v), "=")
 		return strings.HasSuffix(name, "_PROXY") || strings.HasPrefix(name, "WECHAT_")
 	})
-	cmd.Env = append(cmd.Env, "ACCOUNT="+appID+" "+appSecret, "WECHAT_APP_ID="+appID, "WECHAT_APP_SECRET="+appSecret)
+	cmd.Env = append(cmd.Env, "ACCOUNT="+appID+" "+appSecret, "WECHAT_APP_ID="+appID,
+		"WECHAT_APP_SECRET="+appSecret)
 	out, err := cmd.Output()
 	if err != nil {
 		var exit *exec.ExitError

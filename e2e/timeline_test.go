@@ -19,7 +19,8 @@ func TestTheTimelineInTheBrowser(t *testing.T) {
 	t.Parallel()
 	back := startBackend(t)
 	box := startSandbox(t, "-callback", back.URL)
-	_, err := box.client(t).CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneString("table-1")))
+	_, err := box.client(t).CreateTicket(t.Context(),
+		wechatqr.Permanent(wechatqr.SceneString("table-1")))
 	require.NoError(t, err)
 	tb := openTab(t, desktop)
 	tb.run(chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
@@ -50,7 +51,8 @@ func TestTheTimelineInTheBrowser(t *testing.T) {
 	when, err := time.Parse(time.RFC3339, at)
 	require.NoError(t, err)
 	there := when.In(time.FixedZone("Kiritimati", 14*3600))
-	assert.Equal(t, there.Format(time.TimeOnly), eval[string](tb, `document.querySelector(".turn time").textContent`))
+	assert.Equal(t, there.Format(time.TimeOnly), eval[string](tb,
+		`document.querySelector(".turn time").textContent`))
 
 	// A thread stays chosen, whatever else happens.
 	tb.run(chromedp.Navigate(box.url + "/?show=p1"))
@@ -69,7 +71,8 @@ func TestTheTimelineInTheBrowser(t *testing.T) {
 	tb.run(chromedp.SendKeys("#ft-code", "45047"))
 	tb.click(`form[action="/_sandbox/fault"] button[value="1"]`)
 	tb.see(".faults", "errcode 45047")
-	_, err = box.client(t).CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneString("table-2")))
+	_, err = box.client(t).CreateTicket(t.Context(),
+		wechatqr.Permanent(wechatqr.SceneString("table-2")))
 	require.ErrorContains(t, err, "45047")
 	tb.see("#timeline .pill.bad", "45047")
 
@@ -84,7 +87,8 @@ func TestTheTimelineInTheBrowser(t *testing.T) {
 	// A removed user, and everything gone.
 	tb.run(chromedp.Evaluate[chromedp.Void](`document.querySelector("#people .more").open = true`))
 	tb.click(`[aria-label="Remove Bo"]`)
-	tb.wait(`![...document.querySelectorAll("#people strong")].some(e => e.textContent === "Bo")`, "Bo is gone")
+	tb.wait(`![...document.querySelectorAll("#people strong")].some(e => e.textContent === "Bo")`,
+		"Bo is gone")
 	tb.click(`form[action="/_sandbox/reset"] button`)
 	tb.see("#codes", "No QR codes yet.")
 	tb.see("#people", "No users yet.")

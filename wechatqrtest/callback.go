@@ -58,7 +58,8 @@ func (c Callback) check() error {
 // newCallback has random keys, safe mode and no URL.
 func newCallback() Callback {
 	alnum := strings.NewReplacer("-", "x", "_", "y")
-	return Callback{Token: alnum.Replace(random(16)), EncodingAESKey: alnum.Replace(random(43)), Mode: ModeSafe}
+	return Callback{Token: alnum.Replace(random(16)), EncodingAESKey: alnum.Replace(random(43)),
+		Mode: ModeSafe}
 }
 
 // Callback is the configuration in use. At first the URL is empty, the keys are

@@ -76,7 +76,8 @@ func (c callbackClient) send(
 
 // exchange sends the request and reads the response into a. An error without
 // a Reason is one of the connection.
-func (c callbackClient) exchange(ctx context.Context, method string, a *Attempt) (http.Header, *CallbackError) {
+func (c callbackClient) exchange(ctx context.Context, method string, a *Attempt) (http.Header,
+	*CallbackError) {
 	req, err := http.NewRequestWithContext(ctx, method, a.URL, strings.NewReader(a.Body))
 	if err != nil {
 		return nil, &CallbackError{Reason: ReasonUnreachable, Detail: err.Error()}
@@ -114,7 +115,8 @@ func responseError(resp *http.Response, data []byte, err error) *CallbackError {
 	case status == http.StatusBadRequest && httpsPort.Match(data):
 		return &CallbackError{Reason: ReasonTLS, Detail: "the port speaks https, and the URL says http"}
 	case status != http.StatusOK:
-		return &CallbackError{Reason: ReasonWrongStatus, Detail: fmt.Sprintf("HTTP %d: %.80q", status, data)}
+		return &CallbackError{Reason: ReasonWrongStatus, Detail: fmt.Sprintf("HTTP %d: %.80q", status,
+			data)}
 	}
 	return nil
 }
@@ -146,7 +148,8 @@ func (c *connection) reason() Reason {
 func (c *connection) timeoutError(timeout time.Duration) *CallbackError {
 	switch reason := c.reason(); reason {
 	case ReasonNoResponse:
-		return &CallbackError{Reason: ReasonTooSlow, Detail: fmt.Sprintf("no complete response within %v", timeout)}
+		return &CallbackError{Reason: ReasonTooSlow,
+			Detail: fmt.Sprintf("no complete response within %v", timeout)}
 	case ReasonTLS:
 		return &CallbackError{Reason: reason, Detail: fmt.Sprintf("no TLS handshake within %v", timeout)}
 	default:

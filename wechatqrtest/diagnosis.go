@@ -174,7 +174,8 @@ func (x *examiner) ask(ctx context.Context) {
 	if forgedEcho.accepted {
 		x.set(QuestionToken, VerdictWarning, &CallbackError{
 			Reason: ReasonForged, Detail: "the echo comes with a wrong signature too",
-			Advice: "The echo does not prove the Token: the backend responds with echostr whatever the signature is. " +
+			Advice: "The echo does not prove the Token: the backend responds with echostr whatever the " +
+				"signature is. " +
 				"Check the signature first.",
 		}, echo, forgedEcho)
 	}
@@ -187,7 +188,8 @@ func (x *examiner) ask(ctx context.Context) {
 		x.judgeFailedPush(ctx, push, !forgedEcho.accepted)
 		return
 	}
-	forged, old := x.push(ctx, x.stranger(), time.Now()), x.push(ctx, x.codec, time.Now().Add(-time.Hour))
+	forged, old := x.push(ctx, x.stranger(), time.Now()), x.push(ctx, x.codec,
+		time.Now().Add(-time.Hour))
 	x.judgeForged(push, forged, forgedEcho)
 	x.judgeReplay(push, old)
 }
@@ -296,7 +298,8 @@ func explainEcho(echo probe) {
 		wrong.Advice = "The backend refused the signature: compare Token letter by letter."
 		explainRefusal(wrong, echo)
 	case wrong.Reason == ReasonWrongEcho && echo.Response == "":
-		wrong.Advice = "Many backends respond with nothing to a wrong signature: compare Token letter by letter. " +
+		wrong.Advice = "Many backends respond with nothing to a wrong signature: compare Token letter " +
+			"by letter. " +
 			"If it is right, respond with echostr."
 	}
 }
@@ -317,13 +320,15 @@ func explainRefusal(wrong *CallbackError, p probe) bool {
 	if date, err := http.ParseTime(p.header.Get("Date")); err == nil {
 		if off := time.Until(date).Round(time.Second); off.Abs() > maxClockError {
 			wrong.Detail += fmt.Sprintf("; by its Date header the backend's clock is %v off", off)
-			wrong.Advice = "The backend's clock is wrong, so that it takes every timestamp for an old one: set its clock."
+			wrong.Advice = "The backend's clock is wrong, so that it takes every timestamp for an old " +
+				"one: set its clock."
 			return true
 		}
 	}
 	switch {
 	case p.header.Get("WWW-Authenticate") != "":
-		wrong.Advice = "Something in front of the backend asks for a login: let WeChat's requests to this path pass without it."
+		wrong.Advice = "Something in front of the backend asks for a login: let WeChat's requests to " +
+			"this path pass without it."
 	case strings.Contains(strings.ToLower(p.Response), "csrf"):
 		wrong.Advice = "The framework's CSRF protection refuses the push: exempt this path from it."
 	default:
@@ -386,14 +391,18 @@ func (x *examiner) keyAdvice(wrong *CallbackError, tokenProven, otherModeAccepte
 	plain := x.codec.key == nil
 	switch {
 	case otherModeAccepted && plain:
-		return "The backend expects encrypted pushes: choose the safe mode for the callback, or plaintext in the backend."
+		return "The backend expects encrypted pushes: choose the safe mode for the callback, or " +
+			"plaintext in the backend."
 	case otherModeAccepted:
-		return "The backend expects plaintext: choose the plaintext mode for the callback, or the safe mode in the backend."
+		return "The backend expects plaintext: choose the plaintext mode for the callback, or the safe " +
+			"mode in the backend."
 	case wrong.Reason == ReasonNoResponse && !plain:
-		return "The backend closed the connection without a response: it panicked or crashed on the push. " +
+		return "The backend closed the connection without a response: it panicked or crashed on the " +
+			"push. " +
 			"See its log. If it failed at decrypting, compare EncodingAESKey, AppID and the mode."
 	case !isRefusal(wrong.Status) && !plain:
-		return "The backend failed: see its log. If it failed at decrypting, compare EncodingAESKey, AppID and the mode."
+		return "The backend failed: see its log. If it failed at decrypting, compare EncodingAESKey, " +
+			"AppID and the mode."
 	case !isRefusal(wrong.Status):
 		return wrong.Advice
 	case plain && tokenProven:
@@ -413,7 +422,8 @@ func (x *examiner) judgeForged(push, forged, forgedEcho probe) {
 	if alike {
 		x.set(QuestionKey, VerdictWarning, &CallbackError{
 			Reason: ReasonForged, Detail: "the response to a push with a wrong signature is the same", Status: push.Status,
-			Advice: "This does not prove the key and the mode: the backend responds to a push that it cannot trust in the same way.",
+			Advice: "This does not prove the key and the mode: the backend responds to a push that it " +
+				"cannot trust in the same way.",
 		}, push, forged)
 	}
 
@@ -439,14 +449,16 @@ func (x *examiner) judgeReplay(push, old probe) {
 		x.set(QuestionReplay, VerdictPassed, nil, old)
 		return
 	}
-	wrong := &CallbackError{Reason: ReasonReplayed, Detail: "a push of an hour ago gets the same response as a new one"}
+	wrong := &CallbackError{Reason: ReasonReplayed,
+		Detail: "a push of an hour ago gets the same response as a new one"}
 	x.set(QuestionReplay, VerdictWarning, wrong.withStatus(http.StatusOK), old)
 }
 
 // likeAccepted reports whether the response is one to an accepted push: a reply, or
 // the same text as to the right one.
 func (p probe) likeAccepted(right probe) bool {
-	return p.Status == http.StatusOK && p.Err == nil && (p.reply.MsgType != "" || p.Response == right.Response)
+	return p.Status == http.StatusOK && p.Err == nil && (p.reply.MsgType != "" ||
+		p.Response == right.Response)
 }
 
 func checkEcho(echo, response string) *CallbackError {
@@ -459,7 +471,8 @@ func checkEcho(echo, response string) *CallbackError {
 	case response == `"`+echo+`"`, response == `'`+echo+`'`:
 		return wrong(ReasonQuoted, "the response is echostr in quotes: send it as text, not as JSON")
 	case response == "\ufeff"+echo:
-		return wrong(ReasonWrongEcho, "the response has a byte order mark before echostr: send nothing else")
+		return wrong(ReasonWrongEcho,
+			"the response has a byte order mark before echostr: send nothing else")
 	case strings.TrimSpace(response) == echo:
 		return wrong(ReasonWrongEcho,
 			"the response has spaces or line breaks around echostr: send nothing else")

@@ -17,7 +17,8 @@ import (
 )
 
 // diagnose serves the callback and returns what DiagnoseCallback finds.
-func diagnose(t *testing.T, srv *wechatqrtest.Server, h http.Handler) (wechatqrtest.Diagnosis, error) {
+func diagnose(t *testing.T, srv *wechatqrtest.Server, h http.Handler) (wechatqrtest.Diagnosis,
+	error) {
 	t.Helper()
 	srv.ServeCallback(h)
 	got, err := srv.DiagnoseCallback(t.Context())

@@ -43,7 +43,7 @@ type Server struct {
 type config struct {
 	creds        wechatqr.Credentials
 	origin       string
-	account      string // original ID; empty: random
+	account      string         // original ID; empty: random
 	memory       *memoryNetwork // nil: the machine's network
 	lenient      bool
 	unverified   bool

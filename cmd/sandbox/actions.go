@@ -285,7 +285,8 @@ func (a *app) scanAs(ticket, openID string) outcome {
 	ev, err := a.wx.ScanEvent(ticket, openID)
 	switch {
 	case errors.Is(err, wechatqrtest.ErrExpired):
-		return failed("codes", "The QR code has expired: WeChat pushes nothing for it. Create a new one, or set the clock back.")
+		return failed("codes",
+			"The QR code has expired: WeChat pushes nothing for it. Create a new one, or set the clock back.")
 	case err != nil:
 		return failed("codes", "This QR code does not exist.")
 	}
@@ -372,7 +373,10 @@ func (a *app) text(r *http.Request) outcome {
 		return failed("people", "The message is empty.")
 	}
 	out := done("timeline", "%s sent a message.", name)
-	out.push = func(ctx context.Context) (wechatqrtest.Push, error) { return a.wx.SendText(ctx, id, text) }
+	out.push = func(ctx context.Context) (wechatqrtest.Push, error) {
+		return a.wx.SendText(ctx, id,
+			text)
+	}
 	return out
 }
 
@@ -380,7 +384,10 @@ func (a *app) again(r *http.Request) outcome {
 	for _, p := range a.wx.Pushes() {
 		if strconv.Itoa(p.ID) == r.PostFormValue("id") {
 			out := done("timeline", "Delivered push %d again.", p.ID)
-			out.push = func(ctx context.Context) (wechatqrtest.Push, error) { return a.wx.Push(ctx, p.Event) }
+			out.push = func(ctx context.Context) (wechatqrtest.Push, error) {
+				return a.wx.Push(ctx,
+					p.Event)
+			}
 			return out
 		}
 	}

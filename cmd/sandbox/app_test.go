@@ -336,7 +336,8 @@ func TestActionsReadJSON(t *testing.T) {
 	t.Parallel()
 	a, h := newTestApp(t)
 	post := func(action, body string) *httptest.ResponseRecorder {
-		r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1/_sandbox/"+action, strings.NewReader(body))
+		r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1/_sandbox/"+action,
+			strings.NewReader(body))
 		r.Header.Set("Content-Type", "application/json; charset=utf-8")
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
@@ -347,7 +348,8 @@ func TestActionsReadJSON(t *testing.T) {
 	assert.Equal(t, "application/json", w.Header().Get("Content-Type"))
 	u, ok := a.wx.User("oLin")
 	assert.True(t, ok && u.Follows)
-	require.Equal(t, http.StatusOK, post("person", `{"openid": "oMei", "follows": false, "x": null}`).Code)
+	require.Equal(t, http.StatusOK, post("person",
+		`{"openid": "oMei", "follows": false, "x": null}`).Code)
 	u, ok = a.wx.User("oMei")
 	assert.True(t, ok && !u.Follows)
 	require.Equal(t, http.StatusOK, post("fault", `{"errcode": 45029, "times": 2}`).Code)
@@ -384,9 +386,11 @@ func TestMessagesOfAUser(t *testing.T) {
 	ev = push("image")
 	assert.Contains(t, string(ev.Raw), "/_sandbox/icon.svg</PicUrl>")
 	ev = push("location", "lat", "39.9", "lng", "-116.4")
-	assert.Contains(t, string(ev.Raw), "<Location_X>39.900000</Location_X><Location_Y>-116.400000</Location_Y>")
+	assert.Contains(t, string(ev.Raw),
+		"<Location_X>39.900000</Location_X><Location_Y>-116.400000</Location_Y>")
 	for range 2 {
-		ev = push("event", "xml", "<MsgType>event</MsgType><Event>VIEW</Event><EventKey>http://x/</EventKey>")
+		ev = push("event", "xml",
+			"<MsgType>event</MsgType><Event>VIEW</Event><EventKey>http://x/</EventKey>")
 		assert.True(t, ev.Type.Is("VIEW"))
 		assert.Equal(t, "http://x/", ev.EventKey)
 	}
@@ -415,7 +419,8 @@ func TestNoticeTurns(t *testing.T) {
 		<-respond
 		http.Error(w, "no", http.StatusInternalServerError)
 	}))
-	r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1/_sandbox/scan", strings.NewReader("scene=x"))
+	r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1/_sandbox/scan",
+		strings.NewReader("scene=x"))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Referer", "http://127.0.0.1/?show=p1&n=7")
 	w := httptest.NewRecorder()
@@ -431,8 +436,9 @@ func TestNoticeTurns(t *testing.T) {
 	changed := a.change()
 	close(respond)
 	<-changed
-	assert.Contains(t, page(), `<div class="notice bad"><p>Lin scanned x and followed the account. The backend failed: `+
-		`The response has the status 500, not 200. The backend failed: see its log.</p>`)
+	assert.Contains(t, page(),
+		`<div class="notice bad"><p>Lin scanned x and followed the account. The backend failed: `+
+			`The response has the status 500, not 200. The backend failed: see its log.</p>`)
 }
 
 func TestPicture(t *testing.T) {

@@ -112,7 +112,8 @@ type finding struct {
 }
 
 // check runs the check as a program does.
-func check(t *testing.T, h http.Handler, lang string) (found map[wechatqrtest.Question]finding, ok bool) {
+func check(t *testing.T, h http.Handler, lang string) (found map[wechatqrtest.Question]finding,
+	ok bool) {
 	t.Helper()
 	r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1/_sandbox/check", nil)
 	r.Header.Set("Accept", "application/json")
@@ -181,16 +182,21 @@ func TestCheckOfBrokenBackends(t *testing.T) {
 		{name: "redirect", backend: handler(func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "/wechat/", http.StatusMovedPermanently)
 		}), want: wrongAddress, reason: "redirected", advice: "the slash at the end", chinese: "末尾的斜杠"},
-		{name: "proxy without backend", backend: handler(responding(502, "Bad Gateway")), want: wrongAddress,
+		{name: "proxy without backend", backend: handler(responding(502, "Bad Gateway")),
+			want:   wrongAddress,
 			reason: "wrong status", advice: "A proxy in front of the backend", chinese: "前面的代理"},
-		{name: "certificate of an unknown authority", backend: configured(nil), serve: serveTLS, want: wrongAddress,
+		{name: "certificate of an unknown authority", backend: configured(nil), serve: serveTLS,
+			want:   wrongAddress,
 			reason: "tls", advice: "certificates of public authorities", chinese: "公共证书机构"},
-		{name: "https to an http port", backend: configured(nil), serve: serveHTTPAsTLS, want: wrongAddress,
+		{name: "https to an http port", backend: configured(nil), serve: serveHTTPAsTLS,
+			want:   wrongAddress,
 			reason: "tls", advice: "Check http or https", chinese: "http/https"},
-		{name: "http to an https port", backend: configured(nil), serve: serveTLSAsHTTP, want: wrongAddress,
+		{name: "http to an https port", backend: configured(nil), serve: serveTLSAsHTTP,
+			want:   wrongAddress,
 			reason: "tls", advice: "Check http or https", chinese: "http/https"},
 
-		{name: "wrong Token", backend: configured(func(c *events.Config) { c.Token = "another" }), want: wrongToken,
+		{name: "wrong Token", backend: configured(func(c *events.Config) { c.Token = "another" }),
+			want:   wrongToken,
 			reason: "wrong status", advice: "compare Token letter by letter", chinese: "逐字核对 Token"},
 		{name: "wrong Token, silent", backend: handler(responding(200, "")), want: wrongToken,
 			reason: "wrong echo", advice: "compare Token letter by letter", chinese: "逐字核对 Token"},
@@ -214,14 +220,19 @@ func TestCheckOfBrokenBackends(t *testing.T) {
 			reason: "no response", advice: "it panicked, crashed", chinese: "panic、崩溃"},
 		{name: "500 for GET", backend: handler(responding(500, "NullPointerException")), want: wrongToken,
 			reason: "wrong status", advice: "see its log", chinese: "请看业务服务器日志"},
-		{name: "slow", backend: handler(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }),
+		{name: "slow", backend: handler(func(_ http.ResponseWriter,
+			r *http.Request) {
+			<-r.Context().Done()
+		}),
 			want: wrongToken, reason: "too slow", advice: "“success” at once", chinese: "立即返回 success"},
 
-		{name: "wrong key", backend: configured(func(c *events.Config) { c.EncodingAESKey = otherKey }), want: wrongKey,
+		{name: "wrong key", backend: configured(func(c *events.Config) { c.EncodingAESKey = otherKey }),
+			want:   wrongKey,
 			reason: "wrong status", advice: "The Token is right. Compare EncodingAESKey and AppID",
 			chinese: "Token 正确。请核对 EncodingAESKey 和 AppID"},
-		{name: "wrong AppID", backend: configured(func(c *events.Config) { c.AppID = "wx0000000000000000" }),
-			want: wrongKey, reason: "wrong status", advice: "The Token is right. Compare EncodingAESKey and AppID",
+		{name: "wrong AppID",
+			backend: configured(func(c *events.Config) { c.AppID = "wx0000000000000000" }),
+			want:    wrongKey, reason: "wrong status", advice: "The Token is right. Compare EncodingAESKey and AppID",
 			chinese: "Token 正确。请核对 EncodingAESKey 和 AppID"},
 		{name: "plaintext beside safe", backend: configured(func(c *events.Config) {
 			c.EncodingAESKey, c.Plaintext = "", true
@@ -232,26 +243,34 @@ func TestCheckOfBrokenBackends(t *testing.T) {
 			})
 		}, want: wrongKey, reason: "wrong status", advice: "The backend expects encrypted pushes",
 			chinese: "业务服务器期望加密的推送"},
-		{name: "safe with another key beside plaintext", mode: "plain", backend: configured(func(c *events.Config) {
-			c.Plaintext, c.EncodingAESKey = false, otherKey
-		}), want: wrongKey, reason: "wrong status", advice: "Compare the mode", chinese: "请核对消息加解密方式"},
+		{name: "safe with another key beside plaintext", mode: "plain",
+			backend: configured(func(c *events.Config) {
+				c.Plaintext, c.EncodingAESKey = false, otherKey
+			}), want: wrongKey, reason: "wrong status", advice: "Compare the mode", chinese: "请核对消息加解密方式"},
 		{name: "panics", backend: onPost(abort), want: wrongKey, reason: "no response",
 			advice: "it panicked or crashed on the push", chinese: "处理推送时 panic 或崩溃"},
-		{name: "500 for POST", backend: onPost(responding(500, "boom")), want: wrongKey, reason: "wrong status",
+		{name: "500 for POST", backend: onPost(responding(500, "boom")), want: wrongKey,
+			reason: "wrong status",
 			advice: "see its log. If it failed at decrypting, compare EncodingAESKey", chinese: "请核对 EncodingAESKey"},
 		{name: "404 for POST", backend: onPost(http.NotFound), want: wrongKey, reason: "wrong status",
 			advice: "with POST", chinese: "用 POST"},
-		{name: "CSRF protection", backend: onPost(responding(403, "CSRF verification failed.")), want: wrongKey,
+		{name: "CSRF protection", backend: onPost(responding(403, "CSRF verification failed.")),
+			want:   wrongKey,
 			reason: "wrong status", advice: "exempt this path", chinese: "CSRF 防护"},
-		{name: "slow for POST", backend: onPost(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }),
+		{name: "slow for POST", backend: onPost(func(_ http.ResponseWriter,
+			r *http.Request) {
+			<-r.Context().Done()
+		}),
 			want: wrongKey, reason: "too slow", advice: "“success” at once", chinese: "立即返回 success"},
-		{name: "malformed XML", backend: onPost(responding(200, "<xml><MsgType>text</xml>")), want: wrongKey,
+		{name: "malformed XML", backend: onPost(responding(200, "<xml><MsgType>text</xml>")),
+			want:   wrongKey,
 			reason: "not xml", advice: "Respond with a reply's XML", chinese: "请返回回复消息的 XML"},
 		{name: "JSON", backend: onPost(responding(200, `{"code":0}`)), want: wrongKey,
 			reason: "not xml", advice: "Respond with a reply's XML", chinese: "请返回回复消息的 XML"},
 		{name: "quoted success", backend: onPost(responding(200, `"success"`)), want: wrongKey,
 			reason: "quoted", advice: "plain text", chinese: "纯文本"},
-		{name: "reply in the clear", backend: onPost(responding(200, "<xml><MsgType>text</MsgType></xml>")),
+		{name: "reply in the clear", backend: onPost(responding(200,
+			"<xml><MsgType>text</MsgType></xml>")),
 			want: wrongKey, reason: "not encrypted", advice: "Encrypt the reply", chinese: "加密回复"},
 		{name: "reply signed wrongly", backend: onPost(responding(200, "<xml><Encrypt>AAAA</Encrypt>"+
 			"<MsgSignature>0</MsgSignature><TimeStamp>1</TimeStamp><Nonce>1</Nonce></xml>")),
@@ -294,8 +313,9 @@ func TestCheckOfBrokenBackends(t *testing.T) {
 			})
 		}, want: [5]wechatqrtest.Verdict{passed, passed, warned, warned, passed}, reason: "forged",
 			advice: "does not prove the key and the mode", chinese: "不能证明密钥和加解密方式正确"},
-		{name: "accepts a replay", backend: configured(func(c *events.Config) { c.MaxAge = 24 * time.Hour }),
-			want: [5]wechatqrtest.Verdict{passed, passed, passed, passed, warned}, reason: "replayed",
+		{name: "accepts a replay",
+			backend: configured(func(c *events.Config) { c.MaxAge = 24 * time.Hour }),
+			want:    [5]wechatqrtest.Verdict{passed, passed, passed, passed, warned}, reason: "replayed",
 			advice: "more than five minutes old", chinese: "超过五分钟的时间戳"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

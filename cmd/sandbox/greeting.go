@@ -28,29 +28,34 @@ func (a *app) greeting(cfg config, srv *server) string {
   all settings    %[1]s/_sandbox/env
 `, a.origin, creds.AppID, mask(creds.AppSecret), a.wx.Account(), callback, mask(cb.Token), mask(cb.EncodingAESKey), cb.Mode)
 	if srv.tls != nil {
-		fmt.Fprintf(&b, "  https           %s\n", strings.Replace(originOf(srv.tls.Addr()), "http:", "https:", 1))
+		fmt.Fprintf(&b, "  https           %s\n", strings.Replace(originOf(srv.tls.Addr()), "http:",
+			"https:", 1))
 	}
 	if srv.tunnels != nil {
 		fmt.Fprintf(&b, "  proxy           %s\n", a.origin)
 	}
 	if a.phone != nil {
-		fmt.Fprintf(&b, "  scan page       %s  (codes made from now on open it on a phone)\n", a.phone.origin)
+		fmt.Fprintf(&b, "  scan page       %s  (codes made from now on open it on a phone)\n",
+			a.phone.origin)
 	}
 	if srv.authority != nil {
 		fmt.Fprintf(&b, "  CA certificate  %s\n", srv.authority.file)
 	}
 
-	b.WriteString("\nUse the base URL in place of https://api.weixin.qq.com and https://mp.weixin.qq.com")
+	b.WriteString("\nUse the base URL in place of https://api.weixin.qq.com and " +
+		"https://mp.weixin.qq.com")
 	if srv.tunnels != nil {
 		b.WriteString(",\nor set the proxy and the CA certificate, and change nothing else")
 	}
 	b.WriteString(".\nThe page says how, for each SDK.\n")
 	if cfg.state == "" {
-		b.WriteString("\nThe keys are new at each start: -state sandbox.json saves them and the rest of the state.\n")
+		b.WriteString("\nThe keys are new at each start: -state sandbox.json saves them and the rest " +
+			"of the state.\n")
 	}
 	if host, _, err := net.SplitHostPort(cfg.addr); err == nil && host != "localhost" {
 		if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
-			b.WriteString("\nWarning: it listens beyond this machine, and everybody who reaches it can use it.\n")
+			b.WriteString("\nWarning: it listens beyond this machine, and everybody who reaches it can " +
+				"use it.\n")
 		}
 	}
 	b.WriteString("\n")

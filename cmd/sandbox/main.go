@@ -42,7 +42,8 @@ const (
 )
 
 // run serves the sandbox until ctx ends.
-func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
+func run(ctx context.Context, args []string, getenv func(string) string, stdout,
+	stderr io.Writer) error {
 	cfg, err := parseConfig(args, getenv, stderr)
 	if err != nil {
 		return err
@@ -145,7 +146,8 @@ func (c *config) server(state *stateFile, scanPage *phone) (*wechatqrtest.Server
 			return nil, err
 		}
 		if !c.isAccountOf(wx) {
-			return nil, fmt.Errorf("sandbox: -state %s has an account of its own, with the AppID %s: leave -appid, -secret "+
+			return nil, fmt.Errorf("sandbox: -state %s has an account of its own, with the AppID %s: "+
+				"leave -appid, -secret "+
 				"and -account out, or move the file away", c.state, wx.Credentials().AppID)
 		}
 		if err := state.save(); err != nil { // fail now if the file is not writable
@@ -167,7 +169,8 @@ func (c *config) server(state *stateFile, scanPage *phone) (*wechatqrtest.Server
 // isAccountOf reports whether the flags that are set are those of the account.
 func (c *config) isAccountOf(wx *wechatqrtest.Server) bool {
 	creds := wx.Credentials()
-	return (c.appID == "" || c.appID == creds.AppID) && (c.appSecret == "" || c.appSecret == creds.AppSecret) &&
+	return (c.appID == "" || c.appID == creds.AppID) && (c.appSecret == "" ||
+		c.appSecret == creds.AppSecret) &&
 		(c.account == "" || c.account == wx.Account())
 }
 

@@ -150,7 +150,8 @@ func TestStateIsKept(t *testing.T) {
 	require.NotEmpty(t, keys.FindString(first))
 	assert.Equal(t, keys.FindString(first), keys.FindString(second))
 	assert.Contains(t, second, "newtoken", "a flag replaces what was kept of the callback")
-	err = run(t.Context(), []string{"-addr", "127.0.0.1:0", "-state", file}, noEnv, io.Discard, io.Discard)
+	err = run(t.Context(), []string{"-addr", "127.0.0.1:0", "-state", file}, noEnv, io.Discard,
+		io.Discard)
 	require.ErrorContains(t, err, "another sandbox uses this file")
 	resp, err = http.Get(base + "/_sandbox/state")
 	require.NoError(t, err)

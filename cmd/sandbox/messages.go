@@ -57,7 +57,8 @@ func (a *app) location(r *http.Request) outcome {
 	lat, err1 := strconv.ParseFloat(r.PostFormValue("lat"), 64)
 	lng, err2 := strconv.ParseFloat(r.PostFormValue("lng"), 64)
 	if err1 != nil || err2 != nil || lat < -90 || lat > 90 || lng < -180 || lng > 180 {
-		return failed("people", "A location is a latitude from -90 to 90 and a longitude from -180 to 180.")
+		return failed("people",
+			"A location is a latitude from -90 to 90 and a longitude from -180 to 180.")
 	}
 	return a.pushMessage(id, fmt.Sprintf("<MsgType>location</MsgType><Location_X>%f</Location_X>"+
 		"<Location_Y>%f</Location_Y><Scale>16</Scale><Label>%s</Label><MsgId>%s</MsgId>",
@@ -99,7 +100,8 @@ func (a *app) pushMessage(openID, text string, what phrase) outcome {
 func (a *app) nextTime(openID string) time.Time {
 	at := time.Now()
 	for _, p := range a.wx.Pushes() {
-		if next := p.Event.CreateTime.Add(time.Second); p.Event.FromUserName == openID && at.Before(next) {
+		if next := p.Event.CreateTime.Add(time.Second); p.Event.FromUserName == openID &&
+			at.Before(next) {
 			at = next
 		}
 	}

@@ -40,7 +40,8 @@ func settingsFor(origin, authority string) sdkSettings {
 	if err != nil {
 		u = &url.URL{} // parseConfig has checked it
 	}
-	fill := strings.NewReplacer("{origin}", origin, "{host}", u.Hostname(), "{port}", u.Port(), "{ca}", authority)
+	fill := strings.NewReplacer("{origin}", origin, "{host}", u.Hostname(), "{port}", u.Port(),
+		"{ca}", authority)
 	filled := func(list []sdk) []sdk {
 		var out []sdk
 		for _, s := range list {

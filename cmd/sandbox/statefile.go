@@ -33,7 +33,8 @@ func openState(path string, logger *log.Logger) (*stateFile, error) {
 	lock, held, err := lockFile(path + ".lock")
 	switch {
 	case held:
-		return nil, fmt.Errorf("sandbox: -state %s: another sandbox uses this file: stop it, or choose another file", path)
+		return nil, fmt.Errorf("sandbox: -state %s: another sandbox uses this file: stop it, or choose "+
+			"another file", path)
 	case err != nil:
 		return nil, fmt.Errorf("sandbox: -state: %w", err)
 	}
@@ -58,7 +59,8 @@ func (f *stateFile) load() error {
 		return fmt.Errorf("sandbox: -state: %w", err)
 	}
 	if err := f.wx.Restore(data); err != nil {
-		return fmt.Errorf("sandbox: -state %s: %w; move the file away to start with an empty state", f.path, err)
+		return fmt.Errorf("sandbox: -state %s: %w; move the file away to start with an empty state",
+			f.path, err)
 	}
 	return nil
 }

@@ -32,10 +32,11 @@ func texts(t *testing.T) map[string]bool {
 		collect(file, `\{\{[^{}]*?\bt `+quoted)
 		collect(file, `else\}\}\{\{t `+quoted)
 	}
-	for _, file := range []string{"actions.go", "messages.go", "view.go", "timeline.go", "check.go", "faults.go"} {
-		collect(file, `\bsay\(`+quoted)
+	for _, file := range []string{"actions.go", "messages.go", "view.go", "timeline.go", "check.go",
+		"faults.go"} {
+		collect(file, `\bsay\(\s*`+quoted)
 		collect(file, `translate\(lang, `+quoted)
-		collect(file, `(?:done|failed)\("[a-z]+", `+quoted)
+		collect(file, `(?:done|failed)\("[a-z]+",\s*`+quoted)
 	}
 	for _, text := range libraryAdvice(t) {
 		out[text] = true

@@ -128,7 +128,8 @@ const maxThreads = 8 // of users, those that were active last
 
 func (t *timeline) threads(turns []feedItem, names map[string]namedUser, lang, show string) {
 	t.Threads = []thread{
-		{"", translate(lang, "Everything"), show == ""}, {callsThread, translate(lang, "API calls"), show == callsThread},
+		{"", translate(lang, "Everything"), show == ""}, {callsThread, translate(lang, "API calls"),
+			show == callsThread},
 	}
 	seen := map[string]bool{}
 	for _, i := range slices.Backward(turns) {
@@ -214,8 +215,10 @@ func pushItem(p wechatqrtest.Push, names map[string]namedUser, lang string) feed
 		if !noChat {
 			item.Fault = wechatqrtest.ServiceFault
 		}
-		item.Announcement = say("%s The backend failed: %s", happened, whatIsWrong(p.Attempts[len(p.Attempts)-1].Err))
-	case len(p.Attempts) == 0 || p.Attempts[len(p.Attempts)-1].Duration == 0 && p.Attempts[len(p.Attempts)-1].Status == 0:
+		item.Announcement = say("%s The backend failed: %s", happened,
+			whatIsWrong(p.Attempts[len(p.Attempts)-1].Err))
+	case len(p.Attempts) == 0 || p.Attempts[len(p.Attempts)-1].Duration == 0 &&
+		p.Attempts[len(p.Attempts)-1].Status == 0:
 		item.State = "failed" // cancelled
 	default:
 		item.State = "ok"
@@ -271,7 +274,8 @@ func whatHappened(ev *wechatqr.Event, who string) phrase {
 
 func newRequestView(c wechatqrtest.RecordedRequest) *requestView {
 	return &requestView{
-		RecordedRequest: c, ID: "call-" + strconv.Itoa(c.ID), Bad: c.Code != 0 || c.Status != http.StatusOK,
+		RecordedRequest: c, ID: "call-" + strconv.Itoa(c.ID), Bad: c.Code != 0 ||
+			c.Status != http.StatusOK,
 		Errmsg: errmsgOf(c.Response), Pretty: indented(c.Response), Sent: indented(c.Body),
 	}
 }

@@ -160,7 +160,8 @@ func TestALongHistoryIsCutShort(t *testing.T) {
 	assert.Equal(t, maxTurns, turns)
 	assert.Equal(t, maxCalls, calls)
 	assert.Equal(t, maxTurns+1, v.Timeline.Items[0].Turn.Push)
-	assert.Equal(t, 1+maxCodes+2+1, v.Timeline.Older, "a push, the calls that made codes, and one for the token")
+	assert.Equal(t, 1+maxCodes+2+1, v.Timeline.Older,
+		"a push, the calls that made codes, and one for the token")
 
 	v = a.view(english, a.names()[last.OpenID].thread)
 	assert.Len(t, v.Timeline.Items, maxTurns)
