@@ -60,12 +60,11 @@ var ErrNoCallback = errors.New("wechatqrtest: there is no callback URL: use Serv
 func adviceOn(reason Reason, status int) string {
 	switch reason {
 	case ReasonUnreachable:
-		return "Is the backend running, and does it listen on this host and port? " +
-			"Inside a container, localhost is the container itself."
+		return "Is the backend running, and does it listen on this host and port? Inside a " +
+			"container, localhost is the container itself."
 	case ReasonTLS:
 		return "WeChat accepts certificates of public authorities only, with their intermediate " +
-			"certificates. " +
-			"Check http or https, the port, and the host name in the certificate."
+			"certificates. Check http or https, the port, and the host name in the certificate."
 	case ReasonNoResponse:
 		return "The backend closed the connection without a response: it panicked, crashed or was " +
 			"restarted. See its log."
@@ -73,18 +72,18 @@ func adviceOn(reason Reason, status int) string {
 		return "The backend broke off within its response: see its log, and that of a proxy in front " +
 			"of it."
 	case ReasonTooSlow:
-		return "Respond with “success” at once and do the work afterwards; " +
-			"the reply can follow as a customer service message. A debugger needs a longer timeout."
+		return "Respond with “success” at once and do the work afterwards; the reply can follow as a " +
+			"customer service message. A debugger needs a longer timeout."
 	case ReasonRedirected:
-		return "Set the final URL: check http or https, the slash at the end, " +
-			"and whether a login page is in front of it."
+		return "Set the final URL: check http or https, the slash at the end, and whether a login " +
+			"page is in front of it."
 	case ReasonWrongStatus:
 		return adviceOnStatus(status)
 	case ReasonQuoted:
 		return "Write it as plain text. A JSON encoder adds the quotes."
 	case ReasonWrongEcho:
-		return "Respond to GET with the echostr of the query and nothing else: " +
-			"no page around it, no line break, no byte order mark."
+		return "Respond to GET with the echostr of the query and nothing else: no page around it, no " +
+			"line break, no byte order mark."
 	case ReasonNotXML:
 		return "Respond with a reply's XML, with “success”, or with an empty body."
 	case ReasonWrongReply:
@@ -92,15 +91,15 @@ func adviceOn(reason Reason, status int) string {
 	case ReasonNotEncrypted:
 		return "Encrypt the reply like the push, or choose another mode."
 	case ReasonUndecryptable:
-		return "Encrypt the reply with the key and the AppID of the push. " +
-			"Its signature is of Token, TimeStamp, Nonce and Encrypt."
+		return "Encrypt the reply with the key and the AppID of the push. Its signature is of Token, " +
+			"TimeStamp, Nonce and Encrypt."
 	case ReasonForged:
-		return "Check the signature of GET and POST before anything else, and respond with the status " +
-			"401 or 403. " +
-			"A backend that ignores such a push in silence looks the same as one that accepts it."
+		return "Check the signature of GET and POST before anything else, and respond with the " +
+			"status 401 or 403. A backend that ignores such a push in silence looks the same as one " +
+			"that accepts it."
 	case ReasonReplayed:
-		return "Refuse a timestamp that is more than five minutes old: " +
-			"whoever has seen one push can send it again and again."
+		return "Refuse a timestamp that is more than five minutes old: whoever has seen one push can " +
+			"send it again and again."
 	}
 	return ""
 }
@@ -114,18 +113,18 @@ func adviceOnStatus(status int) string {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return "The signature was refused: compare Token, then EncodingAESKey, AppID and the mode."
 	case http.StatusNotFound:
-		return "The backend does not serve this path: compare it letter by letter, and check the slash " +
-			"at the end."
+		return "The backend does not serve this path: compare it letter by letter, and check the " +
+			"slash at the end."
 	case http.StatusMethodNotAllowed:
-		return "The path does not accept this method: WeChat checks the URL with GET and pushes to it " +
-			"with POST."
+		return "The path does not accept this method: WeChat checks the URL with GET and pushes to " +
+			"it with POST."
 	case http.StatusRequestEntityTooLarge:
 		return "The body is too large for the backend, or for a proxy in front of it: allow 64 KiB."
 	case http.StatusInternalServerError:
 		return "The backend failed: see its log."
 	case http.StatusBadGateway, http.StatusGatewayTimeout:
-		return "A proxy in front of the backend gets no response from it: is it running, and does the " +
-			"proxy know its port?"
+		return "A proxy in front of the backend gets no response from it: is it running, and does " +
+			"the proxy know its port?"
 	case http.StatusServiceUnavailable:
 		return "The backend is overloaded or shutting down: see its log for what its requests wait for."
 	}

@@ -58,7 +58,7 @@ func (c callbackClient) send(
 	began := time.Now()
 	var conn connection
 
-	header, wrong := c.exchange(conn.trace(limited), method, &a)
+	header, wrong := c.roundTrip(conn.trace(limited), method, &a)
 	a.Duration = time.Since(began)
 	if ctx.Err() != nil {
 		return a, header, ctx.Err()
@@ -74,9 +74,9 @@ func (c callbackClient) send(
 	return a, header, nil
 }
 
-// exchange sends the request and reads the response into a. An error without
+// roundTrip sends the request and reads the response into a. An error without
 // a Reason is one of the connection.
-func (c callbackClient) exchange(ctx context.Context, method string, a *Attempt) (http.Header,
+func (c callbackClient) roundTrip(ctx context.Context, method string, a *Attempt) (http.Header,
 	*CallbackError) {
 	req, err := http.NewRequestWithContext(ctx, method, a.URL, strings.NewReader(a.Body))
 	if err != nil {

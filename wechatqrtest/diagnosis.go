@@ -167,7 +167,7 @@ func (x *examiner) run(ctx context.Context, now time.Time) (Diagnosis, error) {
 // ask asks one question after another until one fails.
 func (x *examiner) ask(ctx context.Context) {
 	echo := x.echo(ctx, x.codec)
-	if !x.judgeAddress(echo) || !x.judgeEcho(echo) {
+	if !x.classifyAddress(echo) || !x.classifyEcho(echo) {
 		return
 	}
 	forgedEcho := x.echo(ctx, x.stranger())
@@ -175,8 +175,7 @@ func (x *examiner) ask(ctx context.Context) {
 		x.set(QuestionToken, VerdictWarning, &CallbackError{
 			Reason: ReasonForged, Detail: "the echo comes with a wrong signature too",
 			Advice: "The echo does not prove the Token: the backend responds with echostr whatever the " +
-				"signature is. " +
-				"Check the signature first.",
+				"signature is. Check the signature first.",
 		}, echo, forgedEcho)
 	}
 
@@ -185,13 +184,13 @@ func (x *examiner) ask(ctx context.Context) {
 		return
 	}
 	if push.Err != nil {
-		x.judgeFailedPush(ctx, push, !forgedEcho.accepted)
+		x.classifyFailedPush(ctx, push, !forgedEcho.accepted)
 		return
 	}
-	forged, old := x.push(ctx, x.stranger(), time.Now()), x.push(ctx, x.codec,
-		time.Now().Add(-time.Hour))
-	x.judgeForged(push, forged, forgedEcho)
-	x.judgeReplay(push, old)
+	forged := x.push(ctx, x.stranger(), time.Now())
+	old := x.push(ctx, x.codec, time.Now().Add(-time.Hour))
+	x.classifyForged(push, forged, forgedEcho)
+	x.classifyReplay(push, old)
 }
 
 // stranger signs without knowing the Token.
@@ -252,8 +251,8 @@ func (x *examiner) set(q Question, v Verdict, wrong *CallbackError, probes ...pr
 	x.findings[i] = f
 }
 
-// judgeAddress reports whether the URL leads to a backend.
-func (x *examiner) judgeAddress(echo probe) bool {
+// classifyAddress reports whether the URL leads to a backend.
+func (x *examiner) classifyAddress(echo probe) bool {
 	if x.err != nil {
 		return false
 	}
@@ -279,8 +278,8 @@ func isAddressError(e *CallbackError) bool {
 	return false
 }
 
-// judgeEcho reports whether the echo is right.
-func (x *examiner) judgeEcho(echo probe) bool {
+// classifyEcho reports whether the echo is right.
+func (x *examiner) classifyEcho(echo probe) bool {
 	if echo.Err == nil {
 		x.set(QuestionToken, VerdictPassed, nil, echo)
 		return true
@@ -298,9 +297,8 @@ func explainEcho(echo probe) {
 		wrong.Advice = "The backend refused the signature: compare Token letter by letter."
 		explainRefusal(wrong, echo)
 	case wrong.Reason == ReasonWrongEcho && echo.Response == "":
-		wrong.Advice = "Many backends respond with nothing to a wrong signature: compare Token letter " +
-			"by letter. " +
-			"If it is right, respond with echostr."
+		wrong.Advice = "Many backends respond with nothing to a wrong signature: compare Token " +
+			"letter by letter. If it is right, respond with echostr."
 	}
 }
 
@@ -337,10 +335,10 @@ func explainRefusal(wrong *CallbackError, p probe) bool {
 	return true
 }
 
-// judgeFailedPush says why, from what is known: the URL is right, and so is the
+// classifyFailedPush says why, from what is known: the URL is right, and so is the
 // Token, if tokenProven. Otherwise a push with a wrong signature shows whether the
 // backend tells the two apart.
-func (x *examiner) judgeFailedPush(ctx context.Context, push probe, tokenProven bool) {
+func (x *examiner) classifyFailedPush(ctx context.Context, push probe, tokenProven bool) {
 	wrong := push.Err
 	probes := []probe{push}
 	switch {
@@ -394,12 +392,12 @@ func (x *examiner) keyAdvice(wrong *CallbackError, tokenProven, otherModeAccepte
 		return "The backend expects encrypted pushes: choose the safe mode for the callback, or " +
 			"plaintext in the backend."
 	case otherModeAccepted:
-		return "The backend expects plaintext: choose the plaintext mode for the callback, or the safe " +
-			"mode in the backend."
+		return "The backend expects plaintext: choose the plaintext mode for the callback, or the " +
+			"safe mode in the backend."
 	case wrong.Reason == ReasonNoResponse && !plain:
 		return "The backend closed the connection without a response: it panicked or crashed on the " +
-			"push. " +
-			"See its log. If it failed at decrypting, compare EncodingAESKey, AppID and the mode."
+			"push. See its log. If it failed at decrypting, compare EncodingAESKey, AppID and the " +
+			"mode."
 	case !isRefusal(wrong.Status) && !plain:
 		return "The backend failed: see its log. If it failed at decrypting, compare EncodingAESKey, " +
 			"AppID and the mode."
@@ -415,8 +413,8 @@ func (x *examiner) keyAdvice(wrong *CallbackError, tokenProven, otherModeAccepte
 	return "Compare Token, EncodingAESKey and AppID, then the mode."
 }
 
-// judgeForged compares the responses to a right and a wrong signature.
-func (x *examiner) judgeForged(push, forged, forgedEcho probe) {
+// classifyForged compares the responses to a right and a wrong signature.
+func (x *examiner) classifyForged(push, forged, forgedEcho probe) {
 	alike := forged.likeAccepted(push)
 	x.set(QuestionKey, VerdictPassed, nil, push)
 	if alike {
@@ -444,7 +442,7 @@ func (x *examiner) warnForged(detail string, probes ...probe) {
 	x.set(QuestionSignature, VerdictWarning, wrong.withStatus(http.StatusOK), probes...)
 }
 
-func (x *examiner) judgeReplay(push, old probe) {
+func (x *examiner) classifyReplay(push, old probe) {
 	if !old.likeAccepted(push) {
 		x.set(QuestionReplay, VerdictPassed, nil, old)
 		return
