@@ -76,8 +76,9 @@ func (c callbackClient) send(
 
 // roundTrip sends the request and reads the response into a. An error without
 // a Reason is one of the connection.
-func (c callbackClient) roundTrip(ctx context.Context, method string, a *Attempt) (http.Header,
-	*CallbackError) {
+func (c callbackClient) roundTrip(
+	ctx context.Context, method string, a *Attempt,
+) (http.Header, *CallbackError) {
 	req, err := http.NewRequestWithContext(ctx, method, a.URL, strings.NewReader(a.Body))
 	if err != nil {
 		return nil, &CallbackError{Reason: ReasonUnreachable, Detail: err.Error()}
@@ -115,8 +116,9 @@ func responseError(resp *http.Response, data []byte, err error) *CallbackError {
 	case status == http.StatusBadRequest && httpsPort.Match(data):
 		return &CallbackError{Reason: ReasonTLS, Detail: "the port speaks https, and the URL says http"}
 	case status != http.StatusOK:
-		return &CallbackError{Reason: ReasonWrongStatus, Detail: fmt.Sprintf("HTTP %d: %.80q", status,
-			data)}
+		return &CallbackError{
+			Reason: ReasonWrongStatus, Detail: fmt.Sprintf("HTTP %d: %.80q", status, data),
+		}
 	}
 	return nil
 }

@@ -374,8 +374,7 @@ func (a *app) text(r *http.Request) outcome {
 	}
 	out := done("timeline", "%s sent a message.", name)
 	out.push = func(ctx context.Context) (wechatqrtest.Push, error) {
-		return a.wx.SendText(ctx, id,
-			text)
+		return a.wx.SendText(ctx, id, text)
 	}
 	return out
 }
@@ -385,8 +384,7 @@ func (a *app) again(r *http.Request) outcome {
 		if strconv.Itoa(p.ID) == r.PostFormValue("id") {
 			out := done("timeline", "Delivered push %d again.", p.ID)
 			out.push = func(ctx context.Context) (wechatqrtest.Push, error) {
-				return a.wx.Push(ctx,
-					p.Event)
+				return a.wx.Push(ctx, p.Event)
 			}
 			return out
 		}

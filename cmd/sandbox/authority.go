@@ -78,8 +78,8 @@ func loadAuthority(certFile, keyFile, host string) (*authority, error) {
 	}
 	a := &authority{file: certFile, cert: pair.Leaf, key: key, leaves: map[string]*tls.Certificate{}}
 	if _, err := a.certificate(host); err != nil {
-		return nil, fmt.Errorf("sandbox: certificate authority: %w; remove %s for a new one", err,
-			keyFile)
+		return nil, fmt.Errorf("sandbox: certificate authority: %w; remove %s for a new one",
+			err, keyFile)
 	}
 	if err := os.WriteFile(certFile, pemOf("CERTIFICATE", a.cert.Raw), 0o644); err != nil {
 		return nil, fmt.Errorf("sandbox: certificate authority: %w", err)
@@ -100,8 +100,8 @@ func createAuthority(keyFile, host string) error {
 	template.PermittedDNSDomainsCritical = true
 	template.PermittedDNSDomains = []string{"weixin.qq.com", "localhost"}
 	template.PermittedIPRanges = []*net.IPNet{
-		{IP: net.IPv4(127, 0, 0, 0).To4(), Mask: net.CIDRMask(8, 32)}, {IP: net.IPv6loopback,
-			Mask: net.CIDRMask(128, 128)},
+		{IP: net.IPv4(127, 0, 0, 0).To4(), Mask: net.CIDRMask(8, 32)},
+		hostNetwork(net.IPv6loopback),
 	}
 	if ip := net.ParseIP(host); ip != nil {
 		template.PermittedIPRanges = append(template.PermittedIPRanges, hostNetwork(ip))

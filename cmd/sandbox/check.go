@@ -48,10 +48,9 @@ func whatIsWrong(e *wechatqrtest.CallbackError) phrase {
 
 // questions are the lines of the check: their titles, and what it means to pass.
 var questions = map[wechatqrtest.Question]struct{ title, passed string }{
-	wechatqrtest.QuestionAddress: {"Address", "The URL leads to the backend."},
-	wechatqrtest.QuestionToken:   {"Token", "echostr comes back, and only for a right signature."},
-	wechatqrtest.QuestionKey: {"Key and mode",
-		"A test push is read, and the response is right."},
+	wechatqrtest.QuestionAddress:   {"Address", "The URL leads to the backend."},
+	wechatqrtest.QuestionToken:     {"Token", "echostr comes back, and only for a right signature."},
+	wechatqrtest.QuestionKey:       {"Key and mode", "A test push is read, and the response is right."},
 	wechatqrtest.QuestionSignature: {"Wrong signature", "Refused, as it must be."},
 	wechatqrtest.QuestionReplay:    {"Old push", "A push of an hour ago is refused."},
 }
@@ -85,8 +84,9 @@ func newCheckView(lang string, d *wechatqrtest.Diagnosis) *checkView {
 	out := &checkView{Diagnosis: *d}
 	for _, f := range d.Findings {
 		q := questions[f.Question]
-		v := findingView{Finding: f, Title: translate(lang, q.title), Word: translate(lang,
-			verdicts[f.Verdict])}
+		v := findingView{
+			Finding: f, Title: translate(lang, q.title), Word: translate(lang, verdicts[f.Verdict]),
+		}
 		switch {
 		case f.Err != nil:
 			v.Message, v.Advice = whatIsWrong(f.Err).in(lang), translate(lang, f.Err.Advice)

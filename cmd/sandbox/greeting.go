@@ -26,10 +26,11 @@ func (a *app) greeting(cfg config, srv *server) string {
   EncodingAESKey  %s
   mode            %s
   all settings    %[1]s/_sandbox/env
-`, a.origin, creds.AppID, mask(creds.AppSecret), a.wx.Account(), callback, mask(cb.Token), mask(cb.EncodingAESKey), cb.Mode)
+`, a.origin, creds.AppID, mask(creds.AppSecret), a.wx.Account(), callback, mask(cb.Token),
+		mask(cb.EncodingAESKey), cb.Mode)
 	if srv.tls != nil {
-		fmt.Fprintf(&b, "  https           %s\n", strings.Replace(originOf(srv.tls.Addr()), "http:",
-			"https:", 1))
+		address := strings.Replace(originOf(srv.tls.Addr()), "http:", "https:", 1)
+		fmt.Fprintf(&b, "  https           %s\n", address)
 	}
 	if srv.tunnels != nil {
 		fmt.Fprintf(&b, "  proxy           %s\n", a.origin)

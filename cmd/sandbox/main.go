@@ -5,6 +5,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -42,8 +43,9 @@ const (
 )
 
 // run serves the sandbox until ctx ends.
-func run(ctx context.Context, args []string, getenv func(string) string, stdout,
-	stderr io.Writer) error {
+func run(
+	ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer,
+) error {
 	cfg, err := parseConfig(args, getenv, stderr)
 	if err != nil {
 		return err
@@ -169,9 +171,9 @@ func (c *config) server(state *stateFile, scanPage *phone) (*wechatqrtest.Server
 // isAccountOf reports whether the flags that are set are those of the account.
 func (c *config) isAccountOf(wx *wechatqrtest.Server) bool {
 	creds := wx.Credentials()
-	return (c.appID == "" || c.appID == creds.AppID) && (c.appSecret == "" ||
-		c.appSecret == creds.AppSecret) &&
-		(c.account == "" || c.account == wx.Account())
+	return cmp.Or(c.appID, creds.AppID) == creds.AppID &&
+		cmp.Or(c.appSecret, creds.AppSecret) == creds.AppSecret &&
+		cmp.Or(c.account, wx.Account()) == wx.Account()
 }
 
 func randomHex(n int) string {

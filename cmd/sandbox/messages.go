@@ -100,8 +100,8 @@ func (a *app) pushMessage(openID, text string, what phrase) outcome {
 func (a *app) nextTime(openID string) time.Time {
 	at := time.Now()
 	for _, p := range a.wx.Pushes() {
-		if next := p.Event.CreateTime.Add(time.Second); p.Event.FromUserName == openID &&
-			at.Before(next) {
+		next := p.Event.CreateTime.Add(time.Second)
+		if p.Event.FromUserName == openID && at.Before(next) {
 			at = next
 		}
 	}

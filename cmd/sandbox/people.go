@@ -8,8 +8,9 @@ import (
 )
 
 // userNames are the names that the page gives to users.
-var userNames = [...]string{"Lin", "Mei", "Bo", "Yun", "Tao", "Xia", "Jun", "Hua", "Qing", "Peng",
-	"Rui", "Shan"}
+var userNames = [...]string{
+	"Lin", "Mei", "Bo", "Yun", "Tao", "Xia", "Jun", "Hua", "Qing", "Peng", "Rui", "Shan",
+}
 
 const colors = 6 // of avatars
 

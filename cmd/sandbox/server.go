@@ -50,8 +50,9 @@ type server struct {
 	tunnels                 *tunnels     // nil without -proxy
 }
 
-func newServer(cfg config, l listeners, a *app, term *terminal, logger *log.Logger) (*server,
-	error) {
+func newServer(
+	cfg config, l listeners, a *app, term *terminal, logger *log.Logger,
+) (*server, error) {
 	h, err := a.handler()
 	if err != nil {
 		return nil, err

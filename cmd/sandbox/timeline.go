@@ -128,8 +128,8 @@ const maxThreads = 8 // of users, those that were active last
 
 func (t *timeline) threads(turns []feedItem, names map[string]namedUser, lang, show string) {
 	t.Threads = []thread{
-		{"", translate(lang, "Everything"), show == ""}, {callsThread, translate(lang, "API calls"),
-			show == callsThread},
+		{"", translate(lang, "Everything"), show == ""},
+		{callsThread, translate(lang, "API calls"), show == callsThread},
 	}
 	seen := map[string]bool{}
 	for _, i := range slices.Backward(turns) {
@@ -180,58 +180,65 @@ func pushItem(p wechatqrtest.Push, names map[string]namedUser, lang string) feed
 	item := feedItem{
 		ID: "push-" + strconv.Itoa(p.ID), Push: p.ID, At: p.Event.CreateTime,
 		Who: who.name.in(lang), Color: who.color, OpenID: p.Event.FromUserName,
-		Kind: string(p.Event.Type), Tries: len(p.Attempts), Message: string(p.Event.Raw), State: "running",
+		Kind: cmp.Or(string(p.Event.Type), p.Event.MsgType), Message: string(p.Event.Raw),
 	}
 	item.Letter = firstRune(item.Who)
 	happened := whatHappened(&p.Event, item.Who)
+	item.Announcement = happened
 	if p.Event.MsgType == "text" {
-		item.Kind, item.Text = "text", p.Event.Content
+		item.Text = p.Event.Content
 	} else {
 		item.Event = &happened
 	}
-	for i, at := range p.Attempts {
-		av := attemptView{
+	item.attempts(p.Attempts)
+	item.result(p)
+	return item
+}
+
+func (item *feedItem) attempts(attempts []wechatqrtest.Attempt) {
+	item.Tries = len(attempts)
+	for i, at := range attempts {
+		view := attemptView{
 			N: i + 1, Status: at.Status, Took: at.Duration, Response: at.Response,
 			Curl: curl(at), OK: at.Err == nil,
 		}
 		if at.Err != nil {
-			av.Wrong = &problemView{whatIsWrong(at.Err), at.Err}
+			view.Wrong = &problemView{whatIsWrong(at.Err), at.Err}
 		}
-		item.Attempts = append(item.Attempts, av)
-		item.Took, item.Wrong = av.Took, av.Wrong
+		item.Attempts = append(item.Attempts, view)
+		item.Took, item.Wrong = view.Took, view.Wrong
 	}
-	if len(p.Attempts) > 0 {
-		item.At = p.Attempts[0].Time
+	if len(attempts) > 0 {
+		item.At = attempts[0].Time
 	}
-	if !p.Done {
-		item.Announcement = happened
-		return item
-	}
-	noChat := p.Event.Type.Is(wechatqr.EventUnsubscribe)
-	item.Announcement = happened
+}
+
+// result is what became of the push: the last attempt counts.
+func (item *feedItem) result(p wechatqrtest.Push) {
+	hasChat := !p.Event.Type.Is(wechatqr.EventUnsubscribe)
+	n := len(p.Attempts)
 	switch {
-	case p.Err() != nil:
+	case !p.Done:
+		item.State = "running"
+	case item.Wrong != nil:
 		item.State = "failed"
-		if !noChat {
+		if hasChat {
 			item.Fault = wechatqrtest.ServiceFault
 		}
-		item.Announcement = say("%s The backend failed: %s", happened,
-			whatIsWrong(p.Attempts[len(p.Attempts)-1].Err))
-	case len(p.Attempts) == 0 || p.Attempts[len(p.Attempts)-1].Duration == 0 &&
-		p.Attempts[len(p.Attempts)-1].Status == 0:
+		item.Announcement = say("%s The backend failed: %s", item.Announcement, item.Wrong.What)
+	case n == 0 || p.Attempts[n-1].Status == 0:
 		item.State = "failed" // cancelled
 	default:
 		item.State = "ok"
 		item.Reply = replyOf(p.Reply)
-		item.Silent = item.Reply == nil && !noChat
+		item.Silent = item.Reply == nil && hasChat
 		if p.Reply.Encrypted {
 			item.ReplyXML = p.Reply.XML
 		}
 		if item.Reply != nil {
-			item.Announcement = say("%s The user sees: %s", happened, p.Reply.Text())
+			item.Announcement = say("%s The user sees: %s", item.Announcement, p.Reply.Text())
 		}
 	}
-	return item
 }
 
 func replyOf(r wechatqrtest.ReceivedReply) *replyView {
@@ -274,8 +281,8 @@ func whatHappened(ev *wechatqr.Event, who string) phrase {
 
 func newRequestView(c wechatqrtest.RecordedRequest) *requestView {
 	return &requestView{
-		RecordedRequest: c, ID: "call-" + strconv.Itoa(c.ID), Bad: c.Code != 0 ||
-			c.Status != http.StatusOK,
+		RecordedRequest: c, ID: "call-" + strconv.Itoa(c.ID),
+		Bad:    c.Code != 0 || c.Status != http.StatusOK,
 		Errmsg: errmsgOf(c.Response), Pretty: indented(c.Response), Sent: indented(c.Body),
 	}
 }

@@ -222,8 +222,8 @@ func (a *app) view(lang, thread string) *view {
 	v := &view{
 		Lang: lang, Other: chinese, OtherName: "中文",
 		Origin: a.origin, AppID: creds.AppID, AppSecret: mask(creds.AppSecret), Account: a.wx.Account(),
-		Now: a.wx.Now(), Ahead: a.ahead(), Callback: masked(cb), Check: newCheckView(lang,
-			a.lastCheck(cb)),
+		Now: a.wx.Now(), Ahead: a.ahead(),
+		Callback: masked(cb), Check: newCheckView(lang, a.lastCheck(cb)),
 		FaultPaths: faultPaths, SDKs: settingsFor(a.origin, a.proxyCA),
 	}
 	v.Connected = v.Check != nil && v.Check.Err() == nil
