@@ -12,7 +12,8 @@ import (
 
 // RecordedRequest is one request to the API or the picture host and the response
 // to it. AppSecrets and access tokens are replaced by "[redacted]", wrong ones
-// too. Bodies are cut after 16 KiB.
+// too, and so are the account's AppSecret, tokens and callback keys under any name.
+// Bodies are cut after 16 KiB.
 type RecordedRequest struct {
 	ID       int                `json:"id"` // 1, 2, … in the order of the responses
 	Time     time.Time          `json:"time"`
@@ -92,6 +93,26 @@ func redactBody(b []byte) string {
 
 func redactQuery(text string) string { return secretQuery.ReplaceAllString(text, "${1}${2}[redacted]") }
 
+const redacted = "[redacted]"
+
+const minSecret = 12 // bytes: a shorter callback Token may be a word like any other
+
+// issuedToken is what newToken makes.
+var issuedToken = regexp.MustCompile(`97_[0-9A-Za-z_-]{100,}`)
+
+// redactValues takes out secrets of the account wherever they are, under any name. The
+// caller holds mu.
+func (s *Server) redactValues(text string) string {
+	for _, secret := range []string{
+		s.st.AppSecret, s.st.Callback.Token, s.st.Callback.EncodingAESKey,
+	} {
+		if len(secret) >= minSecret {
+			text = strings.ReplaceAll(text, secret, redacted)
+		}
+	}
+	return issuedToken.ReplaceAllString(text, redacted)
+}
+
 func (s *Server) record(r *http.Request, c *apiRequest, began time.Time, resp response) {
 	entry := RecordedRequest{
 		Time: c.now, Duration: time.Since(began),
@@ -104,6 +125,9 @@ func (s *Server) record(r *http.Request, c *apiRequest, began time.Time, resp re
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for _, text := range []*string{&entry.Path, &entry.Query, &entry.Body, &entry.Response} {
+		*text = s.redactValues(*text)
+	}
 	if entry.Time.IsZero() {
 		entry.Time = s.now()
 	}

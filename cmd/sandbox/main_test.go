@@ -245,3 +245,64 @@ func TestKeepSavesChanges(t *testing.T) {
 	cancel()
 	<-done
 }
+
+// The terminal shows what happens, a line each, and no secret.
+func TestTerminal(t *testing.T) {
+	t.Parallel()
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			_, _ = io.WriteString(w, r.URL.Query().Get("echostr"))
+			return
+		}
+		http.Error(w, "no", http.StatusInternalServerError)
+	}))
+	defer backend.Close()
+	creds := wechatqr.Credentials{AppID: "wx0123456789abcdef", AppSecret: "4f6c9a1be27d83051f6c"}
+	ctx, cancel := context.WithCancel(t.Context())
+	var out printed
+	done := make(chan error, 1)
+	go func() {
+		done <- run(ctx, []string{"-addr", "127.0.0.1:0", "-appid", creds.AppID, "-secret",
+			creds.AppSecret,
+			"-callback", backend.URL, "-proxy", "-state", filepath.Join(t.TempDir(),
+				"s.json")}, noEnv, &out, io.Discard)
+	}()
+	see := func(pattern string) string {
+		t.Helper()
+		expr := regexp.MustCompile(pattern)
+		require.Eventually(t, func() bool { return expr.MatchString(out.String()) }, 20*time.Second,
+			5*time.Millisecond, pattern)
+		return expr.FindStringSubmatch(out.String())[1]
+	}
+	base := see(`base URL +(\S+)`)
+	see(`check +(Token: warning\. A wrong signature is not refused\.)`)
+	see(`check +(Key and mode: failed\. The response has the status 500, not 200\.)`)
+
+	client, err := wechatqr.New(creds, wechatqr.WithBaseURL(base))
+	require.NoError(t, err)
+	_, err = client.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneString("shop-7")))
+	require.NoError(t, err)
+	see(`(call   POST /cgi-bin/stable_token: 200, )`)
+	see(`(call   POST /cgi-bin/qrcode/create: 200, )`)
+	err = client.Do(t.Context(), wechatqr.Request{Method: "GET", Path: "/cgi-bin/user/info",
+		Query: url.Values{"openid": {"oX"}}}, nil)
+	require.Error(t, err)
+	see(`(call   GET /cgi-bin/user/info: 40003 invalid openid, )`)
+	resp, err := http.PostForm(base+"/_sandbox/scan", url.Values{"scene": {"shop-7"}})
+	require.NoError(t, err)
+	_ = resp.Body.Close()
+	see(`(push   #1 Lin scanned shop-7 and followed the account\. The backend failed: The response has ` +
+		`the status 500, not 200\. The backend failed: see its log\. \(.*, 4 attempts\))`)
+
+	proxy, err := url.Parse(base)
+	require.NoError(t, err)
+	proxied := &http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(proxy)}}
+	resp, err = proxied.Get("http://example.com/")
+	require.NoError(t, err)
+	_ = resp.Body.Close()
+	see(`(proxy  refused example\.com)`)
+	cancel()
+	require.NoError(t, <-done)
+	assert.NotContains(t, out.String(), creds.AppSecret)
+	assert.NotContains(t, out.String(), "o6_", "no openid")
+}
