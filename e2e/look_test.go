@@ -120,6 +120,7 @@ func TestTheLanguageCanBeChosen(t *testing.T) {
 	tb := openTab(t, desktop.chinese())
 	tb.run(chromedp.Navigate(box.url))
 	tb.see("h1", "微信沙箱")
+	tb.shot("empty")
 	tb.click(".lang")
 	tb.see("h1", "WeChat sandbox")
 	tb.run(chromedp.Reload())

@@ -165,9 +165,13 @@ func TestStateIsKept(t *testing.T) {
 	require.NoError(t, err)
 	assert.Len(t, left, 2, "the state and its lock: no temporary files are left")
 
-	err = run(t.Context(), []string{"-addr", "127.0.0.1:0", "-state", file, "-appid", "wxother"},
-		noEnv, io.Discard, io.Discard)
-	assert.ErrorContains(t, err, "has an account of its own")
+	for _, flag := range [][]string{
+		{"-appid", "wxother"}, {"-secret", "other"}, {"-account", "gh_other"},
+	} {
+		args := append([]string{"-addr", "127.0.0.1:0", "-state", file}, flag...)
+		err = run(t.Context(), args, noEnv, io.Discard, io.Discard)
+		assert.ErrorContains(t, err, "has an account of its own", flag)
+	}
 }
 
 func TestRunRefuses(t *testing.T) {

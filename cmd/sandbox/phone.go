@@ -34,15 +34,16 @@ func phoneOrigin(l net.Addr) string {
 	return originOf(l)
 }
 
-// localNetworkIP is this machine's address in the local network, or 127.0.0.1.
+// localNetworkIP is this machine's address in the local network, or 127.0.0.1 if it is
+// in none.
 func localNetworkIP() string {
-	addrs, _ := net.InterfaceAddrs() // none: there is no network
-	for _, addr := range addrs {
-		if n, ok := addr.(*net.IPNet); ok && n.IP.To4() != nil && n.IP.IsPrivate() {
-			return n.IP.String()
-		}
+	// Nothing is sent: the system picks the address from which it would send.
+	conn, err := net.Dial("udp4", "192.0.2.1:9") // reserved for documentation
+	if err != nil {
+		return "127.0.0.1"
 	}
-	return "127.0.0.1"
+	defer func() { _ = conn.Close() }() // nothing was written
+	return hostOf(conn.LocalAddr().String())
 }
 
 func (p *phone) handler() (http.Handler, error) {
