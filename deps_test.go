@@ -23,10 +23,12 @@ func TestDependencies(t *testing.T) {
 		module + "/events":  {module, module + "/events"},
 		module + "/tickets": {module, module + "/tickets"},
 		module + "/qrimage": {
-			module, module + "/qrimage", "github.com/piglig/go-qr", "github.com/piglig/go-qr/internal/reedsolomon",
+			module, module + "/qrimage", "github.com/piglig/go-qr",
+			"github.com/piglig/go-qr/internal/reedsolomon",
 		},
 	} {
-		out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", pkg).Output()
+		out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f",
+			"{{if not .Standard}}{{.ImportPath}}{{end}}", pkg).Output()
 		require.NoError(t, err)
 		assert.ElementsMatch(t, siblings, strings.Fields(string(out)), pkg)
 	}
@@ -49,7 +51,8 @@ func TestBinarySize(t *testing.T) {
 		require.NoError(t, err)
 		return path, fi.Size()
 	}
-	for name, flags := range map[string][]string{"as it comes": nil, "stripped": {"-trimpath", "-ldflags=-s -w"}} {
+	for name, flags := range map[string][]string{"as it comes": nil,
+		"stripped": {"-trimpath", "-ldflags=-s -w"}} {
 		_, plain := build("plain", flags...)
 		path, library := build("library", flags...)
 		grown := float64(library-plain) / float64(plain)

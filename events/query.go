@@ -16,29 +16,23 @@ type query struct {
 	encryptType  string
 }
 
-// param returns nil for a parameter that does not matter here, such as openid,
-// which is not signed.
-func (q *query) param(name string) *string {
-	switch name {
-	case "signature":
-		return &q.signature
-	case "msg_signature":
-		return &q.msgSignature
-	case "timestamp":
-		return &q.timestamp
-	case "nonce":
-		return &q.nonce
-	case "echostr":
-		return &q.echostr
-	case "encrypt_type":
-		return &q.encryptType
+// paramNames has the names of a query's values. Other parameters do not matter
+// here, such as openid, which is not signed.
+var paramNames = [...]string{
+	"signature", "msg_signature", "timestamp", "nonce", "echostr", "encrypt_type",
+}
+
+// values are in the order of paramNames.
+func (q *query) values() [len(paramNames)]*string {
+	return [...]*string{
+		&q.signature, &q.msgSignature, &q.timestamp, &q.nonce, &q.echostr, &q.encryptType,
 	}
-	return nil
 }
 
 // parseQuery reads a raw query by the rules of url.ParseQuery, without its map.
 func parseQuery(raw string) (q query, err error) {
-	seen := make([]*string, 0, 6)
+	values := q.values()
+	var given [len(paramNames)]bool
 	escapes := strings.ContainsAny(raw, "%+")
 	for raw != "" {
 		var pair string
@@ -53,28 +47,27 @@ func parseQuery(raw string) (q query, err error) {
 			}
 		}
 
-		p := q.param(name)
-		if p == nil {
-			continue
-		}
-		if slices.Contains(seen, p) {
+		i := slices.Index(paramNames[:], name)
+		switch {
+		case i < 0:
+		case given[i]:
 			return q, repeated(name)
+		default:
+			*values[i], given[i] = value, true
 		}
-		*p, seen = value, append(seen, p)
 	}
 	return q, nil
 }
 
 func queryOf(values url.Values) (q query, err error) {
-	for name, given := range values {
-		p := q.param(name)
-		if p == nil || len(given) == 0 {
-			continue
+	for i, value := range q.values() {
+		switch given := values[paramNames[i]]; len(given) {
+		case 0:
+		case 1:
+			*value = given[0]
+		default:
+			return q, repeated(paramNames[i])
 		}
-		if len(given) > 1 {
-			return q, repeated(name)
-		}
-		*p = given[0]
 	}
 	return q, nil
 }
