@@ -67,7 +67,7 @@ func TestParseConfigRefuses(t *testing.T) {
 		"no scheme":  {[]string{"-origin", "wechat.test:8900"}, nil, "-origin"},
 		"a path":     {[]string{"-origin", "http://wechat.test/cgi-bin"}, nil, "-origin"},
 		"no port":    {[]string{"-tls", "127.0.0.1"}, nil, "-tls"},
-		"a URL":      {[]string{"-phone", "http://192.0.2.1"}, nil, "-phone"},
+		"a port":     {[]string{"-phone", "8901"}, nil, "-phone"},
 		"an AppID":   {[]string{"-account", "wx0123456789abcdef"}, nil, "use gh_"},
 		"a password": {[]string{"-origin", "http://a:b@wechat.test"}, nil, "-origin"},
 	} {
