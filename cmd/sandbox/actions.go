@@ -58,12 +58,14 @@ func (a *app) act(w http.ResponseWriter, r *http.Request) {
 	}
 
 	if isJSON || strings.Contains(r.Header.Get("Accept"), "application/json") {
-		out := run(a, r)
+		var out outcome
 		var push *wechatqrtest.Push
-		if out.push != nil {
-			push = a.deliver(&out, r.Context().Done())
+		delivered := a.deliver(run(a, r), func(o outcome, p *wechatqrtest.Push) { out, push = o, p })
+		select {
+		case <-delivered:
+			writeOutcome(w, out, push, languageOf(r))
+		case <-r.Context().Done(): // the push goes on
 		}
-		writeOutcome(w, out, push, languageOf(r))
 		return
 	}
 	id := a.notice(run(a, r))
@@ -111,20 +113,12 @@ func pageURL(r *http.Request, notice int) string {
 
 // notice keeps the outcome for the page, and waits a moment for its push. One that
 // fails later changes the notice.
-func (a *app) notice(out outcome) int {
-	var id int
+func (a *app) notice(out outcome) (id int) {
 	a.notify(func() {
 		id = a.last.id + 1
 		a.last = notice{id, out}
 	})
-	if out.push == nil {
-		return id
-	}
-
-	delivered := make(chan struct{})
-	a.pushes.Go(func() {
-		defer close(delivered)
-		out.complete(out.push(a.ctx))
+	delivered := a.deliver(out, func(out outcome, _ *wechatqrtest.Push) {
 		a.notify(func() {
 			if a.last.id == id {
 				a.last.outcome = out
@@ -140,25 +134,21 @@ func (a *app) notice(out outcome) int {
 	return id
 }
 
-// deliver waits for the push of an action, or until cancelled is closed. If the push is
-// done by then, deliver completes out and returns the push; otherwise the push goes on.
-func (a *app) deliver(out *outcome, cancelled <-chan struct{}) *wechatqrtest.Push {
-	type result struct {
-		push wechatqrtest.Push
-		err  error
+// deliver calls then with the complete outcome, and with the push if there was one, and
+// closes the channel.
+func (a *app) deliver(out outcome, then func(outcome, *wechatqrtest.Push)) <-chan struct{} {
+	delivered := make(chan struct{})
+	if out.push == nil {
+		then(out, nil)
+		close(delivered)
+		return delivered
 	}
-	delivered := make(chan result, 1)
-	push := out.push
 	a.pushes.Go(func() {
-		p, err := push(a.ctx)
-		delivered <- result{p, err}
+		defer close(delivered)
+		push := out.complete(out.push(a.ctx))
+		then(out, push)
 	})
-	select {
-	case got := <-delivered:
-		return out.complete(got.push, got.err)
-	case <-cancelled:
-		return nil
-	}
+	return delivered
 }
 
 // complete adds the result of the push. It returns nil if there was no push.
