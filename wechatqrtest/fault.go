@@ -76,11 +76,7 @@ func (s *Server) InjectFunc(fn func(*http.Request) (Fault, bool)) {
 func (s *Server) Faults() []Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := make([]Fault, len(s.faults.list))
-	for i, f := range s.faults.list {
-		out[i] = *f
-	}
-	return out
+	return values(s.faults.list)
 }
 
 // ClearFaults removes every fault, that of InjectFunc included. A request that

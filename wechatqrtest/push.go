@@ -80,11 +80,7 @@ const keptPushes = 200
 func (s *Server) Pushes() []Push {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := make([]Push, len(s.st.Pushes))
-	for i, p := range s.st.Pushes {
-		out[i] = p.clone()
-	}
-	return out
+	return s.pushes()
 }
 
 func (p *Push) clone() Push {

@@ -52,11 +52,7 @@ func (c QRCode) expired(now time.Time) bool { return !c.Permanent() && !now.Befo
 func (s *Server) QRCodes() []QRCode {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := make([]QRCode, len(s.st.Codes))
-	for i, c := range s.st.Codes {
-		out[i] = *c
-	}
-	return out
+	return values(s.st.Codes)
 }
 
 // QRCode finds a code by its ticket.

@@ -86,13 +86,7 @@ func (s *Server) count(path string, now time.Time) *apiError {
 func (s *Server) Quotas() []Quota {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.now()
-	out := make([]Quota, len(s.st.Quotas))
-	for i, m := range s.st.Quotas {
-		m.reset(now)
-		out[i] = m.Quota
-	}
-	return out
+	return s.quotas()
 }
 
 // SetQuota replaces the quota of q.Path. If Used equals Daily, the quota is

@@ -38,11 +38,7 @@ var (
 func (s *Server) Users() []User {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := make([]User, len(s.st.Users))
-	for i, u := range s.st.Users {
-		out[i] = *u
-	}
-	return out
+	return values(s.st.Users)
 }
 
 // User finds a user by openid.

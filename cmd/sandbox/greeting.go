@@ -9,8 +9,8 @@ import (
 // greeting is printed when the program is ready.
 func (a *app) greeting(cfg config, srv *server) string {
 	var b strings.Builder
-	creds, cb := a.wx.Credentials(), a.wx.Callback()
-	callback := cb.URL
+	st := a.wx.State()
+	callback := st.Callback.URL
 	if callback == "" {
 		callback = "none yet: set it on the page, or start with -callback http://127.0.0.1:3000/wechat"
 	}
@@ -26,8 +26,8 @@ func (a *app) greeting(cfg config, srv *server) string {
   EncodingAESKey  %s
   mode            %s
   all settings    %[1]s/_sandbox/env
-`, a.origin, creds.AppID, mask(creds.AppSecret), a.wx.Account(), callback, mask(cb.Token),
-		mask(cb.EncodingAESKey), cb.Mode)
+`, a.origin, st.Account.AppID, st.Account.AppSecret, st.Account.ID, callback, st.Callback.Token,
+		st.Callback.EncodingAESKey, st.Callback.Mode)
 	if srv.tls != nil {
 		address := strings.Replace(originOf(srv.tls.Addr()), "http:", "https:", 1)
 		fmt.Fprintf(&b, "  https           %s\n", address)

@@ -74,12 +74,13 @@ type phoneView struct {
 func (p *phone) show(w http.ResponseWriter, r *http.Request) {
 	lang := languageOf(r)
 	v := phoneView{Lang: lang}
-	names := p.app.names()
+	st := p.app.wx.State()
+	names := p.app.people.named(st.Users)
 	if me, ok := p.me(r); ok {
 		named := names[me.OpenID]
 		v.Me = &userView{User: me, Name: named.name.in(lang), Color: named.color}
 		v.Me.Letter = firstRune(v.Me.Name)
-		for _, turn := range turnsOf(p.app.wx.Pushes(), p.app.wx.Messages(), names, lang) {
+		for _, turn := range turnsOf(st, names, lang) {
 			if turn.OpenID == me.OpenID {
 				v.Turns = append(v.Turns, turn)
 			}
@@ -88,7 +89,7 @@ func (p *phone) show(w http.ResponseWriter, r *http.Request) {
 	if r.PathValue("code") != "" {
 		code, ok := p.code(r)
 		v.Missing, v.Scene = !ok, code.Scene()
-		v.Expired = ok && !code.Permanent() && !p.app.wx.Now().Before(code.ExpiresAt)
+		v.Expired = ok && !code.Permanent() && !st.Now.Before(code.ExpiresAt)
 	}
 	p.app.pages.show(w, lang, "phone.html", v)
 }

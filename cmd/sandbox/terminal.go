@@ -29,9 +29,6 @@ func newTerminal(a *app, out io.Writer) *terminal {
 	for _, p := range a.wx.Pushes() {
 		t.printed[p.ID] = true
 	}
-	for _, c := range a.wx.Requests() {
-		t.lastCall = c.ID
-	}
 	return t
 }
 
@@ -54,7 +51,8 @@ func (t *terminal) follow(ctx context.Context) {
 }
 
 func (t *terminal) printNews() {
-	calls := t.app.wx.Requests()
+	st := t.app.wx.State()
+	calls := st.Requests
 	if n := len(calls); n > 0 && calls[n-1].ID < t.lastCall {
 		t.lastCall = 0 // after a reset
 	}
@@ -69,8 +67,8 @@ func (t *terminal) printNews() {
 		t.line("call", "%s %s: %s", c.Method, c.Path, callResult(c))
 	}
 
-	names := t.app.names()
-	for _, p := range t.app.wx.Pushes() {
+	names := t.app.people.named(st.Users)
+	for _, p := range st.Pushes {
 		if p.Done && !t.printed[p.ID] {
 			t.printed[p.ID] = true
 			t.line("push", "%s", pushLine(pushItem(p, names, english)))

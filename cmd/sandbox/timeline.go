@@ -100,14 +100,14 @@ const (
 	maxCalls    = 60
 )
 
-func newTimeline(wx *wechatqrtest.Server, names map[string]namedUser, lang, show string) timeline {
+func newTimeline(st wechatqrtest.State, names map[string]namedUser, lang, show string) timeline {
 	var t timeline
-	turns := turnsOf(wx.Pushes(), wx.Messages(), names, lang)
+	turns := turnsOf(st, names, lang)
 	t.threads(turns, names, lang, show)
 	if show != "" {
 		turns = slices.DeleteFunc(turns, func(i feedItem) bool { return names[i.OpenID].thread != show })
 	}
-	requests := wx.Requests()
+	requests := st.Requests
 	if show != "" && show != callsThread {
 		requests = nil
 	}
@@ -143,14 +143,12 @@ func (t *timeline) threads(turns []feedItem, names map[string]namedUser, lang, s
 }
 
 // turnsOf are pushes and messages, oldest first.
-func turnsOf(
-	pushes []wechatqrtest.Push, messages []wechatqrtest.Message, names map[string]namedUser, lang string,
-) []feedItem {
+func turnsOf(st wechatqrtest.State, names map[string]namedUser, lang string) []feedItem {
 	var out []feedItem
-	for _, p := range pushes {
+	for _, p := range st.Pushes {
 		out = append(out, pushItem(p, names, lang))
 	}
-	for _, m := range messages {
+	for _, m := range st.Messages {
 		out = append(out, messageItem(m, names, lang))
 	}
 	slices.SortStableFunc(out, func(a, b feedItem) int {

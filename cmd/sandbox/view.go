@@ -103,8 +103,7 @@ func longText(lang string, d time.Duration) string {
 type view struct {
 	Lang, Other, OtherName string
 	Origin                 string
-	AppID, AppSecret       string // AppSecret is masked
-	Account                string
+	Account                wechatqrtest.AccountState
 	Now                    time.Time
 	Ahead                  time.Duration
 	Notice                 *noticeView
@@ -218,12 +217,12 @@ func (ps pages) show(w http.ResponseWriter, lang, name string, data any) {
 
 // view is the page, with the timeline of one thread or, if thread is empty, of all.
 func (a *app) view(lang, thread string) *view {
-	creds, cb := a.wx.Credentials(), a.wx.Callback()
+	st := a.wx.State()
 	v := &view{
 		Lang: lang, Other: chinese, OtherName: "中文",
-		Origin: a.origin, AppID: creds.AppID, AppSecret: mask(creds.AppSecret), Account: a.wx.Account(),
-		Now: a.wx.Now(), Ahead: a.ahead(),
-		Callback: masked(cb), Check: newCheckView(lang, a.lastCheck(cb)),
+		Origin: a.origin, Account: st.Account,
+		Now: st.Now, Ahead: a.ahead(),
+		Callback: st.Callback, Check: newCheckView(lang, a.lastCheck(st.Callback)),
 		FaultPaths: faultPaths, SDKs: settingsFor(a.origin, a.proxyCA),
 	}
 	v.Connected = v.Check != nil && v.Check.Err() == nil
@@ -231,21 +230,20 @@ func (a *app) view(lang, thread string) *view {
 		v.Other, v.OtherName = english, "English"
 	}
 	for _, m := range modeViews {
-		m.Selected = m.Value == cb.Mode
+		m.Selected = m.Value == st.Callback.Mode
 		v.Modes = append(v.Modes, m)
 	}
-	v.codes(a.wx.QRCodes())
-	users := a.wx.Users()
-	names := a.people.named(users)
-	v.users(users, names)
-	v.Timeline = newTimeline(a.wx, names, lang, thread)
+	names := a.people.named(st.Users)
+	v.Timeline = newTimeline(st, names, lang, thread)
+	v.codes(st.Codes)
+	v.users(st.Users, names)
 	for _, k := range faultKinds {
 		v.FaultKinds = append(v.FaultKinds, labelView{k.Key, k.label})
 	}
-	for _, f := range a.wx.Faults() {
+	for _, f := range st.Faults {
 		v.Faults = append(v.Faults, faultView{faultLabel(f), f.Path, f.Times})
 	}
-	for _, q := range a.wx.Quotas() {
+	for _, q := range st.Quotas {
 		v.Quotas = append(v.Quotas, quotaView{q, q.Daily > 0 && q.Used >= q.Daily})
 	}
 	return v
