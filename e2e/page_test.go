@@ -109,7 +109,7 @@ func TestAPersonTriesABackend(t *testing.T) {
 func TestABackendThatIsBroken(t *testing.T) {
 	t.Parallel()
 	back := startBackend(t)
-	box := startSandbox(t, "-callback", back.URL, "-push-timeout", "700ms")
+	box := startSandbox(t, "-callback", back.URL, "-push-timeout", "2s")
 	_, err := box.client(t).CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(7)))
 	require.NoError(t, err)
 	tb := openTab(t, desktop)
