@@ -16,7 +16,7 @@ func WithContentPrefix(url string) Option { return func(c *config) { c.contentPr
 func (s *Server) Reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	fresh := newState()
+	fresh := newSnapshot()
 	fresh.AppID, fresh.AppSecret, fresh.Account = s.st.AppID, s.st.AppSecret, s.st.Account
 	fresh.Callback, fresh.Tokens = s.st.Callback, s.st.Tokens
 	fresh.LastPush, fresh.LastEventTimes = s.st.LastPush, s.st.LastEventTimes

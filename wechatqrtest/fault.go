@@ -76,7 +76,7 @@ func (s *Server) InjectFunc(fn func(*http.Request) (Fault, bool)) {
 func (s *Server) Faults() []Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return values(s.faults.list)
+	return copies(s.faults.list)
 }
 
 // ClearFaults removes every fault, that of InjectFunc included. A request that

@@ -83,6 +83,15 @@ func (s *Server) Pushes() []Push {
 	return s.pushes()
 }
 
+// pushes are copies. The caller holds mu.
+func (s *Server) pushes() []Push {
+	out := copies(s.st.Pushes)
+	for i := range out {
+		out[i].Attempts = append([]Attempt{}, out[i].Attempts...)
+	}
+	return out
+}
+
 func (p *Push) clone() Push {
 	c := *p
 	c.Attempts = slices.Clone(p.Attempts)

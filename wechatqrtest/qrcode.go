@@ -52,7 +52,7 @@ func (c QRCode) expired(now time.Time) bool { return !c.Permanent() && !now.Befo
 func (s *Server) QRCodes() []QRCode {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return values(s.st.Codes)
+	return copies(s.st.Codes)
 }
 
 // QRCode finds a code by its ticket.

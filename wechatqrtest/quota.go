@@ -89,6 +89,17 @@ func (s *Server) Quotas() []Quota {
 	return s.quotas()
 }
 
+// quotas are copies. The caller holds mu.
+func (s *Server) quotas() []Quota {
+	now := s.now()
+	out := make([]Quota, len(s.st.Quotas))
+	for i, m := range s.st.Quotas {
+		m.reset(now)
+		out[i] = m.Quota
+	}
+	return out
+}
+
 // SetQuota replaces the quota of q.Path. If Used equals Daily, the quota is
 // exhausted for today: the next call gets 45009.
 func (s *Server) SetQuota(q Quota) {

@@ -53,7 +53,7 @@ func (r *requestLog) add(c RecordedRequest) {
 // ordered returns the requests, oldest first.
 func (r *requestLog) ordered() []RecordedRequest {
 	if len(r.list) < keptRequests {
-		return slices.Clone(r.list)
+		return append([]RecordedRequest{}, r.list...)
 	}
 	at := r.last % keptRequests
 	return append(slices.Clone(r.list[at:]), r.list[:at]...)

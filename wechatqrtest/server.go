@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/wechatqr/wechatqr"
@@ -27,7 +26,7 @@ type Server struct {
 	cancel   context.CancelFunc // called by Close
 
 	mu       sync.Mutex // guards all fields below
-	st       state
+	st       snapshot
 	codes    map[string]*QRCode // by ticket
 	users    map[string]*User   // by openid
 	tokens   map[string]*token  // by value
@@ -90,7 +89,7 @@ func WithPermanentLimit(n int) Option { return func(c *config) { c.maxPermanent 
 // NewServer starts a Server on a free port of 127.0.0.1. Close it when done.
 // Like httptest.NewServer it panics if it cannot listen.
 func NewServer(opts ...Option) *Server {
-	st := newState()
+	st := newSnapshot()
 	cfg := config{
 		creds:        wechatqr.Credentials{AppID: st.AppID, AppSecret: st.AppSecret},
 		maxPermanent: 100_000,
@@ -122,11 +121,26 @@ func NewServer(opts ...Option) *Server {
 	return s
 }
 
-// Start is NewServer for a test, which closes the Server when it ends.
-func Start(tb testing.TB, opts ...Option) *Server {
-	tb.Helper()
+// Tester is what Start needs of a [testing.TB], so that other test frameworks can
+// provide it too.
+type Tester interface {
+	Helper()
+	Failed() bool
+	Logf(format string, args ...any)
+	Cleanup(fn func())
+}
+
+// Start is NewServer for a test. When the test ends it closes the Server and, if the
+// test has failed, logs its State.
+func Start(t Tester, opts ...Option) *Server {
+	t.Helper()
 	s := NewServer(opts...)
-	tb.Cleanup(s.Close)
+	t.Cleanup(func() {
+		defer s.Close()
+		if t.Failed() {
+			t.Logf("%v", s.State())
+		}
+	})
 	return s
 }
 

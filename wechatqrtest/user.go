@@ -38,7 +38,7 @@ var (
 func (s *Server) Users() []User {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return values(s.st.Users)
+	return copies(s.st.Users)
 }
 
 // User finds a user by openid.

@@ -304,17 +304,19 @@ func TestStateForPrograms(t *testing.T) {
 		assert.NotContains(t, text, secret)
 	}
 	var got struct {
-		Account  struct{ AppID, AppSecret, Account string }
-		Callback wechatqrtest.Callback
-		Check    wechatqrtest.Diagnosis
-		Codes    []wechatqrtest.QRCode
-		Pushes   []wechatqrtest.Push
-		Requests []wechatqrtest.RecordedRequest
+		AppID     string
+		AppSecret string
+		Account   string
+		Callback  wechatqrtest.Callback
+		Check     wechatqrtest.Diagnosis
+		Codes     []wechatqrtest.QRCode
+		Pushes    []wechatqrtest.Push
+		Requests  []wechatqrtest.RecordedRequest
 	}
 	require.NoError(t, json.Unmarshal([]byte(text), &got))
-	assert.Equal(t, a.wx.Credentials().AppID, got.Account.AppID)
-	assert.Equal(t, a.wx.Account(), got.Account.Account)
-	assert.Equal(t, a.wx.Credentials().AppSecret[:4]+"…", got.Account.AppSecret)
+	assert.Equal(t, a.wx.Credentials().AppID, got.AppID)
+	assert.Equal(t, a.wx.Account(), got.Account)
+	assert.Equal(t, a.wx.Credentials().AppSecret[:4]+"…", got.AppSecret)
 	assert.Equal(t, a.wx.Callback().URL, got.Callback.URL)
 	assert.Equal(t, wechatqrtest.VerdictPassed, got.Check.Finding(wechatqrtest.QuestionKey).Verdict)
 	require.Len(t, got.Codes, 1)

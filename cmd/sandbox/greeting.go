@@ -26,7 +26,7 @@ func (a *app) greeting(cfg config, srv *server) string {
   EncodingAESKey  %s
   mode            %s
   all settings    %[1]s/_sandbox/env
-`, a.origin, st.Account.AppID, st.Account.AppSecret, st.Account.ID, callback, st.Callback.Token,
+`, a.origin, st.AppID, st.AppSecret, st.Account, callback, st.Callback.Token,
 		st.Callback.EncodingAESKey, st.Callback.Mode)
 	if srv.tls != nil {
 		address := strings.Replace(originOf(srv.tls.Addr()), "http:", "https:", 1)

@@ -26,12 +26,11 @@ func (a *app) env(w http.ResponseWriter, _ *http.Request) {
 // stateJSON is what the page shows.
 type stateJSON struct {
 	wechatqrtest.State
-	BaseURL string                  `json:"base_url"`
-	Check   *wechatqrtest.Diagnosis `json:"check,omitempty"`
+	Check *wechatqrtest.Diagnosis `json:"check,omitempty"`
 }
 
 // state responds with everything that the page shows, as JSON.
 func (a *app) state(w http.ResponseWriter, _ *http.Request) {
 	st := a.wx.State()
-	writeJSON(w, http.StatusOK, stateJSON{st, a.origin, a.lastCheck(st.Callback)})
+	writeJSON(w, http.StatusOK, stateJSON{st, a.lastCheck(st.Callback)})
 }

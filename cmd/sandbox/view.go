@@ -103,7 +103,8 @@ func longText(lang string, d time.Duration) string {
 type view struct {
 	Lang, Other, OtherName string
 	Origin                 string
-	Account                wechatqrtest.AccountState
+	AppID, AppSecret       string // AppSecret is masked
+	Account                string
 	Now                    time.Time
 	Ahead                  time.Duration
 	Notice                 *noticeView
@@ -220,7 +221,7 @@ func (a *app) view(lang, thread string) *view {
 	st := a.wx.State()
 	v := &view{
 		Lang: lang, Other: chinese, OtherName: "中文",
-		Origin: a.origin, Account: st.Account,
+		Origin: a.origin, AppID: st.AppID, AppSecret: st.AppSecret, Account: st.Account,
 		Now: st.Now, Ahead: a.ahead(),
 		Callback: st.Callback, Check: newCheckView(lang, a.lastCheck(st.Callback)),
 		FaultPaths: faultPaths, SDKs: settingsFor(a.origin, a.proxyCA),
@@ -235,7 +236,7 @@ func (a *app) view(lang, thread string) *view {
 	}
 	names := a.people.named(st.Users)
 	v.Timeline = newTimeline(st, names, lang, thread)
-	v.codes(st.Codes)
+	v.codes(st.QRCodes)
 	v.users(st.Users, names)
 	for _, k := range faultKinds {
 		v.FaultKinds = append(v.FaultKinds, labelView{k.Key, k.label})
