@@ -172,11 +172,15 @@ func (x *examiner) ask(ctx context.Context) {
 	}
 	forgedEcho := x.echo(ctx, x.stranger())
 	if forgedEcho.accepted {
-		x.set(QuestionToken, VerdictWarning, &CallbackError{
+		wrong := &CallbackError{
 			Reason: ReasonForged, Detail: "the echo comes with a wrong signature too",
-			Advice: "The echo does not prove the Token: the backend responds with echostr whatever the " +
+		}
+		wrong.advise(advice{
+			"The echo does not prove the Token: the backend responds with echostr whatever the " +
 				"signature is. Check the signature first.",
-		}, echo, forgedEcho)
+			"返回 echostr 并不能证明 Token 正确：业务服务器不论签名对错都会返回。请先校验签名。",
+		})
+		x.set(QuestionToken, VerdictWarning, wrong, echo, forgedEcho)
 	}
 
 	push := x.push(ctx, x.codec, time.Now())
@@ -294,11 +298,17 @@ func explainEcho(echo probe) {
 	wrong := echo.Err
 	switch {
 	case isRefusal(wrong.Status):
-		wrong.Advice = "The backend refused the signature: compare Token letter by letter."
+		wrong.advise(advice{
+			"The backend refused the signature: compare Token letter by letter.",
+			"业务服务器拒绝了签名：请逐字核对 Token。",
+		})
 		explainRefusal(wrong, echo)
 	case wrong.Reason == ReasonWrongEcho && echo.Response == "":
-		wrong.Advice = "Many backends respond with nothing to a wrong signature: compare Token " +
-			"letter by letter. If it is right, respond with echostr."
+		wrong.advise(advice{
+			"Many backends respond with nothing to a wrong signature: compare Token letter by letter. " +
+				"If it is right, respond with echostr.",
+			"许多业务服务器在签名错误时返回空内容：请逐字核对 Token。如果 Token 正确，请原样返回 echostr。",
+		})
 	}
 }
 
@@ -318,17 +328,26 @@ func explainRefusal(wrong *CallbackError, p probe) bool {
 	if date, err := http.ParseTime(p.header.Get("Date")); err == nil {
 		if off := time.Until(date).Round(time.Second); off.Abs() > maxClockError {
 			wrong.Detail += fmt.Sprintf("; by its Date header the backend's clock is %v off", off)
-			wrong.Advice = "The backend's clock is wrong, so that it takes every timestamp for an old " +
-				"one: set its clock."
+			wrong.advise(advice{
+				"The backend's clock is wrong, so that it takes every timestamp for an old one: set its " +
+					"clock.",
+				"业务服务器的时钟不准，把每个时间戳都当成过期的：请校准它的时钟。",
+			})
 			return true
 		}
 	}
 	switch {
 	case p.header.Get("WWW-Authenticate") != "":
-		wrong.Advice = "Something in front of the backend asks for a login: let WeChat's requests to " +
-			"this path pass without it."
+		wrong.advise(advice{
+			"Something in front of the backend asks for a login: let WeChat's requests to this path " +
+				"pass without it.",
+			"业务服务器前面要求登录：请让微信对这个路径的请求免登录通过。",
+		})
 	case strings.Contains(strings.ToLower(p.Response), "csrf"):
-		wrong.Advice = "The framework's CSRF protection refuses the push: exempt this path from it."
+		wrong.advise(advice{
+			"The framework's CSRF protection refuses the push: exempt this path from it.",
+			"框架的 CSRF 防护拒绝了推送：请为这个路径关闭它。",
+		})
 	default:
 		return false
 	}
@@ -343,7 +362,10 @@ func (x *examiner) classifyFailedPush(ctx context.Context, push probe, tokenProv
 	probes := []probe{push}
 	switch {
 	case wrong.Status == http.StatusNotFound || wrong.Status == http.StatusMethodNotAllowed:
-		wrong.Advice = "The path accepts GET and not POST: WeChat pushes to the same URL with POST."
+		wrong.advise(advice{
+			"The path accepts GET and not POST: WeChat pushes to the same URL with POST.",
+			"这个路径只接受 GET，不接受 POST：微信会用 POST 向同一个 URL 推送。",
+		})
 	case isRefusal(wrong.Status) && explainRefusal(wrong, push):
 	case mayBeKey(wrong):
 		if !tokenProven {
@@ -353,7 +375,7 @@ func (x *examiner) classifyFailedPush(ctx context.Context, push probe, tokenProv
 		}
 		other, accepted := x.pushInOtherMode(ctx)
 		probes = append(probes, other...)
-		wrong.Advice = x.keyAdvice(wrong, tokenProven, accepted)
+		wrong.advise(x.keyAdvice(wrong, tokenProven, accepted))
 	}
 	x.set(QuestionKey, VerdictFailed, wrong, probes...)
 }
@@ -385,32 +407,56 @@ func (x *examiner) pushInOtherMode(ctx context.Context) (probes []probe, accepte
 	return []probe{p}, p.Err == nil
 }
 
-func (x *examiner) keyAdvice(wrong *CallbackError, tokenProven, otherModeAccepted bool) string {
+func (x *examiner) keyAdvice(wrong *CallbackError, tokenProven, otherModeAccepted bool) advice {
 	plain := x.codec.key == nil
 	switch {
 	case otherModeAccepted && plain:
-		return "The backend expects encrypted pushes: choose the safe mode for the callback, or " +
-			"plaintext in the backend."
+		return advice{
+			"The backend expects encrypted pushes: choose the safe mode for the callback, or plaintext " +
+				"in the backend.",
+			"业务服务器期望加密的推送：请在服务器配置里选安全模式，或在业务服务器里改用明文模式。",
+		}
 	case otherModeAccepted:
-		return "The backend expects plaintext: choose the plaintext mode for the callback, or the " +
-			"safe mode in the backend."
+		return advice{
+			"The backend expects plaintext: choose the plaintext mode for the callback, or the safe " +
+				"mode in the backend.",
+			"业务服务器期望明文：请在服务器配置里选明文模式，或在业务服务器里改用安全模式。",
+		}
 	case wrong.Reason == ReasonNoResponse && !plain:
-		return "The backend closed the connection without a response: it panicked or crashed on the " +
-			"push. See its log. If it failed at decrypting, compare EncodingAESKey, AppID and the " +
-			"mode."
+		return advice{
+			"The backend closed the connection without a response: it panicked or crashed on the push. " +
+				"See its log. If it failed at decrypting, compare EncodingAESKey, AppID and the mode.",
+			"业务服务器没有响应就关闭了连接：处理推送时 panic 或崩溃了。请看业务服务器日志；如果是解密时出错，请核对 EncodingAESKey、" +
+				"AppID 和消息加解密方式。",
+		}
 	case !isRefusal(wrong.Status) && !plain:
-		return "The backend failed: see its log. If it failed at decrypting, compare EncodingAESKey, " +
-			"AppID and the mode."
+		return advice{
+			"The backend failed: see its log. If it failed at decrypting, compare EncodingAESKey, AppID " +
+				"and the mode.",
+			"业务服务器出错：请看业务服务器日志；如果是解密时出错，请核对 EncodingAESKey、AppID 和消息加解密方式。",
+		}
 	case !isRefusal(wrong.Status):
-		return wrong.Advice
+		return advice{wrong.Advice, wrong.AdviceZH}
 	case plain && tokenProven:
-		return "The Token is right. Compare the mode: the callback's is plaintext."
+		return advice{
+			"The Token is right. Compare the mode: the callback's is plaintext.",
+			"Token 正确。请核对消息加解密方式：服务器配置里是明文模式。",
+		}
 	case plain:
-		return "Compare Token, and the mode: the callback's is plaintext."
+		return advice{
+			"Compare Token, and the mode: the callback's is plaintext.",
+			"请核对 Token 和消息加解密方式：服务器配置里是明文模式。",
+		}
 	case tokenProven:
-		return "The Token is right. Compare EncodingAESKey and AppID, then the mode."
+		return advice{
+			"The Token is right. Compare EncodingAESKey and AppID, then the mode.",
+			"Token 正确。请核对 EncodingAESKey 和 AppID，再核对消息加解密方式。",
+		}
 	}
-	return "Compare Token, EncodingAESKey and AppID, then the mode."
+	return advice{
+		"Compare Token, EncodingAESKey and AppID, then the mode.",
+		"请核对 Token、EncodingAESKey 和 AppID，再核对消息加解密方式。",
+	}
 }
 
 // classifyForged compares the responses to a right and a wrong signature.
@@ -418,11 +464,16 @@ func (x *examiner) classifyForged(push, forged, forgedEcho probe) {
 	alike := forged.likeAccepted(push)
 	x.set(QuestionKey, VerdictPassed, nil, push)
 	if alike {
-		x.set(QuestionKey, VerdictWarning, &CallbackError{
-			Reason: ReasonForged, Detail: "the response to a push with a wrong signature is the same", Status: push.Status,
-			Advice: "This does not prove the key and the mode: the backend responds to a push that it " +
-				"cannot trust in the same way.",
-		}, push, forged)
+		wrong := &CallbackError{
+			Reason: ReasonForged, Status: push.Status,
+			Detail: "the response to a push with a wrong signature is the same",
+		}
+		wrong.advise(advice{
+			"This does not prove the key and the mode: the backend responds to a push that it cannot " +
+				"trust in the same way.",
+			"这不能证明密钥和加解密方式正确：对无法信任的推送，业务服务器的响应也一样。",
+		})
+		x.set(QuestionKey, VerdictWarning, wrong, push, forged)
 	}
 
 	switch {

@@ -113,6 +113,7 @@ func TestDiagnoseCallbackThatFails(t *testing.T) {
 			assert.Contains(t, ce.Detail, tt.detail)
 			assert.Equal(t, tt.status, ce.Status)
 			assert.NotEmpty(t, ce.Advice)
+			assert.NotEmpty(t, ce.AdviceZH)
 			assert.ErrorContains(t, err, ce.Advice)
 			assert.Equal(t, wechatqrtest.VerdictSkipped, got.Finding(wechatqrtest.QuestionKey).Verdict)
 		})

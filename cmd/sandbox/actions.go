@@ -181,9 +181,9 @@ func writeOutcome(w http.ResponseWriter, out outcome, push *wechatqrtest.Push, l
 	if out.bad {
 		status = http.StatusUnprocessableEntity
 	}
-	var wrong wechatqrtest.CallbackError
+	var detail string
 	if out.wrong != nil {
-		wrong = *out.wrong
+		detail = out.wrong.Detail
 	}
 	var userSees string
 	if push != nil {
@@ -198,7 +198,7 @@ func writeOutcome(w http.ResponseWriter, out outcome, push *wechatqrtest.Push, l
 		Push     *wechatqrtest.Push `json:"push,omitempty"`
 		Check    *checkView         `json:"check,omitempty"`
 	}{
-		!out.bad, out.text.in(lang), translate(lang, wrong.Advice), wrong.Detail, userSees, push,
+		!out.bad, out.text.in(lang), adviceIn(lang, out.wrong), detail, userSees, push,
 		newCheckView(lang, out.check),
 	})
 }

@@ -46,6 +46,17 @@ func whatIsWrong(e *wechatqrtest.CallbackError) phrase {
 	return say("WeChat does not accept this response.")
 }
 
+// adviceIn is the advice in a language; e may be nil.
+func adviceIn(lang string, e *wechatqrtest.CallbackError) string {
+	switch {
+	case e == nil:
+		return ""
+	case lang == chinese:
+		return e.AdviceZH
+	}
+	return e.Advice
+}
+
 // questions are the lines of the check: their titles, and what it means to pass.
 var questions = map[wechatqrtest.Question]struct{ title, passed string }{
 	wechatqrtest.QuestionAddress:   {"Address", "The URL leads to the backend."},
@@ -89,7 +100,7 @@ func newCheckView(lang string, d *wechatqrtest.Diagnosis) *checkView {
 		}
 		switch {
 		case f.Err != nil:
-			v.Message, v.Advice = whatIsWrong(f.Err).in(lang), translate(lang, f.Err.Advice)
+			v.Message, v.Advice = whatIsWrong(f.Err).in(lang), adviceIn(lang, f.Err)
 		case f.Verdict == wechatqrtest.VerdictPassed:
 			v.Message = translate(lang, q.passed)
 		}

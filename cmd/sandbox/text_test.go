@@ -1,9 +1,6 @@
 package main
 
 import (
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"os"
 	"regexp"
 	"strconv"
@@ -38,9 +35,6 @@ func texts(t *testing.T) map[string]bool {
 		collect(file, `translate\(lang, `+quoted)
 		collect(file, `(?:done|failed)\("[a-z]+",\s*`+quoted)
 	}
-	for _, text := range libraryAdvice(t) {
-		out[text] = true
-	}
 	for _, q := range questions {
 		out[q.title], out[q.passed] = true, true
 	}
@@ -57,58 +51,6 @@ func texts(t *testing.T) map[string]bool {
 		out[name] = true
 	}
 	return out
-}
-
-// libraryAdvice is the advice of wechatqrtest, read from its source: what its
-// functions named advice… return, and what is assigned to Advice.
-func libraryAdvice(t *testing.T) []string {
-	t.Helper()
-	var out []string
-	add := func(e ast.Expr) {
-		if text, ok := constantText(e); ok && text != "" {
-			out = append(out, text)
-		}
-	}
-	for _, name := range []string{"callback_error.go", "diagnosis.go"} {
-		file, err := parser.ParseFile(token.NewFileSet(), "../../wechatqrtest/"+name, nil, 0)
-		require.NoError(t, err)
-		for _, d := range file.Decls {
-			fn, isFunc := d.(*ast.FuncDecl)
-			ast.Inspect(d, func(n ast.Node) bool {
-				switch n := n.(type) {
-				case *ast.ReturnStmt:
-					if isFunc && strings.Contains(strings.ToLower(fn.Name.Name), "advice") {
-						add(n.Results[0])
-					}
-				case *ast.AssignStmt:
-					if to, ok := n.Lhs[0].(*ast.SelectorExpr); ok && to.Sel.Name == "Advice" {
-						add(n.Rhs[0])
-					}
-				case *ast.KeyValueExpr:
-					if key, ok := n.Key.(*ast.Ident); ok && key.Name == "Advice" {
-						add(n.Value)
-					}
-				}
-				return true
-			})
-		}
-	}
-	require.Greater(t, len(out), 30, "they are found")
-	return out
-}
-
-// constantText is the value of strings that are joined.
-func constantText(e ast.Expr) (string, bool) {
-	switch e := e.(type) {
-	case *ast.BasicLit:
-		text, err := strconv.Unquote(e.Value)
-		return text, err == nil
-	case *ast.BinaryExpr:
-		left, ok1 := constantText(e.X)
-		right, ok2 := constantText(e.Y)
-		return left + right, ok1 && ok2
-	}
-	return "", false
 }
 
 // untranslated are equal in both languages.

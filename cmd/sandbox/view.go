@@ -42,14 +42,15 @@ func newPages() (pages, error) {
 	ps := pages{}
 	for _, lang := range [...]string{english, chinese} {
 		tmpl, err := template.New("page.html").Funcs(template.FuncMap{
-			"t":     func(text string, args ...any) string { return translate(lang, text, args...) },
-			"say":   func(p phrase) string { return p.in(lang) },
-			"clock": func(t time.Time) string { return clockText(t, time.Now()) },
-			"stamp": func(t time.Time) string { return t.Format(time.RFC3339) },
-			"took":  tookText,
-			"curl":  curl,
-			"left":  func(d time.Duration) string { return leftText(lang, d) },
-			"long":  func(d time.Duration) string { return longText(lang, d) },
+			"t":      func(text string, args ...any) string { return translate(lang, text, args...) },
+			"say":    func(p phrase) string { return p.in(lang) },
+			"clock":  func(t time.Time) string { return clockText(t, time.Now()) },
+			"stamp":  func(t time.Time) string { return t.Format(time.RFC3339) },
+			"took":   tookText,
+			"curl":   curl,
+			"advice": func(e *wechatqrtest.CallbackError) string { return adviceIn(lang, e) },
+			"left":   func(d time.Duration) string { return leftText(lang, d) },
+			"long":   func(d time.Duration) string { return longText(lang, d) },
 		}).ParseFS(files, "page/page.html", "page/phone.html")
 		if err != nil {
 			return nil, err
