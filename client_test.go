@@ -822,7 +822,7 @@ func TestRefusedTokenEnds(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			wx := wechatqrtest.Start(t, wechatqrtest.WithoutNetwork())
-			wx.Inject(wechatqrtest.Fault{Path: "/cgi-bin/user/get", Code: 40001})
+			wx.Inject(wechatqrtest.Fault{Path: "/cgi-bin/user/get", Code: 40014})
 			c := wx.Client() // the stable endpoint answers with the same token
 			for range 10 {
 				err := c.Do(t.Context(),

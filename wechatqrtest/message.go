@@ -9,6 +9,7 @@ import (
 // Message is a customer service message that the account sent to a user.
 type Message struct {
 	Time    time.Time `json:"time"`
+	Order   int       `json:"order"` // among requests, pushes and messages, by arrival
 	OpenID  string    `json:"openid"`
 	MsgType string    `json:"type"`              // "text", "image", …
 	Content string    `json:"content,omitempty"` // of a text
@@ -103,6 +104,8 @@ func (s *Server) sendMessage(c *apiRequest) (any, *apiError) {
 	if len(s.st.Messages) >= keptMessages {
 		s.st.Messages = slices.Delete(s.st.Messages, 0, 1)
 	}
-	s.st.Messages = append(s.st.Messages, Message{c.now, in.ToUser, in.MsgType, in.Text.Content, string(c.body)})
+	s.st.Messages = append(s.st.Messages, Message{
+		c.now, s.nextOrder(), in.ToUser, in.MsgType, in.Text.Content, string(c.body),
+	})
 	return errorResponse{0, "ok"}, nil
 }

@@ -70,8 +70,7 @@ func (s *Server) count(path string, now time.Time) *apiError {
 	switch {
 	case m.Daily > 0 && m.Used >= m.Daily:
 		if path == "/cgi-bin/token" {
-			return refuse(45009, "could get access_token by getStableAccessToken, "+
-				"more details at https://mmbizurl.cn/s/JtxxFh33r")
+			return refuse(45009, stableTokenHint)
 		}
 		return refuse(45009, "")
 	case m.PerMinute > 0 && m.usedMinute >= m.PerMinute:

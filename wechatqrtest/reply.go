@@ -4,6 +4,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 
@@ -120,6 +121,9 @@ type media struct {
 func (c callbackCodec) parseReply(body []byte) (ReceivedReply, *CallbackError) {
 	text := strings.TrimSpace(string(body))
 	switch {
+	case len(body) >= maxResponseBytes:
+		return ReceivedReply{}, &CallbackError{Reason: ReasonWrongReply,
+			Detail: fmt.Sprintf("the response has %d KiB or more", maxResponseBytes>>10)}
 	case text == "" || text == "success":
 		return ReceivedReply{}, nil
 	case strings.Trim(text, `"'`) == "success":
@@ -160,10 +164,36 @@ func (c callbackCodec) decryptReply(message *replyXML) (string, error) {
 	return string(plain), err
 }
 
+// decodeDocument reads the one XML document that text is.
+func decodeDocument(text string, into any) error {
+	d := xml.NewDecoder(strings.NewReader(text))
+	if err := d.Decode(into); err != nil {
+		return err
+	}
+	for {
+		line, column := d.InputPos()
+		part, err := d.Token()
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		}
+		switch part := part.(type) {
+		case xml.StartElement:
+			return fmt.Errorf("a second element, %s, at line %d, column %d", part.Name.Local, line, column)
+		case xml.CharData:
+			if len(strings.TrimSpace(string(part))) > 0 {
+				return fmt.Errorf("text after the XML at line %d, column %d", line, column)
+			}
+		}
+	}
+}
+
 func parseReplyXML(text string) (*replyXML, *CallbackError) {
 	var message replyXML
-	if err := xml.Unmarshal([]byte(text), &message); err != nil {
-		kind := "it is neither XML nor success"
+	if err := decodeDocument(text, &message); err != nil {
+		kind := "it is neither one XML document nor success"
 		lower := strings.ToLower(text)
 		switch {
 		case strings.HasPrefix(text, "{"), strings.HasPrefix(text, "["):
@@ -171,10 +201,12 @@ func parseReplyXML(text string) (*replyXML, *CallbackError) {
 		case strings.HasPrefix(lower, "<!doctype html"), strings.HasPrefix(lower, "<html"):
 			kind = "it is an HTML page"
 		}
-		return nil, &CallbackError{Reason: ReasonNotXML, Detail: fmt.Sprintf("%s: %.80q", kind, text)}
+		return nil, &CallbackError{Reason: ReasonNotXML, Detail: fmt.Sprintf("%s: %v: %.80q", kind, err, text)}
 	}
 	return &message, nil
 }
+
+const maxArticles = 8 // in reply to an event; in reply to a message only one
 
 // reply checks that the message is a reply that WeChat shows.
 func (e *replyXML) reply(text string, encrypted bool) (ReceivedReply, *CallbackError) {
@@ -210,6 +242,8 @@ func (e *replyXML) reply(text string, encrypted bool) (ReceivedReply, *CallbackE
 			err = errors.New("Articles has no item")
 		case e.ArticleCount != strconv.Itoa(len(r.Articles)):
 			err = fmt.Errorf("ArticleCount is %q and there are %d articles", e.ArticleCount, len(r.Articles))
+		case len(r.Articles) > maxArticles:
+			err = fmt.Errorf("there are %d articles, and at most %d are shown", len(r.Articles), maxArticles)
 		}
 	case "transfer_customer_service":
 	case "":

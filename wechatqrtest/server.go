@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/wechatqr/wechatqr"
+	"github.com/wechatqr/wechatqr/events"
 )
 
 // Server is a WeChat with one account: the API, the picture host and the
@@ -31,6 +33,12 @@ type Server struct {
 	users    map[string]*User   // by openid
 	tokens   map[string]*token  // by value
 	faults   faults
+	handlers map[string]http.HandlerFunc // of Handle, by path
+	menu     json.RawMessage             // nil: none
+
+	oauthCodes  map[string]bool   // used
+	oauthTokens map[string]string // openid by token
+
 	requests requestLog
 	counts   map[string]int // requests so far, by path
 	changed  chan struct{}  // closed at the next change; nil while nobody waits
@@ -111,6 +119,10 @@ func NewServer(opts ...Option) *Server {
 		users:  map[string]*User{},
 		tokens: map[string]*token{},
 		counts: map[string]int{},
+
+		handlers:    map[string]http.HandlerFunc{},
+		oauthCodes:  map[string]bool{},
+		oauthTokens: map[string]string{},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.idle = sync.NewCond(&s.mu)
@@ -213,6 +225,16 @@ func (s *Server) Client(opts ...wechatqr.Option) *wechatqr.Client {
 		panic(fmt.Sprintf("wechatqrtest: client: %v", err))
 	}
 	return c
+}
+
+// ServeFunc serves fn as the callback, with the account's keys and the current mode, and
+// returns its URL. It panics if events.NewHandler refuses the options or if it cannot listen.
+func (s *Server) ServeFunc(fn events.HandlerFunc, opts ...events.Option) string {
+	h, err := events.NewHandler(s.CallbackConfig(), fn, opts...)
+	if err != nil {
+		panic(fmt.Sprintf("wechatqrtest: serve: %v", err))
+	}
+	return s.ServeCallback(h)
 }
 
 // Changed returns a channel that is closed at the next change of anything that

@@ -26,9 +26,17 @@ type snapshot struct {
 	Pushes         []*Push       `json:"pushes"`
 	LastPush       int           `json:"last_push"` // ID
 	Messages       []Message     `json:"messages"`
+	LastOrder      int           `json:"last_order"`
 	Quotas         quotaCounters `json:"quotas"`
 	ClearMonth     string        `json:"clear_month"` // that Clears counts
 	Clears         int           `json:"clears"`      // calls of clear_quota
+}
+
+// nextOrder numbers a request, push or message by its arrival, since the clock may be
+// turned back. The caller holds mu.
+func (s *Server) nextOrder() int {
+	s.st.LastOrder++
+	return s.st.LastOrder
 }
 
 func newSnapshot() snapshot {

@@ -26,6 +26,8 @@ type State struct {
 	Requests  []RecordedRequest `json:"requests"` // the latest 1000
 	Faults    []Fault           `json:"faults"`
 	Quotas    []Quota           `json:"quotas"`
+
+	PushFaults []PushFault `json:"push_faults"`
 }
 
 // State returns a copy of the state, taken under one lock: no list is newer than
@@ -42,12 +44,15 @@ func (s *Server) State() State {
 		QRCodes: copies(s.st.Codes), Users: copies(s.st.Users), Pushes: s.pushes(),
 		Messages: append([]Message{}, s.st.Messages...), Requests: s.requests.ordered(),
 		Faults: copies(s.faults.list), Quotas: s.quotas(),
+		PushFaults: s.pushFaults(),
 	}
 }
 
+const minMasked = 12 // bytes of a secret of which the first four are shown
+
 // mask shows enough of a secret to tell it from another one.
 func mask(secret string) string {
-	if len(secret) < minSecret {
+	if len(secret) < minMasked {
 		return strings.Repeat("…", min(len(secret), 1))
 	}
 	return secret[:4] + "…"
@@ -65,7 +70,7 @@ func copies[T any](list []*T) []T {
 const dumpedLines = 100
 
 // String is the state as text for people: the account, its codes and users, and the
-// latest 100 requests, pushes and messages in the order of their times.
+// latest 100 requests, pushes and messages in the order of their arrival.
 func (st State) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "WeChat at %s: account %s, AppID %s, callback %q in mode %s",
@@ -84,6 +89,9 @@ func (st State) String() string {
 	for _, f := range st.Faults {
 		fmt.Fprintf(&b, "fault %+v\n", f)
 	}
+	for _, f := range st.PushFaults {
+		fmt.Fprintf(&b, "push fault %+v\n", f)
+	}
 	lines := st.timeline()
 	if n := len(lines) - dumpedLines; n > 0 {
 		fmt.Fprintf(&b, "%d older lines left out\n", n)
@@ -96,23 +104,24 @@ func (st State) String() string {
 }
 
 type timelineEntry struct {
-	at   time.Time
-	text string
+	order int
+	at    time.Time
+	text  string
 }
 
 func (st State) timeline() []timelineEntry {
 	var out []timelineEntry
 	for _, r := range st.Requests {
-		out = append(out, timelineEntry{r.Time, fmt.Sprintf("%s %s?%s %s: HTTP %d %s",
+		out = append(out, timelineEntry{r.Order, r.Time, fmt.Sprintf("%s %s?%s %s: HTTP %d %s",
 			r.Method, r.Path, r.Query, r.Body, r.Status, r.Response)})
 	}
 	for _, m := range st.Messages {
-		out = append(out, timelineEntry{m.Time, fmt.Sprintf("message to %s: %s", m.OpenID, m.Body)})
+		out = append(out, timelineEntry{m.Order, m.Time, fmt.Sprintf("message to %s: %s", m.OpenID, m.Body)})
 	}
 	for _, p := range st.Pushes {
-		out = append(out, timelineEntry{p.time(), p.summary()})
+		out = append(out, timelineEntry{p.Order, p.time(), p.summary()})
 	}
-	slices.SortStableFunc(out, func(a, b timelineEntry) int { return a.at.Compare(b.at) })
+	slices.SortStableFunc(out, func(a, b timelineEntry) int { return cmp.Compare(a.order, b.order) })
 	return out
 }
 
@@ -127,6 +136,8 @@ func (p Push) time() time.Time {
 func (p Push) summary() string {
 	outcome := "replied " + cmp.Or(p.Reply.Text(), "nothing")
 	switch err := p.Err(); {
+	case p.Dropped:
+		outcome = "dropped"
 	case !p.Done:
 		outcome = "in progress"
 	case err != nil:
