@@ -172,7 +172,7 @@ type oauthResponse struct {
 	Scope        string `json:"scope"`
 }
 
-// oauthToken is GET /sns/oauth2/access_token: a code is good for once, as on WeChat. Whoever it stands
+// oauthToken is GET /sns/oauth2/access_token. As on WeChat a code is good for once. Whoever it stands
 // for is new: map a code to a person of yours with Handle.
 func (s *Server) oauthToken(c *apiRequest) (any, *apiError) {
 	q := c.query
