@@ -2,6 +2,7 @@ package wechatqrtest_test
 
 import (
 	"encoding/json"
+	"math"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -147,7 +148,8 @@ func TestInjectPushRefuses(t *testing.T) {
 	t.Parallel()
 	srv := wechatqrtest.Start(t)
 	for name, f := range map[string]wechatqrtest.PushFault{
-		"nothing to do": {}, "share above 1": {Drop: true, Share: 1.1}, "share below 0": {Drop: true, Share: -1},
+		"nothing to do": {}, "no number": {Drop: true, Share: math.NaN()},
+		"share above 1": {Drop: true, Share: 1.1}, "share below 0": {Drop: true, Share: -1},
 		"times": {Drop: true, Times: -1}, "delay": {Delay: -1},
 	} {
 		require.Error(t, srv.InjectPush(f), name)

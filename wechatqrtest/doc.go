@@ -34,11 +34,12 @@
 //	GET  /cgi-bin/user/get             POST /cgi-bin/message/custom/send
 //	POST /cgi-bin/clear_quota          POST /cgi-bin/clear_quota/v2
 //	POST /cgi-bin/openapi/quota/get    POST /cgi-bin/openapi/rid/get
-//	GET  /cgi-bin/getcallbackip        GET  /cgi-bin/get_api_domain_ip
-//	POST /cgi-bin/callback/check       POST /cgi-bin/message/template/send
+//	POST /cgi-bin/callback/check
 //	GET  /cgi-bin/tags/get             POST /cgi-bin/tags/create
 //	POST /cgi-bin/tags/members/batchtagging and batchuntagging
 //	POST /datacube/getusersummary      POST /datacube/getusercumulate
+//	GET  /cgi-bin/getcallbackip        GET  /cgi-bin/get_api_domain_ip
+//	POST /cgi-bin/message/template/send
 //	POST /cgi-bin/menu/create          GET  /cgi-bin/menu/get and delete
 //	POST /cgi-bin/media/upload         GET  /cgi-bin/ticket/getticket
 //	GET  /sns/oauth2/access_token      GET  /sns/userinfo
@@ -113,6 +114,10 @@
 //     counts under the source of the follow, which is a guess.
 //   - Media IDs are not checked, templates are not either, and whoever grants an OAuth
 //     code is a new user without a name.
+//   - callback/check resolves and pings nothing: the address is 127.0.0.1.
+//   - datacube counts the users of [Server.PutUser] too, on the day of FollowedAt, and
+//     knows three sources: 1 (searched), 30 (scanned) and 0 (the rest). An unfollow
+//     counts under the source of the follow, which is a guess.
 //   - Events of one user have CreateTimes at least one second apart, which may be
 //     later than the clock: on WeChat two scans within a second can look like one
 //     that is delivered twice. In safe and compatible mode a backend refuses events

@@ -3,13 +3,14 @@ package wechatqrtest
 import (
 	"context"
 	"errors"
+	"math"
 	"net/http"
 	"slices"
 	"time"
 )
 
-// PushFault loses or delays pushes on their way to the callback. The zero PushFault but
-// for Drop or Delay applies to every push.
+// PushFault loses or delays pushes on their way to the callback. Times and Share choose
+// the pushes: without them it applies to all.
 type PushFault struct {
 	Times int           `json:"times"`           // how many pushes it applies to; 0: all, until ClearFaults
 	Share float64       `json:"share"`           // of the pushes, above 0 to 1, evenly spread; 0: each
@@ -26,7 +27,7 @@ type pushFault struct {
 // used. It returns an error if neither Drop nor Delay is set, or a field is out of range.
 func (s *Server) InjectPush(f PushFault) error {
 	switch {
-	case f.Times < 0 || f.Share < 0 || f.Share > 1 || f.Share != f.Share || f.Delay < 0:
+	case f.Times < 0 || f.Share < 0 || f.Share > 1 || math.IsNaN(f.Share) || f.Delay < 0:
 		return errors.New("wechatqrtest: push fault: Times and Delay are not negative, and Share is 0 to 1")
 	case !f.Drop && f.Delay == 0:
 		return errors.New("wechatqrtest: push fault: set Drop or Delay")

@@ -70,7 +70,8 @@ func copies[T any](list []*T) []T {
 const dumpedLines = 100
 
 // String is the state as text for people: the account, its codes and users, and the
-// latest 100 requests, pushes and messages in the order of their arrival.
+// latest 100 requests, pushes and messages in the order of their arrival, each cut after
+// 500 characters.
 func (st State) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "WeChat at %s: account %s, AppID %s, callback %q in mode %s",
@@ -98,7 +99,7 @@ func (st State) String() string {
 		lines = lines[n:]
 	}
 	for _, l := range lines {
-		fmt.Fprintf(&b, "%s %s\n", l.at.Format("15:04:05.000"), l.text)
+		fmt.Fprintf(&b, "%s %.500s\n", l.at.Format("15:04:05.000"), l.text)
 	}
 	return strings.TrimSuffix(b.String(), "\n")
 }
