@@ -205,26 +205,27 @@ func writeOutcome(w http.ResponseWriter, out outcome, push *wechatqrtest.Push, l
 
 // actions are the forms of the page.
 var actions = map[string]func(*app, *http.Request) outcome{
-	"create":   (*app).createCode,
-	"scan":     (*app).scan,
-	"person":   (*app).addUser,
-	"remove":   (*app).removeUser,
-	"follow":   (*app).follow,
-	"unfollow": (*app).unfollow,
-	"text":     (*app).text,
-	"click":    (*app).clickMenu,
-	"image":    (*app).image,
-	"location": (*app).location,
-	"event":    (*app).rawEvent,
-	"again":    (*app).again,
-	"callback": (*app).setCallback,
-	"check":    (*app).check,
-	"revoke":   (*app).revoke,
-	"quota":    (*app).quota,
-	"fault":    (*app).fault,
-	"clear":    (*app).clearFaults,
-	"clock":    (*app).clock,
-	"reset":    (*app).reset,
+	"create":    (*app).createCode,
+	"scan":      (*app).scan,
+	"person":    (*app).addUser,
+	"remove":    (*app).removeUser,
+	"follow":    (*app).follow,
+	"unfollow":  (*app).unfollow,
+	"text":      (*app).text,
+	"click":     (*app).clickMenu,
+	"image":     (*app).image,
+	"location":  (*app).location,
+	"event":     (*app).rawEvent,
+	"again":     (*app).again,
+	"callback":  (*app).setCallback,
+	"check":     (*app).check,
+	"revoke":    (*app).revoke,
+	"quota":     (*app).quota,
+	"fault":     (*app).fault,
+	"pushfault": (*app).pushFault,
+	"clear":     (*app).clearFaults,
+	"clock":     (*app).clock,
+	"reset":     (*app).reset,
 }
 
 func (a *app) createCode(r *http.Request) outcome {
@@ -267,7 +268,20 @@ func (a *app) ticket(r *http.Request) string {
 }
 
 func (a *app) scan(r *http.Request) outcome {
-	return a.scanAs(a.ticket(r), r.PostFormValue("openid"))
+	ticket, openID := a.ticket(r), r.PostFormValue("openid")
+	after := r.PostFormValue("after")
+	if after == "" {
+		return a.scanAs(ticket, openID)
+	}
+	d, err := time.ParseDuration(after)
+	if err != nil {
+		return failed("codes", "“%s” is not a duration: write it as 10m or 72h.", after)
+	}
+	out := done("timeline", "Scanned, and followed the account %s later.", after)
+	out.push = func(ctx context.Context) (wechatqrtest.Push, error) {
+		return a.wx.ScanAndFollow(ctx, ticket, openID, d)
+	}
+	return out
 }
 
 // scanAs has the user scan a code; an empty openid is a new user.
@@ -453,6 +467,32 @@ func (a *app) fault(r *http.Request) outcome {
 		return done("trouble", "The next call fails.")
 	}
 	return done("trouble", "The next %d calls fail.", times)
+}
+
+// pushFault loses pushes or delays them.
+func (a *app) pushFault(r *http.Request) outcome {
+	f := wechatqrtest.PushFault{Drop: r.PostFormValue("drop") != ""}
+	var errs [3]error
+	if v := r.PostFormValue("times"); v != "" {
+		f.Times, errs[0] = strconv.Atoi(v)
+	}
+	if v := r.PostFormValue("share"); v != "" {
+		f.Share, errs[1] = strconv.ParseFloat(v, 64)
+	}
+	if v := r.PostFormValue("delay"); v != "" {
+		f.Delay, errs[2] = time.ParseDuration(v)
+	}
+	err := errors.Join(errs[:]...)
+	if err == nil {
+		err = a.wx.InjectPush(f)
+	}
+	switch {
+	case err != nil:
+		return failed("trouble", "This fault does not exist.")
+	case f.Drop:
+		return done("trouble", "Pushes will be lost.")
+	}
+	return done("trouble", "Pushes will come late.")
 }
 
 func (a *app) clearFaults(*http.Request) outcome {

@@ -131,6 +131,42 @@ func TestActions(t *testing.T) {
 	assert.Zero(t, a.ahead())
 }
 
+func TestPushFaults(t *testing.T) {
+	t.Parallel()
+	a, h := newTestApp(t)
+	serveBackend(t, a)
+	require.True(t, do(t, h, "create", "scene", "shop-42").OK)
+	require.True(t, do(t, h, "pushfault", "drop", "1", "times", "1").OK)
+	require.True(t, do(t, h, "pushfault", "delay", "1ms", "share", "0.5").OK)
+	assert.Equal(t, []wechatqrtest.PushFault{
+		{Times: 1, Drop: true}, {Share: 0.5, Delay: time.Millisecond},
+	}, a.wx.PushFaults())
+	got := do(t, h, "scan", "scene", "shop-42")
+	require.True(t, got.OK, got.Message)
+	assert.True(t, got.Push.Dropped)
+	turn := a.view(english, "p1").Timeline.Items[0].Turn
+	assert.True(t, turn.Lost)
+	assert.Empty(t, turn.Fault)
+	assert.Equal(t, "Lin scanned shop-42 and followed the account. The push was lost.",
+		turn.Announcement.in(english))
+	require.True(t, do(t, h, "clear").OK)
+	assert.Empty(t, a.wx.PushFaults())
+	for _, form := range [][]string{
+		nil, {"drop", "1", "times", "-1"}, {"drop", "1", "times", "x"}, {"delay", "soon"},
+		{"drop", "1", "share", "2"}, {"drop", "1", "share", "x"},
+	} {
+		assert.False(t, do(t, h, "pushfault", form...).OK, form)
+	}
+
+	got = do(t, h, "scan", "scene", "shop-42", "after", "6m")
+	require.True(t, got.OK, got.Message)
+	assert.Equal(t, wechatqr.EventSubscribe, got.Push.Event.Type)
+	assert.Empty(t, got.Push.Event.EventKey, "WeChat has forgotten the scene")
+	assert.False(t, do(t, h, "scan", "scene", "shop-42", "after", "later").OK)
+	assert.False(t, do(t, h, "scan", "scene", "shop-42", "after", "6m", "openid",
+		got.Push.Event.FromUserName).OK, "they follow already")
+}
+
 func TestActionsRefuse(t *testing.T) {
 	t.Parallel()
 	a, h := newTestApp(t)

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/wechatqr/wechatqr"
 	"github.com/wechatqr/wechatqr/events"
 	"github.com/wechatqr/wechatqr/wechatqrtest"
 )
@@ -28,7 +27,7 @@ func (a *app) clickMenu(r *http.Request) outcome {
 	}
 	out := done("timeline", "%s clicked the menu item %s.", name, key)
 	out.push = func(ctx context.Context) (wechatqrtest.Push, error) {
-		return a.wx.Push(ctx, wechatqr.Event{Type: "CLICK", EventKey: key, FromUserName: id})
+		return a.wx.ClickMenu(ctx, id, key)
 	}
 	return out
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -17,6 +16,7 @@ import (
 
 // feedItem is a push or a customer service message.
 type feedItem struct {
+	order        int    // by arrival
 	ID           string // in the page
 	At           time.Time
 	Who          string
@@ -33,6 +33,7 @@ type feedItem struct {
 	Reply        *replyView
 	Fault        string // the text that the user sees if the push failed
 	Silent       bool   // there was no reply
+	Lost         bool   // by a fault, on its way
 	Wrong        *problemView
 	Push         int // id
 	Attempts     []attemptView
@@ -89,9 +90,9 @@ type thread struct {
 
 // timelineItem is a turn of a chat or a call; the other one is nil.
 type timelineItem struct {
-	At   time.Time
-	Turn *feedItem
-	Call *requestView
+	order int
+	Turn  *feedItem
+	Call  *requestView
 }
 
 const (
@@ -114,13 +115,12 @@ func newTimeline(st wechatqrtest.State, names map[string]namedUser, lang, show s
 
 	t.Older = max(len(turns)-maxTurns, 0) + max(len(requests)-maxCalls, 0)
 	for _, i := range turns[max(len(turns)-maxTurns, 0):] {
-		t.Items = append(t.Items, timelineItem{At: i.At, Turn: &i})
+		t.Items = append(t.Items, timelineItem{order: i.order, Turn: &i})
 	}
 	for _, c := range requests[max(len(requests)-maxCalls, 0):] {
-		t.Items = append(t.Items, timelineItem{At: c.Time, Call: newRequestView(c)})
+		t.Items = append(t.Items, timelineItem{order: c.Order, Call: newRequestView(c)})
 	}
-	slices.SortStableFunc(t.Items, func(a, b timelineItem) int { return a.At.Compare(b.At) })
-	slices.Reverse(t.Items)
+	slices.SortFunc(t.Items, func(a, b timelineItem) int { return cmp.Compare(b.order, a.order) })
 	return t
 }
 
@@ -151,16 +151,14 @@ func turnsOf(st wechatqrtest.State, names map[string]namedUser, lang string) []f
 	for _, m := range st.Messages {
 		out = append(out, messageItem(m, names, lang))
 	}
-	slices.SortStableFunc(out, func(a, b feedItem) int {
-		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Push, b.Push))
-	})
+	slices.SortFunc(out, func(a, b feedItem) int { return cmp.Compare(a.order, b.order) })
 	return out
 }
 
 func messageItem(m wechatqrtest.Message, names map[string]namedUser, lang string) feedItem {
 	who := names[m.OpenID]
 	item := feedItem{
-		ID: fmt.Sprintf("message-%d", m.Time.UnixNano()), At: m.Time,
+		ID: "message-" + strconv.Itoa(m.Order), order: m.Order, At: m.Time,
 		Who: who.name.in(lang), Color: who.color, OpenID: m.OpenID,
 		Service: true, State: "ok",
 		Reply: &replyView{Kind: m.MsgType, Text: m.Content}, Message: indented(m.Body),
@@ -176,7 +174,7 @@ func messageItem(m wechatqrtest.Message, names map[string]namedUser, lang string
 func pushItem(p wechatqrtest.Push, names map[string]namedUser, lang string) feedItem {
 	who := names[p.Event.FromUserName]
 	item := feedItem{
-		ID: "push-" + strconv.Itoa(p.ID), Push: p.ID, At: p.Event.CreateTime,
+		ID: "push-" + strconv.Itoa(p.ID), Push: p.ID, order: p.Order, At: p.Event.CreateTime,
 		Who: who.name.in(lang), Color: who.color, OpenID: p.Event.FromUserName,
 		Kind: cmp.Or(string(p.Event.Type), p.Event.MsgType), Message: string(p.Event.Raw),
 	}
@@ -218,11 +216,13 @@ func (item *feedItem) result(p wechatqrtest.Push) {
 	switch {
 	case !p.Done:
 		item.State = "running"
+	case p.Dropped:
+		item.State = "failed"
+		item.Lost = true
+		item.Announcement = say("%s The push was lost.", item.Announcement)
 	case item.Wrong != nil:
 		item.State = "failed"
-		if hasChat {
-			item.Fault = wechatqrtest.ServiceFault
-		}
+		item.Fault = p.UserSees()
 		item.Announcement = say("%s The backend failed: %s", item.Announcement, item.Wrong.What)
 	case n == 0 || p.Attempts[n-1].Status == 0:
 		item.State = "failed" // cancelled

@@ -122,6 +122,7 @@ type view struct {
 	FaultKinds             []labelView
 	FaultPaths             []string
 	Faults                 []faultView
+	PushFaults             []wechatqrtest.PushFault
 	Quotas                 []quotaView
 	SDKs                   sdkSettings
 }
@@ -225,7 +226,7 @@ func (a *app) view(lang, thread string) *view {
 		Origin: a.origin, AppID: st.AppID, AppSecret: st.AppSecret, Account: st.Account,
 		Now: st.Now, Ahead: a.ahead(),
 		Callback: st.Callback, Check: newCheckView(lang, a.lastCheck(st.Callback)),
-		FaultPaths: faultPaths, SDKs: settingsFor(a.origin, a.proxyCA),
+		PushFaults: st.PushFaults, FaultPaths: faultPaths, SDKs: settingsFor(a.origin, a.proxyCA),
 	}
 	v.Connected = v.Check != nil && v.Check.Err() == nil
 	if lang == chinese {
