@@ -17,7 +17,7 @@
 // lose or delay pushes, [Server.InjectPush]; to deliver events late, twice or out of
 // order, [Server.ScanEvent] and [Server.Push]; to wait for what a backend does in the
 // background, [Server.WaitPush] and [Server.WaitMessage]. To test a handler without a
-// Server, see [NewRequest]; to test your own store, [TestTokenStore] and [TestDeduper].
+// Server, see [NewRequest]; to test your own store, [TestTokenStore], [TestTicketStore] and [TestDeduper].
 //
 // With [WithoutNetwork] in a bubble of testing/synctest the backend and the Server have
 // one clock: time.Sleep turns both, and nothing waits in real time. [Server.Advance]
@@ -108,10 +108,6 @@
 //     qrcode/create, user/info, user/get and message/custom/send, with a limit per
 //     minute for stable_token alone; the other paths have none.
 //   - A token is valid everywhere until it expires.
-//   - callback/check resolves and pings nothing: the address is 127.0.0.1.
-//   - datacube counts the users of [Server.PutUser] too, on the day of FollowedAt, and
-//     knows three sources: 1 (searched), 30 (scanned) and 0 (the rest). An unfollow
-//     counts under the source of the follow, which is a guess.
 //   - Media IDs are not checked, templates are not either, and whoever grants an OAuth
 //     code is a new user without a name.
 //   - callback/check resolves and pings nothing: the address is 127.0.0.1.
