@@ -14,7 +14,9 @@ import (
 // ErrFollowing means that the user follows the account already.
 var ErrFollowing = errors.New("wechatqrtest: the user follows the account already")
 
-const sceneMemory = 5 * time.Minute // from a scan to the follow; seen with four minutes, not with five
+// sceneMemory is how long after a scan a follow still has its scene: it was seen after four
+// minutes, and not after five.
+const sceneMemory = 5 * time.Minute
 
 // ScanScene is Scan of the newest code with this scene. If there is none, the error is
 // ErrUnknownTicket.
@@ -36,7 +38,9 @@ func (s *Server) ScanScene(ctx context.Context, scene wechatqr.Scene, openID str
 // WeChat has forgotten the scene: the EventKey is empty, there is no ticket, and user/info
 // says ADD_SCENE_QR_CODE without a scene. The Server's clock does not move, and a scan
 // without a follow pushes nothing. The errors are those of Scan and ErrFollowing.
-func (s *Server) ScanAndFollow(ctx context.Context, ticket, openID string, after time.Duration) (Push, error) {
+func (s *Server) ScanAndFollow(
+	ctx context.Context, ticket, openID string, after time.Duration,
+) (Push, error) {
 	if u, ok := s.User(openID); ok && u.Follows {
 		return Push{}, ErrFollowing
 	}

@@ -11,10 +11,6 @@ import (
 	"time"
 )
 
-// Backends call these before or beside the API of parametric codes. The Server checks
-// the token and the form of the request, records it and gives a plausible response; it
-// keeps nothing of them but the menu.
-
 // Handle serves the requests for path with fn, in place of what the Server has there: an
 // API that it lacks, or a response of your own. An access_token is checked before fn, if
 // the request has one, and faults and the record of requests apply as everywhere. fn may
@@ -53,6 +49,10 @@ func handledResponse(result *http.Response, body []byte) *response {
 	return &response{status: result.StatusCode, header: result.Header, body: body, code: e.ErrCode}
 }
 
+// Backends call the following before or beside the API of parametric codes. The Server
+// checks the token and the form of the request and gives a plausible response; of all
+// that it keeps the menu alone.
+
 // createMenu is POST /cgi-bin/menu/create.
 func (s *Server) createMenu(c *apiRequest) (any, *apiError) {
 	var in struct {
@@ -64,21 +64,21 @@ func (s *Server) createMenu(c *apiRequest) (any, *apiError) {
 	if len(in.Button) < 1 || len(in.Button) > 3 {
 		return nil, refuse(40016, "")
 	}
-	s.menu = json.RawMessage(c.body)
+	s.st.Menu = json.RawMessage(c.body)
 	return errorResponse{0, "ok"}, nil
 }
 
 // getMenu is GET /cgi-bin/menu/get.
 func (s *Server) getMenu(*apiRequest) (any, *apiError) {
-	if s.menu == nil {
+	if s.st.Menu == nil {
 		return nil, refuse(46003, "")
 	}
-	return map[string]any{"menu": s.menu}, nil
+	return map[string]any{"menu": s.st.Menu}, nil
 }
 
 // deleteMenu is GET /cgi-bin/menu/delete.
 func (s *Server) deleteMenu(*apiRequest) (any, *apiError) {
-	s.menu = nil
+	s.st.Menu = nil
 	return errorResponse{0, "ok"}, nil
 }
 
@@ -192,7 +192,9 @@ func (s *Server) oauthToken(c *apiRequest) (any, *apiError) {
 	access := "98_" + random(85)
 	openID := s.user("").OpenID
 	s.oauthTokens[access] = openID
-	return oauthResponse{access, int64(tokenTTL / time.Second), "98_" + random(85), openID, "snsapi_userinfo"}, nil
+	return oauthResponse{
+		access, int64(tokenTTL / time.Second), "98_" + random(85), openID, "snsapi_userinfo",
+	}, nil
 }
 
 // oauthUser is GET /sns/userinfo.

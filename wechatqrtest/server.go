@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -34,7 +33,6 @@ type Server struct {
 	tokens   map[string]*token  // by value
 	faults   faults
 	handlers map[string]http.HandlerFunc // of Handle, by path
-	menu     json.RawMessage             // nil: none
 
 	oauthCodes  map[string]bool   // used
 	oauthTokens map[string]string // openid by token

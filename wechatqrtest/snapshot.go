@@ -15,21 +15,22 @@ type snapshot struct {
 	Account   string        `json:"account"`
 	Ahead     time.Duration `json:"ahead"` // of this machine's clock, in nanoseconds
 
-	Tokens         tokens        `json:"tokens"`
-	Codes          []*QRCode     `json:"codes"`
-	Permanent      int           `json:"permanent"` // codes created
-	Users          []*User       `json:"users"`
-	LastEventTimes eventTimes    `json:"last_event_times"`
-	FollowCounts   followCounts  `json:"follow_counts"`
-	Tags           []Tag         `json:"tags"`
-	Callback       Callback      `json:"callback"`
-	Pushes         []*Push       `json:"pushes"`
-	LastPush       int           `json:"last_push"` // ID
-	Messages       []Message     `json:"messages"`
-	LastOrder      int           `json:"last_order"`
-	Quotas         quotaCounters `json:"quotas"`
-	ClearMonth     string        `json:"clear_month"` // that Clears counts
-	Clears         int           `json:"clears"`      // calls of clear_quota
+	Tokens         tokens          `json:"tokens"`
+	Codes          []*QRCode       `json:"codes"`
+	Permanent      int             `json:"permanent"` // codes created
+	Users          []*User         `json:"users"`
+	LastEventTimes eventTimes      `json:"last_event_times"`
+	FollowCounts   followCounts    `json:"follow_counts"`
+	Tags           []Tag           `json:"tags"`
+	Callback       Callback        `json:"callback"`
+	Pushes         []*Push         `json:"pushes"`
+	LastPush       int             `json:"last_push"` // ID
+	Messages       []Message       `json:"messages"`
+	Menu           json.RawMessage `json:"menu,omitempty"`
+	LastOrder      int             `json:"last_order"`
+	Quotas         quotaCounters   `json:"quotas"`
+	ClearMonth     string          `json:"clear_month"` // that Clears counts
+	Clears         int             `json:"clears"`      // calls of clear_quota
 }
 
 // nextOrder numbers a request, push or message by its arrival, since the clock may be

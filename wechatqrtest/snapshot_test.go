@@ -24,6 +24,7 @@ func TestSnapshot(t *testing.T) {
 	post(t, old.URL()+"/cgi-bin/message/custom/send?access_token="+tok,
 		`{"touser":"o6_user","msgtype":"text","text":{"content":"hi"}}`)
 	old.SetQuota(wechatqrtest.Quota{Path: create, Daily: 9, Used: 8})
+	post(t, old.URL()+"/cgi-bin/menu/create?access_token="+tok, `{"button":[{"name":"n"}]}`)
 	snapshot, err := old.Snapshot()
 	require.NoError(t, err)
 
@@ -42,6 +43,8 @@ func TestSnapshot(t *testing.T) {
 	assert.Len(t, srv.Messages(), 1)
 	assert.Equal(t, 0, errcodeWith(t, srv, tok), "tokens stay valid")
 	assert.Equal(t, tok, token(t, srv))
+	_, menu := get(t, srv.URL()+"/cgi-bin/menu/get?access_token="+tok)
+	assert.Equal(t, `{"menu":{"button":[{"name":"n"}]}}`, menu)
 	push, err := srv.Scan(t.Context(), ticket, "o6_user")
 	require.NoError(t, err)
 	assert.Equal(t, 3, push.ID)
