@@ -73,6 +73,9 @@ func TestMain(m *testing.M) {
 		_ = os.RemoveAll(filepath.Dir(bin))
 	}
 	_ = os.RemoveAll(npmDir)
+	if bin, err := buildLogin(); err == nil {
+		_ = os.RemoveAll(filepath.Dir(bin))
+	}
 	os.Exit(code)
 }
 
