@@ -110,8 +110,8 @@ func TestDocs(t *testing.T) {
 	t.Run("nothing is missing", func(t *testing.T) {
 		t.Parallel()
 		for file, where := range map[string]struct{ pattern, page string }{
-			"errors.go":          {`(?m)^\t(Err\w+) += errors\.New`, "errors.md"},
-			"cmd/sandbox/app.go": {`(?m)^\t"(\w+)": +\(\*app\)\.`, "testing.md"},
+			"errors.go":              {`(?m)^\t(Err\w+) += errors\.New`, "errors.md"},
+			"cmd/sandbox/actions.go": {`(?m)^\t"(\w+)": +\(\*app\)\.`, "testing.md"},
 		} {
 			src, err := os.ReadFile(file)
 			require.NoError(t, err)

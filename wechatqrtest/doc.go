@@ -98,7 +98,8 @@
 //   - user/info reports the scene of the last follow, not of the scans since.
 //
 // And the Server is simpler than WeChat:
-//   - The URL in a code has WeChat's form, but no phone can open it. Users scan
+//   - The URL in a code has WeChat's form, but no phone can open it, unless
+//     [WithContentPrefix] leads it to a page of yours. Users scan
 //     with [Server.Scan]; a user who does not follow always follows then: on
 //     WeChat a scan without a follow pushes nothing.
 //   - errmsg says more than WeChat's where that helps, before the rid.

@@ -162,7 +162,7 @@ func (s *Server) Push(ctx context.Context, ev wechatqr.Event) (Push, error) {
 func (s *Server) deliver(ctx context.Context, codec callbackCodec, base string, p *Push) error {
 	target, body := codec.push(base, p.Event, time.Now())
 	for n := 1; ; n++ {
-		a, err := s.requestCallback(ctx, http.MethodPost, target, body)
+		a, _, err := s.requestCallback(ctx, http.MethodPost, target, body)
 		final := err != nil || a.Err == nil // status 200, whatever the body says
 		wrongStatus := a.Err != nil &&
 			(a.Err.Reason == ReasonWrongStatus || a.Err.Reason == ReasonRedirected)
@@ -204,8 +204,7 @@ func (c callbackCodec) replyTo(ev wechatqr.Event, a Attempt) (ReceivedReply, *Ca
 		}
 	}
 	if wrong != nil {
-		wrong.Status = a.Status
-		return ReceivedReply{}, wrong
+		return ReceivedReply{}, wrong.withStatus(a.Status)
 	}
 	return reply, nil
 }

@@ -297,8 +297,8 @@ func TestPushIsDeliveredAgain(t *testing.T) {
 		{"500, delay", status(500), spaced[1:], wechatqrtest.ReasonWrongStatus, 4, 0, false},
 		{"500, spaced", status(500), spaced, wechatqrtest.ReasonWrongStatus, 3, 2 * time.Second, true},
 		{"reset", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, nil,
-			wechatqrtest.ReasonUnreachable, 3, 0, true},
-		{"cut", cut, spaced[1:], wechatqrtest.ReasonUnreachable, 3, 2 * time.Second, true},
+			wechatqrtest.ReasonNoResponse, 3, 0, true},
+		{"cut", cut, spaced[1:], wechatqrtest.ReasonIncomplete, 3, 2 * time.Second, true},
 		{"silent", silent, nil, wechatqrtest.ReasonTooSlow, 3, 15 * time.Second, true},
 		{"silent, delay", silent, spaced[1:], wechatqrtest.ReasonTooSlow, 3, 17 * time.Second, true},
 	} {

@@ -96,7 +96,7 @@ func (s *Server) addCode(code *QRCode, ttl int64, now time.Time) {
 	if ttl > 0 {
 		code.ExpiresAt = now.Add(time.Duration(ttl) * time.Second)
 	}
-	code.Content = "http://weixin.qq.com/q/02" + random(20)
+	code.Content = s.contentPrefix + "02" + random(20)
 	code.Ticket = newTicket(code.Content, code.CreatedAt, ttl)
 	s.st.Codes = append(s.st.Codes, code)
 	s.codes[code.Ticket] = code

@@ -74,7 +74,7 @@ func ParseReply(cfg events.Config, body []byte) (ReceivedReply, error) {
 	}
 	reply, wrong := codec.parseReply(body)
 	if wrong != nil {
-		return ReceivedReply{}, wrong
+		return ReceivedReply{}, wrong.withStatus(0)
 	}
 	return reply, nil
 }

@@ -1,6 +1,7 @@
 package wechatqrtest
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -47,6 +48,7 @@ type Server struct {
 type config struct {
 	creds        wechatqr.Credentials
 	origin       string
+	account      string         // original ID; empty: random
 	memory       *memoryNetwork // nil: the machine's network
 	lenient      bool
 	unverified   bool
@@ -55,6 +57,8 @@ type config struct {
 	pushTimeout  time.Duration
 	retryDelay   time.Duration
 	spaced       bool // retry a wrong status like no response
+
+	contentPrefix string // of codes
 }
 
 // Option configures a Server.
@@ -95,12 +99,15 @@ func NewServer(opts ...Option) *Server {
 	cfg := config{
 		creds:        wechatqr.Credentials{AppID: st.AppID, AppSecret: st.AppSecret},
 		maxPermanent: 100_000,
-		pushTimeout:  5 * time.Second,
+		pushTimeout:  callbackTimeout,
+
+		contentPrefix: "http://weixin.qq.com/q/",
 	}
 	for _, o := range opts {
 		o(&cfg)
 	}
 	st.AppID, st.AppSecret = cfg.creds.AppID, cfg.creds.AppSecret
+	st.Account = cmp.Or(cfg.account, st.Account)
 
 	s := &Server{
 		config: cfg,
@@ -117,7 +124,7 @@ func NewServer(opts ...Option) *Server {
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.idle = sync.NewCond(&s.mu)
-	s.client = s.newPushClient()
+	s.client = newPushClient(s.memory)
 	if s.origin == "" {
 		s.origin = s.listen(s)
 	}

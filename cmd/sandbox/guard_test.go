@@ -12,10 +12,10 @@ import (
 )
 
 // newTestApp is a sandbox without a listener, under http://wechat.test:8900.
-func newTestApp(t *testing.T) (*app, http.Handler) {
+func newTestApp(t *testing.T, opts ...wechatqrtest.Option) (*app, http.Handler) {
 	t.Helper()
 	const origin = "http://wechat.test:8900"
-	wx := wechatqrtest.NewServer(wechatqrtest.WithOrigin(origin))
+	wx := wechatqrtest.NewServer(append(opts, wechatqrtest.WithOrigin(origin))...)
 	a, err := newApp(t.Context(), wx, origin)
 	require.NoError(t, err)
 	h, err := a.handler()

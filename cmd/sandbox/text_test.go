@@ -15,7 +15,7 @@ import (
 func texts(t *testing.T) map[string]bool {
 	t.Helper()
 	const quoted = `("(?:[^"\\]|\\.)*")`
-	out := map[string]bool{otherFault: true}
+	out := map[string]bool{}
 	collect := func(file, pattern string) {
 		source, err := os.ReadFile(file)
 		require.NoError(t, err)
@@ -25,12 +25,21 @@ func texts(t *testing.T) map[string]bool {
 			out[text] = true
 		}
 	}
-	collect("page/page.html", `\{\{[^{}]*?\bt `+quoted)
-	collect("page/page.html", `else\}\}\{\{t `+quoted)
-	for _, file := range []string{"app.go", "view.go", "advice.go"} {
-		collect(file, `\bsay\(`+quoted)
+	for _, file := range []string{"page/page.html", "page/phone.html"} {
+		collect(file, `\{\{[^{}]*?\bt `+quoted)
+		collect(file, `else\}\}\{\{t `+quoted)
+	}
+	for _, file := range []string{"actions.go", "messages.go", "view.go", "timeline.go", "check.go",
+		"faults.go"} {
+		collect(file, `\bsay\(\s*`+quoted)
 		collect(file, `translate\(lang, `+quoted)
-		collect(file, `(?:done|failed)\("[a-z]+", `+quoted)
+		collect(file, `(?:done|failed)\("[a-z]+",\s*`+quoted)
+	}
+	for _, q := range questions {
+		out[q.title], out[q.passed] = true, true
+	}
+	for _, word := range verdicts {
+		out[word] = true
 	}
 	for _, k := range faultKinds {
 		out[k.label] = true
@@ -45,7 +54,7 @@ func texts(t *testing.T) map[string]bool {
 }
 
 // untranslated are equal in both languages.
-var untranslated = map[string]bool{"%s": true, "%s %d": true}
+var untranslated = map[string]bool{"%s": true, "%s %d": true, "Token": true}
 
 func TestEveryTextIsTranslatedAndNoneUnused(t *testing.T) {
 	t.Parallel()

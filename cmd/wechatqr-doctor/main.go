@@ -4,8 +4,8 @@
 // events.ConfigFromEnv read them.
 //
 // It makes one temporary code, which lives for a minute, and sends the callback that
-// -callback names one event of the type wechatqr_doctor. The exit status is 0 if
-// nothing is wrong, 1 if something is, 2 for wrong flags. It prints no secret of the
+// -callback names a few events of the type debug_demo. The exit status is 0 if nothing
+// is wrong, 1 if something is, 2 for wrong flags. It prints no secret of the
 // environment.
 package main
 

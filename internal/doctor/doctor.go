@@ -10,6 +10,7 @@ import (
 
 	"github.com/wechatqr/wechatqr"
 	"github.com/wechatqr/wechatqr/events"
+	"github.com/wechatqr/wechatqr/wechatqrtest"
 )
 
 // Config is what to check. No Finding has a secret.
@@ -70,8 +71,11 @@ type session struct {
 	creds  wechatqr.Credentials
 	client *wechatqr.Client
 	events events.Config
-	ahead  time.Duration // of this machine's clock, by the first host that responded
-	dated  bool          // ahead is known
+
+	callback wechatqrtest.Diagnosis
+
+	ahead time.Duration // of this machine's clock, by the first host that responded
+	dated bool          // ahead is known
 }
 
 // checks is the table for a Config.

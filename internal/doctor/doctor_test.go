@@ -292,7 +292,7 @@ func TestFaults(t *testing.T) {
 			func(t *testing.T, _ *wechatqrtest.Server, cfg *doctor.Config) {
 				cfg.Callback = "http://" + closedAddress
 			},
-			"echo", "is the program running", "程序已启动", []string{"push"},
+			"echo", "Is the backend running", "业务服务器启动了吗", []string{"push"},
 		},
 		"wrong path": {
 			serve(func(h http.Handler) http.Handler {
@@ -300,13 +300,13 @@ func TestFaults(t *testing.T) {
 				mux.Handle("/wechat", h)
 				return mux
 			}),
-			"echo", "the path is another one", "路径不对", []string{"push"},
+			"echo", "does not serve this path", "没有这个路径", []string{"push"},
 		},
 		"redirect": {
 			serve(func(http.Handler) http.Handler {
 				return http.RedirectHandler("https://example.com/", http.StatusFound)
 			}),
-			"echo", "redirects", "跳转", []string{"push"},
+			"echo", "Set the final URL", "最终地址", []string{"push"},
 		},
 		"echo as JSON": {
 			serve(func(http.Handler) http.Handler {
@@ -314,7 +314,7 @@ func TestFaults(t *testing.T) {
 					_, _ = fmt.Fprintf(w, "%q", r.URL.Query().Get("echostr"))
 				})
 			}),
-			"echo", "not as JSON", "不要用 JSON", []string{"push"},
+			"echo", "A JSON encoder adds the quotes", "JSON 序列化", []string{"push"},
 		},
 		"no echo": {
 			serve(func(http.Handler) http.Handler {
@@ -322,7 +322,7 @@ func TestFaults(t *testing.T) {
 					_, _ = io.WriteString(w, "hello")
 				})
 			}),
-			"echo", "does not answer GET", "没有处理 GET", []string{"push"},
+			"echo", "Respond to GET with the echostr", "原样返回 echostr", []string{"push"},
 		},
 		"reply that is no XML": {
 			serve(func(h http.Handler) http.Handler {
@@ -338,16 +338,16 @@ func TestFaults(t *testing.T) {
 		},
 		"wrong Token": {
 			other(func(c *events.Config) { c.Token = "anotherToken" }),
-			"echo", "its Token is another one", "Token 与此处的", []string{"push"},
+			"echo", "compare Token", "核对 Token", []string{"push"},
 		},
 		"wrong key": {
 			other(func(c *events.Config) { c.EncodingAESKey = otherKey }),
-			"push", "EncodingAESKey or AppID", "EncodingAESKey 或 AppID", nil,
+			"push", "Compare EncodingAESKey and AppID", "核对 EncodingAESKey 和 AppID", nil,
 		},
 		"wrong AppID": {other(func(c *events.Config) { c.AppID = "wx1" }), "push", "AppID", "AppID", nil},
 		"backend in plaintext mode": {
 			other(func(c *events.Config) { c.EncodingAESKey, c.Plaintext = "", true }),
-			"push", "wrong mode: it takes plaintext", "对方只接受明文", nil,
+			"push", "The backend expects plaintext", "业务服务器期望明文", nil,
 		},
 		"backend in safe mode": {
 			func(_ *testing.T, srv *wechatqrtest.Server, cfg *doctor.Config) {
@@ -355,7 +355,7 @@ func TestFaults(t *testing.T) {
 				c.EncodingAESKey, c.Plaintext = "", true
 				cfg.Events = func() (events.Config, error) { return c, nil }
 			},
-			"push", "wrong mode: it does not take plaintext", "对方不接受明文", nil,
+			"push", "Compare the mode", "核对消息加解密方式", nil,
 		},
 		"backend fails": {
 			serve(func(h http.Handler) http.Handler {
@@ -367,7 +367,7 @@ func TestFaults(t *testing.T) {
 					h.ServeHTTP(w, r)
 				})
 			}),
-			"push", "see the log", "程序日志", nil,
+			"push", "see its log", "业务服务器日志", nil,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
