@@ -37,7 +37,7 @@ func (l *Ledger) Adopt(ctx context.Context, scene wechatqr.Scene, c Channel) err
 			}
 			return nil
 		}
-		if err := t.addCode(ctx, scene.Key()); err != nil {
+		if err := t.addCode(ctx, scene.Key(), nil); err != nil {
 			return err
 		}
 		return t.assign(ctx, id, 0, channel)
@@ -45,9 +45,9 @@ func (l *Ledger) Adopt(ctx context.Context, scene wechatqr.Scene, c Channel) err
 	return failed("adopt", err)
 }
 
-func (t *tx) addCode(ctx context.Context, sceneKey string) error {
-	return t.exec(ctx, "INSERT INTO channels_codes (scene, content, ticket, picture) VALUES (?, ?, '', '')",
-		textID(sceneKey), sceneKey)
+func (t *tx) addCode(ctx context.Context, sceneKey string, madeFor any) error {
+	return t.exec(ctx, "INSERT INTO channels_codes (scene, content, ticket, picture, made_for)"+
+		" VALUES (?, ?, '', '', ?)", textID(sceneKey), sceneKey, madeFor)
 }
 
 // Reassign gives a code to another channel from an instant on, which may lie in

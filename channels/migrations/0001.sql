@@ -22,13 +22,18 @@ CREATE TABLE channels_channels (
 	merged     BIGINT NOT NULL -- the id of the channel that has its history, or 0
 ) {options};
 
--- The text of each scene that was adopted or made; scene is its number.
+-- The text of each scene that was adopted or made; scene is its number. made_for
+-- is the channel that Ensure made it for, NULL if it was adopted. Until WeChat has
+-- made it, ticket is empty.
 CREATE TABLE channels_codes (
-	scene   BIGINT NOT NULL PRIMARY KEY,
-	content {text} NOT NULL,
-	ticket  {text} NOT NULL,
-	picture {text} NOT NULL
+	scene    BIGINT NOT NULL PRIMARY KEY,
+	content  {text} NOT NULL,
+	ticket   {text} NOT NULL,
+	picture  {text} NOT NULL,
+	made_for BIGINT
 ) {options};
+
+CREATE UNIQUE INDEX channels_codes_made_for ON channels_codes (made_for);
 
 -- Whose a scene is from an instant on.
 CREATE TABLE channels_assignments (
