@@ -75,7 +75,8 @@ func runMake(t *testing.T, dir, target string) (string, error) {
 	}
 	cmd := exec.CommandContext(t.Context(), path, "--no-print-directory", target)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "PATH="+filepath.Join(dir, "bin")+":"+os.Getenv("PATH"), "MAKEFLAGS=")
+	cmd.Env = append(os.Environ(), "PATH="+filepath.Join(dir, "bin")+":"+os.Getenv("PATH"),
+		"MAKEFLAGS=")
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }

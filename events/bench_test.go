@@ -131,12 +131,13 @@ func BenchmarkHandler(b *testing.B) {
 			}
 		}
 		b.Run(c.name, func(b *testing.B) {
-			beside(b, serve(empty), serve(handler(b, c.cfg, replyWith(c.reply), nil, events.WithDeduper(nil))))
+			beside(b, serve(empty), serve(newHandler(b, c.cfg, replyWith(c.reply), nil,
+				events.WithDeduper(nil))))
 		})
 	}
 	b.Run("plain, deduped", func(b *testing.B) {
 		// Another event each time: the signature does not cover the body.
-		h := handler(b, plainMode(), nil, nil)
+		h := newHandler(b, plainMode(), nil, nil)
 		p := wechat().clear("")
 		target := "/callback?" + p.query.Encode()
 		n := 0
@@ -144,7 +145,8 @@ func BenchmarkHandler(b *testing.B) {
 			return func() {
 				n++
 				w := httptest.NewRecorder()
-				h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, target, strings.NewReader(scanPush(strconv.Itoa(n)))))
+				h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, target,
+					strings.NewReader(scanPush(strconv.Itoa(n)))))
 			}
 		}
 		beside(b, serve(empty), serve(h))

@@ -21,7 +21,8 @@ const (
 func check(t *testing.T, s seen, wx *wechat, fetches int) {
 	t.Helper()
 	n := wx.count()
-	t.Logf("%d calls, %v at the longest; %d fetches; %d failures of the store, %d stalls of the machine",
+	t.Logf("%d calls, %v at the longest; %d fetches; %d failures of the store, %d stalls of the "+
+		"machine",
 		s.Calls, s.Longest.Round(time.Millisecond), n, s.StoreFailures, s.Stalls)
 	assert.Zero(t, s.Failed, s.Error)
 	assert.GreaterOrEqual(t, n, min(fetches, 1))

@@ -20,6 +20,7 @@ import (
 	"github.com/wechatqr/wechatqr"
 	"github.com/wechatqr/wechatqr/events"
 	"github.com/wechatqr/wechatqr/redisstore"
+	"github.com/wechatqr/wechatqr/scanlogin"
 	"github.com/wechatqr/wechatqr/tickets"
 	"github.com/wechatqr/wechatqr/wechatqrtest"
 )
@@ -56,6 +57,12 @@ func TestTicketStore(t *testing.T) {
 	})
 }
 
+func TestLoginStore(t *testing.T) {
+	everyRedis(t, func(t *testing.T, c redis.UniversalClient) {
+		wechatqrtest.TestLoginStore(t, func(t *testing.T) scanlogin.Store { return newStore(t, c) })
+	})
+}
+
 func TestCluster(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, 0).connect(t)
@@ -67,6 +74,9 @@ func TestCluster(t *testing.T) {
 	})
 	t.Run("tickets", func(t *testing.T) {
 		wechatqrtest.TestTicketStore(t, func(t *testing.T) tickets.Store { return newStore(t, c) })
+	})
+	t.Run("logins", func(t *testing.T) {
+		wechatqrtest.TestLoginStore(t, func(t *testing.T) scanlogin.Store { return newStore(t, c) })
 	})
 }
 
@@ -199,9 +209,10 @@ func TestWarmTokenAsksNoRedis(t *testing.T) {
 }
 
 // everyTimeout runs a test on a server with each way of a client to treat ctx.
-func everyTimeout(t *testing.T, fn func(t *testing.T, rs *server, c redis.UniversalClient)) {
+func everyTimeout(t *testing.T, fn func(t *testing.T, rs *redisServer, c redis.UniversalClient)) {
 	t.Parallel()
-	for name, heeds := range map[string]bool{"the client ignores ctx": false, "it heeds deadlines": true} {
+	for name, heeds := range map[string]bool{"the client ignores ctx": false,
+		"it heeds deadlines": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			rs := startServer(t)
@@ -217,7 +228,7 @@ func everyTimeout(t *testing.T, fn func(t *testing.T, rs *server, c redis.Univer
 // An operation returns when its context ends, however the client is set up,
 // and is tried as soon as Redis is back.
 func TestRedisHangs(t *testing.T) {
-	everyTimeout(t, func(t *testing.T, rs *server, c redis.UniversalClient) {
+	everyTimeout(t, func(t *testing.T, rs *redisServer, c redis.UniversalClient) {
 		s := newStore(t, c)
 		warm(t, s)
 		rs.signal(t, syscall.SIGSTOP)
@@ -276,7 +287,7 @@ func TestAbandonedOperationEnds(t *testing.T) {
 
 // Callers that are gone before Redis has responded are nobody else's concern.
 func TestCallersThatCancel(t *testing.T) {
-	everyTimeout(t, func(t *testing.T, rs *server, c redis.UniversalClient) {
+	everyTimeout(t, func(t *testing.T, rs *redisServer, c redis.UniversalClient) {
 		s := newStore(t, c)
 		warm(t, s)
 		rs.signal(t, syscall.SIGSTOP)
@@ -348,7 +359,8 @@ func TestClientThatPanics(t *testing.T) {
 		return nil
 	}))
 	err = newStore(t, goexit).Commit(t.Context(), "id", time.Hour)
-	require.ErrorContains(t, err, "wechatqr: redis: commit event: the Redis client ended its goroutine")
+	require.ErrorContains(t, err,
+		"wechatqr: redis: commit event: the Redis client ended its goroutine")
 	_, err = newStore(t, (*redis.Client)(nil)).Claim(t.Context(), "id", "owner", time.Hour)
 	require.ErrorContains(t, err, "wechatqr: redis: claim event: the Redis client panicked: ")
 }

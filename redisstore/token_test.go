@@ -232,7 +232,8 @@ func TestUnexpectedResponses(t *testing.T) {
 	}))
 	s, ctx := newStore(t, c), t.Context()
 	for _, value = range []any{
-		"text", int64(7), []any{}, []any{"token"}, []any{"token", "1"}, []any{int64(1), int64(1)},
+		"text", int64(-1), int64(0), int64(7), []any{}, []any{"token"}, []any{"token", "1"},
+		[]any{int64(1), int64(1)},
 	} {
 		_, err := s.Load(ctx, "key")
 		require.ErrorContains(t, err, "wechatqr: redis: load token: unexpected response", "%v", value)
@@ -300,7 +301,7 @@ func TestProcessesAgreeOnTheEnd(t *testing.T) {
 	t.Parallel()
 	addr := startServer(t).addr
 	var clocks [2]int64
-	process := func(ahead int, value string) (token string) {
+	inProcess := func(ahead int, value string) (token string) {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestProcessesAgreeOnTheEnd$")
 		cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d %s %s", env, ahead, addr, value))
 		out, err := cmd.CombinedOutput()
@@ -313,11 +314,11 @@ func TestProcessesAgreeOnTheEnd(t *testing.T) {
 		assert.Greater(t, left, 7200-60, "the test takes less than a minute")
 		return token
 	}
-	assert.Equal(t, "first", process(120, "first"))
-	assert.Equal(t, "first", process(0, "load"))
-	assert.Equal(t, "second", process(0, "second"),
+	assert.Equal(t, "first", inProcess(120, "first"))
+	assert.Equal(t, "first", inProcess(0, "load"))
+	assert.Equal(t, "second", inProcess(0, "second"),
 		"the later one, though by its saver's clock it ends before the first")
-	assert.Equal(t, "second", process(120, "load"))
-	assert.Equal(t, "third", process(120, "third"))
+	assert.Equal(t, "second", inProcess(120, "load"))
+	assert.Equal(t, "third", inProcess(120, "third"))
 	assert.EqualValues(t, 120, clocks[1]-clocks[0])
 }

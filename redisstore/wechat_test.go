@@ -106,11 +106,11 @@ func (w *wechat) issue(rw http.ResponseWriter, r *http.Request, fresh bool) {
 func (w *wechat) call(rw http.ResponseWriter, r *http.Request) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	end, known := w.ends[r.FormValue("access_token")]
+	expiry, known := w.ends[r.FormValue("access_token")]
 	switch {
 	case !known:
 		_, _ = rw.Write([]byte(`{"errcode":40001,"errmsg":"invalid credential"}`))
-	case !time.Now().Before(end):
+	case !time.Now().Before(expiry):
 		_, _ = rw.Write([]byte(`{"errcode":42001,"errmsg":"access_token expired"}`))
 	default:
 		w.served[r.UserAgent()+"/"+r.FormValue("goroutine")] = true

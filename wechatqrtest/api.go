@@ -41,8 +41,16 @@ func apiRoutes() map[string]route {
 		"/cgi-bin/clear_quota/v2":      {method: post, serve: (*Server).clearQuotaBySecret},
 		"/cgi-bin/openapi/quota/get":   {method: post, token: true, serve: (*Server).getQuota},
 		"/cgi-bin/openapi/rid/get":     {method: post, token: true, serve: (*Server).getRID},
+		"/cgi-bin/callback/check":      {method: post, token: true, serve: (*Server).checkCallback},
+		"/cgi-bin/tags/get":            {method: get, token: true, verified: true, serve: (*Server).getTags},
+		"/cgi-bin/tags/create":         {method: post, token: true, verified: true, serve: (*Server).createTag},
 		"/cgi-bin/getcallbackip":       {method: get, token: true, serve: (*Server).addresses},
 		"/cgi-bin/get_api_domain_ip":   {method: get, token: true, serve: (*Server).addresses},
+
+		"/cgi-bin/tags/members/batchtagging":   {method: post, token: true, verified: true, serve: (*Server).tagUsers},
+		"/cgi-bin/tags/members/batchuntagging": {method: post, token: true, verified: true, serve: (*Server).untagUsers},
+		"/datacube/getusersummary":             {method: post, token: true, verified: true, serve: (*Server).userSummary},
+		"/datacube/getusercumulate":            {method: post, token: true, verified: true, serve: (*Server).userCumulate},
 	}
 }
 
@@ -256,6 +264,12 @@ func errmsg(code wechatqr.ErrorCode) string {
 		return "appsecret missing"
 	case 42001:
 		return "access_token expired"
+	case 40202:
+		return "invalid check action"
+	case 40203:
+		return "invalid check operator"
+	case 40201:
+		return "callback url is empty"
 	case 43001:
 		return "require GET method"
 	case 43002:
@@ -266,6 +280,8 @@ func errmsg(code wechatqr.ErrorCode) string {
 		return "empty post data"
 	case 44004:
 		return "empty content"
+	case 45002:
+		return "content size out of limit"
 	case 45009:
 		return "reach max api daily quota limit"
 	case 45011:
@@ -274,6 +290,18 @@ func errmsg(code wechatqr.ErrorCode) string {
 		return "response out of time limit or subscription is canceled"
 	case 45029:
 		return "qrcode count out of limit"
+	case 45047:
+		return "out of response count limit"
+	case 45056:
+		return "too many tags now, please delete some"
+	case 45059:
+		return "has reached the limit of one user's tags"
+	case 45157:
+		return "invalid tag name"
+	case 45158:
+		return "tag name too long"
+	case 45159:
+		return "invalid tag id"
 	case 47001:
 		return "data format error"
 	case 48001:
@@ -284,6 +312,10 @@ func errmsg(code wechatqr.ErrorCode) string {
 		return "forbid to clear quota because of reaching the limit"
 	case 50002:
 		return "user limited"
+	case 61500:
+		return "date format error"
+	case 61501:
+		return "date range error"
 	case 76001:
 		return "rid not found"
 	case 76002:

@@ -20,6 +20,8 @@ type state struct {
 	Permanent      int           `json:"permanent"` // codes created
 	Users          []*User       `json:"users"`
 	LastEventTimes eventTimes    `json:"last_event_times"`
+	FollowCounts   followCounts  `json:"follow_counts"`
+	Tags           []Tag         `json:"tags"`
 	Callback       Callback      `json:"callback"`
 	Pushes         []*Push       `json:"pushes"`
 	LastPush       int           `json:"last_push"` // ID
@@ -37,6 +39,7 @@ func newState() state {
 		Callback:       newCallback(),
 		Quotas:         newQuotaCounters(),
 		LastEventTimes: eventTimes{},
+		FollowCounts:   followCounts{},
 	}
 }
 
@@ -79,8 +82,8 @@ func (st *state) index() (map[string]*QRCode, map[string]*User, map[string]*toke
 	if err := st.Callback.check(); err != nil {
 		return nil, nil, nil, err
 	}
-	if st.LastEventTimes == nil {
-		return nil, nil, nil, errors.New("last_event_times is null")
+	if st.LastEventTimes == nil || st.FollowCounts == nil {
+		return nil, nil, nil, errors.New("last_event_times or follow_counts is null")
 	}
 	codes, users, tokens := map[string]*QRCode{}, map[string]*User{}, map[string]*token{}
 	for _, c := range st.Codes {

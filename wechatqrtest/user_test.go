@@ -234,12 +234,14 @@ func TestUserGet(t *testing.T) {
 		srv.PutUser(wechatqrtest.User{OpenID: fmt.Sprintf("o6_%05d", i), Follows: true})
 	}
 	p := page("")
-	assert.Equal(t, []any{10_000, 10_000, ""}, []any{p.Total, p.Count, p.NextOpenID})
+	assert.Equal(t, []any{10_000, 10_000, "o6_09999"}, []any{p.Total, p.Count, p.NextOpenID})
+	p = page(p.NextOpenID)
+	assert.Equal(t, []any{10_000, 0, ""}, []any{p.Total, p.Count, p.NextOpenID})
 	last := srv.PutUser(wechatqrtest.User{Follows: true})
 	p = page("")
 	assert.Equal(t, []any{10_001, 10_000, "o6_09999"}, []any{p.Total, p.Count, p.NextOpenID})
 	p = page(p.NextOpenID)
-	assert.Equal(t, []any{10_001, 1, "", []string{last.OpenID}},
+	assert.Equal(t, []any{10_001, 1, last.OpenID, []string{last.OpenID}},
 		[]any{p.Total, p.Count, p.NextOpenID, p.Data.OpenID})
 	err := c.Do(t.Context(), wechatqr.Request{
 		Method: http.MethodGet, Path: "/cgi-bin/user/get", Query: url.Values{"next_openid": {"o6_x"}},

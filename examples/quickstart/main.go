@@ -3,7 +3,7 @@
 //
 // Without WECHAT_APP_ID and WECHAT_APP_SECRET in the environment it talks to a
 // fake WeChat that it starts itself, and needs no account. WECHAT_BASE_URL points
-// it at the sandbox.
+// it at the sandbox. tickets.json keeps the codes of an account, each made once.
 package main
 
 import (
@@ -14,11 +14,13 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/wechatqr/wechatqr"
 	"github.com/wechatqr/wechatqr/events"
+	"github.com/wechatqr/wechatqr/tickets"
 	"github.com/wechatqr/wechatqr/wechatqrtest"
 )
 
@@ -50,10 +52,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, out io.
 	if err != nil {
 		return err
 	}
-	m := &maker{dir: s.dir, out: out}
 	if getenv("WECHAT_APP_ID") == "" && getenv("WECHAT_APP_SECRET") == "" {
 		fmt.Fprintln(out, "WECHAT_APP_ID and WECHAT_APP_SECRET are not set: this is a fake WeChat inside this process.")
-		return m.tour(ctx, s.codes(defaults()))
+		return tour(ctx, s.codes(defaults()), s.dir, out)
 	}
 
 	creds := wechatqr.Credentials{AppID: getenv("WECHAT_APP_ID"), AppSecret: getenv("WECHAT_APP_SECRET")}
@@ -61,7 +62,20 @@ func run(ctx context.Context, args []string, getenv func(string) string, out io.
 	if url := getenv("WECHAT_BASE_URL"); url != "" {
 		opts = append(opts, wechatqr.WithBaseURL(url))
 	}
-	if m.client, err = wechatqr.New(creds, opts...); err != nil {
+	client, err := wechatqr.New(creds, opts...)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(s.dir, 0o755); err != nil {
+		return err
+	}
+	store, err := tickets.OpenFile(filepath.Join(s.dir, "tickets.json"))
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	m, err := newMaker(client, creds.AppID, store, s.dir, out)
+	if err != nil {
 		return err
 	}
 	if _, err := m.makeAll(ctx, s.codes(defaults()[:2])); err != nil {
@@ -163,7 +177,7 @@ Set WECHAT_APP_ID and WECHAT_APP_SECRET to make them with your account; without,
 }
 
 // tour makes the codes and has a stranger and a follower scan each.
-func (m *maker) tour(ctx context.Context, codes []code) error {
+func tour(ctx context.Context, codes []code, dir string, out io.Writer) error {
 	wx := wechatqrtest.NewServer()
 	defer wx.Close()
 	onEvent := func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
@@ -175,7 +189,7 @@ func (m *maker) tour(ctx context.Context, codes []code) error {
 		if scan.NewFollower {
 			who = "a new follower"
 		}
-		fmt.Fprintf(m.out, "  %s: scene %s scanned by %s, %s\n", ev.Type, scan.SceneKey, scan.OpenID, who)
+		fmt.Fprintf(out, "  %s: scene %s scanned by %s, %s\n", ev.Type, scan.SceneKey, scan.OpenID, who)
 		return events.Text("欢迎！ Welcome! " + scan.SceneKey), nil
 	}
 	handler, err := events.NewHandler(wx.CallbackConfig(), onEvent)
@@ -184,20 +198,26 @@ func (m *maker) tour(ctx context.Context, codes []code) error {
 	}
 	wx.ServeCallback(handler)
 
-	m.client = wx.Client()
-	tickets, err := m.makeAll(ctx, codes)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	m, err := newMaker(wx.Client(), wx.Credentials().AppID, tickets.NewMemory(), dir, out)
 	if err != nil {
 		return err
 	}
-	for _, ticket := range tickets {
+	made, err := m.makeAll(ctx, codes)
+	if err != nil {
+		return err
+	}
+	for _, ticket := range made {
 		openID := "o-" + strings.TrimPrefix(ticket.Content, "http://weixin.qq.com/q/") // anybody new
 		for range 2 {                                                                  // by the second time they follow
-			fmt.Fprintf(m.out, "somebody scans the code with the scene %s\n", ticket.Scene)
+			fmt.Fprintf(out, "somebody scans the code with the scene %s\n", ticket.Scene)
 			push, err := wx.Scan(ctx, ticket.Value, openID)
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(m.out, "  and reads: %s\n", push.Reply.Content)
+			fmt.Fprintf(out, "  and reads: %s\n", push.Reply.Content)
 		}
 	}
 	return handler.Shutdown(ctx)
