@@ -34,11 +34,15 @@ const maxScenes = 200_000
 // lockRules keeps the assignments as they are until the transaction ends, with
 // a lock that others may share, or forUpdate, and reads their version.
 func (t *tx) lockRules(ctx context.Context, lock string, version *int64) error {
-	return t.row(ctx, []any{version}, "SELECT value FROM channels_counters WHERE name = 'rules'"+lock)
+	return t.row(
+		ctx, []any{version}, "SELECT value FROM channels_counters WHERE name = 'rules'"+lock,
+	)
 }
 
 // assigned returns the assignments of the scenes.
-func (l *Ledger) assigned(ctx context.Context, t *tx, scenes []int64) (map[int64][]assignment, error) {
+func (l *Ledger) assigned(
+	ctx context.Context, t *tx, scenes []int64,
+) (map[int64][]assignment, error) {
 	var version int64
 	if err := t.lockRules(ctx, t.dialect.forShare, &version); err != nil {
 		return nil, err
@@ -71,7 +75,9 @@ func (t *tx) readAssignments(ctx context.Context, scenes []int64) (map[int64][]a
 }
 
 // get returns what is known of the scenes in this version, and the others.
-func (a *assignments) get(version int64, scenes []int64) (known map[int64][]assignment, missing []int64) {
+func (a *assignments) get(
+	version int64, scenes []int64,
+) (known map[int64][]assignment, missing []int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	known = map[int64][]assignment{}

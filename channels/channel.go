@@ -31,11 +31,15 @@ func (c *Channel) check() error {
 	}{{"Key", c.Key, 1, 64}, {"Name", c.Name, 0, 200}, {"Group", c.Group, 0, 200}} {
 		n := len(field.text)
 		if n < field.least || n > field.max {
-			return invalid("Channel.%s has %d bytes: use %d to %d", field.name, n, field.least, field.max)
+			return invalid(
+				"Channel.%s has %d bytes: use %d to %d", field.name, n, field.least, field.max,
+			)
 		}
 		control := slices.ContainsFunc([]rune(field.text), unicode.IsControl)
 		if control || !utf8.ValidString(field.text) {
-			return invalid("Channel.%s %q has control characters or is no UTF-8", field.name, field.text)
+			return invalid(
+				"Channel.%s %q has control characters or is no UTF-8", field.name, field.text,
+			)
 		}
 	}
 	return nil
@@ -62,19 +66,26 @@ func (l *Ledger) putChannel(ctx context.Context, t *tx, c *Channel) (int64, erro
 		if id, err = l.numbers.take(); err != nil {
 			return 0, err
 		}
-		return id, t.exec(ctx, "INSERT INTO channels_channels (id, channel, title, grp, retired, merged)"+
-			" VALUES (?, ?, ?, ?, 0, 0)", id, c.Key, c.Name, c.Group)
+		return id, t.exec(
+			ctx, "INSERT INTO channels_channels (id, channel, title, grp, retired, merged)"+
+				" VALUES (?, ?, ?, ?, 0, 0)", id, c.Key, c.Name, c.Group,
+		)
 	}
 	if err != nil {
 		return 0, err
 	}
-	return id, t.exec(ctx, "UPDATE channels_channels SET title = ?, grp = ? WHERE channel = ?", c.Name, c.Group, c.Key)
+	return id, t.exec(
+		ctx, "UPDATE channels_channels SET title = ?, grp = ? WHERE channel = ?", c.Name, c.Group,
+		c.Key,
+	)
 }
 
 // channelID follows merges.
 func (t *tx) channelID(ctx context.Context, key string) (int64, error) {
 	var id, merged int64
-	err := t.row(ctx, []any{&id, &merged}, "SELECT id, merged FROM channels_channels WHERE channel = ?", key)
+	err := t.row(
+		ctx, []any{&id, &merged}, "SELECT id, merged FROM channels_channels WHERE channel = ?", key,
+	)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, fmt.Errorf("%w %q: make it with Put", ErrUnknownChannel, key)
 	}
@@ -95,7 +106,9 @@ func (l *Ledger) Retire(ctx context.Context, key string, at time.Time) error {
 		if _, err := t.channelID(ctx, key); err != nil {
 			return err
 		}
-		return t.exec(ctx, "UPDATE channels_channels SET retired = ? WHERE channel = ?", retired, key)
+		return t.exec(
+			ctx, "UPDATE channels_channels SET retired = ? WHERE channel = ?", retired, key,
+		)
 	})
 	return failed("retire", err)
 }

@@ -115,7 +115,9 @@ type Budget struct {
 func (l *Ledger) Budget(ctx context.Context) (Budget, error) {
 	var b Budget
 	t := &tx{&l.dialect, l.db}
-	err := t.row(ctx, []any{&b.Made, &b.Pending}, "SELECT COUNT(CASE WHEN ticket <> '' THEN 1 END),"+
-		" COUNT(CASE WHEN ticket = '' THEN 1 END) FROM channels_codes WHERE made_for IS NOT NULL")
+	err := t.row(
+		ctx, []any{&b.Made, &b.Pending}, "SELECT COUNT(CASE WHEN ticket <> '' THEN 1 END),"+
+			" COUNT(CASE WHEN ticket = '' THEN 1 END) FROM channels_codes WHERE made_for IS NOT NULL",
+	)
 	return b, failed("budget", err)
 }

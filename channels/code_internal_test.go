@@ -41,7 +41,9 @@ func TestEnsureMakesACodeOnce(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, []Channel{shop}, all)
 
-		v, err := l.RecordEvent(t.Context(), push("ann", monday, wechatqr.EventSubscribe, code.Ticket.Scene.Key()))
+		v, err := l.RecordEvent(
+			t.Context(), newPush("ann", monday, wechatqr.EventSubscribe, code.Ticket.Scene.Key()),
+		)
 		require.NoError(t, err)
 		assert.Equal(t, Visit{shop, NewFollower}, v)
 	})
@@ -82,10 +84,10 @@ func TestEnsureAll(t *testing.T) {
 	}
 	shops[3].Key = ""
 
-	run := func(stopAt int) (made, failed int) {
+	run := func(stopAt int) (made, refused int) {
 		for code, err := range l.EnsureAll(t.Context(), client, slices.Values(shops)) {
 			if err != nil {
-				failed++
+				refused++
 				continue
 			}
 			made++
@@ -94,7 +96,7 @@ func TestEnsureAll(t *testing.T) {
 			}
 			assert.NotEmpty(t, code.Ticket.Value)
 		}
-		return made, failed
+		return made, refused
 	}
 	made, failures := run(10)
 	assert.Equal(t, []int{10, 2}, []int{made, failures}, "the one without a key, and the limit")

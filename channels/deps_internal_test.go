@@ -12,10 +12,12 @@ import (
 // The package links no driver: the caller chooses one.
 func TestDependencies(t *testing.T) {
 	t.Parallel()
-	list := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", ".")
+	list := exec.CommandContext(
+		t.Context(), "go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", ".",
+	)
 	out, err := list.Output()
 	require.NoError(t, err)
 	const module = "github.com/wechatqr/wechatqr"
-	want := []string{module, module + "/events", module + "/channels"}
+	want := []string{module, module + "/account", module + "/events", module + "/channels"}
 	assert.ElementsMatch(t, want, strings.Fields(string(out)))
 }

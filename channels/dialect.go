@@ -64,7 +64,9 @@ func onConflict(table string, key, columns []string) string {
 	for _, c := range columns {
 		sets = append(sets, fmt.Sprintf("%s = %s.%s + excluded.%s", c, table, c, c))
 	}
-	return fmt.Sprintf(" ON CONFLICT (%s) DO UPDATE SET %s", strings.Join(key, ", "), strings.Join(sets, ", "))
+	return fmt.Sprintf(
+		" ON CONFLICT (%s) DO UPDATE SET %s", strings.Join(key, ", "), strings.Join(sets, ", "),
+	)
 }
 
 func onDuplicateKey(_ string, _, columns []string) string {
@@ -109,15 +111,17 @@ func (t *tx) exec(ctx context.Context, query string, args ...any) error {
 	return err
 }
 
-// rows calls scan for each row.
-func (t *tx) rows(ctx context.Context, scan func(*sql.Rows) error, query string, args ...any) error {
+// rows calls read for each row.
+func (t *tx) rows(
+	ctx context.Context, read func(*sql.Rows) error, query string, args ...any,
+) error {
 	rows, err := t.session.QueryContext(ctx, t.dialect.rebind(query), args...)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
-		if err := scan(rows); err != nil {
+		if err := read(rows); err != nil {
 			return err
 		}
 	}
@@ -126,12 +130,12 @@ func (t *tx) rows(ctx context.Context, scan func(*sql.Rows) error, query string,
 
 // row reads one row, or returns sql.ErrNoRows.
 func (t *tx) row(ctx context.Context, dest []any, query string, args ...any) error {
-	found := false
+	exists := false
 	err := t.rows(ctx, func(rows *sql.Rows) error {
-		found = true
+		exists = true
 		return rows.Scan(dest...)
 	}, query, args...)
-	if err == nil && !found {
+	if err == nil && !exists {
 		return sql.ErrNoRows
 	}
 	return err
@@ -141,7 +145,9 @@ func (t *tx) row(ctx context.Context, dest []any, query string, args ...any) err
 const rowsAStatement = 500
 
 // insert writes the rows, in statements of several. suffix may be empty.
-func (t *tx) insert(ctx context.Context, into string, columns int, rows []any, suffix string) error {
+func (t *tx) insert(
+	ctx context.Context, into string, columns int, rows []any, suffix string,
+) error {
 	one := "(" + strings.TrimSuffix(strings.Repeat("?,", columns), ",") + ")"
 	for len(rows) > 0 {
 		n := min(len(rows)/columns, rowsAStatement)
@@ -233,6 +239,6 @@ func lostRace(err error) bool {
 // has it in a field only, and the driver is not linked here.
 func mySQLNumber(err error) (string, bool) {
 	_, text, ok := strings.Cut(err.Error(), "Error ")
-	number, _, found := strings.Cut(text, " ")
-	return strings.TrimSuffix(number, ":"), ok && found
+	number, _, spaced := strings.Cut(text, " ")
+	return strings.TrimSuffix(number, ":"), ok && spaced
 }

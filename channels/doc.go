@@ -1,8 +1,17 @@
 // Package channels counts what the codes of an account bring: channel promotion
-// analysis (渠道推广分析). A [Channel] is a shop, a poster or an employee; its codes
-// are adopted by [Ledger.Adopt]. [Ledger.Record] writes
-// each push to a database before WeChat is answered, and [Ledger.Report] tells who
-// scanned, who came, who came back, who left, and who is still there.
+// analysis (渠道推广分析). A [Channel] is a shop, a poster or an employee.
+//
+//   - [Open] makes the [Ledger] in a database.
+//   - [Ledger.Ensure] and [Ledger.EnsureAll] have WeChat make a channel's code, once;
+//     [Ledger.Adopt] takes a code that was made elsewhere. [Ledger.Reassign],
+//     [Ledger.Retire] and [Ledger.Merge] change whose a code is.
+//   - [Ledger.Record] writes each push to the database before WeChat is answered, and
+//     tells the function beneath it what the push was: [VisitFrom].
+//   - [Ledger.ImportFollowers] takes over those who follow already, and
+//     [Ledger.Backfill] an archive of pushes.
+//   - [Ledger.Report] tells who scanned, who came, who came back, who left and who is
+//     there; [Ledger.Retention] tells who stayed.
+//   - [Ledger.Forget] and [Ledger.DeleteExpired] delete what tells who a person is.
 //
 // Pushes may come late, several times and in any order. A person's events are
 // ordered by WeChat's time and amount to follows, intervals with a start, perhaps

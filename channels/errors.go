@@ -25,7 +25,9 @@ var (
 )
 
 func invalid(format string, args ...any) error {
-	return fmt.Errorf("wechatqr: channels: %w: %w", wechatqr.ErrInvalidArgument, fmt.Errorf(format, args...))
+	return fmt.Errorf(
+		"wechatqr: channels: %w: %w", wechatqr.ErrInvalidArgument, fmt.Errorf(format, args...),
+	)
 }
 
 // failed says what failed.

@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	hour = int64(3600)
-	day  = 24 * hour
+	oneHour = int64(3600)
+	oneDay  = 24 * oneHour
 )
 
 // show writes lives as "1: new of 7 10-20 lost; 2: …".
@@ -24,9 +24,13 @@ func show(lives []life) string {
 			if !special {
 				row = fmt.Sprint(f.row)
 			}
-			text := fmt.Sprintf("%s of %s %d", []string{"", "new", "returning", "imported"}[f.began], row, f.start)
+			text := fmt.Sprintf(
+				"%s of %s %d", []string{"", "new", "returning", "imported"}[f.began], row, f.start,
+			)
 			if f.ended != stillOpen {
-				text += fmt.Sprintf("-%d %s", f.end, []string{"", "lost", "gone", "forgotten"}[f.ended])
+				text += fmt.Sprintf(
+					"-%d %s", f.end, []string{"", "lost", "gone", "forgotten"}[f.ended],
+				)
 			}
 			follows = append(follows, text)
 		}
@@ -49,7 +53,7 @@ func by(at int64, k kind, row int64) event {
 // The sentences of docs/counting.md, one or more cases each.
 func TestFold(t *testing.T) {
 	t.Parallel()
-	keeps := rules{keep: 30 * day}
+	keeps := rules{keep: 30 * oneDay}
 	for name, tt := range map[string]struct {
 		rules  rules
 		events []event
@@ -129,7 +133,7 @@ func TestFold(t *testing.T) {
 		},
 		"found at the ledger's first instant": {rules{first: 100}, []event{by(100, found, 7)}, "1: new of 7 100"},
 		"after an import all is returning": {
-			rules{first: 100, keep: day}, []event{by(50, found, 7), by(200, unsubscribe, 0), by(300, subscribe, 8)},
+			rules{first: 100, keep: oneDay}, []event{by(50, found, 7), by(200, unsubscribe, 0), by(300, subscribe, 8)},
 			"1: imported of 7 50-200 lost, returning of 8 300",
 		},
 		"a push from before the ledger is new": {rules{first: 100}, []event{by(50, subscribe, 7)}, "1: new of 7 50"},
@@ -186,7 +190,7 @@ func TestFollowerScans(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := rollup{}
-			for _, l := range fold(tt.events, rules{keep: day}) {
+			for _, l := range fold(tt.events, rules{keep: oneDay}) {
 				r.count(&l, 1)
 			}
 			assert.Equal(t, tt.want, r[cell{8, 0}].followerScans == 1)

@@ -13,7 +13,9 @@ func (l *Ledger) Forget(ctx context.Context, openID string) error {
 	if openID == "" {
 		return invalid("forget: the openid is empty")
 	}
-	_, err := l.put(ctx, &arrival{hash: l.hash(openID), event: event{at: l.now().Unix(), kind: forget}})
+	_, err := l.put(
+		ctx, &arrival{hash: l.hash(openID), event: event{at: l.now().Unix(), kind: forget}},
+	)
 	return err
 }
 
@@ -24,7 +26,11 @@ func (l *Ledger) Forget(ctx context.Context, openID string) error {
 func (l *Ledger) DeleteExpired(ctx context.Context) error {
 	now := l.now().Unix()
 	err := l.transact(ctx, func(t *tx) error {
-		return t.exec(ctx, "UPDATE channels_people SET hash = NULL WHERE expires > 0 AND expires <= ? AND hash IS NOT NULL", now)
+		return t.exec(
+			ctx,
+			"UPDATE channels_people SET hash = NULL WHERE expires > 0 AND expires <= ? AND hash IS NOT NULL",
+			now,
+		)
 	})
 	if err == nil && l.dialect.immediate {
 		t := tx{&l.dialect, l.db} // the log holds old pages

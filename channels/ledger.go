@@ -55,10 +55,10 @@ var china = time.FixedZone("UTC+8", 8*3600)
 // Errors: wechatqr.ErrInvalidArgument; [ErrNewerDatabase], [ErrWrongAccount] and
 // [ErrWrongKey] if the database does not fit, before anything is recorded.
 func Open(ctx context.Context, db *sql.DB, dialect Dialect, config Config) (*Ledger, error) {
-	return open(ctx, db, dialect, config, time.Now)
+	return openAt(ctx, db, dialect, config, time.Now)
 }
 
-func open(
+func openAt(
 	ctx context.Context, db *sql.DB, dialect Dialect, config Config, now func() time.Time,
 ) (*Ledger, error) {
 	if config.Location == nil {
@@ -93,11 +93,20 @@ func (c *Config) check() error {
 	case c.AppID == "":
 		return invalid("open: Config.AppID is empty")
 	case len(c.PersonKey) < 16:
-		return invalid("open: Config.PersonKey has %d bytes: use 32 random ones, the same each time", len(c.PersonKey))
+		return invalid(
+			"open: Config.PersonKey has %d bytes: use 32 random ones, the same each time",
+			len(c.PersonKey),
+		)
 	case c.KeepAfterUnfollow < 0 || c.KeepAfterUnfollow%time.Second != 0:
-		return invalid("open: Config.KeepAfterUnfollow is %v: use whole seconds from 0 on", c.KeepAfterUnfollow)
+		return invalid(
+			"open: Config.KeepAfterUnfollow is %v: use whole seconds from 0 on",
+			c.KeepAfterUnfollow,
+		)
 	case !wholeHours(c.Location):
-		return invalid("open: the offset of %v is not whole hours: numbers are kept by hour of UTC", c.Location)
+		return invalid(
+			"open: the offset of %v is not whole hours: numbers are kept by hour of UTC",
+			c.Location,
+		)
 	}
 	return nil
 }
@@ -142,10 +151,14 @@ func (l *Ledger) claim(ctx context.Context, t *tx) error {
 		{"first_instant", first, nil},
 	} {
 		var stored string
-		err := t.row(ctx, []any{&stored}, "SELECT value FROM channels_settings WHERE name = ?", s.name)
+		err := t.row(
+			ctx, []any{&stored}, "SELECT value FROM channels_settings WHERE name = ?", s.name,
+		)
 		if errors.Is(err, sql.ErrNoRows) {
 			stored = s.value
-			err = t.exec(ctx, "INSERT INTO channels_settings (name, value) VALUES (?, ?)", s.name, s.value)
+			err = t.exec(
+				ctx, "INSERT INTO channels_settings (name, value) VALUES (?, ?)", s.name, s.value,
+			)
 		}
 		switch {
 		case err != nil:
@@ -203,7 +216,10 @@ func (l *Ledger) reserve(ctx context.Context) error {
 		if err := t.row(ctx, []any{&first}, read); err != nil {
 			return err
 		}
-		return t.exec(ctx, "UPDATE channels_counters SET value = ? WHERE name = 'numbers'", first+numbersABlock)
+		return t.exec(
+			ctx, "UPDATE channels_counters SET value = ? WHERE name = 'numbers'",
+			first+numbersABlock,
+		)
 	})
 	if err != nil {
 		return err

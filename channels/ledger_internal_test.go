@@ -24,14 +24,20 @@ func (c *clock) now() time.Time { return c.Time }
 func newLedger(t *testing.T, d Dialect, config Config) (*Ledger, *clock) {
 	t.Helper()
 	c := &clock{monday}
-	l, err := open(t.Context(), newDB(t, d), d, config, c.now)
+	l, err := openAt(t.Context(), newDB(t, d), d, config, c.now)
 	require.NoError(t, err)
 	return l, c
 }
 
-// push is an event as package events parses it.
-func push(who string, at time.Time, what wechatqr.EventType, scene string) *wechatqr.Event {
-	ev := &wechatqr.Event{MsgType: "event", FromUserName: who, CreateTime: at, Type: what, EventKey: scene}
+// newPush is an event as package events parses it.
+func newPush(who string, at time.Time, what wechatqr.EventType, scene string) *wechatqr.Event {
+	ev := &wechatqr.Event{
+		MsgType:      "event",
+		FromUserName: who,
+		CreateTime:   at,
+		Type:         what,
+		EventKey:     scene,
+	}
 	if scene != "" {
 		ev.Ticket = "ticket of " + scene
 	}
@@ -104,17 +110,23 @@ func TestFirstReport(t *testing.T) {
 	onEach(t, func(t *testing.T, d Dialect) {
 		l, c := newLedger(t, d, testConfig)
 		ctx := t.Context()
-		require.NoError(t, l.Adopt(ctx, wechatqr.SceneString("s7"), Channel{Key: "sh-7", Group: "华东/门店"}))
+		require.NoError(
+			t, l.Adopt(ctx, wechatqr.SceneString("s7"), Channel{Key: "sh-7", Group: "华东/门店"}),
+		)
 		c.Time = monday.Add(time.Hour)
 		for range 3 {
-			v, err := l.RecordEvent(ctx, push("ann", monday.Add(time.Minute), wechatqr.EventSubscribe, "s7"))
+			v, err := l.RecordEvent(
+				ctx, newPush("ann", monday.Add(time.Minute), wechatqr.EventSubscribe, "s7"),
+			)
 			require.NoError(t, err)
 			assert.Equal(t, Visit{Channel{Key: "sh-7", Group: "华东/门店"}, NewFollower}, v)
 		}
-		_, err := l.RecordEvent(ctx, push("bob", monday.Add(time.Minute), wechatqr.EventScan, "s7"))
+		_, err := l.RecordEvent(ctx, newPush("bob", monday.Add(time.Minute), wechatqr.EventScan, "s7"))
 		require.NoError(t, err)
 
-		r, err := l.Report(ctx, Query{From: monday, To: monday.AddDate(0, 0, 1), By: ByChannel | ByDay})
+		r, err := l.Report(
+			ctx, Query{From: monday, To: monday.AddDate(0, 0, 1), By: ByChannel | ByDay},
+		)
 		require.NoError(t, err)
 		want := Counts{Scans: 2, Scanners: 2, New: 1, HeldEnd: 1}
 		assert.Equal(t, want, r.Total)

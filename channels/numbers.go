@@ -3,6 +3,7 @@ package channels
 import (
 	"context"
 	"database/sql"
+	"iter"
 	"time"
 )
 
@@ -51,15 +52,15 @@ func (r *reader) readHours(ctx context.Context) error {
 func (r *reader) readScanners(ctx context.Context) error {
 	all, persons := map[int64]bool{}, map[rowKey]map[int64]bool{}
 	err := r.t.rows(ctx, func(rows *sql.Rows) error {
-		var channel, at, person int64
-		if err := rows.Scan(&channel, &at, &person); err != nil {
+		var channel, at, who int64
+		if err := rows.Scan(&channel, &at, &who); err != nil {
 			return err
 		}
 		k := r.key(channel, at)
 		if persons[k] == nil {
 			persons[k] = map[int64]bool{}
 		}
-		persons[k][person], all[person] = true, true
+		persons[k][who], all[who] = true, true
 		return nil
 	}, "SELECT channel, happened, person FROM channels_events"+
 		" WHERE happened >= ? AND happened < ? AND kind IN (1, 2) AND channel <> -1"+r.where,
@@ -73,6 +74,7 @@ func (r *reader) readScanners(ctx context.Context) error {
 }
 
 // readQuickLoss looks at the follows that began in the period at least a day ago.
+// Imported ones are left out: who left before the import is not known.
 func (r *reader) readQuickLoss(ctx context.Context) error {
 	return r.t.rows(ctx, func(rows *sql.Rows) error {
 		var channel int64
@@ -89,8 +91,9 @@ func (r *reader) readQuickLoss(ctx context.Context) error {
 			c.QuickLost += lost
 		}
 		return nil
-	}, "SELECT channel, began, ended, ending FROM channels_follows WHERE began >= ? AND began < ?"+r.where,
-		append([]any{r.from, min(r.to, r.asOf-quickSeconds+1)}, r.args...)...)
+	}, "SELECT channel, began, ended, ending FROM channels_follows"+
+		" WHERE began >= ? AND began < ? AND how <> ?"+r.where,
+		append([]any{r.from, min(r.to, r.asOf-quickSeconds+1), asImported}, r.args...)...)
 }
 
 // fillHeld goes through the time of each selection, also where nothing happened.
@@ -121,17 +124,28 @@ func (r *reader) starts() (all []int64) {
 	switch {
 	case r.By&ByWeekday != 0:
 		return nil
-	case r.By&(ByDay|ByHour) == 0:
+	case r.By&ByDay != 0:
+		for day := range r.days() {
+			all = append(all, day.Unix())
+		}
+		return all
+	case r.By&ByHour == 0:
 		return []int64{0}
 	}
-	for at := r.from; at < r.to; {
+	for at := r.from; at < r.to; at += hourSeconds {
 		all = append(all, at)
-		if r.By&ByHour != 0 {
-			at += hourSeconds
-			continue
-		}
-		local := time.Unix(at, 0).In(r.location)
-		at = time.Date(local.Year(), local.Month(), local.Day()+1, 0, 0, 0, 0, r.location).Unix()
 	}
 	return all
+}
+
+// days are the beginnings of the period's local days, of which the first and the last
+// may be parts.
+func (r *reader) days() iter.Seq[time.Time] {
+	return func(yield func(time.Time) bool) {
+		for at := r.From.In(r.location); at.Unix() < r.to; at = startOfDay(at.AddDate(0, 0, 1)) {
+			if !yield(at) {
+				return
+			}
+		}
+	}
 }

@@ -83,7 +83,9 @@ func (o *oracle) count() (scans []countedScan, follows []countedFollow) {
 }
 
 // countOne goes through the life of one openid, second by second.
-func (o *oracle) countOne(who string, all []happening) (scans []countedScan, follows []countedFollow) {
+func (o *oracle) countOne(
+	who string, all []happening,
+) (scans []countedScan, follows []countedFollow) {
 	var seconds []int64
 	for _, h := range all {
 		if !slices.Contains(seconds, h.at) {
@@ -97,7 +99,8 @@ func (o *oracle) countOne(who string, all []happening) (scans []countedScan, fol
 	current := -1 // the open follow
 	// meet is called for whatever somebody does; after a while they are a stranger.
 	meet := func(at int64) {
-		if forgot >= 0 && at > forgot || forgot < 0 && current < 0 && unfollowed >= 0 && at >= unfollowed+o.keep {
+		if forgot >= 0 && at > forgot ||
+			forgot < 0 && current < 0 && unfollowed >= 0 && at >= unfollowed+o.keep {
 			number, hadFollow, unfollowed, forgot = number+1, false, -1, -1
 		}
 	}
@@ -123,7 +126,10 @@ func (o *oracle) countOne(who string, all []happening) (scans []countedScan, fol
 			meet(at)
 			for _, h := range here {
 				if h.what == "subscribe" && h.scene != "" {
-					scans = append(scans, countedScan{o.channelOf(h.scene, at), fmt.Sprint(who, number), at, false})
+					scans = append(
+						scans,
+						countedScan{o.channelOf(h.scene, at), fmt.Sprint(who, number), at, false},
+					)
 				}
 			}
 			start := o.followOf(at, here, all)
@@ -284,10 +290,10 @@ func (o *oracle) report(q Query) (rows map[string]Counts, total Counts) {
 		for _, name := range special {
 			selections[name] = func(c string) bool { return c == name }
 		}
-		for _, group := range o.groups {
-			selections["group "+group] = func(c string) bool {
+		for _, path := range o.groups {
+			selections["group "+path] = func(c string) bool {
 				g, is := o.groups[c]
-				return is && g == group
+				return is && g == path
 			}
 		}
 	}
@@ -302,7 +308,7 @@ func (o *oracle) report(q Query) (rows map[string]Counts, total Counts) {
 		}
 		return true
 	}
-	numbers := func(selected func(string) bool, within func(int64) bool, start, end int64, holds bool) Counts {
+	countsOf := func(selected func(string) bool, within func(int64) bool, start, end int64, holds bool) Counts {
 		var c Counts
 		persons := map[string]bool{}
 		for _, s := range scans {
@@ -328,7 +334,7 @@ func (o *oracle) report(q Query) (rows map[string]Counts, total Counts) {
 				case "imported":
 					c.Imported++
 				}
-				if f.start+86400 <= o.asOf {
+				if f.how != "imported" && f.start+86400 <= o.asOf {
 					c.QuickOf++
 					if f.ending == "lost" && f.end-f.start <= 86400 {
 						c.QuickLost++
@@ -357,7 +363,7 @@ func (o *oracle) report(q Query) (rows map[string]Counts, total Counts) {
 		return func(at int64) bool { return at >= start && at < end }
 	}
 	from, to := q.From.Unix(), q.To.Unix()
-	total = numbers(func(string) bool { return true }, in(from, to), from, to, true)
+	total = countsOf(func(string) bool { return true }, in(from, to), from, to, true)
 	for name, selected := range selections {
 		note := func(key string, c Counts) {
 			if c != (Counts{}) {
@@ -368,10 +374,14 @@ func (o *oracle) report(q Query) (rows map[string]Counts, total Counts) {
 		case q.By&ByWeekday != 0:
 			for weekday := range 7 {
 				for hour := range 24 {
-					note(fmt.Sprintf("%v %d", time.Weekday(weekday), hour), numbers(selected, func(at int64) bool {
-						local := time.Unix(at, 0).In(o.zone)
-						return at >= from && at < to && int(local.Weekday()) == weekday && local.Hour() == hour
-					}, 0, 0, false))
+					note(
+						fmt.Sprintf("%v %d", time.Weekday(weekday), hour),
+						countsOf(selected, func(at int64) bool {
+							local := time.Unix(at, 0).In(o.zone)
+							return at >= from && at < to && int(local.Weekday()) == weekday &&
+								local.Hour() == hour
+						}, 0, 0, false),
+					)
 				}
 			}
 		case q.By&(ByDay|ByHour) != 0:
@@ -384,13 +394,35 @@ func (o *oracle) report(q Query) (rows map[string]Counts, total Counts) {
 					}
 				}
 				if start <= o.asOf {
-					note(time.Unix(start, 0).UTC().Format(time.RFC3339), numbers(selected, in(start, end), start, end, true))
+					note(
+						time.Unix(start, 0).UTC().Format(time.RFC3339),
+						countsOf(selected, in(start, end), start, end, true),
+					)
 				}
 				start = end
 			}
 		default:
-			note("", numbers(selected, in(from, to), from, to, true))
+			note("", countsOf(selected, in(from, to), from, to, true))
 		}
 	}
 	return rows, total
+}
+
+// retained counts the follows that began on the local day and those of them that were
+// open at the end of the day n days later, and false if that day is not over.
+func (o *oracle) retained(q Query, day time.Time, n int) (all, stayed int64, over bool) {
+	until := time.Date(day.Year(), day.Month(), day.Day()+n+1, 0, 0, 0, 0, o.zone).Unix()
+	_, follows := o.count()
+	for _, f := range follows {
+		beganOn := time.Unix(f.start, 0).In(o.zone).Format(time.DateOnly)
+		asked := q.Channel == "" || f.channel == q.Channel
+		if f.how == "imported" || !asked || beganOn != day.Format(time.DateOnly) {
+			continue
+		}
+		all++
+		if f.ending == "" || f.end >= until {
+			stayed++
+		}
+	}
+	return all, stayed, until <= o.asOf
 }

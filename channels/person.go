@@ -114,7 +114,11 @@ func (s *subjects) readPeople(ctx context.Context, where string, args []any) err
 	const order = " ORDER BY hash, life, id"
 	if lock := s.t.dialect.forUpdate; lock != "" {
 		ignore := func(*sql.Rows) error { return nil }
-		err := s.t.rows(ctx, ignore, "SELECT id FROM channels_people WHERE "+where+order+lock, args...)
+		err := s.t.rows(
+			ctx,
+			ignore,
+			"SELECT id FROM channels_people WHERE "+where+order+lock,
+			args...)
 		if err != nil {
 			return err
 		}
@@ -137,7 +141,10 @@ func (s *subjects) readPeople(ctx context.Context, where string, args []any) err
 	if err != nil || len(expired) == 0 {
 		return err
 	}
-	return s.t.exec(ctx, "UPDATE channels_people SET hash = NULL WHERE id IN "+marks(len(expired)), anys(expired)...)
+	return s.t.exec(
+		ctx,
+		"UPDATE channels_people SET hash = NULL WHERE id IN "+marks(len(expired)),
+		anys(expired)...)
 }
 
 func (s *subjects) addPerson(hash string, p person) {

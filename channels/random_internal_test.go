@@ -3,6 +3,7 @@ package channels
 import (
 	"context"
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatqr/wechatqr"
+	"github.com/wechatqr/wechatqr/account"
 )
 
 // histories is how many random histories each database is tried with.
@@ -41,7 +43,10 @@ func TestRandomHistories(t *testing.T) {
 		}
 		for i := range histories(t) {
 			seed := base + uint64(i)
-			if !t.Run(fmt.Sprintf("CHANNELS_SEED=%d", seed), func(t *testing.T) { tryHistory(t, d, seed) }) {
+			if !t.Run(
+				fmt.Sprintf("CHANNELS_SEED=%d", seed),
+				func(t *testing.T) { tryHistory(t, d, seed) },
+			) {
 				return
 			}
 		}
@@ -60,8 +65,8 @@ type history struct {
 	days   int
 }
 
-// step is a call of the ledger at a time.
-type step struct {
+// ledgerCall is a call of the ledger at a time.
+type ledgerCall struct {
 	at   int64
 	call func(ctx context.Context) error
 }
@@ -77,19 +82,20 @@ func tryHistory(t *testing.T, d Dialect, seed uint64) {
 	l, c := newLedger(t, d, config)
 	h := &history{Rand: r, t: t, ledger: l, clock: c, days: 1 + r.IntN(12)}
 	h.oracle = oracle{
-		keep: int64(config.KeepAfterUnfollow / time.Second), first: monday.Unix(), zone: config.Location,
+		keep:  int64(config.KeepAfterUnfollow / time.Second),
+		first: monday.Unix(), zone: config.Location,
 		merged: map[string]string{}, groups: map[string]string{},
 	}
 
-	var steps []step
+	var steps []ledgerCall
 	h.makeChannels()
-	for person := range 1 + r.IntN(25) {
-		steps = append(steps, h.person(fmt.Sprint("person", person))...)
+	for n := range 1 + r.IntN(25) {
+		steps = append(steps, h.person(fmt.Sprint("person", n))...)
 	}
 	for range r.IntN(4) {
 		steps = append(steps, h.changeOwner())
 	}
-	slices.SortStableFunc(steps, func(a, b step) int { return int(a.at - b.at) })
+	slices.SortStableFunc(steps, func(a, b ledgerCall) int { return int(a.at - b.at) })
 	for _, s := range steps {
 		c.Time = time.Unix(s.at, 0)
 		require.NoError(t, s.call(t.Context()))
@@ -101,6 +107,7 @@ func tryHistory(t *testing.T, d Dialect, seed uint64) {
 	for range 12 {
 		h.compare()
 	}
+	h.compareRetention()
 }
 
 // makeChannels has some scenes adopted; others belong to nobody.
@@ -120,7 +127,7 @@ func (h *history) makeChannels() {
 }
 
 // person makes what somebody does: bursts within seconds, and days between.
-func (h *history) person(who string) (steps []step) {
+func (h *history) person(who string) (steps []ledgerCall) {
 	at := monday.Unix() + h.Int64N(3600) - 1800
 	for range 1 + h.IntN(9) {
 		switch h.IntN(4) {
@@ -136,7 +143,7 @@ func (h *history) person(who string) (steps []step) {
 	return steps
 }
 
-func (h *history) act(who string, at int64) []step {
+func (h *history) act(who string, at int64) []ledgerCall {
 	what := happening{who: who, at: at}
 	scene := h.scenes[h.IntN(len(h.scenes))]
 	switch n := h.IntN(20); {
@@ -159,17 +166,17 @@ func (h *history) act(who string, at int64) []step {
 	}
 	h.oracle.happened = append(h.oracle.happened, what)
 	if what.what == "forget" {
-		return []step{{at, func(ctx context.Context) error { return h.ledger.Forget(ctx, who) }}}
+		return []ledgerCall{{at, func(ctx context.Context) error { return h.ledger.Forget(ctx, who) }}}
 	}
 
-	ev := push(who, time.Unix(at, 0), wechatqr.EventType(what.what), what.scene)
-	var steps []step
+	ev := newPush(who, time.Unix(at, 0), wechatqr.EventType(what.what), what.scene)
+	var steps []ledgerCall
 	for range 1 + h.IntN(3) {
 		delay := h.Int64N(10)
 		if h.IntN(3) == 0 {
 			delay = h.Int64N(86400 + 1)
 		}
-		steps = append(steps, step{at + delay, func(ctx context.Context) error {
+		steps = append(steps, ledgerCall{at + delay, func(ctx context.Context) error {
 			_, err := h.ledger.RecordEvent(ctx, ev)
 			return err
 		}})
@@ -178,40 +185,50 @@ func (h *history) act(who string, at int64) []step {
 }
 
 // list has WeChat's list of followers tell of a follow, some of the day before.
-func (h *history) list(what happening, scene string) []step {
+func (h *history) list(what happening, scene string) []ledgerCall {
 	at := what.at
-	f := FollowerInfo{OpenID: what.who}
+	f := account.UserInfo{OpenID: what.who, Follows: true}
 	what.what = "listed"
 	switch h.IntN(3) {
 	case 0:
-		what.scene, f.Scene = scene, wechatqr.SceneString(scene)
+		what.scene, f.Scene = scene, scene
 	case 1:
-		what.what, f.ByCode = "listed by code", true
+		what.what, f.Source = "listed by code", "ADD_SCENE_QR_CODE"
 	}
 	if h.IntN(3) == 0 {
 		what.at -= h.Int64N(86400 + 1)
 	}
-	f.Since = time.Unix(what.at, 0)
+	f.FollowedAt = time.Unix(what.at, 0)
 	h.oracle.happened = append(h.oracle.happened, what)
-	return []step{{at, func(ctx context.Context) error {
-		return h.ledger.ImportFollowers(ctx, func(yield func(FollowerInfo, error) bool) { yield(f, nil) })
+	return []ledgerCall{{at, func(ctx context.Context) error {
+		return h.ledger.ImportFollowers(ctx, usersOf(f))
 	}}}
+}
+
+func usersOf(users ...account.UserInfo) iter.Seq2[account.UserInfo, error] {
+	return func(yield func(account.UserInfo, error) bool) {
+		for _, user := range users {
+			if !yield(user, nil) {
+				return
+			}
+		}
+	}
 }
 
 // changeOwner reassigns a scene, also from the past on, or merges channels. In
 // the oracle they take effect in the order of the calls.
-func (h *history) changeOwner() step {
+func (h *history) changeOwner() ledgerCall {
 	at := monday.Unix() + h.Int64N(int64(h.days)*86400)
 	scene, name := h.scenes[h.IntN(len(h.scenes)-1)], h.names[h.IntN(len(h.names))]
 	from := max(at-h.Int64N(5*86400), 0)
 	other := h.names[h.IntN(len(h.names))]
 	if h.IntN(4) > 0 || other == name || h.oracle.merged[other] != "" {
-		return step{at, func(ctx context.Context) error {
+		return ledgerCall{at, func(ctx context.Context) error {
 			h.oracle.owners = append(h.oracle.owners, ownership{scene, name, from})
 			return h.ledger.Reassign(ctx, wechatqr.SceneString(scene), name, time.Unix(from, 0))
 		}}
 	}
-	return step{at, func(ctx context.Context) error {
+	return ledgerCall{at, func(ctx context.Context) error {
 		a, b := h.final(name), h.final(other)
 		if a == b {
 			return nil
@@ -232,7 +249,9 @@ func (h *history) final(name string) string {
 func (h *history) compare() {
 	t := h.t
 	local := monday.In(h.oracle.zone)
-	start := time.Date(local.Year(), local.Month(), local.Day()-2+h.IntN(h.days+2), 0, 0, 0, 0, h.oracle.zone)
+	start := time.Date(
+		local.Year(), local.Month(), local.Day()-2+h.IntN(h.days+2), 0, 0, 0, 0, h.oracle.zone,
+	)
 	start = start.Add(time.Duration(h.IntN(2)*h.IntN(24)) * time.Hour)
 	q := Query{From: start, To: start.Add(time.Duration(1+h.IntN(24*(h.days+4))) * time.Hour)}
 	q.By = []By{0, ByDay, ByHour, ByWeekday}[h.IntN(4)] | []By{0, ByChannel, ByGroup}[h.IntN(3)]
@@ -262,21 +281,58 @@ func (h *history) compare() {
 	assert.Equal(t, q.To.Unix() > h.oracle.asOf, r.Open)
 }
 
+// compareRetention asks of each day, and of all days together.
+func (h *history) compareRetention() {
+	local := monday.In(h.oracle.zone)
+	first := time.Date(local.Year(), local.Month(), local.Day()-1, 0, 0, 0, 0, h.oracle.zone)
+	days := []int{0, 1, 3}
+	q := Query{From: first, To: first.AddDate(0, 0, h.days+2)}
+	if h.IntN(2) == 0 {
+		q.Channel = h.final(h.names[h.IntN(len(h.names))])
+	}
+	var want, pooled []Retained
+	for _, n := range days {
+		sum := Retained{Days: n, From: first}
+		for day := first; day.Before(q.To); day = day.AddDate(0, 0, 1) {
+			all, stayed, over := h.oracle.retained(q, day, n)
+			if !over {
+				continue
+			}
+			to := day.AddDate(0, 0, 1)
+			want = append(want, Retained{From: day, To: to, Days: n, Follows: all, Stayed: stayed})
+			sum.To = to
+			sum.Follows += all
+			sum.Stayed += stayed
+		}
+		if !sum.To.IsZero() {
+			pooled = append(pooled, sum)
+		}
+	}
+
+	got, err := h.ledger.Retention(h.t.Context(), q, days...)
+	require.NoError(h.t, err)
+	assert.Equal(h.t, pooled, got, "%+v", q)
+	q.By = ByDay
+	got, err = h.ledger.Retention(h.t.Context(), q, days...)
+	require.NoError(h.t, err)
+	assert.Equal(h.t, want, got, "%+v", q)
+}
+
 // nameOf is the oracle's name of the row.
-func nameOf(by By, row *Row) string {
+func nameOf(dims By, row *Row) string {
 	var parts []string
 	switch {
-	case by&ByWeekday != 0:
+	case dims&ByWeekday != 0:
 		parts = append(parts, fmt.Sprintf("%v %d", row.Weekday, row.Hour))
-	case by&(ByDay|ByHour) != 0:
+	case dims&(ByDay|ByHour) != 0:
 		parts = append(parts, row.Start.UTC().Format(time.RFC3339))
 	}
 	switch {
 	case row.Origin != OfChannel:
 		parts = append(parts, string(row.Origin))
-	case by&ByChannel != 0:
+	case dims&ByChannel != 0:
 		parts = append(parts, "channel "+row.Channel.Key)
-	case by&ByGroup != 0:
+	case dims&ByGroup != 0:
 		parts = append(parts, strings.TrimSpace("group "+row.Group))
 	}
 	return strings.Join(parts, " ")

@@ -33,7 +33,9 @@ func (l *Ledger) Adopt(ctx context.Context, scene wechatqr.Scene, c Channel) err
 		}
 		if of := read[id]; len(of) > 0 {
 			if of[0].channel != channel {
-				return fmt.Errorf("%w: %q belongs to another channel: use Reassign", ErrSceneInUse, scene.Key())
+				return fmt.Errorf(
+					"%w: %q belongs to another channel: use Reassign", ErrSceneInUse, scene.Key(),
+				)
 			}
 			return nil
 		}
@@ -53,7 +55,9 @@ func (t *tx) addCode(ctx context.Context, sceneKey string, madeFor any) error {
 // Reassign gives a code to another channel from an instant on, which may lie in
 // the past: the follows and scans since then, up to a later assignment, move to
 // it, with what became of them. Reports show that at once.
-func (l *Ledger) Reassign(ctx context.Context, scene wechatqr.Scene, key string, from time.Time) error {
+func (l *Ledger) Reassign(
+	ctx context.Context, scene wechatqr.Scene, key string, from time.Time,
+) error {
 	id := textID(scene.Key())
 	err := l.changeRules(ctx, func(t *tx) error {
 		channel, err := t.channelID(ctx, key)
@@ -65,7 +69,9 @@ func (l *Ledger) Reassign(ctx context.Context, scene wechatqr.Scene, key string,
 			return err
 		}
 		if len(read[id]) == 0 {
-			return fmt.Errorf("%w %q: make it with Ensure or take it with Adopt", ErrUnknownScene, scene.Key())
+			return fmt.Errorf(
+				"%w %q: make it with Ensure or take it with Adopt", ErrUnknownScene, scene.Key(),
+			)
 		}
 		return t.assign(ctx, id, max(from.Unix(), 0), channel)
 	})
@@ -114,11 +120,16 @@ func (l *Ledger) Merge(ctx context.Context, key, into string) error {
 // assign writes the assignment, instead of one of the same instant, and notes
 // whose events it concerns.
 func (t *tx) assign(ctx context.Context, scene, since, channel int64) error {
-	err := t.exec(ctx, "DELETE FROM channels_assignments WHERE scene = ? AND since = ?", scene, since)
+	err := t.exec(
+		ctx, "DELETE FROM channels_assignments WHERE scene = ? AND since = ?", scene, since,
+	)
 	if err != nil {
 		return err
 	}
-	err = t.exec(ctx, "INSERT INTO channels_assignments (scene, since, channel) VALUES (?, ?, ?)", scene, since, channel)
+	err = t.exec(
+		ctx, "INSERT INTO channels_assignments (scene, since, channel) VALUES (?, ?, ?)", scene,
+		since, channel,
+	)
 	if err != nil {
 		return err
 	}
@@ -127,9 +138,11 @@ func (t *tx) assign(ctx context.Context, scene, since, channel int64) error {
 
 // markStale notes the persons with an event of the scene since then.
 func (t *tx) markStale(ctx context.Context, scene, since int64) error {
-	return t.exec(ctx, "INSERT INTO channels_stale (person) SELECT DISTINCT e.person FROM channels_events e"+
-		" LEFT JOIN channels_stale s ON s.person = e.person"+
-		" WHERE e.scene = ? AND e.happened >= ? AND s.person IS NULL", scene, since)
+	return t.exec(
+		ctx, "INSERT INTO channels_stale (person) SELECT DISTINCT e.person FROM channels_events e"+
+			" LEFT JOIN channels_stale s ON s.person = e.person"+
+			" WHERE e.scene = ? AND e.happened >= ? AND s.person IS NULL", scene, since,
+	)
 }
 
 // changeRules changes assignments while nobody records, and then folds the

@@ -76,8 +76,9 @@ type Counts struct {
 	HeldStart int64 `json:"held_start"`
 	HeldEnd   int64 `json:"held_end"`
 
-	// QuickLost of QuickOf follows that began here ended at most 24 hours later;
-	// younger ones are in neither.
+	// QuickLost of QuickOf new and returning follows that began here were lost at
+	// most 24 hours later (速取关); those younger at AsOf are in neither. Imported
+	// ones are not either: who left before the import is not known.
 	QuickLost int64 `json:"quick_lost"`
 	QuickOf   int64 `json:"quick_of"`
 }
@@ -116,13 +117,13 @@ func (l *Ledger) Report(ctx context.Context, q Query) (*Report, error) {
 
 func (q *Query) check() error {
 	times, selections := 0, 0
-	for _, by := range []By{ByDay, ByHour, ByWeekday} {
-		if q.By&by != 0 {
+	for _, dimension := range []By{ByDay, ByHour, ByWeekday} {
+		if q.By&dimension != 0 {
 			times++
 		}
 	}
-	for _, by := range []By{ByChannel, ByGroup} {
-		if q.By&by != 0 {
+	for _, dimension := range []By{ByChannel, ByGroup} {
+		if q.By&dimension != 0 {
 			selections++
 		}
 	}
@@ -190,11 +191,15 @@ type reader struct {
 	total Counts
 }
 
-func (l *Ledger) report(ctx context.Context, t *tx, q Query) (*Report, error) {
-	r := &reader{
+func (l *Ledger) newReader(t *tx, q Query) *reader {
+	return &reader{
 		Query: &q, t: t, location: l.config.Location, asOf: l.now().Unix(),
 		from: q.From.Unix(), to: q.To.Unix(), rows: map[rowKey]*Row{}, held: map[rowKey]int64{},
 	}
+}
+
+func (l *Ledger) report(ctx context.Context, t *tx, q Query) (*Report, error) {
+	r := l.newReader(t, q)
 	for _, step := range []func(context.Context) error{
 		r.selectChannels, r.readHeld, r.readHours, r.readScanners, r.readQuickLoss, r.fillHeld,
 	} {

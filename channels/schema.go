@@ -32,7 +32,10 @@ func (d *Dialect) migrate(ctx context.Context, db *sql.DB) error {
 			case err != nil:
 				return err
 			case version > len(files):
-				return fmt.Errorf("%w (%d, this library knows %d): update the library", ErrNewerDatabase, version, len(files))
+				return fmt.Errorf(
+					"%w (%d, this library knows %d): update the library", ErrNewerDatabase, version,
+					len(files),
+				)
 			case version == len(files):
 				done = true
 				return nil
@@ -56,8 +59,10 @@ func (t *tx) call(ctx context.Context, query string) error {
 // lockVersion returns the database's version, 0 at first. Nobody else migrates
 // until the transaction ends.
 func (t *tx) lockVersion(ctx context.Context) (int, error) {
-	create := fmt.Sprintf("CREATE TABLE IF NOT EXISTS channels_schema (id INTEGER NOT NULL PRIMARY KEY, "+
-		"version INTEGER NOT NULL) %s", t.dialect.options)
+	create := fmt.Sprintf(
+		"CREATE TABLE IF NOT EXISTS channels_schema (id INTEGER NOT NULL PRIMARY KEY, "+
+			"version INTEGER NOT NULL) %s", t.dialect.options,
+	)
 	if err := t.exec(ctx, create); err != nil {
 		return 0, err
 	}
@@ -76,7 +81,8 @@ func (t *tx) migrateTo(ctx context.Context, version int, file string) error {
 		return err
 	}
 	d := t.dialect
-	text := strings.NewReplacer("{hash}", d.hash, "{text}", d.text, "{options}", d.options).Replace(string(script))
+	text := strings.NewReplacer("{hash}", d.hash, "{text}", d.text, "{options}", d.options).
+		Replace(string(script))
 	for statement := range strings.SplitSeq(text, ";\n") {
 		if strings.TrimSpace(statement) == "" {
 			continue

@@ -189,7 +189,12 @@ var postgres = &server{
 	start: func(program, dir string) (*exec.Cmd, string, error) {
 		data := filepath.Join(dir, "data")
 		initdb := filepath.Join(filepath.Dir(program), "initdb")
-		err := output(asUser("postgres", initdb, "-D", data, "-U", "postgres", "--auth=trust", "-E", "UTF8", "--no-sync"))
+		err := output(
+			asUser(
+				"postgres", initdb, "-D", data, "-U", "postgres", "--auth=trust", "-E", "UTF8",
+				"--no-sync",
+			),
+		)
 		if err != nil {
 			return nil, "", err
 		}

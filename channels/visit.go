@@ -69,7 +69,9 @@ func (l *life) visit(e *event) VisitKind {
 	case e.kind == scan:
 		return Stranger
 	}
-	begun := slices.ContainsFunc(l.follows, func(f follow) bool { return f.start == e.at && f.began == asNew })
+	begun := slices.ContainsFunc(
+		l.follows, func(f follow) bool { return f.start == e.at && f.began == asNew },
+	)
 	if begun {
 		return NewFollower
 	}

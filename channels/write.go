@@ -182,7 +182,10 @@ func (w *writer) writePeople(ctx context.Context) error {
 			rows = append(rows, p.id, hashValue(p.hash), p.life, p.since, p.expires)
 			continue
 		}
-		err := w.t.exec(ctx, "UPDATE channels_people SET since = ?, expires = ? WHERE id = ?", p.since, p.expires, p.id)
+		err := w.t.exec(
+			ctx, "UPDATE channels_people SET since = ?, expires = ? WHERE id = ?", p.since,
+			p.expires, p.id,
+		)
 		if err != nil {
 			return err
 		}
@@ -205,8 +208,10 @@ func hashValue(hash string) any {
 
 func (w *writer) deleteEvents(ctx context.Context) error {
 	for _, e := range w.oldEvents {
-		err := w.t.exec(ctx, "DELETE FROM channels_events WHERE person = ? AND happened = ? AND kind = ?"+
-			" AND scene = ? AND ticket = ?", e.person, e.at, e.kind, e.scene, e.ticket)
+		err := w.t.exec(
+			ctx, "DELETE FROM channels_events WHERE person = ? AND happened = ? AND kind = ?"+
+				" AND scene = ? AND ticket = ?", e.person, e.at, e.kind, e.scene, e.ticket,
+		)
 		if err != nil {
 			return err
 		}
@@ -225,7 +230,9 @@ func (w *writer) insertEvents(ctx context.Context) error {
 
 func (w *writer) deleteFollows(ctx context.Context) error {
 	for _, f := range w.oldFollows {
-		err := w.t.exec(ctx, "DELETE FROM channels_follows WHERE person = ? AND began = ?", f.person, f.start)
+		err := w.t.exec(
+			ctx, "DELETE FROM channels_follows WHERE person = ? AND began = ?", f.person, f.start,
+		)
 		if err != nil {
 			return err
 		}
@@ -238,7 +245,9 @@ func (w *writer) insertFollows(ctx context.Context) error {
 	for _, f := range w.follows {
 		rows = append(rows, f.person, f.start, f.row, f.began, f.end, f.ended)
 	}
-	return w.t.insert(ctx, "channels_follows (person, began, channel, how, ended, ending)", 6, rows, "")
+	return w.t.insert(
+		ctx, "channels_follows (person, began, channel, how, ended, ending)", 6, rows, "",
+	)
 }
 
 // hourColumns are the numbers of channels_hours, in the order of counts.fields.
