@@ -7,8 +7,9 @@
 //     [Ledger.Retire] and [Ledger.Merge] change whose a code is.
 //   - [Ledger.Record] writes each push to the database before WeChat is answered, and
 //     tells the function beneath it what the push was: [VisitFrom].
-//   - [Ledger.ImportFollowers] takes over those who follow already, and
-//     [Ledger.Backfill] an archive of pushes.
+//   - [Ledger.ImportFollowers] takes over those who follow already,
+//     [Ledger.Reconcile] mends what lost pushes left, and [Ledger.Backfill] records an
+//     archive of pushes.
 //   - [Ledger.Report] tells who scanned, who came, who came back, who left and who is
 //     there; [Ledger.Retention] tells who stayed.
 //   - [Ledger.Forget] and [Ledger.DeleteExpired] delete what tells who a person is.

@@ -349,6 +349,24 @@ func ExampleLedger_ImportFollowers() {
 	// Output: 1 0 1
 }
 
+func ExampleLedger_Reconcile() {
+	ledger, closeIt := openLedger()
+	defer closeIt()
+	fillWeek(ledger) // after which WeChat has ann, cay, dan and fay
+	wx := wechatqrtest.NewServer()
+	defer wx.Close()
+	client := wx.Client()
+	for _, who := range []string{"ann", "cay", "dan", "fay"} {
+		wx.PutUser(wechatqrtest.User{OpenID: who, Follows: true, FollowedAt: march.To})
+	}
+
+	followers := account.Users(ctx, client, account.Followers(ctx, client, ""))
+	result, err := ledger.Reconcile(ctx, followers)
+	check(err)
+	fmt.Println(result.Listed, "followers,", result.Found, "missed,", result.Ended, "gone")
+	// Output: 4 followers, 1 missed, 1 gone
+}
+
 func ExampleLedger_Forget() {
 	ledger, closeIt := openLedger()
 	defer closeIt()
