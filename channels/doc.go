@@ -11,7 +11,7 @@
 //     [Ledger.Reconcile] mends what lost pushes left, and [Ledger.Backfill] records an
 //     archive of pushes.
 //   - [Ledger.Report] tells who scanned, who came, who came back, who left and who is
-//     there; [Ledger.Retention] tells who stayed.
+//     there, also as JSON and by [Report.WriteCSV]; [Ledger.Retention] tells who stayed.
 //   - [Ledger.Forget] and [Ledger.DeleteExpired] delete what tells who a person is.
 //
 // Pushes may come late, several times and in any order. A person's events are

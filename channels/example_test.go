@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/wechatqr/wechatqr"
@@ -384,4 +385,27 @@ func ExampleLedger_DeleteExpired() {
 	for range time.Tick(time.Hour) {
 		check(ledger.DeleteExpired(ctx))
 	}
+}
+
+func ExampleReport_WriteCSV() {
+	ledger, closeIt := openLedger()
+	defer closeIt()
+	fillWeek(ledger)
+	query := march
+	query.By = channels.ByChannel
+	report, err := ledger.Report(ctx, query)
+	check(err)
+
+	var out strings.Builder
+	check(report.WriteCSV(&out))
+	for line := range strings.Lines(out.String()) {
+		cells := strings.Split(line, ",")
+		fmt.Println(cells[1], cells[4], cells[8])
+	}
+	// Output:
+	// channel origin new
+	// sh-7  4
+	// sh-8  0
+	//  no code 1
+	//  total 5
 }

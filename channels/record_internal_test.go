@@ -92,15 +92,15 @@ func TestLateVisit(t *testing.T) {
 	t.Parallel()
 	r := newRecording(t, SQLite)
 	key := "qrscene_" + r.code.Ticket.Scene.Key()
-	for kind, age := range map[VisitKind]time.Duration{
+	for want, age := range map[VisitKind]time.Duration{
 		NewFollower: repairSeconds*time.Second - time.Minute,
 		Late:        repairSeconds*time.Second + time.Minute,
 	} {
-		ev := newPush(string(kind), time.Now().Add(-age), wechatqr.EventSubscribe, "")
+		ev := newPush(string(want), time.Now().Add(-age), wechatqr.EventSubscribe, "")
 		ev.EventKey = key
 		visit, err := r.RecordEvent(t.Context(), ev)
 		require.NoError(t, err)
-		assert.Equal(t, Visit{r.code.Channel, kind}, visit)
+		assert.Equal(t, Visit{r.code.Channel, want}, visit)
 	}
 	assert.Equal(t, Counts{Scans: 2, Scanners: 2, New: 1, HeldEnd: 1}, r.total(t))
 }

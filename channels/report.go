@@ -27,13 +27,15 @@ const (
 type Query struct {
 	// From and To bound the period: From belongs to it, To does not. Both are
 	// full hours.
-	From, To time.Time
-	By       By
+	From time.Time `json:"from"`
+	To   time.Time `json:"to"`
+	By   By        `json:"by"`
 
 	// Group narrows the report to the channels of the group and of those beneath
 	// it: 华东 has those of 华东/门店. Channel narrows it to the channel with this
 	// key. Empty is the whole account, with the follows that no channel began.
-	Group, Channel string
+	Group   string `json:"group,omitempty"`
+	Channel string `json:"channel,omitempty"`
 }
 
 // Origin says which row of a report it is.
@@ -86,17 +88,18 @@ type Counts struct {
 // Net is new and returning without lost.
 func (c *Counts) Net() int64 { return c.New + c.Returning - c.Lost }
 
-// Report is the answer to a Query.
+// Report is the answer to a Query. As JSON it has the same numbers, with By as the sum
+// of its constants' values: 1, 2, 4, 8 and 16.
 type Report struct {
 	Query
-	AsOf time.Time // when it was made
-	Open bool      // the period was not over then
+	AsOf time.Time `json:"as_of"` // when it was made
+	Open bool      `json:"open"`  // the period was not over then
 
 	// KeepAfterUnfollow is the ledger's: it decides between new and returning.
-	KeepAfterUnfollow time.Duration
+	KeepAfterUnfollow time.Duration `json:"keep_after_unfollow_ns"`
 
-	Rows  []Row  // in order of time, then key; those without any number are left out
-	Total Counts // of the whole selection and period
+	Rows  []Row  `json:"rows"`  // in order of time, then key; those without any number are left out
+	Total Counts `json:"total"` // of the whole selection and period
 }
 
 // Report counts. Every row of a report and all reports agree, since all numbers
