@@ -1,7 +1,9 @@
 package channels
 
 import (
+	"cmp"
 	"context"
+	"database/sql"
 	"fmt"
 	"iter"
 	"math/rand/v2"
@@ -71,39 +73,66 @@ type ledgerCall struct {
 	call func(ctx context.Context) error
 }
 
-func tryHistory(t *testing.T, d Dialect, seed uint64) {
+// newHistory opens the ledger in db with random settings, and makes channels. The same
+// seed makes the same history.
+func newHistory(t *testing.T, d Dialect, db *sql.DB, seed uint64) *history {
+	t.Helper()
 	r := rand.New(rand.NewPCG(seed, 1))
-	config := testConfig
-	config.KeepAfterUnfollow = []time.Duration{0, time.Hour, 36 * time.Hour, 30 * 24 * time.Hour}[r.IntN(4)]
+	settings := testConfig
+	keeps := []time.Duration{0, time.Hour, 36 * time.Hour, 30 * 24 * time.Hour}
+	settings.KeepAfterUnfollow = keeps[r.IntN(4)]
 	zones := []string{"Asia/Shanghai", "Europe/Berlin", "UTC"}
 	var err error
-	config.Location, err = time.LoadLocation(zones[r.IntN(len(zones))])
+	settings.Location, err = time.LoadLocation(zones[r.IntN(len(zones))])
 	require.NoError(t, err)
-	l, c := newLedger(t, d, config)
+	c := &clock{monday}
+	l, err := openAt(t.Context(), db, d, settings, c.now)
+	require.NoError(t, err)
+
 	h := &history{Rand: r, t: t, ledger: l, clock: c, days: 1 + r.IntN(12)}
 	h.oracle = oracle{
-		keep:  int64(config.KeepAfterUnfollow / time.Second),
-		first: monday.Unix(), zone: config.Location,
+		keep:  int64(settings.KeepAfterUnfollow / time.Second),
+		first: monday.Unix(), zone: settings.Location,
 		merged: map[string]string{}, groups: map[string]string{},
 	}
-
-	var steps []ledgerCall
 	h.makeChannels()
-	for n := range 1 + r.IntN(25) {
+	return h
+}
+
+// people makes what some persons do, in the order in which the ledger hears of it.
+func (h *history) people() []ledgerCall {
+	var steps []ledgerCall
+	for n := range 1 + h.IntN(25) {
 		steps = append(steps, h.person(fmt.Sprint("person", n))...)
 	}
-	for range r.IntN(4) {
+	sortCalls(steps)
+	return steps
+}
+
+func sortCalls(steps []ledgerCall) {
+	slices.SortStableFunc(steps, func(a, b ledgerCall) int { return cmp.Compare(a.at, b.at) })
+}
+
+func tryHistory(t *testing.T, d Dialect, seed uint64) {
+	h := newHistory(t, d, newDB(t, d), seed)
+	steps := h.people()
+	for range h.IntN(4) {
 		steps = append(steps, h.changeOwner())
 	}
-	slices.SortStableFunc(steps, func(a, b ledgerCall) int { return int(a.at - b.at) })
+	sortCalls(steps)
 	for _, s := range steps {
-		c.Time = time.Unix(s.at, 0)
+		h.clock.Time = time.Unix(s.at, 0)
 		require.NoError(t, s.call(t.Context()))
 	}
 
-	c.Time = c.Time.Add(time.Duration(r.IntN(3*86400)) * time.Second)
-	h.oracle.asOf = c.Unix()
-	require.NoError(t, l.DeleteExpired(t.Context()))
+	h.clock.Time = h.clock.Add(time.Duration(h.IntN(3*86400)) * time.Second)
+	require.NoError(t, h.ledger.DeleteExpired(t.Context()))
+	h.compareAll()
+}
+
+// compareAll asks a dozen random questions.
+func (h *history) compareAll() {
+	h.oracle.asOf = h.clock.Unix()
 	for range 12 {
 		h.compare()
 	}
@@ -144,39 +173,46 @@ func (h *history) person(who string) (steps []ledgerCall) {
 }
 
 func (h *history) act(who string, at int64) []ledgerCall {
-	what := happening{who: who, at: at}
-	scene := h.scenes[h.IntN(len(h.scenes))]
 	switch n := h.IntN(20); {
+	case n < 16:
+		return h.push(h.randomPush(who, at))
+	case n > 16:
+		return h.list(happening{who: who, at: at}, h.scenes[h.IntN(len(h.scenes))])
+	}
+	h.oracle.happened = append(h.oracle.happened, happening{who: who, at: at, what: "forget"})
+	return []ledgerCall{{at, func(ctx context.Context) error { return h.ledger.Forget(ctx, who) }}}
+}
+
+func (h *history) randomPush(who string, at int64) happening {
+	what := happening{who: who, at: at}
+	switch n := h.IntN(16); {
 	case n < 7:
 		what.what = "subscribe"
 		if h.IntN(4) > 0 {
-			what.scene = scene
+			what.scene = h.scenes[h.IntN(len(h.scenes))]
 		}
 	case n < 11:
-		what.what, what.scene = "SCAN", scene
-	case n < 16:
-		what.what = "unsubscribe"
-	case n == 16:
-		what.what = "forget"
+		what.what, what.scene = "SCAN", h.scenes[h.IntN(len(h.scenes))]
 	default:
-		return h.list(what, scene)
+		what.what = "unsubscribe"
 	}
 	if what.scene != "" {
 		what.ticket = "ticket of " + what.scene
 	}
-	h.oracle.happened = append(h.oracle.happened, what)
-	if what.what == "forget" {
-		return []ledgerCall{{at, func(ctx context.Context) error { return h.ledger.Forget(ctx, who) }}}
-	}
+	return what
+}
 
-	ev := newPush(who, time.Unix(at, 0), wechatqr.EventType(what.what), what.scene)
+// push has what happened arrive up to three times, up to a day later.
+func (h *history) push(what happening) []ledgerCall {
+	h.oracle.happened = append(h.oracle.happened, what)
+	ev := newPush(what.who, time.Unix(what.at, 0), wechatqr.EventType(what.what), what.scene)
 	var steps []ledgerCall
 	for range 1 + h.IntN(3) {
 		delay := h.Int64N(10)
 		if h.IntN(3) == 0 {
 			delay = h.Int64N(86400 + 1)
 		}
-		steps = append(steps, ledgerCall{at + delay, func(ctx context.Context) error {
+		steps = append(steps, ledgerCall{what.at + delay, func(ctx context.Context) error {
 			_, err := h.ledger.RecordEvent(ctx, ev)
 			return err
 		}})
