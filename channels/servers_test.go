@@ -44,7 +44,7 @@ func onEach(t *testing.T, test func(t *testing.T, d Dialect)) {
 }
 
 // source is the driver and the data source of a new, empty database.
-func source(t *testing.T, d Dialect) (driver, dsn string) {
+func source(t testing.TB, d Dialect) (driver, dsn string) {
 	t.Helper()
 	switch d.name {
 	case "PostgreSQL":
@@ -55,13 +55,13 @@ func source(t *testing.T, d Dialect) (driver, dsn string) {
 	return "sqlite", filepath.Join(t.TempDir(), "ledger.db")
 }
 
-func newDB(t *testing.T, d Dialect) *sql.DB {
+func newDB(t testing.TB, d Dialect) *sql.DB {
 	t.Helper()
 	driver, dsn := source(t, d)
 	return connect(t, driver, dsn)
 }
 
-func connect(t *testing.T, driver, dsn string) *sql.DB {
+func connect(t testing.TB, driver, dsn string) *sql.DB {
 	t.Helper()
 	db, err := sql.Open(driver, dsn)
 	require.NoError(t, err)
@@ -86,7 +86,7 @@ type server struct {
 	made   atomic.Int64
 }
 
-func (s *server) newDatabase(t *testing.T) string {
+func (s *server) newDatabase(t testing.TB) string {
 	t.Helper()
 	program, err := s.find()
 	if err != nil {
