@@ -18,6 +18,9 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wechatqr/wechatqr"
+	"github.com/wechatqr/wechatqr/wechatqrtest"
 )
 
 // recorderJob has a process of its own record a history. It is a value of the
@@ -29,6 +32,8 @@ type recorderJob struct {
 	From   int   // the call to begin with
 	Order  int   // of the calls: 0 is that of the history
 	KillAt int64 // the statement with which the process kills itself, 0 for none
+
+	BaseURL string // of the WeChat that is to make codes instead
 }
 
 const recorderEnv = "CHANNELS_RECORDER"
@@ -52,6 +57,10 @@ func TestRecorderProcess(t *testing.T) {
 	db := sql.OpenDB(&killer{driver: plain.Driver(), dsn: job.DSN, killAt: job.KillAt})
 	defer db.Close()
 
+	if job.BaseURL != "" {
+		ensureCodes(t, d, db, job.BaseURL)
+		return
+	}
 	h := newHistory(t, d, db, job.Seed)
 	calls := h.callsIn(job.Order)
 	for n := job.From; n < len(calls); n++ {
@@ -251,5 +260,63 @@ func TestProcessesAtOnce(t *testing.T) {
 				h.compareAll()
 			})
 		}
+	})
+}
+
+const codesToMake = 100
+
+var testCredentials = wechatqr.Credentials{
+	AppID: "wx0123456789abcdef", AppSecret: "0123456789abcdef0123456789abcdef",
+}
+
+func ensureCodes(t *testing.T, d Dialect, db *sql.DB, baseURL string) {
+	client, err := wechatqr.New(testCredentials, wechatqr.WithBaseURL(baseURL))
+	require.NoError(t, err)
+	l, err := Open(t.Context(), db, d, testConfig)
+	require.NoError(t, err)
+	all := func(yield func(Channel) bool) {
+		for n := range codesToMake {
+			if !yield(Channel{Key: fmt.Sprint("shop", n)}) {
+				return
+			}
+		}
+	}
+	for _, err := range l.EnsureAll(t.Context(), client, all) {
+		require.NoError(t, err)
+	}
+}
+
+// Whatever kills the process on the way, each channel has one scene at WeChat, and when
+// all have theirs WeChat is asked for none.
+func TestKilledEnsureAllMakesEachCodeOnce(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, d Dialect) {
+		wx := wechatqrtest.Start(t, wechatqrtest.WithCredentials(testCredentials))
+		job := recorderJob{Dialect: d.name, BaseURL: wx.URL()}
+		job.Driver, job.DSN = source(t, d)
+		kills := 0
+		for killed := true; killed; {
+			job.KillAt = 200 + rand.Int64N(800)
+			if kills == 10 {
+				job.KillAt = 0
+			}
+			if _, killed = job.run(t); killed {
+				kills++
+			}
+		}
+		assert.Positive(t, kills)
+
+		scenes := map[string]bool{}
+		for _, code := range wx.QRCodes() {
+			scenes[code.Scene()] = true
+		}
+		assert.Len(t, scenes, codesToMake)
+		const create = "/cgi-bin/qrcode/create"
+		asked := wx.Count(create)
+		assert.LessOrEqual(t, asked, codesToMake+kills)
+		job.KillAt = 0
+		_, killed := job.run(t)
+		assert.False(t, killed)
+		assert.Equal(t, asked, wx.Count(create))
 	})
 }
