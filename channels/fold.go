@@ -208,14 +208,17 @@ func (f *folder) begin(events []event) {
 }
 
 // compareBegins puts first what says most of a follow: a push before WeChat's
-// list, but what has a scene before what has none.
+// list, there a code before none, but what has a scene before what has none.
 func compareBegins(a, b event) int {
 	rank := func(e event) (rank int) {
 		if e.scene == 0 {
-			rank += 2
+			rank = 3
 		}
-		if e.kind != subscribe {
+		switch e.kind {
+		case foundByCode:
 			rank++
+		case found:
+			rank += 2
 		}
 		return rank
 	}

@@ -149,6 +149,10 @@ func TestFold(t *testing.T) {
 		"a late follow, asked": {
 			keeps, []event{by(100, subscribe, noCode), by(100, foundByCode, noCode)}, "1: new of unknown 100",
 		},
+		"found twice, once by a code": {
+			keeps, []event{by(100, found, noCode), by(100, foundByCode, noCode)},
+			"1: new of unknown 100",
+		},
 		"found by a code that WeChat does not know": {
 			keeps, []event{by(100, foundByCode, noCode)}, "1: new of unknown 100",
 		},
