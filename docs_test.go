@@ -39,7 +39,9 @@ func TestDocs(t *testing.T) {
 	t.Run("code is compiled", func(t *testing.T) {
 		t.Parallel()
 		compiled := readCode(t)
-		others := []string{"redisstore/README.md", "CONTRIBUTING.md", "SECURITY.md"}
+		others := []string{
+			"redisstore/README.md", "channels/README.md", "CONTRIBUTING.md", "SECURITY.md",
+		}
 		for _, name := range slices.Concat(english, others) {
 			for _, b := range readPage(t, name).blocks {
 				switch b.lang {
@@ -59,8 +61,8 @@ func TestDocs(t *testing.T) {
 	t.Run("links resolve", func(t *testing.T) {
 		t.Parallel()
 		all := slices.Concat(english, chinese, []string{
-			"redisstore/README.md", "benchmarks/README.md", "CONTRIBUTING.md", "SECURITY.md",
-			"CHANGELOG.md",
+			"redisstore/README.md", "channels/README.md", "benchmarks/README.md",
+			"CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md",
 		})
 		for _, name := range all {
 			for _, link := range readPage(t, name).links {
@@ -265,7 +267,7 @@ func readCode(t *testing.T) string {
 		if err != nil {
 			return err
 		}
-		base, program := d.Name(), strings.HasPrefix(filepath.ToSlash(name), "examples/")
+		base, program := d.Name(), strings.Contains("/"+filepath.ToSlash(name), "/examples/")
 		hidden := len(base) > 1 && base[0] == '.'
 		switch {
 		case d.IsDir() && (hidden || base == "testdata" || base == "node_modules" || base == "bin"):
