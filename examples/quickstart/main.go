@@ -51,15 +51,25 @@ func run(ctx context.Context, args []string, getenv func(string) string, out io.
 		return err
 	}
 	m := &maker{dir: s.dir, out: out}
-	if getenv("WECHAT_APP_ID") == "" && getenv("WECHAT_APP_SECRET") == "" {
-		fmt.Fprintln(out, "WECHAT_APP_ID and WECHAT_APP_SECRET are not set: this is a fake WeChat inside this process.")
+	baseURL := getenv("WECHAT_BASE_URL")
+	creds := wechatqr.Credentials{
+		AppID: getenv("WECHAT_APP_ID"), AppSecret: getenv("WECHAT_APP_SECRET"),
+	}
+	switch {
+	case creds.AppID == "" && creds.AppSecret == "" && baseURL == "":
+		fmt.Fprintln(out, "WECHAT_APP_ID and WECHAT_APP_SECRET are not set: "+
+			"this is a fake WeChat inside this process, whose codes no phone can follow.")
 		return m.tour(ctx, s.codes(defaults()))
+	case creds.AppID == "" || creds.AppSecret == "":
+		return errors.New("set WECHAT_APP_ID and WECHAT_APP_SECRET, both; " +
+			"or, for the fake, neither, and no WECHAT_BASE_URL")
 	}
 
-	creds := wechatqr.Credentials{AppID: getenv("WECHAT_APP_ID"), AppSecret: getenv("WECHAT_APP_SECRET")}
 	var opts []wechatqr.Option
-	if url := getenv("WECHAT_BASE_URL"); url != "" {
-		opts = append(opts, wechatqr.WithBaseURL(url))
+	where := "Scan one."
+	if baseURL != "" {
+		opts = append(opts, wechatqr.WithBaseURL(baseURL))
+		where = "Scan one; a sandbox's on its page, " + baseURL + "."
 	}
 	if m.client, err = wechatqr.New(creds, opts...); err != nil {
 		return err
@@ -67,7 +77,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, out io.
 	if _, err := m.makeAll(ctx, s.codes(defaults()[:2])); err != nil {
 		return err
 	}
-	fmt.Fprintln(out, "Scan one. To see who did, WeChat must reach your server: examples/callback is one.")
+	fmt.Fprintln(out, where, "To see who did, WeChat must reach your server: examples/callback is one.")
 	return nil
 }
 
@@ -120,13 +130,15 @@ func parse(args []string, out io.Writer) (settings, error) {
 	text := flags.String("scene", "", "make one code with this `text`, 1 to 64 bytes")
 	id := flags.Uint("id", 0, "make one code with this `number`, 1 to 4294967295, or 100000 with -permanent")
 	ttl := flags.Duration("ttl", 24*time.Hour, "how `long` a temporary code lives, 1s to 720h")
-	permanent := flags.Bool("permanent", false, "make a permanent code; an account has 100000 of them in all and none can be deleted")
+	permanent := flags.Bool("permanent", false,
+		"make a permanent code; an account has 100000 of them in all and none can be deleted")
 	dir := flags.String("out", ".", "the `folder` for the pictures and the tickets")
 
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprintln(out, `quickstart makes WeChat parametric QR codes. Without -scene or -id it makes one of each kind.
-Set WECHAT_APP_ID and WECHAT_APP_SECRET to make them with your account; without, a fake WeChat is used.`)
+Set WECHAT_APP_ID and WECHAT_APP_SECRET to make them with your account; without, a fake WeChat is used.
+WECHAT_BASE_URL points it at the sandbox.`)
 		flags.SetOutput(out)
 		flags.PrintDefaults()
 		return settings{}, err
@@ -134,6 +146,8 @@ Set WECHAT_APP_ID and WECHAT_APP_SECRET to make them with your account; without,
 		return settings{}, fmt.Errorf("%w: %w", err, errUsage)
 	case flags.NArg() > 0:
 		return settings{}, fmt.Errorf("%q is no flag: %w", flags.Arg(0), errUsage)
+	case *dir == "":
+		return settings{}, fmt.Errorf("-out is empty: %w", errUsage)
 	}
 
 	given := map[string]bool{}

@@ -36,6 +36,19 @@ func decode(t *testing.T, path string) string {
 
 func noEnv(string) string { return "" }
 
+func env(vars map[string]string) func(string) string {
+	return func(name string) string { return vars[name] }
+}
+
+// envOf has the program talk to wx as it would to the sandbox.
+func envOf(wx *wechatqrtest.Server) func(string) string {
+	creds := wx.Credentials()
+	return env(map[string]string{
+		"WECHAT_APP_ID": creds.AppID, "WECHAT_APP_SECRET": creds.AppSecret,
+		"WECHAT_BASE_URL": wx.URL(),
+	})
+}
+
 func TestTour(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
@@ -77,21 +90,51 @@ func TestNothingIsOverwritten(t *testing.T) {
 	}
 }
 
-// The sandbox's address leads here: a permanent code whose picture cannot be
-// had is not lost.
+// writerFunc is an io.Writer.
+type writerFunc func(p []byte) (int, error)
+
+func (fn writerFunc) Write(p []byte) (int, error) { return fn(p) }
+
+// Where nobody reads the output, printing ends the process: "quickstart | head -1".
+func TestTicketIsKeptBeforeItIsPrinted(t *testing.T) {
+	t.Parallel()
+	wx := wechatqrtest.Start(t)
+	dir := t.TempDir()
+	printed := 0
+	out := writerFunc(func(p []byte) (int, error) {
+		if len(wx.QRCodes()) > 0 {
+			printed++
+			kept, err := os.ReadFile(filepath.Join(dir, "code-1.json"))
+			require.NoError(t, err)
+			assert.Contains(t, string(kept), wx.QRCodes()[0].Ticket, "before %q", p)
+		}
+		return len(p), nil
+	})
+	args := []string{"-scene", "a", "-permanent", "-out", dir}
+	require.NoError(t, run(t.Context(), args, envOf(wx), out))
+	assert.Positive(t, printed)
+}
+
+func TestSandbox(t *testing.T) {
+	t.Parallel()
+	wx := wechatqrtest.Start(t)
+	var out bytes.Buffer
+	require.NoError(t, run(t.Context(), []string{"-out", t.TempDir()}, envOf(wx), &out))
+	for _, code := range wx.QRCodes() {
+		assert.False(t, code.Permanent(), "no permanent one unless asked for")
+		assert.Contains(t, out.String(), code.Ticket)
+	}
+	assert.Contains(t, out.String(), "on its page, "+wx.URL())
+}
+
+// A permanent code whose picture cannot be had is not lost.
 func TestTicketIsKeptWhenThePictureFails(t *testing.T) {
 	t.Parallel()
 	wx := wechatqrtest.Start(t)
 	wx.Inject(wechatqrtest.Fault{Path: "/cgi-bin/showqrcode", Status: 404})
-	creds := wx.Credentials()
-	getenv := func(name string) string {
-		return map[string]string{
-			"WECHAT_APP_ID": creds.AppID, "WECHAT_APP_SECRET": creds.AppSecret, "WECHAT_BASE_URL": wx.URL(),
-		}[name]
-	}
 	var out bytes.Buffer
 	dir := t.TempDir()
-	err := run(t.Context(), []string{"-scene", "a", "-permanent", "-out", dir}, getenv, &out)
+	err := run(t.Context(), []string{"-scene", "a", "-permanent", "-out", dir}, envOf(wx), &out)
 	require.ErrorIs(t, err, wechatqr.ErrTicketNotFound)
 	require.Equal(t, 1, exitCode(err))
 
@@ -129,6 +172,7 @@ func TestFlags(t *testing.T) {
 		{"a permanent code of nothing", "-permanent", "want -scene or -id"},
 		{"stray word", "shop-1", "is no flag"},
 		{"unknown flag", "-x", "flag provided but not defined"},
+		{"no folder", "-out=", "-out is empty"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -150,6 +194,18 @@ func TestFlags(t *testing.T) {
 	} {
 		assert.Contains(t, out.String(), want)
 	}
-	half := func(name string) string { return map[string]string{"WECHAT_APP_ID": "wx0"}[name] }
-	require.ErrorContains(t, run(t.Context(), nil, half, &out), "AppSecret is empty")
+}
+
+// Whoever set one variable meant no fake.
+func TestHalfOfTheEnvironment(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"WECHAT_APP_ID", "WECHAT_APP_SECRET", "WECHAT_BASE_URL"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var out bytes.Buffer
+			err := run(t.Context(), nil, env(map[string]string{name: "http://x"}), &out)
+			require.ErrorContains(t, err, "set WECHAT_APP_ID and WECHAT_APP_SECRET, both")
+			assert.Empty(t, out.String())
+		})
+	}
 }

@@ -47,19 +47,20 @@ func (m *maker) makeOne(ctx context.Context, c code) (*wechatqr.Ticket, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
 
 	fmt.Fprintf(m.out, "making %s\n", c)
 	ticket, err := m.client.CreateTicket(ctx, c.request())
 	if err != nil {
-		return nil, errors.Join(err, os.Remove(file.Name()))
+		return nil, errors.Join(err, file.Close(), os.Remove(file.Name()))
 	}
+	// Printed afterwards: a closed pipe ends the process at the first line.
+	kept := keep(file, ticket)
 	if !ticket.Permanent() {
 		fmt.Fprintf(m.out, "  until   %s\n", ticket.ExpiresAt.Format(time.DateTime))
 	}
 	fmt.Fprintf(m.out, "  ticket  %s\n  content %s\n", ticket.Value, ticket.Content)
-	if err := json.NewEncoder(file).Encode(ticket); err != nil {
-		return nil, err
+	if kept != nil {
+		return nil, kept
 	}
 	fmt.Fprintf(m.out, "  kept in %s\n", file.Name())
 
@@ -73,6 +74,10 @@ func (m *maker) makeOne(ctx context.Context, c code) (*wechatqr.Ticket, error) {
 	}
 	fmt.Fprintf(m.out, "  picture %s\n", path)
 	return ticket, nil
+}
+
+func keep(file *os.File, ticket *wechatqr.Ticket) error {
+	return errors.Join(json.NewEncoder(file).Encode(ticket), file.Sync(), file.Close())
 }
 
 // reserve makes the file for the next ticket: code-1.json, or the first number

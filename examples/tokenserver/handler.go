@@ -12,7 +12,7 @@ import (
 	"github.com/wechatqr/wechatqr"
 )
 
-// newHandler gives src's token to who knows the key.
+// newHandler gives the token of src to those who know the key.
 //
 //	GET  /token                     {"access_token":"…","expires_in":7123}, seconds that are left
 //	POST /token {"rejected":"…"}    the same: another token, for WeChat refused this one
