@@ -85,6 +85,7 @@ func TestNewRefuses(t *testing.T) {
 			"one non-empty line"},
 		{"endpoint without scheme", good, endpoints("api.weixin.qq.com", ""),
 			"https://api.weixin.qq.com"},
+		{"endpoint of host and port", good, endpoints("127.0.0.1:8900", ""), "use one like"},
 		{"endpoint with another scheme", good, endpoints("ftp://x", ""), "use one like"},
 		{"endpoint with user", good, endpoints("https://u:pw@x", ""), "leave user"},
 		{"endpoint with query", good, endpoints("https://x?secret=pw", ""), "leave user"},
