@@ -338,7 +338,7 @@ func ExampleError_Hint() {
 	_, err := client.CreateTicket(ctx, wechatqr.Permanent(wechatqr.SceneID(7)))
 	if e := (*wechatqr.Error)(nil); errors.As(err, &e) {
 		fmt.Println(e.Code, errors.Is(err, wechatqr.ErrIPNotAllowed))
-		fmt.Println(e.RequestID) // WeChat explains it for seven days: POST /cgi-bin/openapi/rid/get
+		fmt.Println(e.RequestID) // account.ExplainCall explains it, for seven days
 		fmt.Println(e.Hint())
 		fmt.Println(e.HintZH())
 	}
