@@ -35,8 +35,8 @@ func ExampleCredentialsFromEnv() {
 }
 
 func ExampleSceneID() {
-	table := wechatqr.SceneID(7)
-	fmt.Println(table.Key(), table == wechatqr.SceneID(7))
+	scene := wechatqr.SceneID(7)
+	fmt.Println(scene.Key(), scene == wechatqr.SceneID(7))
 	fmt.Println(wechatqr.Permanent(wechatqr.SceneID(0)).Validate())
 	// Output:
 	// 7 true

@@ -39,7 +39,8 @@ func ExampleMux_HandleScene() {
 // of two texts: the longest prefix wins.
 func ExampleMux_HandleScenePrefix() {
 	say := func(what string) events.ScanFunc {
-		return func(_ context.Context, scan wechatqr.Scan, _ *wechatqr.Event) (events.Reply, error) {
+		return func(_ context.Context, scan wechatqr.Scan,
+			_ *wechatqr.Event) (events.Reply, error) {
 			fmt.Println(scan.SceneKey, "is", what)
 			return nil, nil
 		}
@@ -114,7 +115,8 @@ func ExampleWithDeduper() {
 		fmt.Println("handled", ev.EventKey)
 		return nil, nil
 	}
-	handler, err := events.NewHandler(config, fn, events.WithDeduper(events.NewMemoryDeduper(8<<20)))
+	handler, err := events.NewHandler(config, fn,
+		events.WithDeduper(events.NewMemoryDeduper(8<<20)))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -286,11 +288,11 @@ func ExampleHandler() {
 // A function that is slow to fail, or must not run again for one delivery.
 func ExampleWithoutRetries() {
 	config := events.Config{Token: "token", Plaintext: true}
-	failing := func(context.Context, *wechatqr.Event) (events.Reply, error) {
+	fails := func(context.Context, *wechatqr.Event) (events.Reply, error) {
 		fmt.Println("runs")
 		return nil, errors.New("no database")
 	}
-	handler, err := events.NewHandler(config, failing, events.WithoutRetries(),
+	handler, err := events.NewHandler(config, fails, events.WithoutRetries(),
 		events.WithProblemHandler(func(_ context.Context, p events.Problem) {
 			fmt.Println(p.Status, p.Err)
 		}))

@@ -56,22 +56,23 @@ func TestTour(t *testing.T) {
 	require.NoError(t, run(t.Context(), []string{"-out", dir}, noEnv, &out))
 	text := out.String()
 	assert.NotContains(t, text, "\x1b", "plain text, for this is no terminal")
-	code := regexp.MustCompile(`(?m)^  content (\S+)\n  kept in (\S+)\n  picture (\S+)$`)
-	codes := code.FindAllStringSubmatch(text, -1)
+	shown := regexp.MustCompile(`(?m)^  content (\S+)\n  kept in (\S+)\n  picture (\S+)$`)
+	codes := shown.FindAllStringSubmatch(text, -1)
 	require.Len(t, codes, 3)
 	for _, scene := range []string{"7", "渠道=北京&a<b", "shop-1"} {
-		assert.Regexp(t, `(?m)^  subscribe: scene `+scene+` scanned by o-\S+, a new follower$`, text)
+		assert.Regexp(t,
+			`(?m)^  subscribe: scene `+scene+` scanned by o-\S+, a new follower$`, text)
 		assert.Regexp(t, `(?m)^  SCAN: scene `+scene+` scanned by o-\S+, a follower$`, text)
 	}
 	assert.Equal(t, 6, strings.Count(text, "and reads: 欢迎！"))
-	for _, code := range codes {
-		kept, err := os.ReadFile(code[2])
+	for _, made := range codes {
+		kept, err := os.ReadFile(made[2])
 		require.NoError(t, err)
 		var ticket wechatqr.Ticket
 		require.NoError(t, json.Unmarshal(kept, &ticket))
-		assert.Equal(t, code[1], ticket.Content)
+		assert.Equal(t, made[1], ticket.Content)
 		assert.Contains(t, text, "  ticket  "+ticket.Value+"\n")
-		assert.Equal(t, code[1], decode(t, code[3]))
+		assert.Equal(t, made[1], decode(t, made[3]))
 	}
 }
 
@@ -80,7 +81,8 @@ func TestNothingIsOverwritten(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "code-1.jpg"), []byte("mine"), 0o600))
 	for range 2 {
-		require.NoError(t, run(t.Context(), []string{"-scene", "a", "-out", dir}, noEnv, io.Discard))
+		require.NoError(t,
+			run(t.Context(), []string{"-scene", "a", "-out", dir}, noEnv, io.Discard))
 	}
 	mine, err := os.ReadFile(filepath.Join(dir, "code-1.jpg"))
 	require.NoError(t, err)
@@ -120,9 +122,9 @@ func TestSandbox(t *testing.T) {
 	wx := wechatqrtest.Start(t)
 	var out bytes.Buffer
 	require.NoError(t, run(t.Context(), []string{"-out", t.TempDir()}, envOf(wx), &out))
-	for _, code := range wx.QRCodes() {
-		assert.False(t, code.Permanent(), "no permanent one unless asked for")
-		assert.Contains(t, out.String(), code.Ticket)
+	for _, qr := range wx.QRCodes() {
+		assert.False(t, qr.Permanent(), "no permanent one unless asked for")
+		assert.Contains(t, out.String(), qr.Ticket)
 	}
 	assert.Contains(t, out.String(), "on its page, "+wx.URL())
 }
@@ -149,7 +151,8 @@ func TestFlags(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ name, args, want string }{
 		{"one number", "-id 4294967295", "a code with the scene 4294967295 for 24h"},
-		{"one permanent text", "-scene shop-9 -permanent", "a permanent code with the scene shop-9"},
+		{"one permanent text", "-scene shop-9 -permanent",
+			"a permanent code with the scene shop-9"},
 		{"an hour", "-scene a -ttl 1h", "SCAN: scene a"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -178,7 +181,8 @@ func TestFlags(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			var out bytes.Buffer
-			err := run(t.Context(), append([]string{"-out", dir}, strings.Fields(tt.args)...), noEnv, &out)
+			err := run(t.Context(), append([]string{"-out", dir}, strings.Fields(tt.args)...),
+				noEnv, &out)
 			require.ErrorContains(t, err, tt.want)
 			assert.Equal(t, 2, exitCode(err))
 			assert.Empty(t, out.String(), "said once, by the error")

@@ -19,7 +19,7 @@ import (
 //
 // Both want "Authorization: Bearer KEY". What goes wrong is told in plain text:
 // 401 without the key, 502 if WeChat gives no token.
-func newHandler(src wechatqr.TokenSource, key string) http.Handler {
+func newHandler(src wechatqr.TokenSource, secret string) http.Handler {
 	mux := http.NewServeMux()
 	give := func(w http.ResponseWriter, r *http.Request, rejected string) {
 		tok, err := lasting(r.Context(), src, rejected)
@@ -46,7 +46,7 @@ func newHandler(src wechatqr.TokenSource, key string) http.Handler {
 		}
 		give(w, r, in.Rejected)
 	})
-	want := sha256.Sum256([]byte(key))
+	want := sha256.Sum256([]byte(secret))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")

@@ -101,10 +101,10 @@ func run(ctx context.Context, args []string, getenv func(string) string, out io.
 	if err != nil {
 		return err
 	}
-	key := getenv("TOKEN_SERVER_KEY")
-	if len(key) < minKey {
+	secret := getenv("TOKEN_SERVER_KEY")
+	if len(secret) < minKey {
 		return fmt.Errorf("TOKEN_SERVER_KEY has %d characters, and should have %d or more: "+
-			"openssl rand -hex 32 makes some", len(key), minKey)
+			"openssl rand -hex 32 makes some", len(secret), minKey)
 	}
 	client, err := newClient(getenv)
 	if err != nil {
@@ -116,7 +116,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, out io.
 		return err
 	}
 	srv := &http.Server{
-		Handler:           newHandler(client.TokenSource(), key),
+		Handler:           newHandler(client.TokenSource(), secret),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		IdleTimeout:       2 * time.Minute,

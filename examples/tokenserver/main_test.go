@@ -180,7 +180,8 @@ func TestKeyIsAskedFor(t *testing.T) {
 }
 
 func TestHandler(t *testing.T) {
-	tok, fails := wechatqr.Token{Value: "T", Expiry: time.Now().Add(time.Hour + time.Minute)}, error(nil)
+	tok, fails := wechatqr.Token{Value: "T", Expiry: time.Now().Add(time.Hour + time.Minute)},
+		error(nil)
 	src := wechatqr.TokenSourceFunc(func(context.Context, string) (wechatqr.Token, error) {
 		return tok, fails
 	})
@@ -222,7 +223,8 @@ func TestTokenInItsLastSecond(t *testing.T) {
 				if n++; n == 2 {
 					return wechatqr.Token{}, errors.New("WeChat is away")
 				}
-				return wechatqr.Token{Value: fmt.Sprint("T", n), Expiry: time.Now().Add(4 * time.Second)}, nil
+				return wechatqr.Token{Value: fmt.Sprint("T", n),
+					Expiry: time.Now().Add(4 * time.Second)}, nil
 			}), slog.New(slog.DiscardHandler)), key)
 		get := func() string {
 			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/token", nil)
