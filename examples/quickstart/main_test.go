@@ -168,6 +168,7 @@ func TestFlags(t *testing.T) {
 		{"both", "-id 1 -scene a", "not both"},
 		{"too large", "-id 4294967296", "4294967295"},
 		{"too large for a permanent code", "-id 100001 -permanent", "at most 100000"},
+		{"for no time", "-scene a -ttl 0s", "lives from"},
 		{"too long", "-ttl 721h -id 1", "lives from"},
 		{"number zero", "-id 0", "the scene is empty"},
 		{"no text", "-scene=", "the scene is empty"},

@@ -22,13 +22,13 @@ type maker struct {
 	out    io.Writer
 }
 
-func (m *maker) makeAll(ctx context.Context, codes []code) ([]*wechatqr.Ticket, error) {
+func (m *maker) makeAll(ctx context.Context, codes []wechatqr.TicketRequest) ([]*wechatqr.Ticket, error) {
 	if err := os.MkdirAll(m.dir, 0o755); err != nil {
 		return nil, err
 	}
 	var tickets []*wechatqr.Ticket
-	for _, c := range codes {
-		ticket, err := m.makeOne(ctx, c)
+	for _, req := range codes {
+		ticket, err := m.makeOne(ctx, req)
 		if err != nil {
 			return nil, err
 		}
@@ -42,14 +42,14 @@ func (m *maker) makeAll(ctx context.Context, codes []code) ([]*wechatqr.Ticket, 
 
 // makeOne keeps the ticket before anything else can fail: a permanent code
 // cannot be looked up.
-func (m *maker) makeOne(ctx context.Context, c code) (*wechatqr.Ticket, error) {
+func (m *maker) makeOne(ctx context.Context, req wechatqr.TicketRequest) (*wechatqr.Ticket, error) {
 	file, base, err := m.reserve()
 	if err != nil {
 		return nil, err
 	}
 
-	fmt.Fprintf(m.out, "making %s\n", c)
-	ticket, err := m.client.CreateTicket(ctx, c.request())
+	fmt.Fprintf(m.out, "making %s\n", describe(req))
+	ticket, err := m.client.CreateTicket(ctx, req)
 	if err != nil {
 		return nil, errors.Join(err, file.Close(), os.Remove(file.Name()))
 	}
@@ -74,6 +74,13 @@ func (m *maker) makeOne(ctx context.Context, c code) (*wechatqr.Ticket, error) {
 	}
 	fmt.Fprintf(m.out, "  picture %s\n", path)
 	return ticket, nil
+}
+
+func describe(req wechatqr.TicketRequest) string {
+	if req.TTL() == 0 {
+		return "a permanent code with the scene " + req.Scene().Key()
+	}
+	return fmt.Sprintf("a code with the scene %s for %v", req.Scene(), req.TTL())
 }
 
 func keep(file *os.File, ticket *wechatqr.Ticket) error {
