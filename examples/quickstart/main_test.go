@@ -78,7 +78,8 @@ func TestTour(t *testing.T) {
 
 func TestNothingIsOverwritten(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
+	dir := filepath.Join(t.TempDir(), "[a")
+	require.NoError(t, os.Mkdir(dir, 0o755))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "code-1.jpg"), []byte("mine"), 0o600))
 	for range 2 {
 		require.NoError(t,

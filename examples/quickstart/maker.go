@@ -91,14 +91,15 @@ func keep(file *os.File, ticket *wechatqr.Ticket) error {
 // that is free. What was made before stays.
 func (m *maker) reserve() (file *os.File, base string, err error) {
 	for i := 1; ; i++ {
-		base = filepath.Join(m.dir, fmt.Sprintf("code-%d", i))
-		taken, err := filepath.Glob(base + ".*")
+		name := fmt.Sprintf("code-%d", i)
+		taken, err := fs.Glob(os.DirFS(m.dir), name+".*")
 		if err != nil {
 			return nil, "", err
 		}
 		if len(taken) > 0 {
 			continue
 		}
+		base = filepath.Join(m.dir, name)
 		file, err = os.OpenFile(base+".json", os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 		if !errors.Is(err, fs.ErrExist) {
 			return file, base, err
