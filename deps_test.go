@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The root, events and tickets link nothing but the standard library, and the root
+// The root, events, account and tickets link nothing but the standard library, and the root
 // no package of this module; qrimage links the one QR encoder.
 func TestDependencies(t *testing.T) {
 	t.Parallel()
@@ -21,6 +21,7 @@ func TestDependencies(t *testing.T) {
 	for pkg, siblings := range map[string][]string{
 		module:              {module},
 		module + "/events":  {module, module + "/events"},
+		module + "/account": {module, module + "/account"},
 		module + "/tickets": {module, module + "/tickets"},
 		module + "/qrimage": {
 			module, module + "/qrimage", "github.com/piglig/go-qr",

@@ -25,5 +25,6 @@ func SendText(ctx context.Context, c *wechatqr.Client, openID, text string) erro
 		MsgType string  `json:"msgtype"`
 		Text    content `json:"text"`
 	}{openID, "text", content{text}}
-	return c.Do(ctx, wechatqr.Request{Method: http.MethodPost, Path: "/cgi-bin/message/custom/send", Body: body}, nil)
+	req := wechatqr.Request{Method: http.MethodPost, Path: "/cgi-bin/message/custom/send", Body: body}
+	return c.Do(ctx, req, nil)
 }

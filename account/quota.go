@@ -53,5 +53,6 @@ func Quota(ctx context.Context, c *wechatqr.Client, path string) (APIQuota, erro
 // WeChat's page: https://developers.weixin.qq.com/doc/service/api/apimanage/api_clearquota
 func ClearQuota(ctx context.Context, c *wechatqr.Client, appID string) error {
 	body := map[string]string{"appid": appID}
-	return c.Do(ctx, wechatqr.Request{Method: http.MethodPost, Path: "/cgi-bin/clear_quota", Body: body}, nil)
+	req := wechatqr.Request{Method: http.MethodPost, Path: "/cgi-bin/clear_quota", Body: body}
+	return c.Do(ctx, req, nil)
 }

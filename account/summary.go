@@ -18,7 +18,7 @@ type Day struct {
 	Followers int       // at the end of the day
 	Sources   []SourceCount
 
-	Raw []json.RawMessage // WeChat's rows of this day: of user summary, then of user cumulate
+	Raw []json.RawMessage // WeChat's rows of this day: of getusercumulate, then of getusersummary
 }
 
 // SourceCount is a day's count by where the followers came from.
@@ -44,14 +44,17 @@ const (
 const summaryDays = 7 // of one call
 
 // DailySummary lists the days from first to last, both included and the latest
-// of them yesterday: WeChat has a day's figures from about 8:00 of the next. Of
-// both times the date in China counts. An error is the last element: a span that
-// ends later than yesterday is [wechatqr.ErrInvalidArgument] (61501).
+// of them yesterday. WeChat has a day's figures from about 8:00 of the next; a day
+// that it has none of yet is left out. Of both times the date in China counts, and
+// if first is after last the list is empty. An error is the last element: a span
+// that ends later than yesterday is [wechatqr.ErrInvalidArgument] (61501).
 //
 // Seven days take two calls.
 //
 // WeChat's page: https://developers.weixin.qq.com/doc/service/api/wedata/user/api_getusersummary
-func DailySummary(ctx context.Context, c *wechatqr.Client, first, last time.Time) iter.Seq2[Day, error] {
+func DailySummary(
+	ctx context.Context, c *wechatqr.Client, first, last time.Time,
+) iter.Seq2[Day, error] {
 	return func(yield func(Day, error) bool) {
 		end := midnight(last)
 		for begin := midnight(first); !begin.After(end); begin = begin.AddDate(0, 0, summaryDays) {
@@ -81,45 +84,57 @@ func midnight(t time.Time) time.Time {
 	return time.Date(year, month, day, 0, 0, 0, 0, china)
 }
 
+// summaryRow is a row of getusersummary or of getusercumulate.
+type summaryRow struct {
+	Date      string `json:"ref_date"`
+	Source    Source `json:"user_source"`
+	New       int    `json:"new_user"`
+	Lost      int    `json:"cancel_user"`
+	Followers int    `json:"cumulate_user"`
+}
+
+func summaryRows(
+	ctx context.Context, c *wechatqr.Client, path string, begin, until time.Time,
+) ([]withRaw[summaryRow], error) {
+	body := map[string]string{
+		"begin_date": begin.Format(time.DateOnly), "end_date": until.Format(time.DateOnly),
+	}
+	var out struct {
+		List []withRaw[summaryRow] `json:"list"`
+	}
+	err := post(ctx, c, path, body, &out)
+	return out.List, err
+}
+
 // summaryWeek asks for at most seven days.
 func summaryWeek(ctx context.Context, c *wechatqr.Client, begin, until time.Time) ([]Day, error) {
-	span := map[string]string{"begin_date": begin.Format(time.DateOnly), "end_date": until.Format(time.DateOnly)}
-	type row struct {
-		Date      string `json:"ref_date"`
-		Source    Source `json:"user_source"`
-		New       int    `json:"new_user"`
-		Lost      int    `json:"cancel_user"`
-		Followers int    `json:"cumulate_user"`
-	}
-	var summary, cumulate struct {
-		List []withRaw[row] `json:"list"`
-	}
-	if err := post(ctx, c, "/datacube/getusersummary", span, &summary); err != nil {
+	cumulate, err := summaryRows(ctx, c, "/datacube/getusercumulate", begin, until)
+	if err != nil {
 		return nil, err
 	}
-	if err := post(ctx, c, "/datacube/getusercumulate", span, &cumulate); err != nil {
+	summary, err := summaryRows(ctx, c, "/datacube/getusersummary", begin, until)
+	if err != nil {
 		return nil, err
 	}
 
-	var days []Day
-	byDate := map[string]int{}
-	for date := begin; !date.After(until); date = date.AddDate(0, 0, 1) {
-		byDate[date.Format(time.DateOnly)] = len(days)
-		days = append(days, Day{Date: date})
+	days := map[string]*Day{} // by date; cumulate alone has a row of every day
+	for _, r := range cumulate {
+		days[r.fields.Date] = &Day{Followers: r.fields.Followers, Raw: []json.RawMessage{r.raw}}
 	}
-	for _, r := range summary.List {
-		if i, ok := byDate[r.fields.Date]; ok {
-			day, f := &days[i], r.fields
+	for _, r := range summary {
+		if day, f := days[r.fields.Date], r.fields; day != nil {
 			day.New, day.Lost = day.New+f.New, day.Lost+f.Lost
 			day.Sources = append(day.Sources, SourceCount{f.Source, f.New, f.Lost})
 			day.Raw = append(day.Raw, r.raw)
 		}
 	}
-	for _, r := range cumulate.List {
-		if i, ok := byDate[r.fields.Date]; ok {
-			days[i].Followers = r.fields.Followers
-			days[i].Raw = append(days[i].Raw, r.raw)
+
+	var ordered []Day
+	for date := begin; !date.After(until); date = date.AddDate(0, 0, 1) {
+		if day := days[date.Format(time.DateOnly)]; day != nil {
+			day.Date = date
+			ordered = append(ordered, *day)
 		}
 	}
-	return days, nil
+	return ordered, nil
 }

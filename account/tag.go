@@ -30,21 +30,26 @@ func Tags(ctx context.Context, c *wechatqr.Client) ([]TagInfo, error) {
 const tagBatch = 50 // of members/batchtagging
 
 // Tag gives followers a tag, by its ID, 50 a call. openIDs is a sequence from
-// [Followers] or from [OpenIDs]. After an error those before it have the tag;
-// it is safe to begin again.
+// [Followers] or from [OpenIDs]. An error ends it, and those before
+// have the tag; it may be called again with all of them. One openid that does not
+// follow makes WeChat refuse the 50 that it is among (40003).
 //
 // WeChat refuses with errcode 45159 a tag that does not exist, and was seen to
 // do so now and then for one that does.
 //
 // WeChat's page: https://developers.weixin.qq.com/doc/service/api/usermanage/tagmanage/api_batchtagging
-func Tag(ctx context.Context, c *wechatqr.Client, tagID int, openIDs iter.Seq2[string, error]) error {
+func Tag(
+	ctx context.Context, c *wechatqr.Client, tagID int, openIDs iter.Seq2[string, error],
+) error {
 	return tagMembers(ctx, c, "/cgi-bin/tags/members/batchtagging", tagID, openIDs)
 }
 
 // Untag takes a tag from followers, as [Tag] gives it.
 //
 // WeChat's page: https://developers.weixin.qq.com/doc/service/api/usermanage/tagmanage/api_batchuntagging
-func Untag(ctx context.Context, c *wechatqr.Client, tagID int, openIDs iter.Seq2[string, error]) error {
+func Untag(
+	ctx context.Context, c *wechatqr.Client, tagID int, openIDs iter.Seq2[string, error],
+) error {
 	return tagMembers(ctx, c, "/cgi-bin/tags/members/batchuntagging", tagID, openIDs)
 }
 

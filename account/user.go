@@ -27,8 +27,11 @@ type UserInfo struct {
 	Raw json.RawMessage
 }
 
-// UnmarshalJSON reads an element of user/info's response.
-func (u *UserInfo) UnmarshalJSON(b []byte) error {
+// userJSON is a UserInfo in WeChat's form. UserInfo itself has no UnmarshalJSON, so
+// that a program may keep it as JSON and read it back.
+type userJSON UserInfo
+
+func (u *userJSON) UnmarshalJSON(b []byte) error {
 	var in struct {
 		Subscribe      int         `json:"subscribe"`
 		OpenID         string      `json:"openid"`
@@ -43,13 +46,16 @@ func (u *UserInfo) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &in); err != nil {
 		return err
 	}
+	if in.OpenID == "" {
+		return errors.New("a user without openid")
+	}
 
-	*u = UserInfo{
+	*u = userJSON{
 		OpenID: in.OpenID, Follows: in.Subscribe == 1, UnionID: in.UnionID,
 		Scene: in.QRSceneStr, Source: in.SubscribeScene, Remark: in.Remark, TagIDs: in.TagIDs,
 		Raw: append(json.RawMessage(nil), b...),
 	}
-	if id, _ := in.QRScene.Int64(); u.Scene == "" && id != 0 {
+	if id, _ := in.QRScene.Int64(); u.Scene == "" && id > 0 {
 		u.Scene = strconv.FormatInt(id, 10)
 	}
 	if in.SubscribeTime != 0 {
@@ -63,9 +69,9 @@ func (u *UserInfo) UnmarshalJSON(b []byte) error {
 //
 // WeChat's page: https://developers.weixin.qq.com/doc/service/api/usermanage/userinfo/api_userinfo
 func User(ctx context.Context, c *wechatqr.Client, openID string) (UserInfo, error) {
-	var user UserInfo
-	err := get(ctx, c, "/cgi-bin/user/info", url.Values{"openid": {openID}, "lang": {"zh_CN"}}, &user)
-	return user, err
+	var user userJSON
+	err := get(ctx, c, "/cgi-bin/user/info", url.Values{"openid": {openID}}, &user)
+	return UserInfo(user), err
 }
 
 const usersBatch = 100 // of user/info/batchget
@@ -76,7 +82,9 @@ const usersBatch = 100 // of user/info/batchget
 // error is the last element.
 //
 // WeChat's page: https://developers.weixin.qq.com/doc/service/api/usermanage/userinfo/api_batchuserinfo
-func Users(ctx context.Context, c *wechatqr.Client, openIDs iter.Seq2[string, error]) iter.Seq2[UserInfo, error] {
+func Users(
+	ctx context.Context, c *wechatqr.Client, openIDs iter.Seq2[string, error],
+) iter.Seq2[UserInfo, error] {
 	return func(yield func(UserInfo, error) bool) {
 		for batch, err := range batches(openIDs, usersBatch) {
 			if err != nil {
@@ -92,19 +100,20 @@ func Users(ctx context.Context, c *wechatqr.Client, openIDs iter.Seq2[string, er
 
 // yieldUsers asks for a batch. One unknown openid makes WeChat refuse all of it:
 // then each half is asked for by itself.
-func yieldUsers(ctx context.Context, c *wechatqr.Client, openIDs []string, yield func(UserInfo, error) bool) bool {
+func yieldUsers(
+	ctx context.Context, c *wechatqr.Client, openIDs []string, yield func(UserInfo, error) bool,
+) bool {
 	type entry struct {
 		OpenID string `json:"openid"`
-		Lang   string `json:"lang"`
 	}
 	var body struct {
 		UserList []entry `json:"user_list"`
 	}
 	for _, id := range openIDs {
-		body.UserList = append(body.UserList, entry{id, "zh_CN"})
+		body.UserList = append(body.UserList, entry{id})
 	}
 	var response struct {
-		Users []UserInfo `json:"user_info_list"`
+		Users []userJSON `json:"user_info_list"`
 	}
 	err := post(ctx, c, "/cgi-bin/user/info/batchget", body, &response)
 
@@ -118,7 +127,7 @@ func yieldUsers(ctx context.Context, c *wechatqr.Client, openIDs []string, yield
 		return false
 	}
 	for _, user := range response.Users {
-		if !yield(user, nil) {
+		if !yield(UserInfo(user), nil) {
 			return false
 		}
 	}

@@ -98,6 +98,34 @@ func TestSheetIsReadFromPaper(t *testing.T) {
 	}
 }
 
+// What tells two codes apart is often the end of their captions.
+func TestSheetShrinksLongCaptions(t *testing.T) {
+	t.Parallel()
+	captions := []string{
+		"上海市静安区南京西路一千二百六十六号恒隆广场五楼餐饮区第 17 号桌",
+		"Plaza 66, 1266 Nanjing West Road, Jing'an District, Shanghai, table 17",
+		strings.Repeat("号", 48) + "尾", // twice what the font of the others has room for
+		"short",
+	}
+	var codes []qrimage.Code
+	for i, caption := range captions {
+		codes = append(codes, code(i, caption))
+	}
+	for _, perPage := range []int{6, 12, 24} {
+		var b bytes.Buffer
+		layout := qrimage.Layout{PerPage: perPage}
+		require.NoError(t, qrimage.Sheet(&b, slices.Values(codes), layout))
+		pdf := filepath.Join(filepath.Dir(printed(t, b.Bytes())[0]), "sheet.pdf")
+		pdftotext := program(t, "pdftotext", "poppler-utils")
+		text, err := exec.CommandContext(t.Context(), pdftotext, pdf, "-").Output()
+		require.NoError(t, err)
+		squeeze := func(s string) string { return strings.Join(strings.Fields(s), "") }
+		for _, caption := range captions {
+			assert.Contains(t, squeeze(string(text)), squeeze(caption), "%d a page", perPage)
+		}
+	}
+}
+
 func contentsOf(codes []qrimage.Code) (out []string) {
 	for _, c := range codes {
 		out = append(out, c.Ticket.Content)

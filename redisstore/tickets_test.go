@@ -34,7 +34,7 @@ type ticketRole struct {
 func TestTicketProcess(t *testing.T) {
 	var r ticketRole
 	if json.Unmarshal([]byte(os.Getenv(ticketsEnv)), &r) != nil {
-		t.Skip("a part of other tests")
+		return // not a child
 	}
 	client, err := wechatqr.New(testCreds, wechatqr.WithBaseURL(r.WeChat))
 	require.NoError(t, err)
@@ -57,9 +57,10 @@ func TestTicketProcess(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	close(values)
 	first := <-values
-	for range 249 {
-		assert.Equal(t, first, <-values)
+	for value := range values {
+		assert.Equal(t, first, value)
 	}
 	fmt.Println("ticket", first)
 }

@@ -3,7 +3,9 @@ package tickets_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -41,9 +43,7 @@ func TestAllIsPacedAndResumed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w, s := &wechat{}, tickets.NewMemory()
-		var seen []tickets.Progress
-		k := newKeeper(t, w, s, tickets.WithPace(time.Second),
-			tickets.WithProgress(func(p tickets.Progress) { seen = append(seen, p) }))
+		k := newKeeper(t, w, s, tickets.WithPace(time.Second))
 
 		for ticket, err := range k.All(t.Context(), slices.Values(shops(5))) {
 			require.NoError(t, err)
@@ -52,16 +52,13 @@ func TestAllIsPacedAndResumed(t *testing.T) {
 			}
 		}
 		assert.Len(t, w.requests(), 2, "nothing is created that nobody takes")
-		assert.Equal(t, []tickets.Progress{{Done: 1, Created: 1}, {Done: 2, Created: 2}}, seen)
 
-		seen = nil
 		start := time.Now()
 		got, errs := all(t.Context(), k, append(shops(5), shops(1)...))
 		assert.Empty(t, errs)
 		assert.Equal(t, []string{"1", "2", "3", "4", "5", "1"}, got)
 		assert.Equal(t, shops(5), w.requests())
 		assert.Equal(t, 2*time.Second, time.Since(start), "between the three that are created")
-		assert.Equal(t, tickets.Progress{Done: 6, Created: 3}, seen[len(seen)-1])
 	})
 }
 
@@ -95,7 +92,7 @@ func TestAllStops(t *testing.T) {
 			var stopped *tickets.StoppedError
 			require.ErrorAs(t, errs[0], &stopped)
 			assert.Equal(t, shops(5)[2:], stopped.Left)
-			assert.Equal(t, tickets.Progress{Done: 2, Created: 2}, stopped.Progress)
+			assert.Equal(t, 2, stopped.Done)
 			assert.ErrorContains(t, errs[0], "stopped after 2 codes with 3 left")
 
 			w.set(nil)
@@ -116,12 +113,15 @@ func TestAllWaitsForTheNextMinute(t *testing.T) {
 			}
 			return nil
 		}}
-		k := newKeeper(t, w, tickets.NewMemory(), tickets.WithPace(0))
+		var log strings.Builder
+		k := newKeeper(t, w, tickets.NewMemory(), tickets.WithPace(0),
+			tickets.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
 		start := time.Now()
 		got, errs := all(t.Context(), k, shops(3))
 		assert.Empty(t, errs)
 		assert.Equal(t, []string{"1", "2", "3"}, got)
 		assert.Equal(t, 2*time.Minute, time.Since(start))
+		assert.Equal(t, 2, strings.Count(log.String(), "waiting for the next"))
 
 		w.set(always(limited))
 		_, errs = all(t.Context(), k, shops(5))
@@ -131,20 +131,19 @@ func TestAllWaitsForTheNextMinute(t *testing.T) {
 	})
 }
 
-func TestAllGoesOnAfterAnInvalidRequest(t *testing.T) {
+func TestAllRefusesAnInvalidRequestBeforeItBegins(t *testing.T) {
 	t.Parallel()
-	reqs := append([]wechatqr.TicketRequest{wechatqr.Permanent(wechatqr.SceneID(100_001))}, shops(1)...)
-	var last tickets.Progress
-	k := newKeeper(t, &wechat{}, tickets.NewMemory(),
-		tickets.WithProgress(func(p tickets.Progress) { last = p }))
-	got, errs := all(t.Context(), k, reqs)
-	assert.Equal(t, []string{"1"}, got)
+	reqs := append(shops(1), wechatqr.Permanent(wechatqr.SceneID(100_001)))
+	w := &wechat{}
+	got, errs := all(t.Context(), newKeeper(t, w, tickets.NewMemory()), reqs)
+	assert.Empty(t, got)
+	assert.Empty(t, w.requests())
 	require.Len(t, errs, 1)
 	require.ErrorIs(t, errs[0], wechatqr.ErrInvalidScene)
-	var bad *tickets.InvalidError
-	require.ErrorAs(t, errs[0], &bad)
-	assert.Equal(t, reqs[0], bad.Request)
-	assert.Equal(t, tickets.Progress{Done: 2, Created: 1, Invalid: 1}, last)
+	require.ErrorContains(t, errs[0], "request 2")
+	var stopped *tickets.StoppedError
+	require.ErrorAs(t, errs[0], &stopped)
+	assert.Equal(t, reqs, stopped.Left)
 }
 
 func TestAllEndsWithItsContext(t *testing.T) {

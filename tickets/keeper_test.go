@@ -124,6 +124,7 @@ func value(t *testing.T, k *tickets.Keeper, req wechatqr.TicketRequest) string {
 // bothKinds runs a test in a bubble of synctest, once for a permanent and once for a
 // temporary code.
 func bothKinds(t *testing.T, fn func(t *testing.T, req wechatqr.TicketRequest)) {
+	t.Helper()
 	t.Parallel()
 	for name, req := range map[string]wechatqr.TicketRequest{"permanent": print1, "temporary": screen} {
 		t.Run(name, func(t *testing.T) {
@@ -340,6 +341,68 @@ func TestStoreDoesNotTakeTheTicket(t *testing.T) {
 			assert.Len(t, w.requests(), 1)
 		}
 		assert.Equal(t, ticket, value(t, newKeeper(t, w, s), req))
+
+		s.Store = tickets.NewMemory()
+		assert.NotEqual(t, ticket, value(t, k, req), "it is not remembered once it is saved")
+	})
+}
+
+// lateClient ignores ctx and has a ticket after all.
+type lateClient struct{ *wechat }
+
+func (c lateClient) CreateTicket(
+	ctx context.Context, req wechatqr.TicketRequest,
+) (*wechatqr.Ticket, error) {
+	return c.wechat.CreateTicket(context.WithoutCancel(ctx), req)
+}
+
+func TestTicketAfterTheTimeoutIsSaved(t *testing.T) {
+	bothKinds(t, func(t *testing.T, req wechatqr.TicketRequest) {
+		w, s := &wechat{delay: 61 * time.Second}, tickets.NewMemory()
+		assert.Equal(t, "1", value(t, newKeeper(t, lateClient{w}, s), req))
+		assert.Equal(t, "1", value(t, newKeeper(t, w, s), req))
+	})
+}
+
+func TestClaimEndsWithTheTimeout(t *testing.T) {
+	bothKinds(t, func(t *testing.T, req wechatqr.TicketRequest) {
+		w, s := &wechat{delay: time.Hour}, tickets.NewMemory()
+		_, err := newKeeper(t, w, s).Ticket(t.Context(), req)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		w.delay = 0
+		start := time.Now()
+		assert.Equal(t, "2", value(t, newKeeper(t, w, s), req))
+		assert.Zero(t, time.Since(start))
+	})
+}
+
+// expiring is a store that drops nothing, as one over a database may do.
+type expiring struct {
+	tickets.Store
+	last wechatqr.Ticket
+}
+
+func (s *expiring) LoadTicket(context.Context, tickets.Key) (wechatqr.Ticket, error) {
+	if s.last.Value == "" {
+		return s.last, tickets.ErrNotFound
+	}
+	return s.last, nil
+}
+
+func (s *expiring) SaveTicket(
+	ctx context.Context, key tickets.Key, t wechatqr.Ticket,
+) (wechatqr.Ticket, error) {
+	s.last = t
+	return s.Store.SaveTicket(ctx, key, t)
+}
+
+func TestStoreReturnsAnExpiredTicket(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		k := newKeeper(t, &wechat{}, &expiring{Store: tickets.NewMemory()})
+		assert.Equal(t, "1", value(t, k, screen))
+		time.Sleep(time.Hour)
+		assert.Equal(t, "2", value(t, k, screen))
 	})
 }
 
@@ -362,7 +425,8 @@ func TestStoreMixesTicketsUp(t *testing.T) {
 		wechatqr.Ticket{Value: "9", Scene: wechatqr.SceneID(9)})
 	require.NoError(t, err)
 	_, err = newKeeper(t, w, s).Ticket(ctx, print1)
-	require.ErrorContains(t, err, "another scene")
+	require.EqualError(t, err, "wechatqr: tickets: load ticket: "+
+		appID+"/permanent/str/door has the ticket of another scene or kind, or none")
 	assert.Empty(t, w.requests())
 }
 
@@ -452,26 +516,61 @@ func TestBudget(t *testing.T) {
 	assert.Equal(t, 99_998, b.Left())
 }
 
-func TestAdopt(t *testing.T) {
+// A ticket that was created elsewhere is kept by saving it, whatever the budget.
+func TestTicketCreatedElsewhere(t *testing.T) {
 	t.Parallel()
-	w, ctx := &wechat{}, t.Context()
-	k := newKeeper(t, w, tickets.NewMemory(), tickets.WithBudget(0))
+	w, s := &wechat{}, tickets.NewMemory()
 	old := wechatqr.Ticket{Value: "old", Content: "c", Scene: door}
-	for range 2 {
-		kept, err := k.Adopt(ctx, old)
-		require.NoError(t, err)
-		assert.Equal(t, old, *kept)
-	}
-	assert.Equal(t, "old", value(t, k, print1))
-	kept, err := k.Adopt(ctx, wechatqr.Ticket{Value: "another", Scene: door})
+	_, err := s.SaveTicket(t.Context(), tickets.Key{Account: appID, Scene: door}, old)
 	require.NoError(t, err)
-	assert.Equal(t, "old", kept.Value)
-	for _, bad := range []wechatqr.Ticket{
-		{}, {Value: "v"}, {Scene: door}, {Value: "v", Scene: door, ExpiresAt: time.Now()},
-	} {
-		_, err := k.Adopt(ctx, bad)
-		assert.ErrorIs(t, err, wechatqr.ErrInvalidArgument)
+	assert.Equal(t, "old", value(t, newKeeper(t, w, s, tickets.WithBudget(0)), print1))
+	assert.Empty(t, w.requests())
+}
+
+// hanging is a store that answers when it is released, and not to ctx.
+type hanging struct {
+	tickets.Store
+	release chan struct{}
+	load    bool
+}
+
+func (s hanging) LoadTicket(ctx context.Context, key tickets.Key) (wechatqr.Ticket, error) {
+	if s.load {
+		<-s.release
 	}
+	return s.Store.LoadTicket(ctx, key)
+}
+
+func (s hanging) ClaimTicket(
+	ctx context.Context, key tickets.Key, owner string, lease time.Duration, budget int,
+) (tickets.Claim, error) {
+	<-s.release
+	return s.Store.ClaimTicket(ctx, key, owner, lease, budget)
+}
+
+func TestStoreHangs(t *testing.T) {
+	bothKinds(t, func(t *testing.T, req wechatqr.TicketRequest) {
+		for _, load := range []bool{true, false} {
+			w := &wechat{}
+			s := hanging{tickets.NewMemory(), make(chan struct{}), load}
+			k := newKeeper(t, w, s)
+			start := time.Now()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			_, err := k.Ticket(ctx, req)
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			assert.Equal(t, time.Second, time.Since(start), "the caller leaves with its own ctx")
+
+			_, err = k.Ticket(t.Context(), req)
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			assert.LessOrEqual(t, time.Since(start), 10*time.Second, "and nobody waits for ever")
+			assert.Empty(t, w.requests())
+			close(s.release)
+			synctest.Wait()
+			time.Sleep(time.Minute)
+			assert.Equal(t, "1", value(t, k, req))
+		}
+	})
 }
 
 func TestInvalidArguments(t *testing.T) {
@@ -482,6 +581,8 @@ func TestInvalidArguments(t *testing.T) {
 
 	for name, newBad := range map[string]func() (*tickets.Keeper, error){
 		"no AppID":   func() (*tickets.Keeper, error) { return tickets.NewKeeper("", w, s) },
+		"a space":    func() (*tickets.Keeper, error) { return tickets.NewKeeper("wx 1", w, s) },
+		"no ASCII":   func() (*tickets.Keeper, error) { return tickets.NewKeeper("wx号", w, s) },
 		"a slash":    func() (*tickets.Keeper, error) { return tickets.NewKeeper("wx/1", w, s) },
 		"no client":  func() (*tickets.Keeper, error) { return tickets.NewKeeper(appID, nil, s) },
 		"no store":   func() (*tickets.Keeper, error) { return tickets.NewKeeper(appID, w, nil) },
@@ -494,9 +595,6 @@ func TestInvalidArguments(t *testing.T) {
 		},
 		"logger": func() (*tickets.Keeper, error) {
 			return tickets.NewKeeper(appID, w, s, tickets.WithLogger(nil))
-		},
-		"progress": func() (*tickets.Keeper, error) {
-			return tickets.NewKeeper(appID, w, s, tickets.WithProgress(nil))
 		},
 	} {
 		_, err := newBad()

@@ -15,8 +15,8 @@
 // cause failures use [Server.Inject], [Server.RevokeTokens], [Server.SetQuota] and
 // [Server.Advance]; to deliver events late, twice or out of order, [Server.ScanEvent]
 // and [Server.Push]. To test a handler without a Server, see [NewRequest]; to test
-// your own store, [TestTokenStore] and [TestDeduper]; to test timeouts without
-// waiting, [WithoutNetwork].
+// your own store, [TestTokenStore], [TestDeduper] and [TestTicketStore]; to test
+// timeouts without waiting, [WithoutNetwork].
 //
 // # The API
 //
@@ -29,6 +29,10 @@
 //	GET  /cgi-bin/user/get             POST /cgi-bin/message/custom/send
 //	POST /cgi-bin/clear_quota          POST /cgi-bin/clear_quota/v2
 //	POST /cgi-bin/openapi/quota/get    POST /cgi-bin/openapi/rid/get
+//	POST /cgi-bin/callback/check
+//	GET  /cgi-bin/tags/get             POST /cgi-bin/tags/create
+//	POST /cgi-bin/tags/members/batchtagging and batchuntagging
+//	POST /datacube/getusersummary      POST /datacube/getusercumulate
 //	GET  /cgi-bin/getcallbackip        GET  /cgi-bin/get_api_domain_ip
 //
 // # How it differs from WeChat
@@ -67,8 +71,12 @@
 //     qrcode/create, user/info, user/get and message/custom/send, with a limit per
 //     minute for stable_token alone; the other paths have none.
 //   - A token is valid everywhere until it expires.
-//   - Customer service messages are accepted for 48 hours after the user's last
-//     event or message, in any number, and their media IDs are not checked.
+//   - The media IDs of customer service messages are not checked, and menus have no
+//     clicks.
+//   - callback/check resolves and pings nothing: the address is 127.0.0.1.
+//   - datacube counts the users of [Server.PutUser] too, on the day of FollowedAt, and
+//     knows three sources: 1 (searched), 30 (scanned) and 0 (the rest). An unfollow
+//     counts under the source of the follow, which is a guess.
 //   - Events of one user have CreateTimes at least one second apart, which may be
 //     later than the clock: on WeChat two scans within a second can look like one
 //     that is delivered twice. In safe and compatible mode a backend refuses events

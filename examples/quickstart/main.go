@@ -3,7 +3,7 @@
 //
 // Without WECHAT_APP_ID and WECHAT_APP_SECRET in the environment it talks to a
 // fake WeChat that it starts itself, and needs no account. WECHAT_BASE_URL points
-// it at the sandbox.
+// it at the sandbox. tickets.json keeps the codes of an account, each made once.
 package main
 
 import (
@@ -14,11 +14,13 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/wechatqr/wechatqr"
 	"github.com/wechatqr/wechatqr/events"
+	"github.com/wechatqr/wechatqr/tickets"
 	"github.com/wechatqr/wechatqr/wechatqrtest"
 )
 
@@ -50,7 +52,6 @@ func run(ctx context.Context, args []string, getenv func(string) string, out io.
 	if err != nil {
 		return err
 	}
-	m := &maker{dir: s.dir, out: out}
 	creds := wechatqr.Credentials{
 		AppID: getenv("WECHAT_APP_ID"), AppSecret: getenv("WECHAT_APP_SECRET"),
 	}
@@ -58,10 +59,23 @@ func run(ctx context.Context, args []string, getenv func(string) string, out io.
 	if creds == (wechatqr.Credentials{}) && baseURL == "" {
 		fmt.Fprintln(out, "WECHAT_APP_ID and WECHAT_APP_SECRET are not set: "+
 			"this is a fake WeChat inside this process, whose codes no phone can follow.")
-		return m.tour(ctx, s.codes(wechatqr.Permanent(wechatqr.SceneString("shop-1"))))
+		return s.tour(ctx, out, s.codes(wechatqr.Permanent(wechatqr.SceneString("shop-1"))))
 	}
 
-	if m.client, err = newClient(creds, baseURL); err != nil {
+	client, err := newClient(creds, baseURL)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(s.dir, 0o755); err != nil {
+		return err
+	}
+	store, err := tickets.OpenFile(filepath.Join(s.dir, "tickets.json"))
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	m, err := newMaker(client, creds.AppID, store, s.dir, out)
+	if err != nil {
 		return err
 	}
 	if _, err := m.makeAll(ctx, s.codes()); err != nil {
@@ -176,7 +190,9 @@ func (s *settings) request() (*wechatqr.TicketRequest, error) {
 }
 
 // tour makes the codes and has a stranger and a follower scan each.
-func (m *maker) tour(ctx context.Context, codes []wechatqr.TicketRequest) error {
+func (s *settings) tour(
+	ctx context.Context, out io.Writer, codes []wechatqr.TicketRequest,
+) error {
 	wx := wechatqrtest.NewServer()
 	defer wx.Close()
 	onEvent := func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
@@ -188,7 +204,8 @@ func (m *maker) tour(ctx context.Context, codes []wechatqr.TicketRequest) error 
 		if scan.NewFollower {
 			who = "a new follower"
 		}
-		fmt.Fprintf(m.out, "  %s: scene %s scanned by %s, %s\n", ev.Type, scan.SceneKey, scan.OpenID, who)
+		fmt.Fprintf(out, "  %s: scene %s scanned by %s, %s\n",
+			ev.Type, scan.SceneKey, scan.OpenID, who)
 		return events.Text("欢迎！ Welcome! " + scan.SceneKey), nil
 	}
 	handler, err := events.NewHandler(wx.CallbackConfig(), onEvent)
@@ -197,21 +214,27 @@ func (m *maker) tour(ctx context.Context, codes []wechatqr.TicketRequest) error 
 	}
 	wx.ServeCallback(handler)
 
-	m.client = wx.Client()
-	tickets, err := m.makeAll(ctx, codes)
+	if err := os.MkdirAll(s.dir, 0o755); err != nil {
+		return err
+	}
+	m, err := newMaker(wx.Client(), wx.Credentials().AppID, tickets.NewMemory(), s.dir, out)
 	if err != nil {
 		return err
 	}
-	for _, ticket := range tickets {
+	made, err := m.makeAll(ctx, codes)
+	if err != nil {
+		return err
+	}
+	for _, ticket := range made {
 		// Somebody new for each code.
 		openID := "o-" + strings.TrimPrefix(ticket.Content, "http://weixin.qq.com/q/")
 		for range 2 { // by the second time they follow
-			fmt.Fprintf(m.out, "somebody scans the code with the scene %s\n", ticket.Scene)
+			fmt.Fprintf(out, "somebody scans the code with the scene %s\n", ticket.Scene)
 			push, err := wx.Scan(ctx, ticket.Value, openID)
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(m.out, "  and reads: %s\n", push.Reply.Content)
+			fmt.Fprintf(out, "  and reads: %s\n", push.Reply.Content)
 		}
 	}
 	return handler.Shutdown(ctx)
