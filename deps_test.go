@@ -13,16 +13,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The root, events, account and tickets link nothing but the standard library, and the root
-// no package of this module; qrimage links the one QR encoder.
+// The root, events, account, tickets and scanlogin link nothing but the standard library,
+// and the root no package of this module; qrimage links the one QR encoder.
 func TestDependencies(t *testing.T) {
 	t.Parallel()
 	const module = "github.com/wechatqr/wechatqr"
 	for pkg, siblings := range map[string][]string{
-		module:              {module},
-		module + "/events":  {module, module + "/events"},
-		module + "/account": {module, module + "/account"},
-		module + "/tickets": {module, module + "/tickets"},
+		module:                {module},
+		module + "/events":    {module, module + "/events"},
+		module + "/account":   {module, module + "/account"},
+		module + "/tickets":   {module, module + "/tickets"},
+		module + "/scanlogin": {module, module + "/events", module + "/scanlogin"},
 		module + "/qrimage": {
 			module, module + "/qrimage", "github.com/piglig/go-qr",
 			"github.com/piglig/go-qr/internal/reedsolomon",

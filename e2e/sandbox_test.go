@@ -71,6 +71,9 @@ func TestMain(m *testing.M) {
 	if bin, err := buildSandbox(); err == nil {
 		_ = os.RemoveAll(filepath.Dir(bin))
 	}
+	if bin, err := buildLogin(); err == nil {
+		_ = os.RemoveAll(filepath.Dir(bin))
+	}
 	os.Exit(code)
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/wechatqr/wechatqr"
 	"github.com/wechatqr/wechatqr/events"
 	"github.com/wechatqr/wechatqr/redisstore"
+	"github.com/wechatqr/wechatqr/scanlogin"
 	"github.com/wechatqr/wechatqr/tickets"
 )
 
@@ -38,8 +39,13 @@ func Example() {
 		log.Fatal(err)
 	}
 
-	fmt.Printf("%v, %T and %T are ready\n", client, handler, keeper)
-	// Output: wechatqr.Client, *events.Handler and *tickets.Keeper are ready
+	login, err := scanlogin.New(client, "https://example.com/login", scanlogin.WithStore(store))
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	fmt.Printf("%v, %T, %T and %T are ready\n", client, handler, keeper, login)
+	// Output: wechatqr.Client, *events.Handler, *tickets.Keeper and *scanlogin.Login are ready
 }
 
 func ExampleWithPrefix() {

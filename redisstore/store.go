@@ -1,10 +1,12 @@
 // Package redisstore shares an account's access token, the events that were
-// handled, and the tickets of its codes, between servers through one Redis.
+// handled, the tickets of its codes, and logins by scanning, between servers through
+// one Redis.
 //
 //	store, err := redisstore.New(rdb)
 //	client, err := wechatqr.New(creds, wechatqr.WithTokenStore(store))
 //	handler, err := events.NewHandler(cfg, fn, events.WithDeduper(store))
 //	keeper, err := tickets.NewKeeper(creds.AppID, client, store)
+//	login, err := scanlogin.New(client, pageURL, scanlogin.WithStore(store))
 //
 // It needs Redis 5 or later, or what speaks its language, and runs Lua scripts
 // on one key each, so that Redis Cluster serves as well as a single server.
@@ -26,8 +28,8 @@ import (
 // access token among them.
 var errNoScripts = errors.New("Redis knows no EVALSHA or no EVAL: it must run Lua scripts")
 
-// Store is a [wechatqr.TokenStore], a [wechatqr.TokenLeaser], an [events.Deduper]
-// and a [tickets.Store]. It is safe for concurrent use and remembers nothing: one
+// Store is a [wechatqr.TokenStore], a [wechatqr.TokenLeaser], an [events.Deduper],
+// a [tickets.Store] and a [scanlogin.Store]. It is safe for concurrent use and remembers nothing: one
 // for each process is enough, for any number of accounts.
 //
 // An operation returns when its context ends, with any settings of the client.

@@ -20,6 +20,7 @@ import (
 	"github.com/wechatqr/wechatqr"
 	"github.com/wechatqr/wechatqr/events"
 	"github.com/wechatqr/wechatqr/redisstore"
+	"github.com/wechatqr/wechatqr/scanlogin"
 	"github.com/wechatqr/wechatqr/tickets"
 	"github.com/wechatqr/wechatqr/wechatqrtest"
 )
@@ -57,6 +58,12 @@ func TestTicketStore(t *testing.T) {
 	})
 }
 
+func TestLoginStore(t *testing.T) {
+	everyRedis(t, func(t *testing.T, c redis.UniversalClient) {
+		wechatqrtest.TestLoginStore(t, func(t *testing.T) scanlogin.Store { return newStore(t, c) })
+	})
+}
+
 func TestCluster(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, 0).connect(t)
@@ -69,6 +76,9 @@ func TestCluster(t *testing.T) {
 	})
 	t.Run("tickets", func(t *testing.T) {
 		wechatqrtest.TestTicketStore(t, func(t *testing.T) tickets.Store { return newStore(t, c) })
+	})
+	t.Run("logins", func(t *testing.T) {
+		wechatqrtest.TestLoginStore(t, func(t *testing.T) scanlogin.Store { return newStore(t, c) })
 	})
 }
 
