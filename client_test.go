@@ -85,6 +85,7 @@ func TestNewRefuses(t *testing.T) {
 			"one non-empty line"},
 		{"endpoint without scheme", good, endpoints("api.weixin.qq.com", ""),
 			"https://api.weixin.qq.com"},
+		{"endpoint of host and port", good, endpoints("127.0.0.1:8900", ""), "use one like"},
 		{"endpoint with another scheme", good, endpoints("ftp://x", ""), "use one like"},
 		{"endpoint with user", good, endpoints("https://u:pw@x", ""), "leave user"},
 		{"endpoint with query", good, endpoints("https://x?secret=pw", ""), "leave user"},
@@ -147,7 +148,10 @@ func TestBasePathAndUserAgent(t *testing.T) {
 			return answer(200, string(jpeg)), nil
 		}
 		return answer(200, created), nil
-	}, wechatqr.WithUserAgent("shop/1"), wechatqr.WithEndpoint(wechatqr.Endpoint{API: []string{"http://127.0.0.1:1/wechat/"}, Image: "http://127.0.0.1:2/mp"}))
+	}, wechatqr.WithUserAgent("shop/1"), wechatqr.WithEndpoint(wechatqr.Endpoint{
+		API:   []string{"http://127.0.0.1:1/wechat/"},
+		Image: "http://127.0.0.1:2/mp",
+	}))
 	_, err := c.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(1)))
 	require.NoError(t, err)
 	_, err = c.FetchQRCode(t.Context(), "a+b")
@@ -800,7 +804,9 @@ func TestRefusedToken(t *testing.T) {
 				assert.Equal(t, 2, wx.Count("/cgi-bin/stable_token"))
 				require.Len(t, bodies, 3)
 				assert.Equal(t, bodies[1], bodies[2])
-				assert.Equal(t, `{"action_name": "QR_LIMIT_STR_SCENE", "action_info": {"scene": {"scene_str": "同"}}}`, bodies[2])
+				assert.Equal(t,
+					`{"action_name": "QR_LIMIT_STR_SCENE", "action_info": {"scene": {"scene_str": "同"}}}`,
+					bodies[2])
 			})
 		}
 	}
@@ -879,8 +885,10 @@ func directly(wx *wechatqrtest.Server) wechatqr.Option {
 // The tokens are revoked while 1,000 goroutines make codes.
 func TestRevokedUnderLoad(t *testing.T) {
 	t.Parallel()
-	for name, opts := range map[string][]wechatqr.Option{"stable": nil,
-		"classic": {wechatqr.WithClassicToken()}} {
+	for name, opts := range map[string][]wechatqr.Option{
+		"stable":  nil,
+		"classic": {wechatqr.WithClassicToken()},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			wx := wechatqrtest.Start(t)

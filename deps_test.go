@@ -53,8 +53,10 @@ func TestBinarySize(t *testing.T) {
 		require.NoError(t, err)
 		return path, fi.Size()
 	}
-	for name, flags := range map[string][]string{"as it comes": nil,
-		"stripped": {"-trimpath", "-ldflags=-s -w"}} {
+	for name, flags := range map[string][]string{
+		"as it comes": nil,
+		"stripped":    {"-trimpath", "-ldflags=-s -w"},
+	} {
 		_, plain := build("plain", flags...)
 		path, library := build("library", flags...)
 		grown := float64(library-plain) / float64(plain)

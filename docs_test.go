@@ -166,7 +166,8 @@ func readPage(t *testing.T, name string) *docPage {
 	require.NoError(t, err)
 	p := &docPage{path: name}
 	for _, m := range fence.FindAllStringSubmatch(string(text), -1) {
-		p.blocks = append(p.blocks, codeBlock{m[2], strings.ReplaceAll("\n"+m[3], "\n"+m[1], "\n")[1:]})
+		p.blocks = append(p.blocks,
+			codeBlock{m[2], strings.ReplaceAll("\n"+m[3], "\n"+m[1], "\n")[1:]})
 	}
 	prose := fence.ReplaceAllString(string(text), "")
 	p.headings, p.rows = heading.FindAllString(prose, -1), tableRow.FindAllString(prose, -1)
@@ -184,7 +185,8 @@ func (p *docPage) targets() (targets []string) {
 	}
 	for _, l := range p.links {
 		file, _, _ := strings.Cut(l, "#")
-		if target := english(path.Join(path.Dir(p.path), file)); file != "" && target != english(p.path) {
+		target := english(path.Join(path.Dir(p.path), file))
+		if file != "" && target != english(p.path) {
 			targets = append(targets, target)
 		}
 	}
@@ -272,7 +274,8 @@ func readCode(t *testing.T) string {
 		switch {
 		case d.IsDir() && (hidden || base == "testdata" || base == "node_modules" || base == "bin"):
 			return fs.SkipDir
-		case d.IsDir(), filepath.Ext(base) != ".go", !program && !strings.HasSuffix(base, "_test.go"):
+		case d.IsDir(), filepath.Ext(base) != ".go",
+			!program && !strings.HasSuffix(base, "_test.go"):
 			return nil
 		}
 		src, err := os.ReadFile(name)

@@ -69,7 +69,8 @@ func TestErrorsAsWeChatSendsThem(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ name, errmsg, message, rid, ip string }{
 		{
-			"rid", "invalid ip 218.58.124.130 ipv6 ::ffff:218.58.124.130, not in whitelist rid: 611740a4-27f9a8ba-065da01b",
+			"rid",
+			"invalid ip 218.58.124.130 ipv6 ::ffff:218.58.124.130, not in whitelist rid: 611740a4-27f9a8ba-065da01b",
 			"invalid ip 218.58.124.130 ipv6 ::ffff:218.58.124.130, not in whitelist",
 			"611740a4-27f9a8ba-065da01b", "218.58.124.130",
 		},

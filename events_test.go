@@ -115,7 +115,8 @@ func TestEventID(t *testing.T) {
 
 // The key is the 20 bytes of RFC 4231's first vector; the sum is openssl's:
 //
-//	printf %s 'gh_1|o6_a|1700000000|scan||gQ==|7' | openssl dgst -sha256 -mac HMAC -macopt hexkey:…
+//	printf %s 'gh_1|o6_a|1700000000|scan||gQ==|7' |
+//	openssl dgst -sha256 -mac HMAC -macopt hexkey:…
 func TestEventKeyedID(t *testing.T) {
 	t.Parallel()
 	ev := wechatqr.Event{

@@ -46,7 +46,8 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(code.ContentType, len(code.Data)) // the picture; or <img src> client.QRCodeURL(ticket.Value)
+	// The picture; or write client.QRCodeURL(ticket.Value) into <img src>.
+	fmt.Println(code.ContentType, len(code.Data))
 
 	onEvent := func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
 		scan, ok := ev.Scan()
@@ -207,7 +208,8 @@ func ExampleClient_QRCodeURL() {
 	}
 	ticket := &wechatqr.Ticket{Value: "gQH+7/joAA=="}
 
-	page := template.Must(template.New("").Parse(`<img src="{{.}}" alt="Scan to follow us" width="258">`))
+	page := template.Must(
+		template.New("").Parse(`<img src="{{.}}" alt="Scan to follow us" width="258">`))
 	err = page.Execute(os.Stdout, client.QRCodeURL(ticket.Value))
 
 	if err != nil {
@@ -338,7 +340,7 @@ func ExampleError_Hint() {
 	_, err := client.CreateTicket(ctx, wechatqr.Permanent(wechatqr.SceneID(7)))
 	if e := (*wechatqr.Error)(nil); errors.As(err, &e) {
 		fmt.Println(e.Code, errors.Is(err, wechatqr.ErrIPNotAllowed))
-		fmt.Println(e.RequestID) // WeChat explains it for seven days: POST /cgi-bin/openapi/rid/get
+		fmt.Println(e.RequestID) // account.ExplainCall explains it, for seven days
 		fmt.Println(e.Hint())
 		fmt.Println(e.HintZH())
 	}
@@ -428,7 +430,8 @@ func ExampleWithTokenSource() {
 	srv := wechatqrtest.NewServer()
 	defer srv.Close()
 	creds := srv.Credentials()
-	address := srv.URL() + "/cgi-bin/token?grant_type=client_credential&appid=" + creds.AppID + "&secret=" + creds.AppSecret
+	address := srv.URL() + "/cgi-bin/token?grant_type=client_credential&appid=" + creds.AppID +
+		"&secret=" + creds.AppSecret
 	endpoint := wechatqr.WithEndpoint(srv.Endpoint())
 
 	tokens := wechatqr.TokenSourceFunc(func(ctx context.Context, _ string) (wechatqr.Token, error) {
@@ -623,7 +626,8 @@ func ExampleWithObserver() {
 
 	var calls expvar.Map
 	client := srv.Client(wechatqr.WithObserver(func(_ context.Context, call wechatqr.Call) {
-		calls.Add(fmt.Sprintf("%s %d", call.Op, call.Code), 1) // call.Duration goes into a histogram
+		// call.Duration goes into a histogram.
+		calls.Add(fmt.Sprintf("%s %d", call.Op, call.Code), 1)
 	}))
 
 	srv.Inject(wechatqrtest.Fault{Path: "/cgi-bin/qrcode/create", Code: -1, Times: 1})

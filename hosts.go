@@ -62,7 +62,7 @@ func parseBase(address string) (*url.URL, error) {
 	u, err := url.Parse(address)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("base address: %w", clean(err))
+		return nil, fmt.Errorf("base address: %w: use one like https://api.weixin.qq.com", clean(err))
 	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
 		return nil, fmt.Errorf("base address %q: use one like https://api.weixin.qq.com", cutQuery(address))
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "":

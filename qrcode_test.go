@@ -72,7 +72,9 @@ func TestCreateTicketBodies(t *testing.T) {
 			t.Parallel()
 			c := withToken(t, func(r *http.Request) (*http.Response, error) {
 				assert.Equal(t, "POST", r.Method)
-				assert.Equal(t, "https://api.weixin.qq.com/cgi-bin/qrcode/create?access_token=TOKEN", r.URL.String())
+				assert.Equal(t,
+					"https://api.weixin.qq.com/cgi-bin/qrcode/create?access_token=TOKEN",
+					r.URL.String())
 				assert.Equal(t, "application/json", r.Header.Get("Content-Type"))
 				body, err := io.ReadAll(r.Body)
 				assert.NoError(t, err)
@@ -270,7 +272,9 @@ func TestTicket(t *testing.T) {
 	}
 	b, err := json.Marshal(permanent)
 	require.NoError(t, err)
-	assert.JSONEq(t, `{"ticket":"`+permanent.Value+`","url":"`+permanent.Content+`","scene":{"scene_id":7}}`, string(b))
+	assert.JSONEq(t,
+		`{"ticket":"`+permanent.Value+`","url":"`+permanent.Content+`","scene":{"scene_id":7}}`,
+		string(b))
 }
 
 func TestSceneJSON(t *testing.T) {
@@ -299,7 +303,8 @@ func TestSceneJSON(t *testing.T) {
 var (
 	jpeg = []byte("\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00" +
 		"\xff\xc0\x00\x0b\x08\x01\xae\x01\xae\x01\x01\x11\x00 and so on")
-	png = []byte("\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR\x00\x00\x01\xae\x00\x00\x01\xae\x01\x00\x00\x00\x00…")
+	png = []byte(
+		"\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR\x00\x00\x01\xae\x00\x00\x01\xae\x01\x00\x00\x00\x00…")
 )
 
 // Cut off anywhere, or with any byte changed, a header does not make the check panic.
@@ -404,7 +409,9 @@ func TestFetchQRCode(t *testing.T) {
 			t.Parallel()
 			c := withToken(t, func(r *http.Request) (*http.Response, error) {
 				assert.Equal(t, "GET", r.Method)
-				assert.Equal(t, "https://mp.weixin.qq.com/cgi-bin/showqrcode?ticket=gQH%2B7%2FjoAA%3D%3D", r.URL.String())
+				assert.Equal(t,
+					"https://mp.weixin.qq.com/cgi-bin/showqrcode?ticket=gQH%2B7%2FjoAA%3D%3D",
+					r.URL.String())
 				resp := answer(tt.status, tt.body)
 				resp.Header.Set("Content-Type", tt.header)
 				return resp, nil
@@ -517,8 +524,10 @@ func TestPermanentCreationIsRepeatedOnce(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				for req, want := range map[wechatqr.TicketRequest]int64{harmless: tt.temporary,
-					lasting: tt.permanent} {
+				for req, want := range map[wechatqr.TicketRequest]int64{
+					harmless: tt.temporary,
+					lasting:  tt.permanent,
+				} {
 					var bodies []string
 					c := withToken(t, func(r *http.Request) (*http.Response, error) {
 						body, _ := io.ReadAll(r.Body)
@@ -605,7 +614,8 @@ func TestHTTPMock(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, jpeg, code.Data)
 	}
-	assert.Equal(t, 1, mock.GetCallCountInfo()["POST https://api.weixin.qq.com/cgi-bin/stable_token"])
+	assert.Equal(t, 1,
+		mock.GetCallCountInfo()["POST https://api.weixin.qq.com/cgi-bin/stable_token"])
 	_, err = c.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(1)))
 	require.NoError(t, err)
 }
@@ -641,7 +651,8 @@ func FuzzScene(f *testing.F) {
 		require.Equal(t, s, body.ActionInfo.Scene.Str)
 		require.NotContains(t, strings.ReplaceAll(string(sent), `\\`, ""), `\u`)
 		var push struct{ EventKey string }
-		require.NoError(t, xml.Unmarshal([]byte("<xml><EventKey><![CDATA["+s+"]]></EventKey></xml>"), &push))
+		require.NoError(t,
+			xml.Unmarshal([]byte("<xml><EventKey><![CDATA["+s+"]]></EventKey></xml>"), &push))
 		require.Equal(t, s, push.EventKey)
 	})
 }

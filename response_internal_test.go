@@ -111,8 +111,10 @@ func TestCleanKeepsWhatItMay(t *testing.T) {
 	assert.Equal(t, want, clean(&url.Error{Op: "Get", URL: "https://a/b?k=v", Err: inner}))
 	long := errors.New("\n" + strings.Repeat("x", maxText-1))
 	assert.Same(t, long, errors.Unwrap(clean(long)))
-	for text, cut := range map[string]string{`"https://a?k=S S": no`: `"https://a": no`,
-		"x://?S y": "x:// y"} {
+	for text, cut := range map[string]string{
+		`"https://a?k=S S": no`: `"https://a": no`,
+		"x://?S y":              "x:// y",
+	} {
 		assert.Equal(t, cut, clean(errors.New(text)).Error())
 	}
 	for err, timeout := range map[error]bool{

@@ -731,37 +731,47 @@ func TestTokenAnswers(t *testing.T) {
 		{"token missing", `{"expires_in":7200}`, 200, ErrUnexpectedResponse, "lacks access_token"},
 		{"empty body", ``, 200, ErrUnexpectedResponse, "no JSON"},
 		{"null", `null`, 200, ErrUnexpectedResponse, "lacks access_token"},
-		{"wrong secret", `{"errcode":40001,"errmsg":"invalid credential rid: 611740a4-27f9a8ba-065da01b"}`, 200, ErrInvalidCredential, "AppSecret"},
+		{"wrong secret",
+			`{"errcode":40001,"errmsg":"invalid credential rid: 611740a4-27f9a8ba-065da01b"}`, 200,
+			ErrInvalidCredential, "AppSecret"},
 		{"wrong appid", `{"errcode":40013,"errmsg":"invalid appid"}`, 200, ErrInvalidCredential,
 			"AppID"},
 		{"quota", `{"errcode":45009,"errmsg":"reach max api daily quota limit"}`, 200, ErrQuota,
 			"quota of the day"},
-		{"IP", `{"errcode":40164,"errmsg":"invalid ip 218.58.124.130 ipv6 ::ffff:218.58.124.130, not in whitelist rid: 611740a4-27f9a8ba-065da01b"}`, 200, ErrIPNotAllowed, "add 218.58.124.130 to"},
+		{"IP",
+			`{"errcode":40164,"errmsg":"invalid ip 218.58.124.130 ipv6 ::ffff:218.58.124.130, not in whitelist rid: 611740a4-27f9a8ba-065da01b"}`,
+			200, ErrIPNotAllowed, "add 218.58.124.130 to"},
 		{"gateway", `<html>bad gateway</html>`, 502, ErrBusy, "HTTP 502"},
 	} {
-		for endpoint, opts := range map[string][]Option{"stable": nil,
-			"classic": {WithClassicToken()}} {
+		for endpoint, opts := range map[string][]Option{
+			"stable": nil, "classic": {WithClassicToken()},
+		} {
 			t.Run(tt.name+"/"+endpoint, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					var seen *http.Request
 					var sent []byte
+					transport := roundTripper(func(r *http.Request) (int, string) {
+						seen = r
+						if r.Body != nil {
+							sent, _ = io.ReadAll(r.Body)
+						}
+						return tt.status, tt.body
+					})
 					opts = append(opts, WithMaxRetries(0),
-						WithHTTPClient(&http.Client{Transport: roundTripper(func(r *http.Request) (int, string) {
-							seen = r
-							if r.Body != nil {
-								sent, _ = io.ReadAll(r.Body)
-							}
-							return tt.status, tt.body
-						})}))
+						WithHTTPClient(&http.Client{Transport: transport}))
 					c, err := New(creds, opts...)
 					require.NoError(t, err)
 					tok, err := c.TokenSource().Token(t.Context(), "")
 					if endpoint == "stable" {
 						assert.Equal(t, "POST https://api.weixin.qq.com/cgi-bin/stable_token",
 							seen.Method+" "+seen.URL.String())
-						assert.Equal(t, `{"grant_type":"client_credential","appid":"wx0","secret":"s3cret"}`, string(sent))
+						assert.Equal(t,
+							`{"grant_type":"client_credential","appid":"wx0","secret":"s3cret"}`,
+							string(sent))
 					} else {
-						assert.Equal(t, "GET https://api.weixin.qq.com/cgi-bin/token?grant_type=client_credential&appid=wx0&secret=s3cret", seen.Method+" "+seen.URL.String())
+						assert.Equal(t,
+							"GET https://api.weixin.qq.com/cgi-bin/token?grant_type=client_credential&appid=wx0&secret=s3cret",
+							seen.Method+" "+seen.URL.String())
 					}
 					if tt.kind == nil {
 						require.NoError(t, err)
@@ -886,8 +896,10 @@ func (m leasingStore) Unlease(ctx context.Context, key, owner string) error {
 }
 
 func TestStoredShares(t *testing.T) {
-	for name, store := range map[string]TokenStore{"plain": newMemoryStore(),
-		"leasing": leasingStore{newMemoryStore()}} {
+	for name, store := range map[string]TokenStore{
+		"plain":   newMemoryStore(),
+		"leasing": leasingStore{newMemoryStore()},
+	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				up := &upstream{life: 2 * time.Hour}

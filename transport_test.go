@@ -70,7 +70,8 @@ func TestSurplusBytes(t *testing.T) {
 	defer log.SetOutput(before)
 	whole := withLength(created)
 	head, body, _ := strings.Cut(whole, "\r\n\r\n")
-	chunked := fmt.Sprintf("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n",
+	chunked := fmt.Sprintf(
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n",
 		len(created), created)
 	cert := httptest.NewUnstartedServer(nil)
 	cert.StartTLS()

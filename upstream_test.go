@@ -358,7 +358,8 @@ func TestWhatAnErrorWraps(t *testing.T) {
 		{"with a query", fmt.Errorf("https://a/b?c=d: %w", inner), false},
 	} {
 		c := withToken(t, func(*http.Request) (*http.Response, error) { return nil, tt.err },
-			wechatqr.WithTokenSource(wechatqr.StaticTokenSource("TOKEN-TOKEN")), wechatqr.WithMaxRetries(0))
+			wechatqr.WithTokenSource(wechatqr.StaticTokenSource("TOKEN-TOKEN")),
+			wechatqr.WithMaxRetries(0))
 		err := c.Do(t.Context(), post, nil)
 		var got *net.AddrError
 		assert.Equal(t, tt.kept, errors.As(err, &got), "%s: %v", tt.name, err)

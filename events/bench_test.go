@@ -116,15 +116,18 @@ func BenchmarkHandler(b *testing.B) {
 		reply events.Reply
 	}{
 		{"plain", plainMode(), wechat().clear(scanPush("shop-7")), nil},
-		{"plain with a reply", plainMode(), wechat().clear(scanPush("shop-7")), events.Text("欢迎光临")},
+		{"plain with a reply", plainMode(), wechat().clear(scanPush("shop-7")),
+			events.Text("欢迎光临")},
 		{"sealed", safeMode(), wechat().sealed(b, scanPush("shop-7")), nil},
-		{"sealed with a reply", safeMode(), wechat().sealed(b, scanPush("shop-7")), events.Text("欢迎光临")},
+		{"sealed with a reply", safeMode(), wechat().sealed(b, scanPush("shop-7")),
+			events.Text("欢迎光临")},
 	} {
 		target := "/callback?" + c.push.query.Encode()
 		serve := func(h http.Handler) func() {
 			return func() {
 				w := httptest.NewRecorder()
-				h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, target, strings.NewReader(c.push.body)))
+				h.ServeHTTP(w,
+					httptest.NewRequest(http.MethodPost, target, strings.NewReader(c.push.body)))
 				if w.Code != http.StatusOK {
 					b.Fatal(w.Code, w.Body)
 				}

@@ -2,6 +2,7 @@ package events_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"net/http"
@@ -38,7 +39,8 @@ func ExampleMux_HandleScene() {
 // of two texts: the longest prefix wins.
 func ExampleMux_HandleScenePrefix() {
 	say := func(what string) events.ScanFunc {
-		return func(_ context.Context, scan wechatqr.Scan, _ *wechatqr.Event) (events.Reply, error) {
+		return func(_ context.Context, scan wechatqr.Scan,
+			_ *wechatqr.Event) (events.Reply, error) {
 			fmt.Println(scan.SceneKey, "is", what)
 			return nil, nil
 		}
@@ -113,7 +115,8 @@ func ExampleWithDeduper() {
 		fmt.Println("handled", ev.EventKey)
 		return nil, nil
 	}
-	handler, err := events.NewHandler(config, fn, events.WithDeduper(events.NewMemoryDeduper(8<<20)))
+	handler, err := events.NewHandler(config, fn,
+		events.WithDeduper(events.NewMemoryDeduper(8<<20)))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -222,5 +225,190 @@ func ExampleVerifier() {
 
 	scan := wechatqr.Event{Type: wechatqr.EventScan, EventKey: "shop-7"}
 	receive(httptest.NewRecorder(), wechatqrtest.NewRequest(config, scan))
+	// Output: SCAN shop-7
+}
+
+// Whatever no scene has a function for, by its type: here somebody who leaves.
+func ExampleMux_HandleEvent() {
+	left := func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
+		fmt.Println("delete what is kept of", ev.FromUserName)
+		return nil, nil
+	}
+	var mux events.Mux
+	mux.HandleEvent(wechatqr.EventUnsubscribe, left)
+
+	ev := wechatqr.Event{
+		MsgType: "event", Type: wechatqr.EventUnsubscribe, FromUserName: "o6_somebody",
+	}
+	_, err := mux.Serve(context.Background(), &ev)
+	fmt.Println(err)
+	// Output:
+	// delete what is kept of o6_somebody
+	// <nil>
+}
+
+// Everything else, ordinary messages included.
+func ExampleMux_HandleDefault() {
+	var mux events.Mux
+	mux.HandleDefault(func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
+		fmt.Println(ev.MsgType, ev.Content)
+		return events.Text("Please scan a code"), nil
+	})
+
+	ev := wechatqr.Event{MsgType: "text", Content: "hello", MsgID: "1"}
+	if _, err := mux.Serve(context.Background(), &ev); err != nil {
+		log.Fatal(err)
+	}
+	// Output: text hello
+}
+
+// A Handler is an http.Handler: mount it at the URL that the console knows.
+func ExampleHandler() {
+	config := events.Config{Token: "token", Plaintext: true}
+	handler, err := events.NewHandler(config,
+		func(context.Context, *wechatqr.Event) (events.Reply, error) {
+			return events.Text("Welcome"), nil
+		})
+	if err != nil {
+		log.Fatal(err)
+	}
+	routes := http.NewServeMux()
+	routes.Handle("/wechat", handler)
+
+	scan := wechatqrtest.NewRequest(config,
+		wechatqr.Event{Type: wechatqr.EventScan, EventKey: "shop-7", CreateTime: time.Now()})
+	scan.URL.Path = "/wechat"
+	recorder := httptest.NewRecorder()
+	routes.ServeHTTP(recorder, scan)
+	reply, err := wechatqrtest.ParseReply(config, recorder.Body.Bytes())
+	fmt.Println(recorder.Code, reply.Text(), err)
+	// Output: 200 Welcome <nil>
+}
+
+// A function that is slow to fail, or must not run again for one delivery.
+func ExampleWithoutRetries() {
+	config := events.Config{Token: "token", Plaintext: true}
+	fails := func(context.Context, *wechatqr.Event) (events.Reply, error) {
+		fmt.Println("runs")
+		return nil, errors.New("no database")
+	}
+	handler, err := events.NewHandler(config, fails, events.WithoutRetries(),
+		events.WithProblemHandler(func(_ context.Context, p events.Problem) {
+			fmt.Println(p.Status, p.Err)
+		}))
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	scan := wechatqr.Event{Type: wechatqr.EventScan, EventKey: "shop-7", CreateTime: time.Now()}
+	handler.ServeHTTP(httptest.NewRecorder(), wechatqrtest.NewRequest(config, scan))
+	// Output:
+	// runs
+	// 500 wechatqr: push: the function failed: no database
+}
+
+// No more functions at once than the database has connections.
+func ExampleWithMaxRunning() {
+	config := events.Config{Token: "token", Plaintext: true}
+	handler, err := events.NewHandler(config, new(events.Mux).Serve, events.WithMaxRunning(20))
+	fmt.Println(handler != nil, err)
+	// Output: true <nil>
+}
+
+// A message that is known to be WeChat's, out of a queue for instance.
+func ExampleParse() {
+	message := `<xml><ToUserName>gh_1</ToUserName><FromUserName>o6_somebody</FromUserName>` +
+		`<CreateTime>1714112445</CreateTime><MsgType>event</MsgType><Event>SCAN</Event>` +
+		`<EventKey>shop-7</EventKey><Ticket>gQH47joAA==</Ticket></xml>`
+
+	ev, err := events.Parse([]byte(message))
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	scan, ok := ev.Scan()
+	fmt.Println(ok, scan.OpenID, scan.SceneKey, scan.Time.UTC())
+	// Output: true o6_somebody shop-7 2024-04-26 06:20:45 +0000 UTC
+}
+
+// A card with a link.
+func ExampleNews() {
+	coupon := events.Article{
+		Title:       "10 % off today",
+		Description: "Show this at the counter of shop 7",
+		PicURL:      "https://example.com/coupon.png",
+		URL:         "https://example.com/coupon",
+	}
+	var mux events.Mux
+	mux.HandleScene("shop-7",
+		func(context.Context, wechatqr.Scan, *wechatqr.Event) (events.Reply, error) {
+			return events.News(coupon), nil
+		})
+
+	ev := wechatqr.Event{MsgType: "event", Type: wechatqr.EventScan, EventKey: "shop-7"}
+	reply, err := mux.Serve(context.Background(), &ev)
+	fmt.Println(reply != nil, err)
+	// Output: true <nil>
+}
+
+// A memory for one process. Package redisstore has one for several, and
+// wechatqrtest.TestDeduper checks one of your own.
+func ExampleNewMemoryDeduper() {
+	ctx := context.Background()
+	deduper := events.NewMemoryDeduper(1 << 20)
+
+	first, err := deduper.Claim(ctx, "push", "delivery-1", 5*time.Second)
+	fmt.Println(first == events.ClaimGranted, err)
+	second, err := deduper.Claim(ctx, "push", "delivery-2", 5*time.Second)
+	fmt.Println(second == events.ClaimBusy, err)
+
+	err = deduper.Commit(ctx, "push", 10*time.Minute)
+	fmt.Println(err)
+	second, err = deduper.Claim(ctx, "push", "delivery-2", 5*time.Second)
+	fmt.Println(second == events.ClaimHandled, err)
+	// Output:
+	// true <nil>
+	// true <nil>
+	// <nil>
+	// true <nil>
+}
+
+// The console's check of the URL, on a server that is not built on net/http.
+func ExampleVerifier_Echo() {
+	config := events.Config{Token: "token", Plaintext: true}
+	verifier, err := events.NewVerifier(config)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	request := wechatqrtest.NewEchoRequest(config, "4375120948345356249")
+	echo, err := verifier.Echo(request.URL.Query())
+	fmt.Println(echo, err) // respond with it, and nothing else
+	// Output: 4375120948345356249 <nil>
+}
+
+// The query and the body of a push, wherever they come from.
+func ExampleVerifier_Open() {
+	config := events.Config{
+		AppID: "wx0123456789abcdef", Token: "token",
+		EncodingAESKey: "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG",
+	}
+	verifier, err := events.NewVerifier(config)
+	if err != nil {
+		log.Fatal(err)
+	}
+	request := wechatqrtest.NewRequest(config,
+		wechatqr.Event{Type: wechatqr.EventScan, EventKey: "shop-7", CreateTime: time.Now()})
+
+	message, err := verifier.Open(request.URL.Query(), read(request))
+	if err != nil {
+		log.Fatal(err)
+	}
+	ev, err := events.Parse(message)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	fmt.Println(ev.Type, ev.EventKey)
 	// Output: SCAN shop-7
 }

@@ -106,7 +106,8 @@ func TestForgedByExtension(t *testing.T) {
 		require.Equal(t, sign(s.token, now, nonce, sealed), msgSignature)
 
 		p := push{url.Values{
-			"signature": {signature}, "msg_signature": {msgSignature}, "timestamp": {now}, "nonce": {nonce},
+			"signature": {signature}, "msg_signature": {msgSignature}, "timestamp": {now},
+			"nonce": {nonce},
 		}, envelope(sealed)}
 		cfg := events.Config{AppID: s.appID, Token: s.token, EncodingAESKey: s.key}
 		for where, err := range everywhere(t, cfg, p) {
@@ -252,14 +253,16 @@ func TestWhatFailsInsideLooksAlike(t *testing.T) {
 		"a wrong length": {of(s.encrypt(t,
 			pkcs7(append(make([]byte, 16), "\xff\xff\xff\xff"+s.appID...)))), events.ErrDecrypt,
 			"EncodingAESKey"},
-		"a foreign AppID": {with("wx0000000000000000", s.key, message), events.ErrWrongAccount, "AppID"},
-		"a long AppID":    {with(s.appID+"x", s.key, message), events.ErrWrongAccount, "AppID"},
-		"no AppID":        {with("", s.key, message), events.ErrWrongAccount, "AppID"},
+		"a foreign AppID": {with("wx0000000000000000", s.key, message),
+			events.ErrWrongAccount, "AppID"},
+		"a long AppID": {with(s.appID+"x", s.key, message), events.ErrWrongAccount, "AppID"},
+		"no AppID":     {with("", s.key, message), events.ErrWrongAccount, "AppID"},
 		"another account": {of(s.seal(t, strings.Replace(message, testAccount, "gh_another", 1))),
 			events.ErrWrongAccount, "Account"},
-		"an old message": {of(s.seal(t, scanPushAt(1_700_000_000, "shop-7"))), events.ErrStale, "clock"},
-		"no event":       {of(s.seal(t, "hello")), events.ErrMalformed, "does not send this"},
-		"nothing":        {of(s.seal(t, "")), events.ErrMalformed, "middleware"},
+		"an old message": {of(s.seal(t, scanPushAt(1_700_000_000, "shop-7"))),
+			events.ErrStale, "clock"},
+		"no event": {of(s.seal(t, "hello")), events.ErrMalformed, "does not send this"},
+		"nothing":  {of(s.seal(t, "")), events.ErrMalformed, "middleware"},
 	} {
 		var problems []events.Problem
 		response := dump(c.push.to(newHandler(t, cfg, nil, &problems)))

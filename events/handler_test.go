@@ -87,49 +87,62 @@ func TestHandlerAnswers(t *testing.T) {
 		{"nothing", replyWith(nil), 200, "success", nil, false},
 		{"an empty text", replyWith(events.Text("")), 200, "success", nil, false},
 		{"a text", replyWith(events.Text("hi")), 200, "", nil, false},
-		{"an error", func(context.Context, *wechatqr.Event) (events.Reply, error) { return nil, broken },
+		{"an error",
+			func(context.Context, *wechatqr.Event) (events.Reply, error) { return nil, broken },
 			500, "the function failed", broken, true},
 		{"a reply and an error",
 			func(context.Context, *wechatqr.Event) (events.Reply, error) {
 				return events.Text("hi"), broken
 			}, 500, "the function failed", broken, true},
 		{"an error of this package",
-			func(context.Context, *wechatqr.Event) (events.Reply, error) { return nil, events.ErrStale },
+			func(context.Context,
+				*wechatqr.Event) (events.Reply, error) {
+				return nil, events.ErrStale
+			},
 			500, "the function failed", events.ErrFunction, true},
 		{"an error of Parse", func(context.Context, *wechatqr.Event) (events.Reply, error) {
 			_, err := events.Parse(nil)
 			return nil, err
 		}, 500, "the function failed", events.ErrMalformed, true},
-		{"a panic", func(context.Context, *wechatqr.Event) (events.Reply, error) { panic("boom") }, 500,
+		{"a panic",
+			func(context.Context, *wechatqr.Event) (events.Reply, error) { panic("boom") }, 500,
 			events.ErrPanic.Error(), events.ErrPanic, true},
 		{"a panic with an error",
 			func(context.Context, *wechatqr.Event) (events.Reply, error) { panic(broken) }, 500,
 			events.ErrPanic.Error(), broken, true},
 		{"a panic with an error of this package",
-			func(context.Context, *wechatqr.Event) (events.Reply, error) { panic(events.ErrStale) }, 500,
+			func(context.Context, *wechatqr.Event) (events.Reply, error) { panic(events.ErrStale) },
+			500,
 			events.ErrPanic.Error(), events.ErrPanic, true},
-		{"a panic with nil", func(context.Context, *wechatqr.Event) (events.Reply, error) { panic(nil) },
+		{"a panic with nil",
+			func(context.Context, *wechatqr.Event) (events.Reply, error) { panic(nil) },
 			500, events.ErrPanic.Error(), events.ErrPanic, true},
 		{"Goexit", func(context.Context, *wechatqr.Event) (events.Reply, error) {
 			runtime.Goexit()
 			return nil, nil
 		}, 500, events.ErrPanic.Error(), events.ErrPanic, true},
-		{"an image without id", replyWith(events.Image("")), 200, "success", events.ErrReply, false},
-		{"a text that XML cannot carry", replyWith(events.Text("a\x00")), 200, "success", events.ErrReply,
+		{"an image without id", replyWith(events.Image("")), 200, "success",
+			events.ErrReply, false},
+		{"a text that XML cannot carry", replyWith(events.Text("a\x00")), 200, "success",
+			events.ErrReply,
 			false},
 		{"a reply that fails", replyWith(&brokenReply{}), 200, "success", events.ErrReply, false},
 		{"a nil pointer for a reply", replyWith(nilReply), 200, "success", events.ErrReply, false},
 	} {
-		for mode, cfg := range map[string]events.Config{"plain": plainMode(), "sealed": safeMode()} {
+		for mode, cfg := range map[string]events.Config{
+			"plain":  plainMode(),
+			"sealed": safeMode(),
+		} {
 			t.Run(c.name+", "+mode, func(t *testing.T) {
 				t.Parallel()
 				ran := 0
 				var problems []events.Problem
-				h := newHandler(t, cfg, func(ctx context.Context, ev *wechatqr.Event) (events.Reply, error) {
-					ran++
-					assert.Equal(t, "shop-7", ev.EventKey)
-					return c.fn(ctx, ev)
-				}, &problems, events.WithoutRetries())
+				h := newHandler(t, cfg,
+					func(ctx context.Context, ev *wechatqr.Event) (events.Reply, error) {
+						ran++
+						assert.Equal(t, "shop-7", ev.EventKey)
+						return c.fn(ctx, ev)
+					}, &problems, events.WithoutRetries())
 				message := scanPush("shop-7")
 				p := wechat().clear(message)
 				if mode == "sealed" {
@@ -143,7 +156,8 @@ func TestHandlerAnswers(t *testing.T) {
 					assert.Equal(t, c.body, w.Body.String())
 					assert.Equal(t, "text/plain; charset=utf-8", w.Header().Get("Content-Type"))
 				case mode == "sealed":
-					assert.Contains(t, openReply(t, wechat(), w.Body.Bytes()), "<Content><![CDATA[hi]]></Content>")
+					assert.Contains(t, openReply(t, wechat(), w.Body.Bytes()),
+						"<Content><![CDATA[hi]]></Content>")
 				default:
 					assert.Contains(t, w.Body.String(), "<Content><![CDATA[hi]]></Content>")
 					assert.Equal(t, "text/xml; charset=utf-8", w.Header().Get("Content-Type"))
@@ -276,13 +290,15 @@ func TestSlowFunction(t *testing.T) {
 		body     string
 		problem  error
 	}{
-		{"just in time", 4500*time.Millisecond - 1, events.Text("hi"), nil, 4500*time.Millisecond - 1,
+		{"just in time", 4500*time.Millisecond - 1, events.Text("hi"), nil,
+			4500*time.Millisecond - 1,
 			"hi", nil},
 		{"too late", 4500*time.Millisecond + 1, events.Text("hi"), nil, 4500 * time.Millisecond,
 			"success", events.ErrLate},
 		{"much too late", time.Hour, events.Text("hi"), nil, 4500 * time.Millisecond, "success",
 			events.ErrLate},
-		{"too late without a reply", 5 * time.Second, nil, nil, 4500 * time.Millisecond, "success", nil},
+		{"too late without a reply", 5 * time.Second, nil, nil, 4500 * time.Millisecond,
+			"success", nil},
 		{"too late with an error", 5 * time.Second, nil, io.ErrNoProgress, 4500 * time.Millisecond,
 			"success", io.ErrNoProgress},
 		{"an error in time", 4 * time.Second, nil, io.ErrNoProgress, 4 * time.Second,
@@ -335,10 +351,11 @@ func TestSlowFunction(t *testing.T) {
 func TestLatePanicIsReported(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		var problems []events.Problem
-		h := newHandler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
-			time.Sleep(time.Minute)
-			panic("late boom")
-		}, &problems)
+		h := newHandler(t, plainMode(),
+			func(context.Context, *wechatqr.Event) (events.Reply, error) {
+				time.Sleep(time.Minute)
+				panic("late boom")
+			}, &problems)
 		assert.Equal(t, 200, wechat().clear(sampleScan).to(h).Code)
 		require.NoError(t, h.Shutdown(t.Context()))
 		require.Len(t, problems, 1)
@@ -355,13 +372,14 @@ func TestLateRunIsNoSuccessAfterAFailure(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		var problems []events.Problem
 		runs := 0
-		h := newHandler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
-			if runs++; runs == 1 {
-				return nil, errors.New("database is away")
-			}
-			time.Sleep(time.Minute)
-			return nil, nil
-		}, &problems)
+		h := newHandler(t, plainMode(),
+			func(context.Context, *wechatqr.Event) (events.Reply, error) {
+				if runs++; runs == 1 {
+					return nil, errors.New("database is away")
+				}
+				time.Sleep(time.Minute)
+				return nil, nil
+			}, &problems)
 		assert.Equal(t, 200, wechat().clear(scanPush("shop-7")).to(h).Code)
 		assert.Empty(t, problems)
 		require.NoError(t, h.Shutdown(t.Context()))
@@ -407,7 +425,8 @@ func TestDeliveriesRunOnce(t *testing.T) {
 							sent := time.Now()
 							w := wechat().clear(message).to(h)
 							answers[i] = fmt.Sprint(w.Code, " ", w.Body)
-							assert.Less(t, time.Since(sent), 5*time.Second, "WeChat hangs up after that")
+							assert.Less(t, time.Since(sent), 5*time.Second,
+								"WeChat hangs up after that")
 						})
 						time.Sleep(apart)
 					}
@@ -439,14 +458,15 @@ func TestWaitingDeliveryTakesOver(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		start := time.Now()
 		var runs []time.Duration
-		h := newHandler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
-			runs = append(runs, time.Since(start))
-			time.Sleep(2 * time.Second)
-			if len(runs) == 1 {
-				return nil, errors.New("not this time")
-			}
-			return events.Text("hi"), nil
-		}, nil, events.WithoutRetries())
+		h := newHandler(t, plainMode(),
+			func(context.Context, *wechatqr.Event) (events.Reply, error) {
+				runs = append(runs, time.Since(start))
+				time.Sleep(2 * time.Second)
+				if len(runs) == 1 {
+					return nil, errors.New("not this time")
+				}
+				return events.Text("hi"), nil
+			}, nil, events.WithoutRetries())
 		message := scanPush("shop-7")
 		var first, second *httptest.ResponseRecorder
 		var both sync.WaitGroup
@@ -496,7 +516,8 @@ func TestFailedFunctionRunsAgain(t *testing.T) {
 	}{
 		{"fails once", 1, 0, nil, 200, 300 * ms, []time.Duration{0, 300 * ms}},
 		{"fails twice", 2, 0, nil, 200, 1300 * ms, []time.Duration{0, 300 * ms, 1300 * ms}},
-		{"fails for 3 s", 3, 0, nil, 200, 3300 * ms, []time.Duration{0, 300 * ms, 1300 * ms, 3300 * ms}},
+		{"fails for 3 s", 3, 0, nil, 200, 3300 * ms,
+			[]time.Duration{0, 300 * ms, 1300 * ms, 3300 * ms}},
 		{"fails for longer", 9, 0, nil, 500, 3300 * ms,
 			[]time.Duration{0, 300 * ms, 1300 * ms, 3300 * ms}},
 		{"fails after a while", 9, 1000 * ms, nil, 500, 2300 * ms,
@@ -523,7 +544,8 @@ func TestFailedFunctionRunsAgain(t *testing.T) {
 					assert.ErrorContains(t, problems[0].Err, fmt.Sprint("run ", len(f.began)))
 					assert.Equal(t, 500, problems[0].Status)
 				} else if len(problems) == 1 {
-					assert.ErrorContains(t, problems[0].Err, fmt.Sprint("run ", c.fails), "it is not hidden")
+					assert.ErrorContains(t, problems[0].Err, fmt.Sprint("run ", c.fails),
+						"it is not hidden")
 					assert.Zero(t, problems[0].Status)
 					assert.Contains(t, problems[0].Hint, "succeeded")
 				}
@@ -538,7 +560,8 @@ func TestClaimIsHeldBetweenRuns(t *testing.T) {
 		f := &failing{fails: 3, start: time.Now()}
 		store := events.NewMemoryDeduper(0)
 		here := newHandler(t, plainMode(), f.fn, nil, events.WithDeduper(&flaky{Deduper: store}))
-		elsewhere := newHandler(t, plainMode(), f.fn, nil, events.WithDeduper(&flaky{Deduper: store}))
+		elsewhere := newHandler(t, plainMode(), f.fn, nil,
+			events.WithDeduper(&flaky{Deduper: store}))
 		p := wechat().clear(scanPush("shop-7"))
 		var all sync.WaitGroup
 		for range 3 {
@@ -556,10 +579,11 @@ func TestClaimIsHeldBetweenRuns(t *testing.T) {
 func TestFailedFunctionsDoNotKeepHalfOfTheSlots(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		var runs atomic.Int32
-		h := newHandler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
-			runs.Add(1)
-			return nil, errors.New("database is away")
-		}, nil, events.WithMaxRunning(10))
+		h := newHandler(t, plainMode(),
+			func(context.Context, *wechatqr.Event) (events.Reply, error) {
+				runs.Add(1)
+				return nil, errors.New("database is away")
+			}, nil, events.WithMaxRunning(10))
 		now := time.Now()
 		var all sync.WaitGroup
 		for i := range 40 {
@@ -592,12 +616,13 @@ func TestFailedFunctionRunsAgainInTheOnlySlot(t *testing.T) {
 func TestPanickingFunctionRunsOnce(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		runs := 0
-		h := newHandler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
-			if runs++; runs == 1 {
-				return nil, errors.New("database is away")
-			}
-			panic("boom")
-		}, nil)
+		h := newHandler(t, plainMode(),
+			func(context.Context, *wechatqr.Event) (events.Reply, error) {
+				if runs++; runs == 1 {
+					return nil, errors.New("database is away")
+				}
+				panic("boom")
+			}, nil)
 		assert.Equal(t, 500, wechat().clear(scanPush("shop-7")).to(h).Code)
 		assert.Equal(t, 2, runs)
 	})
@@ -705,7 +730,10 @@ func TestReplay(t *testing.T) {
 		{time.Hour, 10*time.Minute + time.Second, 12},
 		{ever, 365 * 24 * time.Hour, 50},
 	} {
-		for mode, cfg := range map[string]events.Config{"plain": plainMode(), "sealed": safeMode()} {
+		for mode, cfg := range map[string]events.Config{
+			"plain":  plainMode(),
+			"sealed": safeMode(),
+		} {
 			t.Run(fmt.Sprint(mode, " ", c.maxAge, " ", c.apart), func(t *testing.T) {
 				inFakeTime(t, func(t *testing.T) {
 					cfg.MaxAge = c.maxAge
@@ -717,7 +745,8 @@ func TestReplay(t *testing.T) {
 					if mode == "sealed" {
 						sealed := wechat().seal(t, message)
 						p.body = envelope(sealed)
-						p.query.Set("msg_signature", sign(testToken, fmt.Sprint(stamp), testNonce, sealed))
+						p.query.Set("msg_signature",
+							sign(testToken, fmt.Sprint(stamp), testNonce, sealed))
 					}
 					for range c.times {
 						assert.Equal(t, "success", p.to(h).Body.String())
@@ -754,7 +783,8 @@ func TestLeaseOfDeadProcess(t *testing.T) {
 						return nil, nil
 					}, nil, events.WithDeduper(dead))
 				s := &sleeper{start: time.Now()}
-				h := newHandler(t, plainMode(), s.fn, nil, events.WithDeduper(&flaky{Deduper: store}))
+				h := newHandler(t, plainMode(), s.fn, nil,
+					events.WithDeduper(&flaky{Deduper: store}))
 				message := scanPush("shop-7")
 				var first sync.WaitGroup
 				first.Go(func() { wechat().clear(message).to(died) })
@@ -816,8 +846,10 @@ func TestClaimIsRenewed(t *testing.T) {
 					store := events.NewMemoryDeduper(0)
 					s := &sleeper{takes: 8 * time.Second, start: time.Now()}
 					var problems []events.Problem
-					here := newHandler(t, plainMode(), s.fn, &problems, events.WithDeduper(&flaky{Deduper: store}))
-					elsewhere := newHandler(t, plainMode(), s.fn, nil, events.WithDeduper(&flaky{Deduper: store}))
+					here := newHandler(t, plainMode(), s.fn, &problems,
+						events.WithDeduper(&flaky{Deduper: store}))
+					elsewhere := newHandler(t, plainMode(), s.fn, nil,
+						events.WithDeduper(&flaky{Deduper: store}))
 					p := wechat().clear(scanPush("shop-7"))
 					var first sync.WaitGroup
 					first.Go(func() {
@@ -1038,10 +1070,11 @@ func TestClaimWhoseResponseWasLostAfterAnothers(t *testing.T) {
 func TestDifferentEventsOfOneSecond(t *testing.T) {
 	t.Parallel()
 	var seen []string
-	h := newHandler(t, safeMode(), func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
-		seen = append(seen, string(ev.Type)+" "+ev.EventKey)
-		return nil, nil
-	}, nil)
+	h := newHandler(t, safeMode(),
+		func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
+			seen = append(seen, string(ev.Type)+" "+ev.EventKey)
+			return nil, nil
+		}, nil)
 	now := time.Now().Unix()
 	for range 2 {
 		for _, message := range []string{
@@ -1112,26 +1145,32 @@ func TestFaultyDeduper(t *testing.T) {
 		{"claim panics", faulty{claim: noClaim(burst)}, 0, nil, "hi", 0, 1},
 		{"claim has no outcome", faulty{claim: noClaim(nothing)}, 0, nil, "hi", 0, 1},
 		{"claim has an unknown outcome", faulty{claim: outcome(busy + 1)}, 0, nil, "hi", 0, 1},
-		{"claim hangs and the function is slow", faulty{claim: noClaim(hang)}, 10 * time.Second, nil,
+		{"claim hangs and the function is slow", faulty{claim: noClaim(hang)},
+			10 * time.Second, nil,
 			"success", 4500 * time.Millisecond, 2},
 		{"commit fails", faulty{commit: fail}, 0, nil, "hi", 0, 1},
 		{"commit hangs", faulty{commit: hang}, 0, nil, "hi", 500 * time.Millisecond, 1},
 		{"commit panics", faulty{commit: burst}, 0, nil, "hi", 0, 1},
-		{"commit hangs at the last moment", faulty{commit: hang}, 4499 * time.Millisecond, nil, "hi",
+		{"commit hangs at the last moment", faulty{commit: hang},
+			4499 * time.Millisecond, nil, "hi",
 			4799 * time.Millisecond, 1},
-		{"commit hangs and the function is slow", faulty{commit: hang}, 10 * time.Second, nil, "success",
+		{"commit hangs and the function is slow", faulty{commit: hang}, 10 * time.Second,
+			nil, "success",
 			4800 * time.Millisecond, 2},
 		{"release fails", faulty{release: fail}, 0, away, "the function failed", 0, 2},
-		{"release hangs", faulty{release: hang}, 0, away, "the function failed", 500 * time.Millisecond,
+		{"release hangs", faulty{release: hang}, 0, away, "the function failed",
+			500 * time.Millisecond,
 			2},
 		{"release panics", faulty{release: burst}, 0, away, "the function failed", 0, 2},
-		{"all hang", faulty{claim: noClaim(hang), commit: hang, release: hang}, 10 * time.Second, nil,
+		{"all hang", faulty{claim: noClaim(hang), commit: hang, release: hang},
+			10 * time.Second, nil,
 			"success", 4800 * time.Millisecond, 3},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			inFakeTime(t, func(t *testing.T) {
 				c.d.Deduper = events.NewMemoryDeduper(0)
-				s := &sleeper{takes: c.takes, reply: events.Text("hi"), err: c.fnErr, start: time.Now()}
+				s := &sleeper{takes: c.takes, reply: events.Text("hi"), err: c.fnErr,
+					start: time.Now()}
 				var problems []events.Problem
 				h := newHandler(t, plainMode(), s.fn, &problems, events.WithDeduper(c.d),
 					events.WithoutRetries())
@@ -1203,7 +1242,8 @@ func TestDeduperIsAsked(t *testing.T) {
 		{"a short MaxAge", time.Second, 0, 0, nil, []string{"claim 3s", "commit 1m2s"}},
 		{"a long MaxAge", time.Hour, 0, 0, nil, []string{"claim 3s", "commit 2h1m0s"}},
 		{"the longest MaxAge", 1<<63 - 1, 0, 0, nil, []string{"claim 3s", "commit 876000h1m0s"}},
-		{"failure", 0, 9, 0, nil, []string{"claim 3s", "claim 3s", "claim 3s", "claim 3s", "release"}},
+		{"failure", 0, 9, 0, nil,
+			[]string{"claim 3s", "claim 3s", "claim 3s", "claim 3s", "release"}},
 		{"a function just shorter than a third of the lease", 0, 0, time.Second - 1, nil,
 			[]string{"claim 3s", "commit 11m0s"}},
 		{"a function of 2.5 s", 0, 0, 2500 * time.Millisecond, nil,
@@ -1256,15 +1296,17 @@ func TestStoreAway(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inFakeTime(t, func(t *testing.T) {
 				runs := 0
-				d := faulty{Deduper: events.NewMemoryDeduper(0), claim: noClaim(claim), commit: claim,
+				d := faulty{Deduper: events.NewMemoryDeduper(0), claim: noClaim(claim),
+					commit:  claim,
 					release: claim}
-				h := newHandler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
-					runs++
-					if time.Sleep(time.Second); runs == 1 {
-						return nil, errors.New("not yet")
-					}
-					return nil, nil
-				}, nil, events.WithDeduper(d), events.WithoutRetries())
+				h := newHandler(t, plainMode(),
+					func(context.Context, *wechatqr.Event) (events.Reply, error) {
+						runs++
+						if time.Sleep(time.Second); runs == 1 {
+							return nil, errors.New("not yet")
+						}
+						return nil, nil
+					}, nil, events.WithDeduper(d), events.WithoutRetries())
 				p := wechat().clear(scanPush("shop-7"))
 				codes := make([]int, 4)
 				var all sync.WaitGroup
@@ -1295,7 +1337,8 @@ func TestStoreBack(t *testing.T) {
 		}
 		store := events.NewMemoryDeduper(0)
 		s := &sleeper{start: time.Now()}
-		h := newHandler(t, plainMode(), s.fn, nil, events.WithDeduper(&flaky{Deduper: store, fail: fail}))
+		h := newHandler(t, plainMode(), s.fn, nil,
+			events.WithDeduper(&flaky{Deduper: store, fail: fail}))
 		p := wechat().clear(scanPush("shop-7"))
 		assert.Equal(t, 200, p.to(h).Code)
 		away = false
@@ -1377,18 +1420,19 @@ func TestReleaseOfNothing(t *testing.T) {
 		}}
 		var mu sync.Mutex
 		running, most, runs := 0, 0, 0
-		h := newHandler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
-			mu.Lock()
-			running++
-			runs++
-			most = max(most, running)
-			mu.Unlock()
-			time.Sleep(4 * time.Second)
-			mu.Lock()
-			defer mu.Unlock()
-			running--
-			return nil, nil
-		}, nil, events.WithDeduper(d))
+		h := newHandler(t, plainMode(),
+			func(context.Context, *wechatqr.Event) (events.Reply, error) {
+				mu.Lock()
+				running++
+				runs++
+				most = max(most, running)
+				mu.Unlock()
+				time.Sleep(4 * time.Second)
+				mu.Lock()
+				defer mu.Unlock()
+				running--
+				return nil, nil
+			}, nil, events.WithDeduper(d))
 		message := scanPush("shop-7")
 		var all sync.WaitGroup
 		for range 3 {
@@ -1414,7 +1458,8 @@ func TestGoexit(t *testing.T) {
 		{"claim", nil, faulty{claim: noClaim(exit)}, 0},
 		{"claim and release", nil, faulty{claim: noClaim(exit), release: exit}, 0},
 		{"commit", nil, faulty{commit: exit}, 0},
-		{"release", func(context.Context, *wechatqr.Event) (events.Reply, error) { return nil, io.EOF },
+		{"release",
+			func(context.Context, *wechatqr.Event) (events.Reply, error) { return nil, io.EOF },
 			faulty{release: exit}, 0},
 		{"reply", replyWith(exitReply{}), faulty{}, 200},
 		{"commit of a late one",
@@ -1445,7 +1490,8 @@ func TestGoexit(t *testing.T) {
 				func(context.Context, *wechatqr.Event) (events.Reply, error) {
 					time.Sleep(time.Minute)
 					return nil, io.EOF
-				}, events.WithProblemHandler(func(context.Context, events.Problem) { runtime.Goexit() }))
+				}, events.WithProblemHandler(
+					func(context.Context, events.Problem) { runtime.Goexit() }))
 			require.NoError(t, err)
 			assert.Equal(t, 200, wechat().clear(scanPush("shop-7")).to(h).Code)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
@@ -1527,7 +1573,9 @@ func TestMaxRunning(t *testing.T) {
 		var problems []events.Problem
 		h := newHandler(t, plainMode(), s.fn, &problems, events.WithMaxRunning(2))
 		now := time.Now().Unix()
-		status := func(scene string) int { return wechat().clear(scanPushAt(now, scene)).to(h).Code }
+		status := func(scene string) int {
+			return wechat().clear(scanPushAt(now, scene)).to(h).Code
+		}
 		assert.Equal(t, 200, status("a"))
 		assert.Equal(t, 200, status("b"))
 		full := time.Now()
@@ -1682,7 +1730,8 @@ func TestHandle(t *testing.T) {
 			}
 			body := []byte(c.push.body)
 			a := newHandler(t, c.cfg, fn, nil).Handle(t.Context(),
-				events.Request{Method: http.MethodPost, RawQuery: c.push.query.Encode(), Body: body})
+				events.Request{Method: http.MethodPost, RawQuery: c.push.query.Encode(),
+					Body: body})
 			w := c.push.to(newHandler(t, c.cfg, replyWith(events.Text("hi")), nil))
 			assert.Equal(t, c.status, a.Status)
 			assert.Equal(t, w.Code, a.Status)
@@ -1795,12 +1844,13 @@ func testConcurrentPosts(t *testing.T) {
 	var ran sync.Map
 	var runs atomic.Int32
 	var problems []events.Problem
-	h := newHandler(t, plainMode(), func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
-		runs.Add(1)
-		n, _ := ran.LoadOrStore(ev.EventKey, new(atomic.Int32))
-		n.(*atomic.Int32).Add(1)
-		return events.Text(ev.EventKey), nil
-	}, &problems, events.WithMaxRunning(senders))
+	h := newHandler(t, plainMode(),
+		func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
+			runs.Add(1)
+			n, _ := ran.LoadOrStore(ev.EventKey, new(atomic.Int32))
+			n.(*atomic.Int32).Add(1)
+			return events.Text(ev.EventKey), nil
+		}, &problems, events.WithMaxRunning(senders))
 	now := time.Now().Unix()
 	bodies := make([]push, posts)
 	for i := range bodies {
@@ -1852,20 +1902,21 @@ func TestSoak(t *testing.T) {
 	}
 	before := runtime.NumGoroutine()
 	var runs, late atomic.Int64
-	h := newHandler(t, safeMode(), func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
-		switch n := runs.Add(1); {
-		case length > 10*time.Second && n%5000 == 1:
-			time.Sleep(4600 * time.Millisecond)
-			late.Add(1)
-		case n%211 == 0:
-			return nil, io.ErrNoProgress
-		case n%13 == 0:
-			panic("boom")
-		case n%3 == 0:
-			return nil, nil
-		}
-		return events.Text(ev.EventKey), nil
-	}, nil, events.WithDeduper(events.NewMemoryDeduper(4096)), events.WithMaxRunning(100))
+	h := newHandler(t, safeMode(),
+		func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
+			switch n := runs.Add(1); {
+			case length > 10*time.Second && n%5000 == 1:
+				time.Sleep(4600 * time.Millisecond)
+				late.Add(1)
+			case n%211 == 0:
+				return nil, io.ErrNoProgress
+			case n%13 == 0:
+				panic("boom")
+			case n%3 == 0:
+				return nil, nil
+			}
+			return events.Text(ev.EventKey), nil
+		}, nil, events.WithDeduper(events.NewMemoryDeduper(4096)), events.WithMaxRunning(100))
 	server := httptest.NewServer(h)
 	client := server.Client()
 	client.Timeout = time.Minute
@@ -1885,7 +1936,8 @@ func TestSoak(t *testing.T) {
 				if i%7 == 0 {
 					p.query.Set("nonce", "wrong")
 				}
-				r, err := client.Post(server.URL+"/?"+p.query.Encode(), "text/xml", strings.NewReader(p.body))
+				r, err := client.Post(server.URL+"/?"+p.query.Encode(), "text/xml",
+					strings.NewReader(p.body))
 				if err != nil {
 					t.Error(err)
 					return
@@ -1921,10 +1973,11 @@ func TestSoak(t *testing.T) {
 func TestReplaysLeaveSlotsToOthers(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		const slots, waiting = 20, 16
-		h := newHandler(t, safeMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
-			time.Sleep(4 * time.Second)
-			return nil, nil
-		}, nil, events.WithMaxRunning(slots))
+		h := newHandler(t, safeMode(),
+			func(context.Context, *wechatqr.Event) (events.Reply, error) {
+				time.Sleep(4 * time.Second)
+				return nil, nil
+			}, nil, events.WithMaxRunning(slots))
 
 		replayed := wechat().sealed(t, scanPush("replayed"))
 		var statuses [3 * slots]int

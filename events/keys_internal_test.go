@@ -24,7 +24,8 @@ func TestSignatureVectors(t *testing.T) {
 		{"a", "b", "c", "a9993e364706816aba3e25717850c26c9cd0d89d"},
 	} {
 		// Their order is no matter.
-		for _, p := range [][3]string{{c.a, c.b, c.c}, {c.a, c.c, c.b}, {c.b, c.a, c.c}, {c.b, c.c, c.a},
+		for _, p := range [][3]string{{c.a, c.b, c.c}, {c.a, c.c, c.b}, {c.b, c.a, c.c},
+			{c.b, c.c, c.a},
 			{c.c, c.a, c.b}, {c.c, c.b, c.a}} {
 			got := (&keyPair{token: p[0]}).signature(p[1], p[2], nil)
 			assert.Equal(t, c.want, string(got[:]), p)
@@ -74,7 +75,8 @@ func TestSealVectors(t *testing.T) {
 			t.Parallel()
 			p, err := newKeyPair(Keys{Token: "AAAAA", EncodingAESKey: c.key}, false)
 			require.NoError(t, err)
-			assert.Equal(t, c.want, string(p.seal([16]byte([]byte(c.random)), []byte(c.message), c.appID)))
+			assert.Equal(t, c.want,
+				string(p.seal([16]byte([]byte(c.random)), []byte(c.message), c.appID)))
 			message, err := p.open([]byte(c.want), c.appID)
 			require.NoError(t, err)
 			assert.Equal(t, c.message, string(message))
@@ -83,8 +85,9 @@ func TestSealVectors(t *testing.T) {
 	p, err := newKeyPair(Keys{Token: "AAAAA"}, true)
 	require.NoError(t, err)
 	sign := p.signature("1713424427", "415670741",
-		[]byte("ELGduP2YcVatjqIS+eZbp80MNLoAUWvzzyJxgGzxZO/5sAvd070Bs6qrLARC9nVHm48Y4hyRbtzve1L32tmxSQ"+
-			"=="))
+		[]byte(
+			"ELGduP2YcVatjqIS+eZbp80MNLoAUWvzzyJxgGzxZO/5sAvd070Bs6qrLARC9nVHm48Y4hyRbtzve1L32tmxSQ"+
+				"=="))
 	assert.Equal(t, "1b9339964ed2e271e7c7b6ff2b0ef902fc94dea1", string(sign[:]))
 }
 

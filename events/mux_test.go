@@ -26,7 +26,9 @@ func TestMux(t *testing.T) {
 	mux.HandleEvent("SCAN", replyWith(events.Text("another code")))
 	mux.HandleDefault(replyWith(events.Text("default")))
 
-	scan := func(scene string) string { return strings.Replace(sampleScan, "SCENE_VALUE", scene, 1) }
+	scan := func(scene string) string {
+		return strings.Replace(sampleScan, "SCENE_VALUE", scene, 1)
+	}
 	follow := func(key string) string {
 		return strings.Replace(sampleSubscribeByCode, "qrscene_123123",
 			key, 1)
@@ -122,7 +124,10 @@ func TestMuxPanicsOnMistakes(t *testing.T) {
 			m.HandleScenePrefix("a", scanFn)
 			m.HandleScenePrefix("a", scanFn)
 		},
-		"an event twice":   func(m *events.Mux) { m.HandleEvent("SCAN", fn); m.HandleEvent("scan", fn) },
+		"an event twice": func(m *events.Mux) {
+			m.HandleEvent("SCAN", fn)
+			m.HandleEvent("scan", fn)
+		},
 		"a second default": func(m *events.Mux) { m.HandleDefault(fn); m.HandleDefault(fn) },
 	} {
 		assert.Panics(t, func() { set(new(events.Mux)) }, name)

@@ -118,7 +118,10 @@ func TestParse(t *testing.T) {
 		return strings.Replace(sampleSubscribeByCode, "qrscene_123123", eventKey, 1)
 	}
 	follower := func(key string) *wechatqr.Event {
-		return scanned(func(ev *wechatqr.Event) { ev.Type, ev.EventKey = wechatqr.EventSubscribe, key })
+		return scanned(func(ev *wechatqr.Event) {
+			ev.Type, ev.EventKey = wechatqr.EventSubscribe,
+				key
+		})
 	}
 	type scan = wechatqr.Scan
 	at := time.Unix(123456789, 0)
@@ -133,12 +136,14 @@ func TestParse(t *testing.T) {
 			ToUserName: "toUser", FromUserName: "FromUser", CreateTime: at, MsgType: "event",
 			Type: wechatqr.EventSubscribe,
 		}, "", false},
-		{"unfollow", strings.Replace(sampleSubscribe, "subscribe", "unsubscribe", 1), &wechatqr.Event{
-			ToUserName: "toUser", FromUserName: "FromUser", CreateTime: at, MsgType: "event",
-			Type: wechatqr.EventUnsubscribe,
-		}, "", false},
+		{"unfollow", strings.Replace(sampleSubscribe, "subscribe", "unsubscribe", 1),
+			&wechatqr.Event{
+				ToUserName: "toUser", FromUserName: "FromUser", CreateTime: at, MsgType: "event",
+				Type: wechatqr.EventUnsubscribe,
+			}, "", false},
 		{"follow by code", sampleSubscribeByCode, follower("qrscene_123123"), "123123", true},
-		{"follow by code of text", subscribe("qrscene_sharefrom_9"), follower("qrscene_sharefrom_9"),
+		{"follow by code of text", subscribe("qrscene_sharefrom_9"),
+			follower("qrscene_sharefrom_9"),
 			"sharefrom_9", true},
 		{"follow by code that begins with the mark", subscribe("qrscene_qrscene_7"),
 			follower("qrscene_qrscene_7"), "qrscene_7", true},
@@ -153,13 +158,16 @@ func TestParse(t *testing.T) {
 		{"scan", sampleScan, scanned(nil), "SCENE_VALUE", false},
 		{"scan of a scene that begins with the mark", swap("SCENE_VALUE", "qrscene_7"),
 			scanned(key("qrscene_7")), "qrscene_7", false},
-		{"scan of a number", swap("SCENE_VALUE", "4294967295"), scanned(key("4294967295")), "4294967295",
+		{"scan of a number", swap("SCENE_VALUE", "4294967295"), scanned(key("4294967295")),
+			"4294967295",
 			false},
 		{"scan of emoji", swap("SCENE_VALUE", "店铺🏮7"), scanned(key("店铺🏮7")), "店铺🏮7", false},
-		{"scan of JSON", swap("SCENE_VALUE", `{"a":"b]]","c":[1]}`), scanned(key(`{"a":"b]]","c":[1]}`)),
+		{"scan of JSON", swap("SCENE_VALUE", `{"a":"b]]","c":[1]}`),
+			scanned(key(`{"a":"b]]","c":[1]}`)),
 			`{"a":"b]]","c":[1]}`, false},
 		{"scan of spaces", swap("SCENE_VALUE", " a b "), scanned(key(" a b ")), " a b ", false},
-		{"scan without key", swap("<EventKey><![CDATA[SCENE_VALUE]]></EventKey>", ""), scanned(key("")),
+		{"scan without key", swap("<EventKey><![CDATA[SCENE_VALUE]]></EventKey>", ""),
+			scanned(key("")),
 			"", false},
 		{"text", sampleText, &wechatqr.Event{
 			ToUserName: "toUser", FromUserName: "fromUser", CreateTime: time.Unix(1348831860, 0),
@@ -167,10 +175,12 @@ func TestParse(t *testing.T) {
 			Content: "this is a test", MsgID: "1234567890123456",
 		}, "", false},
 		{"text with a MsgId beyond 64 bits",
-			strings.Replace(sampleText, "1234567890123456", "24681357902468135790", 1), &wechatqr.Event{
-				ToUserName: "toUser", FromUserName: "fromUser", CreateTime: time.Unix(1348831860, 0),
-				MsgType: "text",
-				Content: "this is a test", MsgID: "24681357902468135790",
+			strings.Replace(sampleText, "1234567890123456", "24681357902468135790", 1),
+			&wechatqr.Event{
+				ToUserName: "toUser", FromUserName: "fromUser",
+				CreateTime: time.Unix(1348831860, 0),
+				MsgType:    "text",
+				Content:    "this is a test", MsgID: "24681357902468135790",
 			}, "", false},
 		{"menu scan", sampleScanCode, &wechatqr.Event{
 			ToUserName: "gh_e136c6e50636", FromUserName: "oMgHVjngRipVsoxg6TuX3vz6glDg",
@@ -188,8 +198,9 @@ func TestParse(t *testing.T) {
 			MsgType:    "event", Type: "MASSSENDJOBFINISH", MsgID: "1000001625",
 		}, "", false},
 		{"JSON", sampleJSON, &wechatqr.Event{
-			ToUserName: "gh_97417a04a28d", FromUserName: testUser, CreateTime: time.Unix(1714112445, 0),
-			MsgType: "event", Type: "debug_demo",
+			ToUserName: "gh_97417a04a28d", FromUserName: testUser,
+			CreateTime: time.Unix(1714112445, 0),
+			MsgType:    "event", Type: "debug_demo",
 		}, "", false},
 
 		{"one line", strings.NewReplacer("\n", "", "  ", "").Replace(sampleScan), scanned(nil),
@@ -205,7 +216,8 @@ func TestParse(t *testing.T) {
 		{"comments", "<!-- a --><xml><!-- <EventKey>x</EventKey> -->" +
 			strings.TrimPrefix(swap("<![CDATA[SCENE_VALUE]]>", "<!-- b --><![CDATA[SCENE_VALUE]]>"),
 				"<xml>") + "<!-- c -->", scanned(nil), "SCENE_VALUE", false},
-		{"no CDATA", strings.NewReplacer("<![CDATA[", "", "]]>", "").Replace(sampleScan), scanned(nil),
+		{"no CDATA", strings.NewReplacer("<![CDATA[", "", "]]>", "").Replace(sampleScan),
+			scanned(nil),
 			"SCENE_VALUE", false},
 		{"no CDATA, indented", strings.NewReplacer("<![CDATA[", "\n    ", "]]>",
 			"\n  ").Replace(sampleScan), scanned(nil), "SCENE_VALUE", false},
@@ -222,10 +234,12 @@ func TestParse(t *testing.T) {
 			scanned(key("a b")), "a b", false},
 		{"an element within the key", swap("<![CDATA[SCENE_VALUE]]>", "a<b>x</b>c"),
 			scanned(key("ac")), "ac", false},
-		{"CDATA with brackets", swap("SCENE_VALUE", "a]b]]c"), scanned(key("a]b]]c")), "a]b]]c", false},
+		{"CDATA with brackets", swap("SCENE_VALUE", "a]b]]c"), scanned(key("a]b]]c")),
+			"a]b]]c", false},
 		{"entities", swap("<![CDATA[SCENE_VALUE]]>", "a&amp;b&lt;c&#x4e2d;&#25991;&quot;"),
 			scanned(key(`a&b<c中文"`)), `a&b<c中文"`, false},
-		{"entities in CDATA", swap("SCENE_VALUE", "a&amp;b"), scanned(key("a&amp;b")), "a&amp;b", false},
+		{"entities in CDATA", swap("SCENE_VALUE", "a&amp;b"), scanned(key("a&amp;b")),
+			"a&amp;b", false},
 		{"attributes", swap("<EventKey>", `<EventKey a="1">`), scanned(nil), "SCENE_VALUE", false},
 		{"a closed element", swap("<EventKey><![CDATA[SCENE_VALUE]]></EventKey>", "<EventKey/>"),
 			scanned(key("")), "", false},
@@ -239,15 +253,20 @@ func TestParse(t *testing.T) {
 		{"upper case", strings.Replace(sampleSubscribeByCode, "[subscribe]", "[SUBSCRIBE]", 1),
 			follower("qrscene_123123"), "123123", true},
 		{"time zero", swap("123456789", "0"),
-			scanned(func(ev *wechatqr.Event) { ev.CreateTime = time.Unix(0, 0) }), "SCENE_VALUE", false},
+			scanned(func(ev *wechatqr.Event) { ev.CreateTime = time.Unix(0, 0) }),
+			"SCENE_VALUE", false},
 		{"time beyond 2038", swap("123456789", "4102444800"),
-			scanned(func(ev *wechatqr.Event) { ev.CreateTime = time.Unix(4102444800, 0) }), "SCENE_VALUE",
+			scanned(func(ev *wechatqr.Event) { ev.CreateTime = time.Unix(4102444800, 0) }),
+			"SCENE_VALUE",
 			false},
-		{"time in CDATA", swap("123456789", "<![CDATA[123456789]]>"), scanned(nil), "SCENE_VALUE", false},
+		{"time in CDATA", swap("123456789", "<![CDATA[123456789]]>"), scanned(nil),
+			"SCENE_VALUE", false},
 		{"the last second there is", swap("123456789", "253402300799"),
-			scanned(func(ev *wechatqr.Event) { ev.CreateTime = time.Unix(253402300799, 0) }), "SCENE_VALUE",
+			scanned(func(ev *wechatqr.Event) { ev.CreateTime = time.Unix(253402300799, 0) }),
+			"SCENE_VALUE",
 			false},
-		{"15 deep", swap("<MsgType>", strings.Repeat("<a>", 15)+strings.Repeat("</a>", 15)+"<MsgType>"),
+		{"15 deep",
+			swap("<MsgType>", strings.Repeat("<a>", 15)+strings.Repeat("</a>", 15)+"<MsgType>"),
 			scanned(nil), "SCENE_VALUE", false},
 
 		{"JSON scan", `{"ToUserName":"toUser","FromUserName":"FromUser","CreateTime":123456789,` +
@@ -256,7 +275,8 @@ func TestParse(t *testing.T) {
 		{"JSON with escapes and space",
 			"\ufeff\r\n {\"ToUserName\":\"toUser\" , " +
 				"\"FromUserName\":\"From\\u0055ser\",\"CreateTime\":\"123456789\",\"MsgType\":\"event\",\n" +
-				"\"Event\":\"SCAN\",\"EventKey\":\"SCENE_VALUE\",\"Ticket\":\"TICKET\"}\n", scanned(nil),
+				"\"Event\":\"SCAN\",\"EventKey\":\"SCENE_VALUE\",\"Ticket\":\"TICKET\"}\n",
+			scanned(nil),
 			"SCENE_VALUE", false},
 		{"JSON with a number for a key",
 			`{"ToUserName":"toUser","FromUserName":"FromUser","CreateTime":123456789,` +
@@ -288,8 +308,9 @@ func TestParse(t *testing.T) {
 			got, ok := ev.Scan()
 			want := scan{}
 			if c.scene != "" {
-				want = scan{SceneKey: c.scene, OpenID: ev.FromUserName, Ticket: ev.Ticket, NewFollower: c.new,
-					Time: ev.CreateTime}
+				want = scan{SceneKey: c.scene, OpenID: ev.FromUserName, Ticket: ev.Ticket,
+					NewFollower: c.new,
+					Time:        ev.CreateTime}
 			}
 			assert.Equal(t, c.scene != "", ok)
 			assert.Equal(t, want, got)
@@ -334,12 +355,14 @@ func TestParseRefuses(t *testing.T) {
 		{"a BOM", "\ufeff", "empty"},
 		{"text", "hello", "neither XML nor JSON"},
 		{"a form", "a=b&c=d", "neither XML nor JSON"},
-		{"another root", strings.NewReplacer("<xml>", "<html>", "</xml>", "</html>").Replace(sampleScan),
+		{"another root",
+			strings.NewReplacer("<xml>", "<html>", "</xml>", "</html>").Replace(sampleScan),
 			"<html>"},
 		{"the root in capitals",
 			strings.NewReplacer("<xml>", "<XML>", "</xml>", "</XML>").Replace(sampleScan), "<XML>"},
 		{"a root in a namespace",
-			strings.NewReplacer("<xml>", "<w:xml>", "</xml>", "</w:xml>").Replace(sampleScan), "root"},
+			strings.NewReplacer("<xml>", "<w:xml>", "</xml>", "</w:xml>").Replace(sampleScan),
+			"root"},
 		{"no root", "<!-- nothing -->", "no <xml>"},
 		{"a declaration alone", `<?xml version="1.0"?>`, "no <xml>"},
 		{"another encoding", `<?xml version="1.0" encoding="GB2312"?>` + sampleScan, "encoding"},
@@ -352,14 +375,17 @@ func TestParseRefuses(t *testing.T) {
 		{"DOCTYPE", `<!DOCTYPE xml [<!ENTITY a "b">]>` + sampleScan, "DOCTYPE"},
 		{"DOCTYPE within", swap("<MsgType>", "<!DOCTYPE a><MsgType>"), "DOCTYPE"},
 		{"an unknown entity", swap("<![CDATA[SCENE_VALUE]]>", "&xxe;"), "entity"},
-		{"16 deep", swap("<MsgType>", strings.Repeat("<a>", 16)+strings.Repeat("</a>", 16)+"<MsgType>"),
+		{"16 deep",
+			swap("<MsgType>", strings.Repeat("<a>", 16)+strings.Repeat("</a>", 16)+"<MsgType>"),
 			"nested"},
 		{"very deep", swap("<MsgType>", strings.Repeat("<a>", 10000)), "nested"},
 		{"not UTF-8", swap("SCENE_VALUE", "\xd6\xd0"), "UTF-8"},
 		{"a lone byte 80 of UTF-8", swap("SCENE_VALUE", "SCENE_VALUE_\x80_SCENE_VALUE"), "UTF-8"},
 		{"a lone byte 9f of UTF-8",
-			swap("SCENE_VALUE", strings.Repeat("SCENE", 8)+"\x9f"+strings.Repeat("SCENE", 8)), "UTF-8"},
-		{"not UTF-8 where it does not matter", swap("<MsgType>", "<X><![CDATA[\xff]]></X><MsgType>"),
+			swap("SCENE_VALUE", strings.Repeat("SCENE", 8)+"\x9f"+strings.Repeat("SCENE", 8)),
+			"UTF-8"},
+		{"not UTF-8 where it does not matter",
+			swap("<MsgType>", "<X><![CDATA[\xff]]></X><MsgType>"),
 			"UTF-8"},
 		{"a control character", swap("SCENE_VALUE", "a\x01"), "character"},
 		{"a control character where it does not matter",
@@ -371,7 +397,8 @@ func TestParseRefuses(t *testing.T) {
 		{"FromUserName deeper only",
 			swap("<FromUserName><![CDATA[FromUser]]></FromUserName>",
 				"<a><FromUserName>x</FromUserName></a>"), "FromUserName is missing"},
-		{"FromUserName in a namespace", strings.ReplaceAll(sampleScan, "FromUserName", "a:FromUserName"),
+		{"FromUserName in a namespace",
+			strings.ReplaceAll(sampleScan, "FromUserName", "a:FromUserName"),
 			"FromUserName is missing"},
 		{"a sealed envelope", "<xml><ToUserName><![CDATA[a]]></ToUserName>" +
 			"<Encrypt><![CDATA[b]]></Encrypt></xml>", "still encrypted"},
@@ -401,7 +428,8 @@ func TestParseRefuses(t *testing.T) {
 		{"JSON with a stray comma", `{"FromUserName":"a",}`, "invalid character"},
 		{"JSON with trailing data", sampleJSON + "{}", "after top-level value"},
 		{"JSON with trailing text", sampleJSON + "x", "after top-level value"},
-		{"JSON with a key twice", strings.Replace(sampleJSON, `"MsgType"`, `"CreateTime":1,"MsgType"`, 1),
+		{"JSON with a key twice",
+			strings.Replace(sampleJSON, `"MsgType"`, `"CreateTime":1,"MsgType"`, 1),
 			"CreateTime occurs twice"},
 		{"JSON with an object for a key", strings.Replace(sampleJSON, `"event"`, `{}`, 1),
 			"MsgType is neither"},
@@ -412,10 +440,12 @@ func TestParseRefuses(t *testing.T) {
 		{"JSON with a fraction of a second", strings.Replace(sampleJSON, "1714112445", "1.5e9", 1),
 			"CreateTime"},
 		{"JSON not UTF-8", strings.Replace(sampleJSON, "hello", "\xff", 1), "UTF-8"},
-		{"JSON in other letter case", strings.Replace(sampleJSON, "FromUserName", "fromusername", 1),
+		{"JSON in other letter case",
+			strings.Replace(sampleJSON, "FromUserName", "fromusername", 1),
 			"FromUserName is missing"},
 		{"JSON nested very deep", `{"a":` + strings.Repeat("[", 20000), "depth"},
-		{"the probe of cloud hosting", `{"action":"CheckContainerPath"}`, "FromUserName is missing"},
+		{"the probe of cloud hosting", `{"action":"CheckContainerPath"}`,
+			"FromUserName is missing"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

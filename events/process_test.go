@@ -163,11 +163,12 @@ func TestKilledProcess(t *testing.T) {
 	// Another server of the account, and what WeChat delivers again.
 	var ran []string
 	var took time.Duration
-	h := newHandler(t, plainMode(), func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
-		ran = append(ran, ev.EventKey)
-		took = time.Since(since)
-		return nil, nil
-	}, nil, events.WithDeduper(claims))
+	h := newHandler(t, plainMode(),
+		func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
+			ran = append(ran, ev.EventKey)
+			took = time.Since(since)
+			return nil, nil
+		}, nil, events.WithDeduper(claims))
 	assert.Equal(t, "success", wechat().clear(finishes).to(h).Body.String())
 	assert.Empty(t, ran, "it was handled before the process died")
 	for wechat().clear(dies).to(h).Code != http.StatusOK { // more than once on a busy machine

@@ -53,7 +53,8 @@ func TestReplies(t *testing.T) {
 		{
 			"video", events.Video(events.Clip{MediaID: "media_id", Title: "title",
 				Description: "description"}),
-			head("video") + "<Video><MediaId><![CDATA[media_id]]></MediaId><Title><![CDATA[title]]>" +
+			head("video") +
+				"<Video><MediaId><![CDATA[media_id]]></MediaId><Title><![CDATA[title]]>" +
 				"</Title><Description><![CDATA[description]]></Description></Video></xml>",
 			headJSON("video") + `"Video":{"MediaId":"media_id",` +
 				`"Title":"title","Description":"description"}}`,
@@ -64,9 +65,11 @@ func TestReplies(t *testing.T) {
 			headJSON("video") + `"Video":{"MediaId":"media_id"}}`,
 		},
 		{
-			"music", events.Music(events.Track{Title: "TITLE", Description: "DESCRIPTION", URL: "MUSIC_Url",
+			"music",
+			events.Music(events.Track{Title: "TITLE", Description: "DESCRIPTION", URL: "MUSIC_Url",
 				HQURL: "HQ_MUSIC_Url", ThumbMediaID: "media_id"}),
-			head("music") + "<Music><Title><![CDATA[TITLE]]></Title><Description><![CDATA[DESCRIPTION]]><" +
+			head("music") +
+				"<Music><Title><![CDATA[TITLE]]></Title><Description><![CDATA[DESCRIPTION]]><" +
 				"/Description><MusicUrl><![CDATA[MUSIC_Url]]></MusicUrl><HQMusicUrl><![CDATA[HQ_MUSIC_Url]]>" +
 				"</HQMusicUrl><ThumbMediaId><![CDATA[media_id]]></ThumbMediaId></Music></xml>",
 			headJSON("music") + `"Music":{"Title":"TITLE","Description":"DESCRIPTION",` +
@@ -74,13 +77,15 @@ func TestReplies(t *testing.T) {
 		},
 		{
 			"music alone", events.Music(events.Track{ThumbMediaID: "media_id"}),
-			head("music") + "<Music><ThumbMediaId><![CDATA[media_id]]></ThumbMediaId></Music></xml>",
+			head("music") +
+				"<Music><ThumbMediaId><![CDATA[media_id]]></ThumbMediaId></Music></xml>",
 			headJSON("music") + `"Music":{"ThumbMediaId":"media_id"}}`,
 		},
 		{
 			"news", events.News(events.Article{Title: "title1", Description: "description1",
 				PicURL: "picurl", URL: "url"}),
-			head("news") + "<ArticleCount>1</ArticleCount><Articles><item><Title><![CDATA[title1]]>" +
+			head("news") +
+				"<ArticleCount>1</ArticleCount><Articles><item><Title><![CDATA[title1]]>" +
 				"</Title><Description><![CDATA[description1]]></Description><PicUrl><![CDATA[picurl]]>" +
 				"</PicUrl><Url><![CDATA[url]]></Url></item></Articles></xml>",
 			headJSON("news") + `"ArticleCount":1,"Articles":[{"Title":"title1",` +
@@ -101,8 +106,10 @@ func TestReplies(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			now := time.Unix(12345678, 999)
-			for raw, want := range map[string]string{sampleScan: c.xml, "": c.xml,
-				"\ufeff\n " + sampleJSON: c.json} {
+			for raw, want := range map[string]string{
+				sampleScan: c.xml, "": c.xml,
+				"\ufeff\n " + sampleJSON: c.json,
+			} {
 				got, err := c.reply.AppendReply([]byte("before"), asked(raw), now)
 				require.NoError(t, err)
 				assert.Equal(t, "before"+want, string(got))
@@ -191,8 +198,9 @@ func TestReplyRefuses(t *testing.T) {
 type customerService struct{}
 
 func (customerService) AppendReply(b []byte, ev *wechatqr.Event, _ time.Time) ([]byte, error) {
-	return append(b, "<xml><ToUserName>"+ev.FromUserName+"</ToUserName><MsgType>transfer_customer_s"+
-		"ervice</MsgType></xml>"...), nil
+	return append(b,
+		"<xml><ToUserName>"+ev.FromUserName+"</ToUserName><MsgType>transfer_customer_s"+
+			"ervice</MsgType></xml>"...), nil
 }
 
 func TestSealedReplies(t *testing.T) {
@@ -223,7 +231,8 @@ func TestSealedReplies(t *testing.T) {
 	t.Run("JSON", func(t *testing.T) {
 		t.Parallel()
 		message := strings.Replace(sampleJSON, "debug_demo", "SCAN", 1)
-		message = strings.Replace(message, "1714112445", strconv.FormatInt(time.Now().Unix(), 10), 1)
+		message = strings.Replace(message, "1714112445",
+			strconv.FormatInt(time.Now().Unix(), 10), 1)
 		sealed := s.seal(t, message)
 		p := s.envelope(`{"ToUserName":"`+testAccount+`","Encrypt":"`+sealed+`"}`, sealed)
 		w := p.to(newHandler(t, safeMode(), replyWith(events.Text("你好")), nil))

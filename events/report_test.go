@@ -129,7 +129,8 @@ func TestOptionErrorsAreCollected(t *testing.T) {
 func TestForgottenEventsAreTold(t *testing.T) {
 	inFakeTime(t, func(t *testing.T) {
 		var problems []events.Problem
-		h := newHandler(t, plainMode(), nil, &problems, events.WithDeduper(events.NewMemoryDeduper(0)))
+		h := newHandler(t, plainMode(), nil, &problems,
+			events.WithDeduper(events.NewMemoryDeduper(0)))
 		now := time.Now().Unix()
 		deliver := func(from, to int) {
 			for i := from; i < to; i++ {

@@ -31,19 +31,23 @@ func FuzzScan(f *testing.F) {
 		head + "<EventKey><![CDATA[\x7f]]></EventKey></xml>",
 		head + "<a.b>c</a.b><1>2</1><_>3</_><a:b>4</a:b><é>5</é></xml>",
 		head + "<n><Ticket>x</Ticket></n></xml>",
-		head + "<Ticket a='b'>c</Ticket><!-- d --></xml>", head + "<CreateTime>2</CreateTime></xml>",
+		head + "<Ticket a='b'>c</Ticket><!-- d --></xml>",
+		head + "<CreateTime>2</CreateTime></xml>",
 		"<?xml version='1.0'?>" + head + "</xml>",
 		head + "<Content><![CDATA[" + strings.Repeat("0123456789abcdef", 5) +
 			"]]></Content><xml>v</xml></xml>",
 		"<xml><ToUserName><![CDATA[" + strings.Repeat("0", 32),
 		"<xml><ToUserName><![CDATA[" + strings.Repeat("0", 8),
 		"<xml><ToUserName><![CDATA[" + strings.Repeat("0", 33) + "]]",
-		head + "<Content><![CDATA[" + strings.Repeat("0123456789abcdef", 5) + "\x1f]]></Content></xml>",
-		head + "<Content><![CDATA[" + strings.Repeat("0123456789abcde]", 5) + "中]]></Content></xml>",
+		head + "<Content><![CDATA[" + strings.Repeat("0123456789abcdef", 5) +
+			"\x1f]]></Content></xml>",
+		head + "<Content><![CDATA[" + strings.Repeat("0123456789abcde]", 5) +
+			"中]]></Content></xml>",
 		head + "<EventKey><![CDATA[a]x>b]]></EventKey></xml>",
 		head + "<EventKey><![CDATA[a]]x]]></EventKey></xml>",
 		head + "<EventKey><![CDATA[]]]></EventKey></xml>",
-		head + "<EventKey><![CDATA[a]]", head + "<EventKey><![CDATA[a]", head + "<EventKey><![CDATA[a",
+		head + "<EventKey><![CDATA[a]]", head + "<EventKey><![CDATA[a]",
+		head + "<EventKey><![CDATA[a",
 		head + "<EventKey>1&</EventKey></xml>", head + "<EventKey> 1</EventKey></xml>",
 		head + "<EventKey>1 </EventKey></xml>", head + "<EventKey>1",
 		head + "<EventKey>1<b/></EventKey></xml>",
@@ -83,7 +87,8 @@ func TestScanFast(t *testing.T) {
 		"<xml>\r\n\t<ToUserName><![CDATA[toUser]]></ToUserName>\r\n\t" +
 			"<CreateTime>1234567890</CreateTime>\r\n</xml>\r\n",
 		"<xml><EventKey><![CDATA[]]></EventKey><Content><![CDATA[多行\n文字 🏮]]></Content></xml>",
-		"<xml><ToUserName><![CDATA[a]]></ToUserName><Encrypt><![CDATA[" + strings.Repeat("abcd+/", 100) +
+		"<xml><ToUserName><![CDATA[a]]></ToUserName><Encrypt><![CDATA[" +
+			strings.Repeat("abcd+/", 100) +
 			"==]]></Encrypt></xml>",
 	} {
 		assert.True(t, new(fields).scanFast([]byte(message), elementCount), message)
@@ -101,8 +106,10 @@ func TestScanFastRefuses(t *testing.T) {
 		"<xml><ToUserName>1x/ToUserName></xml>", "<xml><ToUserName>1<xToUserName></xml>",
 		"<xml><ToUserName>1</FromUserName></xml>", "<xml><ToUserName>1x</ToUserName></xml>",
 		"<xml><ToUserName>1</ToUserName>", "<xml><ToUserName>1</ToUserName></xml",
-		"<xml><EventKey><![CDATA[a]x></EventKey></xml>", "<xml><EventKey><![CDATA[a]]x</EventKey></xml>",
-		"<xml><Ticket>1</Ticket><Event>1</Event></xml>", "<xml><Event>1</Event><Event>1</Event></xml>",
+		"<xml><EventKey><![CDATA[a]x></EventKey></xml>",
+		"<xml><EventKey><![CDATA[a]]x</EventKey></xml>",
+		"<xml><Ticket>1</Ticket><Event>1</Event></xml>",
+		"<xml><Event>1</Event><Event>1</Event></xml>",
 		"<ToUserName>1</ToUserName></xml>", "<xml><ToUserName>1</ToUserName></xml>1",
 	} {
 		assert.False(t, new(fields).scanFast([]byte(message), elementCount), message)
@@ -131,7 +138,8 @@ func FuzzQuery(f *testing.F) {
 		"", "&&", "=", "signature=a&timestamp=1&nonce=2&echostr=3&encrypt_type=aes&" +
 			"msg_signature=b&openid=c",
 		"nonce=a%20b+c", "nonce=a+b", "+=1&nonce=a+b", "%6eonce=a", "nonce=%zz", "%zz=1",
-		"nonce=a&nonce=b", "nonce=a&%6eonce=b", "nonce&nonce", "nonce==&a;b=c", "openid=%zz&nonce=1",
+		"nonce=a&nonce=b", "nonce=a&%6eonce=b", "nonce&nonce", "nonce==&a;b=c",
+		"openid=%zz&nonce=1",
 	} {
 		f.Add(s)
 	}

@@ -143,7 +143,8 @@ func (s sender) envelope(body, sealed string) push {
 }
 
 func (p push) request() *http.Request {
-	r := httptest.NewRequest(http.MethodPost, "/callback?"+p.query.Encode(), strings.NewReader(p.body))
+	r := httptest.NewRequest(http.MethodPost, "/callback?"+p.query.Encode(),
+		strings.NewReader(p.body))
 	r.Header.Set("Content-Type", "text/xml")
 	return r
 }

@@ -128,7 +128,10 @@ func TestServeOfServerThatWasShutDown(t *testing.T) {
 	h := newHandler(t, plainMode(), nil, nil)
 	ready := make(chan struct{})
 	srv.Addr = "127.0.0.1:0"
-	srv.BaseContext = func(net.Listener) context.Context { close(ready); return context.Background() }
+	srv.BaseContext = func(net.Listener) context.Context {
+		close(ready)
+		return context.Background()
+	}
 	go func() { ended <- events.Serve(t.Context(), &srv, h) }()
 	<-ready
 	require.NoError(t, srv.Shutdown(t.Context()))

@@ -68,7 +68,8 @@ func TestOpenVectors(t *testing.T) {
 	for name, body := range map[string]string{
 		"XML": "<xml>\n    <ToUserName><![CDATA[gh_97417a04a28d]]></ToUserName>\n    " +
 			"<Encrypt><![CDATA[" + e3 + "]]></Encrypt>\n</xml>",
-		"JSON": `{"ToUserName":"gh_97417a04a28d","Encrypt":"` + strings.ReplaceAll(e3, "/", `\/`) + `"}`,
+		"JSON": `{"ToUserName":"gh_97417a04a28d","Encrypt":"` +
+			strings.ReplaceAll(e3, "/", `\/`) + `"}`,
 	} {
 		t.Run("safe mode, "+name, func(t *testing.T) {
 			t.Parallel()
@@ -123,7 +124,8 @@ func TestOpenVectors(t *testing.T) {
 			"nonce":   {"1514711492"},
 			"echostr": {"4375120948345356249"},
 		}
-		for _, cfg := range []events.Config{official, {Token: "AAAAA", Plaintext: true, MaxAge: ever}} {
+		for _, cfg := range []events.Config{official,
+			{Token: "AAAAA", Plaintext: true, MaxAge: ever}} {
 			echo, err := newVerifier(t, cfg).Echo(q)
 			require.NoError(t, err)
 			assert.Equal(t, "4375120948345356249", echo)
@@ -152,10 +154,12 @@ func TestOpenRefusesEveryChangedBit(t *testing.T) {
 			require.Error(t, err)
 			switch name {
 			case "timestamp":
-				require.True(t, errors.Is(err, events.ErrBadSignature) || errors.Is(err, events.ErrStale) ||
-					errors.Is(err, events.ErrMalformed), err)
+				require.True(t,
+					errors.Is(err, events.ErrBadSignature) || errors.Is(err, events.ErrStale) ||
+						errors.Is(err, events.ErrMalformed), err)
 			case "nonce":
-				require.True(t, errors.Is(err, events.ErrBadSignature) || errors.Is(err, events.ErrMalformed),
+				require.True(t,
+					errors.Is(err, events.ErrBadSignature) || errors.Is(err, events.ErrMalformed),
 					err)
 			default:
 				require.ErrorIs(t, err, events.ErrBadSignature, "%s: %q", name, b)
@@ -170,7 +174,8 @@ func TestOpenRefusesEveryChangedBit(t *testing.T) {
 		b[start+i/8] ^= 1 << (i % 8)
 		_, err := v.Open(p.query, b)
 		require.Error(t, err, "%q", b)
-		require.True(t, errors.Is(err, events.ErrBadSignature) || errors.Is(err, events.ErrMalformed),
+		require.True(t,
+			errors.Is(err, events.ErrBadSignature) || errors.Is(err, events.ErrMalformed),
 			err)
 		changed++
 	}
@@ -268,11 +273,14 @@ func TestVerifierRefuses(t *testing.T) {
 		{"a sealed push, no key", plainMode(), genuine, events.ErrNoAESKey, 400},
 		{"a plaintext body that says aes, no key", plainMode(),
 			set(s.clear(message), "encrypt_type", "aes"), events.ErrNoAESKey, 400},
-		{"an unknown encrypt_type, no key", plainMode(), set(s.clear(message), "encrypt_type", "rot13"),
+		{"an unknown encrypt_type, no key", plainMode(),
+			set(s.clear(message), "encrypt_type", "rot13"),
 			events.ErrNoAESKey, 400},
-		{"an encrypt_type in capitals, no key", plainMode(), set(s.clear(message), "encrypt_type", "RAW"),
+		{"an encrypt_type in capitals, no key", plainMode(),
+			set(s.clear(message), "encrypt_type", "RAW"),
 			events.ErrNoAESKey, 400},
-		{"an encrypted body that says raw, no key", plainMode(), set(genuine, "encrypt_type", "raw"),
+		{"an encrypted body that says raw, no key", plainMode(),
+			set(genuine, "encrypt_type", "raw"),
 			events.ErrMalformed, 400},
 		{"an unsigned body with encrypt_type=aes", ours,
 			push{url.Values{"encrypt_type": {"aes"}}, message}, events.ErrNoSignature, 403},
@@ -281,57 +289,73 @@ func TestVerifierRefuses(t *testing.T) {
 		{"a signed URL and a forged plaintext body", ours, s.envelope(message, sealed),
 			events.ErrPlaintext, 403},
 		{"no signature, safe mode", ours, del(genuine, "signature"), events.ErrNoSignature, 403},
-		{"an empty signature, safe mode", ours, set(genuine, "signature", ""), events.ErrNoSignature,
+		{"an empty signature, safe mode", ours, set(genuine, "signature", ""),
+			events.ErrNoSignature,
 			403},
-		{"no signature, compatible mode", ours, del(s.envelope(compatible(sealed), sealed), "signature"),
+		{"no signature, compatible mode", ours,
+			del(s.envelope(compatible(sealed), sealed), "signature"),
 			events.ErrNoSignature, 403},
 		{"msg_signature for signature", ours,
-			set(genuine, "signature", genuine.query.Get("msg_signature")), events.ErrBadSignature, 403},
+			set(genuine, "signature", genuine.query.Get("msg_signature")),
+			events.ErrBadSignature, 403},
 		{"an unsigned envelope", ours, push{url.Values{"encrypt_type": {"aes"}}, genuine.body},
 			events.ErrNoSignature, 403},
 		{"a plaintext body", ours, s.clear(message), events.ErrPlaintext, 403},
 		{"a plaintext body that says raw", ours, set(s.clear(message), "encrypt_type", "raw"),
 			events.ErrPlaintext, 403},
-		{"a plaintext body that says aes", ours, push{genuine.query, message}, events.ErrPlaintext, 403},
+		{"a plaintext body that says aes", ours, push{genuine.query, message},
+			events.ErrPlaintext, 403},
 		{"a plaintext body that says rot13", ours,
 			push{set(genuine, "encrypt_type", "rot13").query, message}, events.ErrPlaintext, 403},
 		{"an empty Encrypt", ours, push{genuine.query, envelope("")}, events.ErrPlaintext, 403},
 		{"no msg_signature", ours, del(genuine, "msg_signature"), events.ErrNoSignature, 403},
 		{"no msg_signature, compatible mode", ours,
-			del(s.envelope(compatible(sealed), sealed), "msg_signature"), events.ErrNoSignature, 403},
-		{"an empty msg_signature", ours, set(genuine, "msg_signature", ""), events.ErrNoSignature, 403},
+			del(s.envelope(compatible(sealed), sealed), "msg_signature"),
+			events.ErrNoSignature, 403},
+		{"an empty msg_signature", ours, set(genuine, "msg_signature", ""),
+			events.ErrNoSignature, 403},
 		{"no timestamp", ours, del(genuine, "timestamp"), events.ErrNoSignature, 403},
 		{"no nonce", ours, del(genuine, "nonce"), events.ErrNoSignature, 403},
-		{"no signature", plainMode(), del(s.clear(message), "signature"), events.ErrNoSignature, 403},
+		{"no signature", plainMode(), del(s.clear(message), "signature"),
+			events.ErrNoSignature, 403},
 		{"no query", plainMode(), push{nil, message}, events.ErrNoSignature, 403},
 		{"msg_signature of another message", ours,
-			s.envelope(envelope(s.seal(t, scanPush("a"))), s.seal(t, scanPush("b"))), events.ErrBadSignature,
+			s.envelope(envelope(s.seal(t, scanPush("a"))), s.seal(t, scanPush("b"))),
+			events.ErrBadSignature,
 			403},
 		{"the URL's signature for msg_signature", ours,
-			set(genuine, "msg_signature", genuine.query.Get("signature")), events.ErrBadSignature, 403},
+			set(genuine, "msg_signature", genuine.query.Get("signature")),
+			events.ErrBadSignature, 403},
 		{"a valid URL signature around somebody else's ciphertext", ours,
-			push{s.clear("").query, envelope(otherKey.seal(t, message))}, events.ErrNoSignature, 403},
+			push{s.clear("").query, envelope(otherKey.seal(t, message))},
+			events.ErrNoSignature, 403},
 		{"the same, with their msg_signature", ours, otherToken.envelope(envelope(sealed), sealed),
 			events.ErrBadSignature, 403},
 		{"a signature in capitals", ours,
 			set(genuine, "msg_signature", strings.ToUpper(genuine.query.Get("msg_signature"))),
 			events.ErrBadSignature, 403},
 		{"a signature too long", ours,
-			set(genuine, "msg_signature", genuine.query.Get("msg_signature")+"0"), events.ErrBadSignature,
+			set(genuine, "msg_signature", genuine.query.Get("msg_signature")+"0"),
+			events.ErrBadSignature,
 			403},
 		{"another Token", plainMode(), otherToken.clear(message), events.ErrBadSignature, 403},
-		{"another nonce", plainMode(), set(s.clear(message), "nonce", "1"), events.ErrBadSignature, 403},
-		{"another key", ours, s.envelope(envelope(otherKey.seal(t, message)), otherKey.seal(t, message)),
+		{"another nonce", plainMode(), set(s.clear(message), "nonce", "1"),
+			events.ErrBadSignature, 403},
+		{"another key", ours,
+			s.envelope(envelope(otherKey.seal(t, message)), otherKey.seal(t, message)),
 			events.ErrDecrypt, inside},
 		{"another account's AppID", ours,
-			s.envelope(envelope(other.seal(t, message)), other.seal(t, message)), events.ErrWrongAccount,
+			s.envelope(envelope(other.seal(t, message)), other.seal(t, message)),
+			events.ErrWrongAccount,
 			inside},
-		{"no AppID", ours, blocks(pkcs7((sender{}).plaintext(message))), events.ErrWrongAccount, inside},
+		{"no AppID", ours, blocks(pkcs7((sender{}).plaintext(message))),
+			events.ErrWrongAccount, inside},
 		{"more after the AppID", ours, blocks(pkcs7(append(s.plaintext(message), 'x'))),
 			events.ErrWrongAccount, inside},
 		{"another ToUserName", account, genuine, events.ErrWrongAccount, inside},
 		{"another ToUserName, in the clear",
-			events.Config{Token: testToken, Plaintext: true, Account: "gh_another"}, s.clear(message),
+			events.Config{Token: testToken, Plaintext: true, Account: "gh_another"},
+			s.clear(message),
 			events.ErrWrongAccount, 403},
 		{"no ToUserName", account, s.sealed(t, strings.Replace(message, testAccount, "", 1)),
 			events.ErrWrongAccount, inside},
@@ -339,7 +363,8 @@ func TestVerifierRefuses(t *testing.T) {
 			inside},
 		{"Encrypt in base64 for URLs", ours, s.envelope(envelope("-_"+sealed[2:]), "-_"+sealed[2:]),
 			events.ErrDecrypt, inside},
-		{"Encrypt cut off", ours, s.envelope(envelope(sealed[:len(sealed)-3]), sealed[:len(sealed)-3]),
+		{"Encrypt cut off", ours,
+			s.envelope(envelope(sealed[:len(sealed)-3]), sealed[:len(sealed)-3]),
 			events.ErrDecrypt, inside},
 		{"pad 0", ours, blocks(padded(16, 0, 0)), events.ErrDecrypt, inside},
 		{"pad 33", ours, blocks(padded(48, 33, 33)), events.ErrDecrypt, inside},
@@ -350,13 +375,15 @@ func TestVerifierRefuses(t *testing.T) {
 		{"pad 32, one wrong", ours,
 			blocks(func() []byte { b := padded(32, 32, 32); b[len(b)-20] = 31; return b }()),
 			events.ErrDecrypt, inside},
-		{"all pad, three blocks", ours, blocks(bytes.Repeat([]byte{32}, 48)), events.ErrDecrypt, inside},
+		{"all pad, three blocks", ours, blocks(bytes.Repeat([]byte{32}, 48)),
+			events.ErrDecrypt, inside},
 		{"pad 200, one byte", ours, blocks(oneByte(200)), events.ErrDecrypt, inside},
 		{"pad 0, one byte", ours, blocks(oneByte(0)), events.ErrDecrypt, inside},
 		{"all pad", ours, blocks(bytes.Repeat([]byte{32}, 32)), events.ErrDecrypt, inside},
 		{"pad over the length field", ours, blocks(bytes.Repeat([]byte{16}, 32)), events.ErrDecrypt,
 			inside},
-		{"length beyond the end by one", ours, blocks(length(uint32(len(message) + len(s.appID) + 1))),
+		{"length beyond the end by one", ours,
+			blocks(length(uint32(len(message) + len(s.appID) + 1))),
 			events.ErrDecrypt, inside},
 		{"length 2³¹", ours, blocks(length(1 << 31)), events.ErrDecrypt, inside},
 		{"length 2³²−1", ours, blocks(length(1<<32 - 1)), events.ErrDecrypt, inside},
@@ -365,12 +392,14 @@ func TestVerifierRefuses(t *testing.T) {
 		{"length to the end", ours, blocks(length(uint32(len(message) + len(s.appID)))),
 			events.ErrWrongAccount, inside},
 		{"length 0", ours, blocks(length(0)), events.ErrWrongAccount, inside},
-		{"a sealed message that is no event", ours, s.sealed(t, "hello"), events.ErrMalformed, inside},
+		{"a sealed message that is no event", ours, s.sealed(t, "hello"),
+			events.ErrMalformed, inside},
 		{"an empty sealed message", ours, s.sealed(t, ""), events.ErrMalformed, inside},
 		{"an event that is none", plainMode(), s.clear("hello"), events.ErrMalformed, 400},
 		{"an empty body", plainMode(), s.clear(""), events.ErrMalformed, 400},
 		{"an empty body, safe mode", ours, push{genuine.query, ""}, events.ErrMalformed, 400},
-		{"an envelope that is none", ours, push{genuine.query, "<html></html>"}, events.ErrMalformed,
+		{"an envelope that is none", ours, push{genuine.query, "<html></html>"},
+			events.ErrMalformed,
 			400},
 		{"two Encrypts", ours, push{genuine.query,
 			strings.Replace(genuine.body, "<Encrypt>", "<Encrypt>x</Encrypt><Encrypt>", 1)},
@@ -378,7 +407,8 @@ func TestVerifierRefuses(t *testing.T) {
 		{"Encrypt below another element", ours,
 			push{genuine.query, strings.NewReplacer("<Encrypt>", "<a><Encrypt>", "</Encrypt>",
 				"</Encrypt></a>").Replace(genuine.body)}, events.ErrPlaintext, 403},
-		{"a push with echostr", ours, add(genuine, "echostr", "<script>"), events.ErrMalformed, 400},
+		{"a push with echostr", ours, add(genuine, "echostr", "<script>"),
+			events.ErrMalformed, 400},
 		{"a timestamp that is no number", ours, func() push {
 			p := s.signed("today", testNonce, genuine.body)
 			return set(p, "msg_signature", sign(s.token, "today", testNonce, sealed))
@@ -386,26 +416,34 @@ func TestVerifierRefuses(t *testing.T) {
 		{"a timestamp of 1970", plainMode(), s.clearAt(0, message), events.ErrMalformed, 400},
 		{"a timestamp of 1999", plainMode(), s.clearAt(946684799, message), events.ErrStale, 403},
 		{"a timestamp of 2286", plainMode(), s.clearAt(9999999999, message), events.ErrStale, 403},
-		{"a timestamp of eight digits", ancient, s.clearAt(99999999, message), events.ErrMalformed, 400},
-		{"a timestamp of eleven digits", ancient, s.clearAt(10000000000, message), events.ErrMalformed,
+		{"a timestamp of eight digits", ancient, s.clearAt(99999999, message),
+			events.ErrMalformed, 400},
+		{"a timestamp of eleven digits", ancient, s.clearAt(10000000000, message),
+			events.ErrMalformed,
 			400},
 		{"a timestamp in milliseconds", ancient, s.clearAt(time.Now().UnixMilli(), message),
 			events.ErrMalformed, 400},
-		{"the last timestamp there is", ancient, s.clearAt(math.MaxInt64, message), events.ErrMalformed,
+		{"the last timestamp there is", ancient, s.clearAt(math.MaxInt64, message),
+			events.ErrMalformed,
 			400},
 		{"a timestamp with an underscore", ancient, s.signed("1_00000000", testNonce, message),
 			events.ErrMalformed, 400},
 		{"a negative timestamp", plainMode(), s.clearAt(-1, message), events.ErrMalformed, 400},
-		{"a timestamp beyond 64 bits", plainMode(), s.signed("99999999999999999999", testNonce, message),
+		{"a timestamp beyond 64 bits", plainMode(),
+			s.signed("99999999999999999999", testNonce, message),
 			events.ErrMalformed, 400},
 		{"a timestamp with a sign", plainMode(),
-			s.signed(fmt.Sprintf("+%d", time.Now().Unix()), testNonce, message), events.ErrMalformed, 400},
+			s.signed(fmt.Sprintf("+%d", time.Now().Unix()), testNonce, message),
+			events.ErrMalformed, 400},
 		{"a timestamp with a space", plainMode(),
-			s.signed(fmt.Sprintf("%d ", time.Now().Unix()), testNonce, message), events.ErrMalformed, 400},
-		{"a timestamp with a leading zero of ten", ancient, s.signed("0999999999", testNonce, message),
+			s.signed(fmt.Sprintf("%d ", time.Now().Unix()), testNonce, message),
+			events.ErrMalformed, 400},
+		{"a timestamp with a leading zero of ten", ancient,
+			s.signed("0999999999", testNonce, message),
 			events.ErrMalformed, 400},
 		{"a timestamp with a leading zero", plainMode(),
-			s.signed(fmt.Sprintf("0%d", time.Now().Unix()), testNonce, message), events.ErrMalformed, 400},
+			s.signed(fmt.Sprintf("0%d", time.Now().Unix()), testNonce, message),
+			events.ErrMalformed, 400},
 		{"a body over the limit", plainMode(), s.clear(strings.Repeat("x", events.MaxBodyBytes+1)),
 			events.ErrTooLarge, 413},
 		{"a body at the limit", plainMode(), s.clear(strings.Repeat("x", events.MaxBodyBytes)),
@@ -416,20 +454,24 @@ func TestVerifierRefuses(t *testing.T) {
 			events.ErrMalformed, 400})
 	}
 	for name, nonce := range map[string]string{
-		"129 bytes": strings.Repeat("a", 129), "64 KiB": strings.Repeat("a", 1<<16), "a minus": "a-b",
+		"129 bytes": strings.Repeat("a", 129), "64 KiB": strings.Repeat("a", 1<<16),
+		"a minus": "a-b",
 		"a space": "a b", "NUL": "a\x00b",
-		"0x80": "a\x80", "Chinese": "随机数", "a slash": "/", "a colon": ":", "an at": "@", "a bracket": "[",
+		"0x80": "a\x80", "Chinese": "随机数", "a slash": "/", "a colon": ":", "an at": "@",
+		"a bracket":  "[",
 		"a backtick": "`", "a brace": "{",
 	} {
 		p := s.signed(strconv.FormatInt(time.Now().Unix(), 10), nonce, message)
 		rows = append(rows, row{"a nonce of " + name, plainMode(), p, events.ErrMalformed, 400})
 		p = set(p, "msg_signature", sign(s.token, p.query.Get("timestamp"), nonce, sealed))
 		p.body = genuine.body
-		rows = append(rows, row{"a nonce of " + name + ", safe mode", ours, p, events.ErrMalformed, 400})
+		rows = append(rows,
+			row{"a nonce of " + name + ", safe mode", ours, p, events.ErrMalformed, 400})
 	}
 	for n := 1; n <= 48; n++ {
-		rows = append(rows, row{fmt.Sprintf("a ciphertext of %d bytes", n), ours, raw(make([]byte, n)),
-			events.ErrDecrypt, inside})
+		rows = append(rows,
+			row{fmt.Sprintf("a ciphertext of %d bytes", n), ours, raw(make([]byte, n)),
+				events.ErrDecrypt, inside})
 	}
 	for _, c := range rows {
 		t.Run(c.name, func(t *testing.T) {
@@ -481,7 +523,8 @@ func TestVerifierRefuses(t *testing.T) {
 			assert.NotContains(t, w.Body.String(), "script")
 
 			a := h.Handle(t.Context(),
-				events.Request{Method: "POST", RawQuery: c.push.query.Encode(), Body: []byte(c.push.body)})
+				events.Request{Method: "POST", RawQuery: c.push.query.Encode(),
+					Body: []byte(c.push.body)})
 			assert.Equal(t, c.status, a.Status)
 			assert.Equal(t, text, string(a.Body))
 		})
@@ -540,7 +583,8 @@ func TestEcho(t *testing.T) {
 		}
 		p.query.Set("echostr", echo)
 
-		a := h.Handle(t.Context(), events.Request{Method: http.MethodGet, RawQuery: p.query.Encode()})
+		a := h.Handle(t.Context(),
+			events.Request{Method: http.MethodGet, RawQuery: p.query.Encode()})
 		assert.Equal(t, events.Response{Status: 200, ContentType: "text/plain; charset=utf-8",
 			Body: []byte(echo)}, a)
 
@@ -553,17 +597,23 @@ func TestEcho(t *testing.T) {
 			"a wrong one": {func(q url.Values) { q.Set("signature", strings.Repeat("0", 40)) },
 				events.ErrBadSignature},
 			"two encrypt_type": {
-				func(q url.Values) { q["encrypt_type"] = []string{"raw", "raw"} }, events.ErrMalformed,
+				func(q url.Values) { q["encrypt_type"] = []string{"raw", "raw"} },
+				events.ErrMalformed,
 			},
 			"two echostr": {func(q url.Values) { q.Add("echostr", "x") }, events.ErrMalformed},
-			"a long one": {func(q url.Values) { q.Set("echostr", strings.Repeat("secret echo", 12)) },
+			"a long one": {
+				func(q url.Values) { q.Set("echostr", strings.Repeat("secret echo", 12)) },
 				events.ErrMalformed},
 			"nothing": {func(q url.Values) { clearValues(q) }, events.ErrNoSignature},
 			"an old one": {func(q url.Values) {
 				old := wechat().clearAt(1_700_000_000, "")
 				q["timestamp"], q["signature"] = old.query["timestamp"], old.query["signature"]
 			}, events.ErrStale},
-			"msg_signature": {func(q url.Values) { q["msg_signature"] = q["signature"]; q.Del("signature") },
+			"msg_signature": {func(q url.Values) {
+				q["msg_signature"] = q["signature"]
+				q.Del(
+					"signature")
+			},
 				events.ErrNoSignature},
 		} {
 			p := wechat().clear("")
@@ -601,13 +651,15 @@ func TestFreshness(t *testing.T) {
 				max int64
 			}{{safeMode(), 300}, {plainMode(), 300}, {minute, 60}} {
 				v := newVerifier(t, c.cfg)
-				for off, fresh := range map[int64]bool{0: true, c.max: true, -c.max: true, c.max + 1: false,
+				for off, fresh := range map[int64]bool{0: true, c.max: true, -c.max: true,
+					c.max + 1:  false,
 					-c.max - 1: false, time.Now().Unix() / 2: false, -c.max * 1000: false} {
 					stamp := time.Now().Unix() + off
 					ts := strconv.FormatInt(stamp, 10)
 					sealed := wechat().seal(t, scanPushAt(stamp, "a"))
 					p := push{url.Values{"timestamp": {ts}, "nonce": {"1"},
-						"signature": {sign(testToken, ts, "1")}, "msg_signature": {sign(testToken, ts, "1", sealed)}},
+						"signature":     {sign(testToken, ts, "1")},
+						"msg_signature": {sign(testToken, ts, "1", sealed)}},
 						envelope(sealed)}
 					if c.cfg.Plaintext {
 						p.body = scanPushAt(stamp, "a")
@@ -655,21 +707,26 @@ func TestRotation(t *testing.T) {
 		cfg  events.Config
 		from sender
 	}{
-		"the current pair": {events.Config{AppID: testAppID, Token: "newtoken", EncodingAESKey: newKey,
-			Previous: []events.Keys{{Token: testToken, EncodingAESKey: testKey}}}, current},
-		"the previous pair": {events.Config{AppID: testAppID, Token: "newtoken", EncodingAESKey: newKey,
-			Previous: []events.Keys{{Token: testToken, EncodingAESKey: testKey}}}, old},
-		"the one before that": {events.Config{AppID: testAppID, Token: "newtoken", EncodingAESKey: newKey,
-			Previous: []events.Keys{{Token: "xxx", EncodingAESKey: newKey},
-				{Token: testToken, EncodingAESKey: testKey}}}, old},
+		"the current pair": {
+			events.Config{AppID: testAppID, Token: "newtoken", EncodingAESKey: newKey,
+				Previous: []events.Keys{{Token: testToken, EncodingAESKey: testKey}}}, current},
+		"the previous pair": {
+			events.Config{AppID: testAppID, Token: "newtoken", EncodingAESKey: newKey,
+				Previous: []events.Keys{{Token: testToken, EncodingAESKey: testKey}}}, old},
+		"the one before that": {
+			events.Config{AppID: testAppID, Token: "newtoken", EncodingAESKey: newKey,
+				Previous: []events.Keys{{Token: "xxx", EncodingAESKey: newKey},
+					{Token: testToken, EncodingAESKey: testKey}}}, old},
 		"an old key behind another Token": {
 			events.Config{AppID: testAppID, Token: testToken, EncodingAESKey: newKey,
-				Previous: []events.Keys{{Token: "xxx", EncodingAESKey: testKey}, {EncodingAESKey: testKey}}},
+				Previous: []events.Keys{{Token: "xxx", EncodingAESKey: testKey},
+					{EncodingAESKey: testKey}}},
 			old},
 		"a new key only": {events.Config{AppID: testAppID, Token: testToken, EncodingAESKey: newKey,
 			Previous: []events.Keys{{EncodingAESKey: testKey}}}, old},
-		"a new token only": {events.Config{AppID: testAppID, Token: "newtoken", EncodingAESKey: testKey,
-			Previous: []events.Keys{{Token: testToken}}}, old},
+		"a new token only": {
+			events.Config{AppID: testAppID, Token: "newtoken", EncodingAESKey: testKey,
+				Previous: []events.Keys{{Token: testToken}}}, old},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -699,15 +756,17 @@ func TestRotation(t *testing.T) {
 	})
 	t.Run("keys that were never ours", func(t *testing.T) {
 		t.Parallel()
-		v := newVerifier(t, events.Config{AppID: testAppID, Token: "newtoken", EncodingAESKey: newKey,
-			Previous: []events.Keys{{Token: testToken}}})
+		v := newVerifier(t,
+			events.Config{AppID: testAppID, Token: "newtoken", EncodingAESKey: newKey,
+				Previous: []events.Keys{{Token: testToken}}})
 		p := old.sealed(t, message)
 		_, err := v.Open(p.query, []byte(p.body))
 		require.ErrorIs(t, err, events.ErrDecrypt)
 	})
 	t.Run("a Token that is no longer accepted", func(t *testing.T) {
 		t.Parallel()
-		v := newVerifier(t, events.Config{AppID: testAppID, Token: "newtoken", EncodingAESKey: testKey})
+		v := newVerifier(t,
+			events.Config{AppID: testAppID, Token: "newtoken", EncodingAESKey: testKey})
 		p := old.sealed(t, message)
 		_, err := v.Open(p.query, []byte(p.body))
 		require.ErrorIs(t, err, events.ErrBadSignature)
@@ -786,19 +845,23 @@ func TestNewVerifierRefuses(t *testing.T) {
 		"nothing":  {events.Config{}, "Token is empty"},
 		"no Token": {with(func(c *events.Config) { c.Token = "" }), "Token is empty"},
 		"a Token with a line end": {
-			with(func(c *events.Config) { c.Token = "token\n" }), "Token has a character that is neither",
+			with(func(c *events.Config) { c.Token = "token\n" }),
+			"Token has a character that is neither",
 		},
 		"a Token with a space": {
-			with(func(c *events.Config) { c.Token = "to ken" }), "Token has a character that is neither",
+			with(func(c *events.Config) { c.Token = "to ken" }),
+			"Token has a character that is neither",
 		},
 		"a Token that is no ASCII": {
-			with(func(c *events.Config) { c.Token = "令牌" }), "Token has a character that is neither",
+			with(func(c *events.Config) { c.Token = "令牌" }),
+			"Token has a character that is neither",
 		},
 		"a Token of 2": {
 			with(func(c *events.Config) { c.Token = "ab" }), "Token has 2 characters",
 		},
 		"a Token of 33": {
-			with(func(c *events.Config) { c.Token = strings.Repeat("a", 33) }), "Token has 33 characters",
+			with(func(c *events.Config) { c.Token = strings.Repeat("a", 33) }),
+			"Token has 33 characters",
 		},
 		"no key": {
 			with(func(c *events.Config) { c.EncodingAESKey = "" }), "EncodingAESKey is empty",
@@ -807,11 +870,20 @@ func TestNewVerifierRefuses(t *testing.T) {
 			"EncodingAESKey has 42 characters"},
 		"a key of 44": {with(func(c *events.Config) { c.EncodingAESKey = testKey + "a" }),
 			"EncodingAESKey has 44 characters"},
-		"a key with an equals sign": {with(func(c *events.Config) { c.EncodingAESKey = testKey + "=" }),
+		"a key with an equals sign": {with(func(c *events.Config) {
+			c.EncodingAESKey = testKey +
+				"="
+		}),
 			"EncodingAESKey has a character that is neither"},
-		"a key with a line end": {with(func(c *events.Config) { c.EncodingAESKey = testKey[1:] + "\n" }),
+		"a key with a line end": {with(func(c *events.Config) {
+			c.EncodingAESKey = testKey[1:] +
+				"\n"
+		}),
 			"EncodingAESKey has a character that is neither"},
-		"a key with a minus": {with(func(c *events.Config) { c.EncodingAESKey = "-" + testKey[1:] }),
+		"a key with a minus": {with(func(c *events.Config) {
+			c.EncodingAESKey = "-" +
+				testKey[1:]
+		}),
 			"EncodingAESKey has a character that is neither"},
 		"a key in plaintext mode": {
 			with(func(c *events.Config) { c.Plaintext = true }), "remove EncodingAESKey",
@@ -914,8 +986,9 @@ func TestConfigFromEnv(t *testing.T) {
 		env  map[string]string
 		want events.Config
 	}{
-		"safe mode": {all, events.Config{AppID: testAppID, Token: testToken, EncodingAESKey: testKey,
-			Account: testAccount}},
+		"safe mode": {all,
+			events.Config{AppID: testAppID, Token: testToken, EncodingAESKey: testKey,
+				Account: testAccount}},
 		"safe mode by 0": {with("WECHAT_PLAINTEXT", "0"),
 			events.Config{AppID: testAppID, Token: testToken, EncodingAESKey: testKey,
 				Account: testAccount}},
@@ -941,7 +1014,8 @@ func TestConfigFromEnv(t *testing.T) {
 		"no AppID": {with("WECHAT_APP_ID", ""), []string{"WECHAT_APP_ID is empty"}},
 		"key and plaintext": {with("WECHAT_PLAINTEXT", "1"),
 			[]string{"both WECHAT_AES_KEY and WECHAT_PLAINTEXT=1"}},
-		"a word":        {with("WECHAT_PLAINTEXT", "maybe"), []string{"WECHAT_PLAINTEXT is neither"}},
+		"a word": {with("WECHAT_PLAINTEXT", "maybe"),
+			[]string{"WECHAT_PLAINTEXT is neither"}},
 		"a short Token": {with("WECHAT_TOKEN", "ab"), []string{"WECHAT_TOKEN has 2"}},
 		"a cut key":     {with("WECHAT_AES_KEY", testKey[1:]), []string{"WECHAT_AES_KEY has 42"}},
 	} {
@@ -1038,7 +1112,8 @@ func TestBodyThatBreaksOff(t *testing.T) {
 	var problems []events.Problem
 	h := newHandler(t, plainMode(), nil, &problems)
 	r := wechat().clear("").request()
-	r.Body, r.ContentLength = io.NopCloser(io.MultiReader(strings.NewReader("<xml>"), brokenReader{})),
+	r.Body, r.ContentLength = io.NopCloser(
+		io.MultiReader(strings.NewReader("<xml>"), brokenReader{})),
 		500
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
@@ -1169,7 +1244,8 @@ func TestAgainstFake(t *testing.T) {
 			assert.Equal(t, mode != "plaintext", reply.Encrypted)
 		}
 		w := httptest.NewRecorder()
-		newHandler(t, cfg, nil, nil).ServeHTTP(w, wechatqrtest.NewEchoRequest(cfg, "4375120948345356249"))
+		newHandler(t, cfg, nil, nil).ServeHTTP(w,
+			wechatqrtest.NewEchoRequest(cfg, "4375120948345356249"))
 		assert.Equal(t, "4375120948345356249", w.Body.String())
 	}
 }

@@ -57,3 +57,35 @@ func ExampleWithPrefix() {
 	fmt.Println(store, err)
 	// Output: redisstore.Store(wechatqr-test:) <nil>
 }
+
+// Any client of go-redis will do: of one server, a Sentinel or a cluster. New sends
+// nothing.
+func ExampleNew() {
+	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:6379"})
+	defer rdb.Close()
+
+	store, err := redisstore.New(rdb)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	fmt.Println(store)
+	// Output: redisstore.Store(wechatqr:)
+}
+
+// A Store is each of the memories that servers share.
+func ExampleStore() {
+	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:6379"})
+	defer rdb.Close()
+	store, err := redisstore.New(rdb)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	var (
+		_ wechatqr.TokenStore  = store // for wechatqr.WithTokenStore
+		_ wechatqr.TokenLeaser = store // of classic tokens
+		_ events.Deduper       = store // for events.WithDeduper
+		_ tickets.Store        = store // for tickets.NewKeeper
+	)
+}

@@ -263,7 +263,8 @@ func (f *fleet) check(hit func(eventKey string) bool, lost bool) {
 	assert.Len(t, f.runs, len(f.pushed), "events that ran")
 	for id, n := range f.runs {
 		if _, ok := f.unreachable[id]; n > 1 && !ok {
-			assert.True(t, lost && hit(keyOfEvent(id)), "%s ran %d times: its key was reachable and not lost",
+			assert.True(t, lost && hit(keyOfEvent(id)),
+				"%s ran %d times: its key was reachable and not lost",
 				id, n)
 		}
 	}

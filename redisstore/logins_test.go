@@ -44,14 +44,14 @@ func TestLoginProcess(t *testing.T) {
 	if json.Unmarshal([]byte(os.Getenv(loginsEnv)), &r) != nil {
 		t.Skip("a part of other tests")
 	}
-	client, err := wechatqr.New(creds, wechatqr.WithBaseURL(r.WeChat))
+	client, err := wechatqr.New(testCreds, wechatqr.WithBaseURL(r.WeChat))
 	require.NoError(t, err)
 	store := newStore(t, connect(t, r.Redis))
 	login, err := scanlogin.New(client, r.Page, scanlogin.WithStore(store))
 	require.NoError(t, err)
 	var mux events.Mux
 	login.Register(&mux)
-	config := events.Config{AppID: creds.AppID, Token: r.Token, EncodingAESKey: r.EncodingKey}
+	config := events.Config{AppID: testCreds.AppID, Token: r.Token, EncodingAESKey: r.EncodingKey}
 	callback, err := events.NewHandler(config, mux.Serve, events.WithDeduper(store))
 	require.NoError(t, err)
 
@@ -76,11 +76,11 @@ type loginServer struct {
 
 func startLoginServer(t *testing.T, r loginRole) *loginServer {
 	t.Helper()
-	role, err := json.Marshal(r)
+	text, err := json.Marshal(r)
 	require.NoError(t, err)
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestLoginProcess$",
 		"-test.count=1")
-	cmd.Env = append(os.Environ(), loginsEnv+"="+string(role))
+	cmd.Env = append(os.Environ(), loginsEnv+"="+string(text))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	_, err = cmd.StdinPipe()
 	require.NoError(t, err)
@@ -122,7 +122,7 @@ func (b balancer) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func startLoginSite(t *testing.T) *loginSite {
 	t.Helper()
-	wx := wechatqrtest.Start(t, wechatqrtest.WithCredentials(creds))
+	wx := wechatqrtest.Start(t, wechatqrtest.WithCredentials(testCreds))
 	keys := wx.CallbackConfig()
 	r := loginRole{
 		Redis: startServer(t).addr, WeChat: wx.URL(), Page: "https://site.example/login",
@@ -258,7 +258,7 @@ func TestLoginOutlivesTheServerOfTheBrowser(t *testing.T) {
 func TestLoginsExpire(t *testing.T) {
 	t.Parallel()
 	rdb := connect(t, startServer(t).addr)
-	wx := wechatqrtest.Start(t, wechatqrtest.WithCredentials(creds))
+	wx := wechatqrtest.Start(t, wechatqrtest.WithCredentials(testCreds))
 	login, err := scanlogin.New(wx.Client(), "https://site.example/login",
 		scanlogin.WithStore(newStore(t, rdb)))
 	require.NoError(t, err)

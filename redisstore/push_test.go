@@ -26,7 +26,8 @@ import (
 )
 
 var pushConfig = events.Config{
-	AppID: creds.AppID, Token: "token", EncodingAESKey: "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG",
+	AppID: testCreds.AppID, Token: "token",
+	EncodingAESKey: "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG",
 }
 
 // servePushes is a child process that serves the callback URL. What there is

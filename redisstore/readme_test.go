@@ -62,7 +62,8 @@ func TestReadmeUserSuffices(t *testing.T) {
 		t.Cleanup(func() { _ = c.Close() })
 		require.ErrorContains(t, c.Set(t.Context(), "other", 1, 0).Err(), "NOPERM")
 		require.ErrorContains(t, c.Do(t.Context(), "HGETALL", "wechatqr:x").Err(), "NOPERM")
-		wechatqrtest.TestTokenStore(t, func(t *testing.T) wechatqr.TokenStore { return newStore(t, c) })
+		wechatqrtest.TestTokenStore(t,
+			func(t *testing.T) wechatqr.TokenStore { return newStore(t, c) })
 		wechatqrtest.TestDeduper(t, func(t *testing.T) events.Deduper { return newStore(t, c) })
 		wechatqrtest.TestTicketStore(t, func(t *testing.T) tickets.Store { return newStore(t, c) })
 		wechatqrtest.TestLoginStore(t, func(t *testing.T) scanlogin.Store { return newStore(t, c) })

@@ -121,7 +121,8 @@ func (s *redisServer) start(t *testing.T) bool {
 	go func() { defer close(ended); _ = cmd.Wait() }()
 	c := redis.NewClient(&redis.Options{Addr: s.addr, MaxRetries: -1})
 	defer c.Close()
-	for until := time.Now().Add(settles); time.Now().Before(until); time.Sleep(10 * time.Millisecond) {
+	for until := time.Now().Add(settles); time.Now().Before(until); time.Sleep(
+		10 * time.Millisecond) {
 		select {
 		case <-ended:
 			return false

@@ -79,7 +79,8 @@ func TestLeaderIsKilled(t *testing.T) {
 			t.Parallel()
 			rs, wx := startServer(t), startWeChat(t, 2*time.Hour, time.Minute)
 			ps := startProcesses(t, processes, role{
-				Redis: rs.addr, WeChat: wx.URL, Classic: classic, Workers: 20, Timeout: 5 * time.Second,
+				Redis: rs.addr, WeChat: wx.URL, Classic: classic, Workers: 20,
+				Timeout: 5 * time.Second,
 			})
 			ps[0].tell("burst")
 			require.Equal(t, "0", <-wx.asked)
@@ -169,7 +170,8 @@ func TestRedisAway(t *testing.T) {
 		begin, finish func()
 	}{
 		{"stopped", func() { rs.stop(t) }, func() { require.True(t, rs.start(t)) }},
-		{"paused", func() { rs.signal(t, syscall.SIGSTOP) }, func() { rs.signal(t, syscall.SIGCONT) }},
+		{"paused", func() { rs.signal(t, syscall.SIGSTOP) },
+			func() { rs.signal(t, syscall.SIGCONT) }},
 		{"full", do("CONFIG", "SET", "maxmemory", "1"), do("CONFIG", "SET", "maxmemory", "0")},
 		{"read-only", do("REPLICAOF", "127.0.0.1", "1"), do("REPLICAOF", "NO", "ONE")},
 		{"responding with an error", do("ACL", "SETUSER", "default", "-@scripting"),

@@ -41,7 +41,8 @@ func everyRedis(t *testing.T, fn func(t *testing.T, c redis.UniversalClient)) {
 
 func TestTokenStore(t *testing.T) {
 	everyRedis(t, func(t *testing.T, c redis.UniversalClient) {
-		wechatqrtest.TestTokenStore(t, func(t *testing.T) wechatqr.TokenStore { return newStore(t, c) })
+		wechatqrtest.TestTokenStore(t,
+			func(t *testing.T) wechatqr.TokenStore { return newStore(t, c) })
 	})
 }
 
@@ -67,7 +68,8 @@ func TestCluster(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, 0).connect(t)
 	t.Run("tokens", func(t *testing.T) {
-		wechatqrtest.TestTokenStore(t, func(t *testing.T) wechatqr.TokenStore { return newStore(t, c) })
+		wechatqrtest.TestTokenStore(t,
+			func(t *testing.T) wechatqr.TokenStore { return newStore(t, c) })
 	})
 	t.Run("events", func(t *testing.T) {
 		wechatqrtest.TestDeduper(t, func(t *testing.T) events.Deduper { return newStore(t, c) })
@@ -211,8 +213,10 @@ func TestWarmTokenAsksNoRedis(t *testing.T) {
 // everyTimeout runs a test on a server with each way of a client to treat ctx.
 func everyTimeout(t *testing.T, fn func(t *testing.T, rs *redisServer, c redis.UniversalClient)) {
 	t.Parallel()
-	for name, heeds := range map[string]bool{"the client ignores ctx": false,
-		"it heeds deadlines": true} {
+	for name, heeds := range map[string]bool{
+		"the client ignores ctx": false,
+		"it heeds deadlines":     true,
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			rs := startServer(t)
@@ -257,7 +261,8 @@ func TestRedisHangs(t *testing.T) {
 			start := time.Now()
 			require.ErrorIs(t, op(ctx), context.DeadlineExceeded, name)
 			cancel()
-			assert.Less(t, time.Since(start), 30*time.Second, "%s: half of the client's own timeout", name)
+			assert.Less(t, time.Since(start), 30*time.Second,
+				"%s: half of the client's own timeout", name)
 		}
 
 		rs.signal(t, syscall.SIGCONT)

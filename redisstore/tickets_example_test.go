@@ -15,8 +15,8 @@ import (
 	"github.com/wechatqr/wechatqr/wechatqrtest"
 )
 
-// server is one of several that share a Redis.
-type server struct {
+// shopServer is one of several that share a Redis.
+type shopServer struct {
 	keeper  *tickets.Keeper
 	handler *events.Handler
 }
@@ -25,21 +25,21 @@ type server struct {
 func newServer(
 	rdb redis.UniversalClient, api string, creds wechatqr.Credentials, cfg events.Config,
 	onEvent events.HandlerFunc,
-) (server, error) {
+) (shopServer, error) {
 	store, err := redisstore.New(rdb)
 	if err != nil {
-		return server{}, err
+		return shopServer{}, err
 	}
 	client, err := wechatqr.New(creds, wechatqr.WithBaseURL(api), wechatqr.WithTokenStore(store))
 	if err != nil {
-		return server{}, err
+		return shopServer{}, err
 	}
 	keeper, err := tickets.NewKeeper(creds.AppID, client, store)
 	if err != nil {
-		return server{}, err
+		return shopServer{}, err
 	}
 	handler, err := events.NewHandler(cfg, onEvent, events.WithDeduper(store))
-	return server{keeper, handler}, err
+	return shopServer{keeper, handler}, err
 }
 
 // Two servers behind a load balancer: one token, one code, and a push that both get

@@ -135,7 +135,8 @@ func TestSaveThatComesLate(t *testing.T) {
 		save(t, s, lasting("newer", time.Hour-pause/2), "")
 		close(older.open)
 		<-older.done
-		assert.Equal(t, "newer", load(t, s), "it was sent %v before, to end %v before", pause, pause/2)
+		assert.Equal(t, "newer", load(t, s), "it was sent %v before, to end %v before",
+			pause, pause/2)
 	})
 }
 
@@ -145,7 +146,9 @@ func TestSaveThatComesTooLate(t *testing.T) {
 		warm(t, s)
 		short := newGate(c, "short")
 		ended := make(chan error, 1)
-		go func() { ended <- s.Save(t.Context(), "key", lasting("short", 500*time.Millisecond), "") }()
+		go func() {
+			ended <- s.Save(t.Context(), "key", lasting("short", 500*time.Millisecond), "")
+		}()
 		<-short.held
 		time.Sleep(600 * time.Millisecond)
 		close(short.open)
@@ -236,12 +239,15 @@ func TestUnexpectedResponses(t *testing.T) {
 		[]any{int64(1), int64(1)},
 	} {
 		_, err := s.Load(ctx, "key")
-		require.ErrorContains(t, err, "wechatqr: redis: load token: unexpected response", "%v", value)
+		require.ErrorContains(t, err, "wechatqr: redis: load token: unexpected response",
+			"%v", value)
 		_, err = s.Claim(ctx, "id", "owner", time.Hour)
-		require.ErrorContains(t, err, "wechatqr: redis: claim event: unexpected response", "%v", value)
+		require.ErrorContains(t, err, "wechatqr: redis: claim event: unexpected response",
+			"%v", value)
 		if _, ok := value.(int64); !ok {
 			err = s.Save(ctx, "key", lasting("token", time.Hour), "")
-			require.ErrorContains(t, err, "wechatqr: redis: save token: unexpected response", "%v", value)
+			require.ErrorContains(t, err, "wechatqr: redis: save token: unexpected response",
+				"%v", value)
 		}
 		ok, err := s.Lease(ctx, "key", "owner", time.Hour)
 		require.NoError(t, err)
@@ -263,7 +269,8 @@ func TestTokenThatEnds(t *testing.T) {
 					break
 				}
 				require.False(t, got.Expiry.IsZero())
-				require.False(t, got.Expiry.After(tok.Expiry), "%v after %v", got.Expiry, tok.Expiry)
+				require.False(t, got.Expiry.After(tok.Expiry), "%v after %v",
+					got.Expiry, tok.Expiry)
 			}
 		}
 	})

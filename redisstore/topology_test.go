@@ -110,7 +110,8 @@ func slotOf(key string) int {
 
 // isMaster tells whether the server takes writes by its own account.
 func isMaster(t *testing.T, s *redisServer) bool {
-	return strings.Contains(connect(t, s.addr).Info(t.Context(), "replication").Val(), "role:master")
+	return strings.Contains(connect(t, s.addr).Info(t.Context(), "replication").Val(),
+		"role:master")
 }
 
 // loseKeys empties a replica, as if its master's last writes had not come.
@@ -137,7 +138,8 @@ func startSentinels(t *testing.T) *sentinels {
 	s.replica = startServer(t, "--replicaof", host+" "+port)
 	replica := connect(t, s.replica.addr)
 	waitFor(t, "the replica follows its master", func() bool {
-		return strings.Contains(replica.Info(t.Context(), "replication").Val(), "master_link_status:up")
+		return strings.Contains(replica.Info(t.Context(), "replication").Val(),
+			"master_link_status:up")
 	})
 
 	path := lookPath(t, "redis-server")
@@ -185,7 +187,8 @@ func TestTopologies(t *testing.T) {
 	}
 	for _, key := range []string{"wechatqr:token:" + classicKey, keyOfEvent("a"), keyOfEvent("b")} {
 		at := c.masters[masterIndex(key)]
-		require.NoError(t, connect(t, at.addr).Set(t.Context(), key, 1, 0).Err(), "its owner takes it")
+		require.NoError(t, connect(t, at.addr).Set(t.Context(), key, 1, 0).Err(),
+			"its owner takes it")
 	}
 	s := startSentinels(t)
 	assert.True(t, isMaster(t, s.master))

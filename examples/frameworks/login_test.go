@@ -93,7 +93,9 @@ func Example_loginWithGin() {
 	router.Any("/login", gin.WrapH(login.Handler(
 		func(w http.ResponseWriter, r *http.Request, result scanlogin.Result) {
 			sessions["secret"] = result.OpenID
-			http.SetCookie(w, &http.Cookie{Name: "session", Value: "secret", Path: "/", HttpOnly: true})
+			http.SetCookie(w, &http.Cookie{
+				Name: "session", Value: "secret", Path: "/", HttpOnly: true,
+			})
 			http.Redirect(w, r, "/", http.StatusSeeOther)
 		})))
 	router.GET("/", func(c *gin.Context) {

@@ -30,10 +30,10 @@ func newMaker(
 	return &maker{client, keeper, dir, out}, err
 }
 
-func (m *maker) makeAll(ctx context.Context, codes []code) ([]*wechatqr.Ticket, error) {
+func (m *maker) makeAll(ctx context.Context, codes []wechatqr.TicketRequest) ([]*wechatqr.Ticket, error) {
 	var made []*wechatqr.Ticket
-	for _, c := range codes {
-		ticket, err := m.makeOne(ctx, c)
+	for _, req := range codes {
+		ticket, err := m.makeOne(ctx, req)
 		if err != nil {
 			return nil, err
 		}
@@ -45,9 +45,11 @@ func (m *maker) makeAll(ctx context.Context, codes []code) ([]*wechatqr.Ticket, 
 	return made, nil
 }
 
-func (m *maker) makeOne(ctx context.Context, c code) (*wechatqr.Ticket, error) {
-	fmt.Fprintf(m.out, "making %s, unless it was made before\n", c)
-	ticket, err := m.keeper.Ticket(ctx, c.request())
+// makeOne prints nothing of a ticket that is not kept yet: where nobody reads the
+// output any more, printing ends the process.
+func (m *maker) makeOne(ctx context.Context, req wechatqr.TicketRequest) (*wechatqr.Ticket, error) {
+	fmt.Fprintf(m.out, "making %s, unless it was made before\n", describe(req))
+	ticket, err := m.keeper.Ticket(ctx, req)
 	if err != nil {
 		return nil, err
 	}
@@ -66,6 +68,13 @@ func (m *maker) makeOne(ctx context.Context, c code) (*wechatqr.Ticket, error) {
 	}
 	fmt.Fprintf(m.out, "  picture %s\n", path)
 	return ticket, nil
+}
+
+func describe(req wechatqr.TicketRequest) string {
+	if req.TTL() == 0 {
+		return "a permanent code with the scene " + req.Scene().Key()
+	}
+	return fmt.Sprintf("a code with the scene %s for %v", req.Scene(), req.TTL())
 }
 
 // savePicture writes code-1.jpg, or the first number that is free.
