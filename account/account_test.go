@@ -41,7 +41,9 @@ func TestSendText(t *testing.T) {
 	srv.ServeCallback(success)
 	client := srv.Client()
 	const user = "o6_user"
-	send := func() int { return errcode(t, account.SendText(t.Context(), client, user, `你好 <&> "x"`)) }
+	send := func() int {
+		return errcode(t, account.SendText(t.Context(), client, user, `你好 <&> "x"`))
+	}
 
 	assert.Equal(t, 40003, send(), "an unknown openid")
 	ticket, err := client.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(7)))
@@ -58,7 +60,8 @@ func TestSendText(t *testing.T) {
 	_, err = srv.SendText(t.Context(), user, "hello")
 	require.NoError(t, err)
 	srv.Advance(47 * time.Hour)
-	assert.Equal(t, []int{0, 0, 0, 0, 0, 45047}, []int{send(), send(), send(), send(), send(), send()})
+	assert.Equal(t, []int{0, 0, 0, 0, 0, 45047},
+		[]int{send(), send(), send(), send(), send(), send()})
 	_, err = srv.Unfollow(t.Context(), user)
 	require.NoError(t, err)
 	assert.Equal(t, 45015, send(), "does not follow")
@@ -222,7 +225,8 @@ func TestDailySummary(t *testing.T) {
 	noon := noonInChina(srv)
 	put := func(id string, daysAgo int, scene string) {
 		at := noon.AddDate(0, 0, -daysAgo)
-		srv.PutUser(wechatqrtest.User{OpenID: id, Follows: true, FollowedAt: at, SubscribeScene: scene})
+		srv.PutUser(
+			wechatqrtest.User{OpenID: id, Follows: true, FollowedAt: at, SubscribeScene: scene})
 	}
 	put("early", 20, "ADD_SCENE_SEARCH")
 	put("a", 9, "ADD_SCENE_QR_CODE")

@@ -57,7 +57,8 @@ func TestUser(t *testing.T) {
 			OpenID: "text", UnionID: "u1", Follows: true, FollowedAt: at,
 			SubscribeScene: "ADD_SCENE_OTHERS", SceneStr: "shop-7", TagIDs: []int{tag},
 		},
-		{OpenID: "number", Follows: true, SubscribeScene: "ADD_SCENE_QR_CODE", SceneID: 4_294_967_295},
+		{OpenID: "number", Follows: true, SubscribeScene: "ADD_SCENE_QR_CODE",
+			SceneID: 4_294_967_295},
 		{OpenID: "search", Follows: true, SubscribeScene: "ADD_SCENE_QR_CODE"},
 		{OpenID: "gone"},
 	} {
@@ -120,7 +121,8 @@ func TestUsersBatches(t *testing.T) {
 	ids := follow(srv, 201)
 	calls := 0
 	for _, n := range []int{0, 1, 99, 100, 101, 200, 201} {
-		users, err := collect(t, account.Users(t.Context(), srv.Client(), account.OpenIDs(ids[:n]...)))
+		users, err := collect(t,
+			account.Users(t.Context(), srv.Client(), account.OpenIDs(ids[:n]...)))
 		require.NoError(t, err)
 		got := make([]string, 0, n)
 		for _, u := range users {
@@ -287,7 +289,8 @@ func TestRepeated(t *testing.T) {
 		"/cgi-bin/tags/members/batchtagging": func(ctx context.Context, c *wechatqr.Client) error {
 			return account.Tag(ctx, c, tag, account.OpenIDs(ids...))
 		},
-		"/cgi-bin/tags/members/batchuntagging": func(ctx context.Context, c *wechatqr.Client) error {
+		"/cgi-bin/tags/members/batchuntagging": func(ctx context.Context,
+			c *wechatqr.Client) error {
 			return account.Untag(ctx, c, tag, account.OpenIDs(ids...))
 		},
 	}

@@ -31,8 +31,8 @@ func Example() {
 
 // A picture to draw into another, here with a logo in its centre.
 func ExampleImage() {
-	logo := image.NewUniform(color.RGBA{7, 193, 96, 255})
-	style := qrimage.Style{Logo: croppedImage{logo, image.Rect(0, 0, 64, 64)}}
+	mark := image.NewUniform(color.RGBA{7, 193, 96, 255})
+	style := qrimage.Style{Logo: croppedImage{mark, image.Rect(0, 0, 64, 64)}}
 	picture, err := qrimage.Image(qrimage.Code{Ticket: ticket}, style)
 	if err != nil {
 		log.Fatal(err)
@@ -117,9 +117,9 @@ func ExampleSheet() {
 
 // A code that will have expired on the wall is not printed by mistake.
 func ExampleSheet_temporary() {
-	temporary := *ticket
-	temporary.ExpiresAt = time.Date(2100, 1, 31, 18, 0, 0, 0, time.UTC)
-	codes := slices.Values([]qrimage.Code{{Ticket: &temporary, Caption: "today"}})
+	short := *ticket
+	short.ExpiresAt = time.Date(2100, 1, 31, 18, 0, 0, 0, time.UTC)
+	codes := slices.Values([]qrimage.Code{{Ticket: &short, Caption: "today"}})
 	var page bytes.Buffer
 	fmt.Println(qrimage.Sheet(&page, codes, qrimage.Layout{}))
 	fmt.Println(qrimage.Sheet(&page, codes, qrimage.Layout{AllowTemporary: true}))

@@ -121,11 +121,11 @@ func newSheet(layout Layout) (*sheet, error) {
 		return nil, invalid("Size is %v mm, and with %d codes on a page %v mm are the most",
 			style.Size.n, s.perPage, s.max)
 	}
-	pen, err := newPen(style)
+	p, err := newPen(style)
 	if err != nil {
 		return nil, err
 	}
-	s.pen, s.marks = pen, s.appendMarks(nil)
+	s.pen, s.marks = p, s.appendMarks(nil)
 	return s, nil
 }
 
@@ -191,21 +191,21 @@ func (s *sheet) appendMarks(b []byte) []byte {
 }
 
 func (s *sheet) appendCell(b []byte, code Code) ([]byte, error) {
-	symbol, err := s.pen.symbol(code)
+	sym, err := s.pen.symbol(code)
 	if err != nil {
 		return nil, err
 	}
 	if err := s.checkLife(code); err != nil {
 		return nil, err
 	}
-	g, err := s.pen.vector(symbol.size)
+	g, err := s.pen.vector(sym.size)
 	if err != nil {
 		return nil, err
 	}
 	if g.module < leastModule {
 		return nil, invalid("a code of %d modules in %v mm is too small to read: "+
 			"a module takes %.3f mm at least; fewer on a page have more room",
-			symbol.size, s.pen.Size.n, leastModule)
+			sym.size, s.pen.Size.n, leastModule)
 	}
 
 	b = append(b, "<figure><svg"...)
@@ -214,10 +214,10 @@ func (s *sheet) appendCell(b []byte, code Code) ([]byte, error) {
 	b = append(b, ` viewBox="0 0 `...)
 	b = append(appendNumber(b, g.modules), ' ')
 	b = append(appendNumber(b, g.modules), `">`...)
-	b = s.pen.appendCode(b, symbol, g, g.modules)
+	b = s.pen.appendCode(b, sym, g, g.modules)
 	if s.pen.logo != nil {
 		b = append(b, `<use href="#logo"`...)
-		b = append(appendLogoBox(b, symbol, g), `/>`...)
+		b = append(appendLogoBox(b, sym, g), `/>`...)
 	}
 	b = append(b, "</svg><figcaption><b"...)
 	if size := s.captionSize(code.Caption); size < s.font {

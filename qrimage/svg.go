@@ -198,9 +198,9 @@ func (s *symbol) appendOutline(b []byte, x0, y0 int, done []bool) []byte {
 	}
 }
 
-func appendAttr(b []byte, name string, value float64, unit string) []byte {
+func appendAttr(b []byte, name string, value float64, suffix string) []byte {
 	b = append(append(append(b, ' '), name...), `="`...)
-	return append(append(appendNumber(b, value), unit...), '"')
+	return append(append(appendNumber(b, value), suffix...), '"')
 }
 
 // appendNumber writes at most three decimals.

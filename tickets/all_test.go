@@ -17,7 +17,7 @@ import (
 	"github.com/wechatqr/wechatqr/tickets"
 )
 
-func shops(n int) []wechatqr.TicketRequest {
+func shopRequests(n int) []wechatqr.TicketRequest {
 	var list []wechatqr.TicketRequest
 	for i := range n {
 		list = append(list, wechatqr.Permanent(wechatqr.SceneID(uint32(i+1))))
@@ -45,7 +45,7 @@ func TestAllIsPacedAndResumed(t *testing.T) {
 		w, s := &wechat{}, tickets.NewMemory()
 		k := newKeeper(t, w, s, tickets.WithPace(time.Second))
 
-		for ticket, err := range k.All(t.Context(), slices.Values(shops(5))) {
+		for ticket, err := range k.All(t.Context(), slices.Values(shopRequests(5))) {
 			require.NoError(t, err)
 			if ticket.Scene.Key() == "2" {
 				break
@@ -54,10 +54,10 @@ func TestAllIsPacedAndResumed(t *testing.T) {
 		assert.Len(t, w.requests(), 2, "nothing is created that nobody takes")
 
 		start := time.Now()
-		got, errs := all(t.Context(), k, append(shops(5), shops(1)...))
+		got, errs := all(t.Context(), k, append(shopRequests(5), shopRequests(1)...))
 		assert.Empty(t, errs)
 		assert.Equal(t, []string{"1", "2", "3", "4", "5", "1"}, got)
-		assert.Equal(t, shops(5), w.requests())
+		assert.Equal(t, shopRequests(5), w.requests())
 		assert.Equal(t, 2*time.Second, time.Since(start), "between the three that are created")
 	})
 }
@@ -85,13 +85,13 @@ func TestAllStops(t *testing.T) {
 			}}
 			s := tickets.NewMemory()
 			k := newKeeper(t, w, s, append(test.opts, tickets.WithPace(0))...)
-			got, errs := all(t.Context(), k, shops(5))
+			got, errs := all(t.Context(), k, shopRequests(5))
 			assert.Equal(t, []string{"1", "2"}, got)
 			require.Len(t, errs, 1)
 			require.ErrorIs(t, errs[0], test.want)
 			var stopped *tickets.StoppedError
 			require.ErrorAs(t, errs[0], &stopped)
-			assert.Equal(t, shops(5)[2:], stopped.Left)
+			assert.Equal(t, shopRequests(5)[2:], stopped.Left)
 			assert.Equal(t, 2, stopped.Done)
 			assert.ErrorContains(t, errs[0], "stopped after 2 codes with 3 left")
 
@@ -117,14 +117,14 @@ func TestAllWaitsForTheNextMinute(t *testing.T) {
 		k := newKeeper(t, w, tickets.NewMemory(), tickets.WithPace(0),
 			tickets.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
 		start := time.Now()
-		got, errs := all(t.Context(), k, shops(3))
+		got, errs := all(t.Context(), k, shopRequests(3))
 		assert.Empty(t, errs)
 		assert.Equal(t, []string{"1", "2", "3"}, got)
 		assert.Equal(t, 2*time.Minute, time.Since(start))
 		assert.Equal(t, 2, strings.Count(log.String(), "waiting for the next"))
 
 		w.set(always(limited))
-		_, errs = all(t.Context(), k, shops(5))
+		_, errs = all(t.Context(), k, shopRequests(5))
 		require.Len(t, errs, 1)
 		require.ErrorIs(t, errs[0], wechatqr.ErrRateLimited)
 		assert.Len(t, w.requests(), 8, "three times")
@@ -133,7 +133,7 @@ func TestAllWaitsForTheNextMinute(t *testing.T) {
 
 func TestAllRefusesAnInvalidRequestBeforeItBegins(t *testing.T) {
 	t.Parallel()
-	reqs := append(shops(1), wechatqr.Permanent(wechatqr.SceneID(100_001)))
+	reqs := append(shopRequests(1), wechatqr.Permanent(wechatqr.SceneID(100_001)))
 	w := &wechat{}
 	got, errs := all(t.Context(), newKeeper(t, w, tickets.NewMemory()), reqs)
 	assert.Empty(t, got)
@@ -153,13 +153,13 @@ func TestAllEndsWithItsContext(t *testing.T) {
 		k := newKeeper(t, w, tickets.NewMemory(), tickets.WithPace(time.Minute))
 		ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 		defer cancel()
-		got, errs := all(ctx, k, shops(4))
+		got, errs := all(ctx, k, shopRequests(4))
 		assert.Equal(t, []string{"1", "2"}, got)
 		require.Len(t, errs, 1)
 		require.ErrorIs(t, errs[0], context.DeadlineExceeded)
 		var stopped *tickets.StoppedError
 		require.ErrorAs(t, errs[0], &stopped)
-		assert.Equal(t, shops(4)[2:], stopped.Left)
+		assert.Equal(t, shopRequests(4)[2:], stopped.Left)
 		assert.Len(t, w.requests(), 2)
 	})
 }

@@ -19,7 +19,8 @@ import (
 
 // exampleKeeper keeps in memory what a fake WeChat creates.
 func exampleKeeper(wx *wechatqrtest.Server, opts ...tickets.Option) *tickets.Keeper {
-	keeper, err := tickets.NewKeeper(wx.Credentials().AppID, wx.Client(), tickets.NewMemory(), opts...)
+	keeper, err := tickets.NewKeeper(wx.Credentials().AppID, wx.Client(),
+		tickets.NewMemory(), opts...)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -142,7 +143,8 @@ func ExampleKeeper_All() {
 	wx := wechatqrtest.NewServer()
 	defer wx.Close()
 	keeper := exampleKeeper(wx, tickets.WithBudget(2), tickets.WithPace(0))
-	shops := []wechatqr.TicketRequest{shopCode("beijing"), shopCode("shanghai"), shopCode("chengdu")}
+	shops := []wechatqr.TicketRequest{shopCode("beijing"), shopCode("shanghai"),
+		shopCode("chengdu")}
 	done := 0
 	for ticket, err := range keeper.All(context.Background(), slices.Values(shops)) {
 		var stopped *tickets.StoppedError

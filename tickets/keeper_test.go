@@ -101,7 +101,7 @@ func scenes() []wechatqr.Scene {
 var (
 	door   = wechatqr.SceneString("door")
 	print1 = wechatqr.Permanent(door)
-	screen = wechatqr.Temporary(door, time.Hour)
+	hourly = wechatqr.Temporary(door, time.Hour)
 )
 
 func newKeeper(
@@ -126,7 +126,8 @@ func value(t *testing.T, k *tickets.Keeper, req wechatqr.TicketRequest) string {
 func bothKinds(t *testing.T, fn func(t *testing.T, req wechatqr.TicketRequest)) {
 	t.Helper()
 	t.Parallel()
-	for name, req := range map[string]wechatqr.TicketRequest{"permanent": print1, "temporary": screen} {
+	for name, req := range map[string]wechatqr.TicketRequest{"permanent": print1,
+		"temporary": hourly} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { fn(t, req) })
 		})
@@ -311,7 +312,8 @@ func TestStoreFails(t *testing.T) {
 		away := errors.New("the store is away")
 		panics := func() error { panic("the store is broken") }
 		for name, s := range map[string]*spy{
-			"load": {load: func() error { return away }}, "claim": {claim: func() error { return away }},
+			"load":        {load: func() error { return away }},
+			"claim":       {claim: func() error { return away }},
 			"load panics": {load: panics}, "claim panics": {claim: panics},
 			"claim ends the goroutine": {claim: func() error { runtime.Goexit(); return nil }},
 		} {
@@ -400,9 +402,9 @@ func TestStoreReturnsAnExpiredTicket(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeeper(t, &wechat{}, &expiring{Store: tickets.NewMemory()})
-		assert.Equal(t, "1", value(t, k, screen))
+		assert.Equal(t, "1", value(t, k, hourly))
 		time.Sleep(time.Hour)
-		assert.Equal(t, "2", value(t, k, screen))
+		assert.Equal(t, "2", value(t, k, hourly))
 	})
 }
 
@@ -438,7 +440,7 @@ func TestRenewal(t *testing.T) {
 		start := time.Now()
 		at := func(d time.Duration) string {
 			time.Sleep(time.Until(start.Add(d)))
-			got := value(t, k, screen)
+			got := value(t, k, hourly)
 			synctest.Wait()
 			return got
 		}
@@ -463,7 +465,7 @@ func TestWeChatIsAwayWhenItIsTimeToRenew(t *testing.T) {
 		w := &wechat{}
 		k := newKeeper(t, w, tickets.NewMemory(),
 			tickets.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
-		value(t, k, screen)
+		value(t, k, hourly)
 		w.set(always(errors.New("away")))
 
 		time.Sleep(30 * time.Minute)
@@ -471,7 +473,7 @@ func TestWeChatIsAwayWhenItIsTimeToRenew(t *testing.T) {
 		start := time.Now()
 		for since := time.Duration(0); since < 30*time.Minute; since = time.Since(start) {
 			before := len(w.requests())
-			assert.Equal(t, "1", value(t, k, screen))
+			assert.Equal(t, "1", value(t, k, hourly))
 			synctest.Wait()
 			if len(w.requests()) > before {
 				tried = append(tried, since)
@@ -483,10 +485,10 @@ func TestWeChatIsAwayWhenItIsTimeToRenew(t *testing.T) {
 		assert.Less(t, len(tried), 40)
 		assert.Contains(t, log.String(), "was not renewed")
 
-		_, err := k.Ticket(t.Context(), screen)
+		_, err := k.Ticket(t.Context(), hourly)
 		require.ErrorContains(t, err, "away", "it has expired")
 		w.set(nil)
-		assert.Equal(t, fmt.Sprint(len(w.requests())+1), value(t, k, screen), "without a pause")
+		assert.Equal(t, fmt.Sprint(len(w.requests())+1), value(t, k, hourly), "without a pause")
 	})
 }
 
@@ -494,7 +496,8 @@ func TestBudget(t *testing.T) {
 	t.Parallel()
 	w, s, ctx := &wechat{}, tickets.NewMemory(), t.Context()
 	k := newKeeper(t, w, s, tickets.WithBudget(2))
-	first, second := wechatqr.Permanent(wechatqr.SceneID(1)), wechatqr.Permanent(wechatqr.SceneID(2))
+	first, second := wechatqr.Permanent(wechatqr.SceneID(1)),
+		wechatqr.Permanent(wechatqr.SceneID(2))
 	assert.Equal(t, "1", value(t, k, first))
 	w.set(always(&wechatqr.Error{Code: 45009}))
 	_, err := k.Ticket(ctx, second)
@@ -509,7 +512,7 @@ func TestBudget(t *testing.T) {
 	require.ErrorIs(t, err, tickets.ErrBudget)
 	assert.Len(t, w.requests(), 2, "WeChat was not asked")
 	assert.Equal(t, "3", value(t, k, second), "it counts already")
-	assert.Equal(t, "4", value(t, k, screen), "a temporary one does not count")
+	assert.Equal(t, "4", value(t, k, hourly), "a temporary one does not count")
 
 	b, err = newKeeper(t, w, s).Budget(ctx)
 	require.NoError(t, err)
@@ -580,13 +583,15 @@ func TestInvalidArguments(t *testing.T) {
 	require.ErrorIs(t, err, wechatqr.ErrInvalidScene)
 
 	for name, newBad := range map[string]func() (*tickets.Keeper, error){
-		"no AppID":   func() (*tickets.Keeper, error) { return tickets.NewKeeper("", w, s) },
-		"a space":    func() (*tickets.Keeper, error) { return tickets.NewKeeper("wx 1", w, s) },
-		"no ASCII":   func() (*tickets.Keeper, error) { return tickets.NewKeeper("wx号", w, s) },
-		"a slash":    func() (*tickets.Keeper, error) { return tickets.NewKeeper("wx/1", w, s) },
-		"no client":  func() (*tickets.Keeper, error) { return tickets.NewKeeper(appID, nil, s) },
-		"no store":   func() (*tickets.Keeper, error) { return tickets.NewKeeper(appID, w, nil) },
-		"nil option": func() (*tickets.Keeper, error) { return tickets.NewKeeper(appID, w, s, nil) },
+		"no AppID":  func() (*tickets.Keeper, error) { return tickets.NewKeeper("", w, s) },
+		"a space":   func() (*tickets.Keeper, error) { return tickets.NewKeeper("wx 1", w, s) },
+		"no ASCII":  func() (*tickets.Keeper, error) { return tickets.NewKeeper("wx号", w, s) },
+		"a slash":   func() (*tickets.Keeper, error) { return tickets.NewKeeper("wx/1", w, s) },
+		"no client": func() (*tickets.Keeper, error) { return tickets.NewKeeper(appID, nil, s) },
+		"no store":  func() (*tickets.Keeper, error) { return tickets.NewKeeper(appID, w, nil) },
+		"nil option": func() (*tickets.Keeper, error) {
+			return tickets.NewKeeper(appID, w, s, nil)
+		},
 		"budget": func() (*tickets.Keeper, error) {
 			return tickets.NewKeeper(appID, w, s, tickets.WithBudget(100_001))
 		},

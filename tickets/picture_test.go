@@ -37,7 +37,7 @@ func TestPicture(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := &wechat{}
-		h := newKeeper(t, w, tickets.NewMemory()).Picture(screen)
+		h := newKeeper(t, w, tickets.NewMemory()).Picture(hourly)
 		resp := get(h)
 		assert.Equal(t, http.StatusOK, resp.Code)
 		assert.Equal(t, "picture of 1", resp.Body.String())
@@ -89,7 +89,7 @@ func TestManyScreensAskAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := &wechat{delay: time.Second}
-		h := newKeeper(t, w, tickets.NewMemory()).Picture(screen)
+		h := newKeeper(t, w, tickets.NewMemory()).Picture(hourly)
 		var wg sync.WaitGroup
 		for range 1000 {
 			wg.Go(func() { assert.Equal(t, "picture of 1", get(h).Body.String()) })
@@ -107,7 +107,7 @@ func TestPictureWhenWeChatIsAway(t *testing.T) {
 		w := &wechat{}
 		var log strings.Builder
 		logger := tickets.WithLogger(slog.New(slog.NewTextHandler(&log, nil)))
-		h := newKeeper(t, w, tickets.NewMemory(), logger).Picture(screen)
+		h := newKeeper(t, w, tickets.NewMemory(), logger).Picture(hourly)
 		require.Equal(t, http.StatusOK, get(h).Code)
 		assert.Empty(t, log.String())
 		first := time.Now()
@@ -159,7 +159,7 @@ func TestPictureWhenTheStoreIsAway(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := &spy{Store: tickets.NewMemory()}
-		h := newKeeper(t, &wechat{}, s).Picture(screen)
+		h := newKeeper(t, &wechat{}, s).Picture(hourly)
 		require.Equal(t, http.StatusOK, get(h).Code)
 		s.load = func() error { return errors.New("away") }
 		time.Sleep(time.Hour - 1)
@@ -179,7 +179,7 @@ func TestPictureOfAnInvalidRequest(t *testing.T) {
 func TestPictureFromWeChat(t *testing.T) {
 	t.Parallel()
 	srv := wechatqrtest.Start(t)
-	h := newKeeper(t, srv.Client(), tickets.NewMemory()).Picture(screen)
+	h := newKeeper(t, srv.Client(), tickets.NewMemory()).Picture(hourly)
 	resp := get(h)
 	assert.Equal(t, http.StatusOK, resp.Code)
 	assert.Equal(t, "image/jpeg", resp.Header().Get("Content-Type"))

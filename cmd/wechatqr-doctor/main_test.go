@@ -18,7 +18,8 @@ import (
 func setEnv(t *testing.T, creds wechatqr.Credentials, cfg events.Config) {
 	t.Helper()
 	for name, value := range map[string]string{
-		"WECHAT_APP_ID": creds.AppID, "WECHAT_APP_SECRET": creds.AppSecret, "WECHAT_TOKEN": cfg.Token,
+		"WECHAT_APP_ID": creds.AppID, "WECHAT_APP_SECRET": creds.AppSecret,
+		"WECHAT_TOKEN":   cfg.Token,
 		"WECHAT_AES_KEY": cfg.EncodingAESKey, "WECHAT_ACCOUNT": cfg.Account, "WECHAT_PLAINTEXT": "",
 	} {
 		t.Setenv(name, value)
@@ -59,8 +60,9 @@ func TestRun(t *testing.T) {
 	srv.Inject(wechatqrtest.Fault{Path: "/cgi-bin/qrcode/create", Code: 48001})
 	code, out, _ = doctorWith(t, nil, "-api", srv.URL())
 	assert.Equal(t, exitWrong, code)
-	assert.Contains(t, out, "WRONG        account may make codes: errcode 48001: api unauthorized\n"+
-		"             → the account may not")
+	assert.Contains(t, out,
+		"WRONG        account may make codes: errcode 48001: api unauthorized\n"+
+			"             → the account may not")
 
 	code, out, _ = doctorWith(t, nil, "-json", "-api", srv.URL(), "-callback", callback)
 	assert.Equal(t, exitWrong, code)

@@ -243,11 +243,11 @@ func (b *backend) day(ctx context.Context, wx *wechatqrtest.Server, url string) 
 	b.logger.Printf("the console has accepted %s, messages are encrypted", url)
 	scans := func(scene string) func(string) (wechatqrtest.Push, error) {
 		return func(who string) (wechatqrtest.Push, error) {
-			ticket, err := b.keeper.Ticket(ctx, shop{scene: scene}.request())
+			kept, err := b.keeper.Ticket(ctx, shop{scene: scene}.request())
 			if err != nil {
 				return wechatqrtest.Push{}, err
 			}
-			return wx.Scan(ctx, ticket.Value, who)
+			return wx.Scan(ctx, kept.Value, who)
 		}
 	}
 	for _, step := range []struct {

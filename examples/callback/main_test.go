@@ -104,7 +104,8 @@ func TestServe(t *testing.T) {
 // setenv leaves of this module's variables those in env.
 func setenv(t *testing.T, env map[string]string) {
 	t.Helper()
-	for _, name := range []string{"APP_ID", "APP_SECRET", "TOKEN", "AES_KEY", "PLAINTEXT", "ACCOUNT", "BASE_URL"} {
+	for _, name := range []string{"APP_ID", "APP_SECRET", "TOKEN", "AES_KEY", "PLAINTEXT",
+		"ACCOUNT", "BASE_URL"} {
 		t.Setenv("WECHAT_"+name, env["WECHAT_"+name])
 	}
 }
@@ -114,11 +115,16 @@ func TestRunRefuses(t *testing.T) {
 		env  map[string]string
 		want string
 	}{
-		"no secret": {map[string]string{"WECHAT_APP_ID": "wx1", "WECHAT_TOKEN": "token"}, "AppSecret is empty"},
-		"no id":     {map[string]string{"WECHAT_APP_SECRET": "s", "WECHAT_TOKEN": "token"}, "AppID is empty"},
-		"no token":  {map[string]string{"WECHAT_APP_ID": "wx1", "WECHAT_APP_SECRET": "s"}, "WECHAT_TOKEN is empty"},
-		"no key":    {map[string]string{"WECHAT_APP_ID": "wx1", "WECHAT_APP_SECRET": "s", "WECHAT_TOKEN": "token"}, "WECHAT_PLAINTEXT=1"},
-		"a key":     {map[string]string{"WECHAT_AES_KEY": "k"}, "AppID is empty"},
+		"no secret": {map[string]string{"WECHAT_APP_ID": "wx1", "WECHAT_TOKEN": "token"},
+			"AppSecret is empty"},
+		"no id": {map[string]string{"WECHAT_APP_SECRET": "s", "WECHAT_TOKEN": "token"},
+			"AppID is empty"},
+		"no token": {map[string]string{"WECHAT_APP_ID": "wx1", "WECHAT_APP_SECRET": "s"},
+			"WECHAT_TOKEN is empty"},
+		"no key": {
+			map[string]string{"WECHAT_APP_ID": "wx1", "WECHAT_APP_SECRET": "s",
+				"WECHAT_TOKEN": "token"}, "WECHAT_PLAINTEXT=1"},
+		"a key": {map[string]string{"WECHAT_AES_KEY": "k"}, "AppID is empty"},
 	} {
 		setenv(t, c.env)
 		err := run(t.Context(), nil, io.Discard)
@@ -144,7 +150,8 @@ func runEnv(wx *wechatqrtest.Server) map[string]string {
 func TestSecondStart(t *testing.T) {
 	wx := wechatqrtest.Start(t)
 	setenv(t, runEnv(wx))
-	args := []string{"-listen", "127.0.0.1:0", "-tickets", filepath.Join(t.TempDir(), "tickets.json")}
+	args := []string{"-listen", "127.0.0.1:0", "-tickets",
+		filepath.Join(t.TempDir(), "tickets.json")}
 	for range 2 {
 		ctx, stop := context.WithCancel(t.Context())
 		require.NoError(t, run(ctx, args, writerFunc(func(line []byte) {
@@ -171,9 +178,9 @@ func TestShopsAreToldApart(t *testing.T) {
 	wx.ServeCallback(b.handler)
 	for _, s := range shops() {
 		scene := wechatqr.SceneString(s.scene + "-2")
-		ticket, err := wx.Client().CreateTicket(t.Context(), wechatqr.Permanent(scene))
+		made, err := wx.Client().CreateTicket(t.Context(), wechatqr.Permanent(scene))
 		require.NoError(t, err)
-		push, err := wx.Scan(t.Context(), ticket.Value, "")
+		push, err := wx.Scan(t.Context(), made.Value, "")
 		require.NoError(t, err)
 		assert.NotContains(t, push.UserSees(), "欢迎来到"+s.name)
 	}

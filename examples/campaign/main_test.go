@@ -47,7 +47,8 @@ func TestDemo(t *testing.T) {
 }
 
 // program runs the program on an account of wx's.
-func program(wx *wechatqrtest.Server, t *testing.T, dir, list string, args ...string) (string, error) {
+func program(wx *wechatqrtest.Server, t *testing.T, dir, list string,
+	args ...string) (string, error) {
 	t.Helper()
 	shops := filepath.Join(dir, "shops.csv")
 	require.NoError(t, os.WriteFile(shops, []byte(list), 0o600))
@@ -55,7 +56,8 @@ func program(wx *wechatqrtest.Server, t *testing.T, dir, list string, args ...st
 		"WECHAT_APP_ID": wx.Credentials().AppID, "WECHAT_APP_SECRET": wx.Credentials().AppSecret,
 		"WECHAT_BASE_URL": wx.URL(),
 	}
-	args = append([]string{"-shops", shops, "-out", dir, "-tickets", filepath.Join(dir, "t.json")}, args...)
+	args = append([]string{"-shops", shops, "-out", dir, "-tickets", filepath.Join(dir, "t.json")},
+		args...)
 	var out bytes.Buffer
 	err := run(t.Context(), args, func(name string) string { return env[name] }, &out)
 	return out.String(), err
@@ -89,10 +91,11 @@ func TestRunsAgain(t *testing.T) {
 func TestListIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ list, want string }{
-		"empty":          {"", "there is no shop"},
-		"one column":     {"北京店,shop-1\n上海店\n", "line 2"},
-		"no scene":       {"北京店,shop-1\n上海店,\n", "line 2: wechatqr:"},
-		"scene twice":    {"北京店,shop-1\n上海店,shop-1\n", `line 2: the scene "shop-1" is that of line 1 too`},
+		"empty":      {"", "there is no shop"},
+		"one column": {"北京店,shop-1\n上海店\n", "line 2"},
+		"no scene":   {"北京店,shop-1\n上海店,\n", "line 2: wechatqr:"},
+		"scene twice": {"北京店,shop-1\n上海店,shop-1\n",
+			`line 2: the scene "shop-1" is that of line 1 too`},
 		"scene too long": {"北京店," + strings.Repeat("s", 65), "line 1: "},
 	} {
 		wx := wechatqrtest.Start(t)
@@ -108,7 +111,8 @@ func TestNoCredentials(t *testing.T) {
 	dir := t.TempDir()
 	shops := filepath.Join(dir, "shops.csv")
 	require.NoError(t, os.WriteFile(shops, []byte("北京店,shop-1\n"), 0o600))
-	err := run(t.Context(), []string{"-shops", shops, "-out", filepath.Join(dir, "out")}, none, io.Discard)
+	err := run(t.Context(), []string{"-shops", shops, "-out", filepath.Join(dir, "out")},
+		none, io.Discard)
 	require.ErrorIs(t, err, wechatqr.ErrInvalidArgument)
 	require.ErrorContains(t, err, "AppID is empty")
 	assert.NoDirExists(t, filepath.Join(dir, "out"))

@@ -22,7 +22,8 @@ import (
 
 // open opens the file. SQLite has one writer at a time, others wait.
 func open(path string) (sqlstore.Store, error) {
-	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(20000)&_pragma=journal_mode(wal)")
+	db, err := sql.Open("sqlite",
+		"file:"+path+"?_pragma=busy_timeout(20000)&_pragma=journal_mode(wal)")
 	if err != nil {
 		return sqlstore.Store{}, err
 	}
@@ -57,7 +58,8 @@ func TestOneCreation(t *testing.T) {
 		require.NoError(t, err)
 		for range 50 {
 			wg.Go(func() {
-				_, err := keeper.Ticket(t.Context(), wechatqr.Permanent(wechatqr.SceneString("shop-7")))
+				_, err := keeper.Ticket(t.Context(),
+					wechatqr.Permanent(wechatqr.SceneString("shop-7")))
 				assert.NoError(t, err)
 			})
 		}
@@ -85,7 +87,8 @@ func Example() {
 		log.Fatal(err)
 	}
 	for range 2 { // also in another process
-		ticket, err := keeper.Ticket(context.Background(), wechatqr.Permanent(wechatqr.SceneString("shop-7")))
+		ticket, err := keeper.Ticket(context.Background(),
+			wechatqr.Permanent(wechatqr.SceneString("shop-7")))
 		if err != nil {
 			log.Fatal(err)
 		}

@@ -170,10 +170,11 @@ func TestFaults(t *testing.T) {
 	}
 	dated := func(ahead time.Duration) causeFunc {
 		return func(t *testing.T, srv *wechatqrtest.Server, cfg *doctor.Config) {
-			front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				w.Header().Set("Date", time.Now().Add(-ahead).UTC().Format(http.TimeFormat))
-				srv.ServeHTTP(w, r)
-			}))
+			front := httptest.NewServer(
+				http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					w.Header().Set("Date", time.Now().Add(-ahead).UTC().Format(http.TimeFormat))
+					srv.ServeHTTP(w, r)
+				}))
 			t.Cleanup(front.Close)
 			cfg.Endpoint = wechatqr.Endpoint{API: []string{front.URL}, Image: front.URL}
 		}
@@ -191,7 +192,8 @@ func TestFaults(t *testing.T) {
 		"no credentials": {
 			func(_ *testing.T, _ *wechatqrtest.Server, cfg *doctor.Config) {
 				cfg.Credentials = func() (wechatqr.Credentials, error) {
-					return wechatqr.Credentials{}, fmt.Errorf("%w: set WECHAT_APP_ID", wechatqr.ErrInvalidArgument)
+					return wechatqr.Credentials{},
+						fmt.Errorf("%w: set WECHAT_APP_ID", wechatqr.ErrInvalidArgument)
 				}
 			},
 			"credentials", "set WECHAT_APP_ID", "WECHAT_APP_ID", noCredentials,
@@ -201,7 +203,8 @@ func TestFaults(t *testing.T) {
 		},
 		"DNS": {
 			func(_ *testing.T, _ *wechatqrtest.Server, cfg *doctor.Config) {
-				unknown := "http://" + strings.Repeat("x", 64) + ".example" // no name has such a part
+				// No name has a part of more than 63 characters.
+				unknown := "http://" + strings.Repeat("x", 64) + ".example"
 				cfg.Endpoint = wechatqr.Endpoint{API: []string{unknown}, Image: unknown}
 			},
 			"host", "DNS", "DNS 解析失败", noHost,
@@ -248,10 +251,13 @@ func TestFaults(t *testing.T) {
 			"token", "add 203.0.113.9", "将 203.0.113.9 加入", noToken,
 		},
 		"IP not confirmed": {
-			api("/cgi-bin/stable_token", 89503, ""), "token", "administrator must confirm", "管理员", noToken,
+			api("/cgi-bin/stable_token", 89503, ""), "token", "administrator must confirm",
+			"管理员", noToken,
 		},
-		"AppSecret frozen": {api("/cgi-bin/stable_token", 40243, ""), "token", "unfreeze", "解冻", noToken},
-		"account frozen":   {api("/cgi-bin/stable_token", 50007, ""), "token", "frozen", "冻结", noToken},
+		"AppSecret frozen": {api("/cgi-bin/stable_token", 40243, ""), "token", "unfreeze",
+			"解冻", noToken},
+		"account frozen": {api("/cgi-bin/stable_token", 50007, ""), "token", "frozen",
+			"冻结", noToken},
 		"not verified": {
 			api("/cgi-bin/qrcode/create", 48001, ""),
 			"account", "verified service account", "服务号", nil,
@@ -259,7 +265,8 @@ func TestFaults(t *testing.T) {
 		"banned": {api("/cgi-bin/qrcode/create", 48004, ""), "account", "banned", "封禁", nil},
 		"no calls left": {
 			func(_ *testing.T, srv *wechatqrtest.Server, _ *doctor.Config) {
-				srv.SetQuota(wechatqrtest.Quota{Path: "/cgi-bin/qrcode/create", Daily: 10, Used: 10})
+				srv.SetQuota(
+					wechatqrtest.Quota{Path: "/cgi-bin/qrcode/create", Daily: 10, Used: 10})
 			},
 			"quota", "all 10 calls", "10 次调用已用完", []string{"account"},
 		},
@@ -344,7 +351,8 @@ func TestFaults(t *testing.T) {
 			other(func(c *events.Config) { c.EncodingAESKey = otherKey }),
 			"push", "Compare EncodingAESKey and AppID", "核对 EncodingAESKey 和 AppID", nil,
 		},
-		"wrong AppID": {other(func(c *events.Config) { c.AppID = "wx1" }), "push", "AppID", "AppID", nil},
+		"wrong AppID": {other(func(c *events.Config) { c.AppID = "wx1" }), "push", "AppID",
+			"AppID", nil},
 		"backend in plaintext mode": {
 			other(func(c *events.Config) { c.EncodingAESKey, c.Plaintext = "", true }),
 			"push", "The backend expects plaintext", "业务服务器期望明文", nil,
