@@ -186,7 +186,8 @@ func sdkSettings(t *testing.T) (out struct{ proxy, address string }) {
 		BaseURL []sdk `json:"base_url"`
 	}
 	require.NoError(t, json.Unmarshal(data, &all))
-	fill := strings.NewReplacer("{origin}", "http://127.0.0.1:8900", "{host}", "127.0.0.1", "{port}",
+	fill := strings.NewReplacer("{origin}", "http://127.0.0.1:8900", "{host}",
+		"127.0.0.1", "{port}",
 		"8900",
 		"{ca}", "/path/to/sandbox-ca.pem")
 	blocks := func(list []sdk, lang string) string {

@@ -39,9 +39,9 @@ func BenchmarkRecord(b *testing.B) {
 func perEvent(b *testing.B, fn func(n int)) time.Duration {
 	b.Helper()
 	n := max(b.N, 10*benchSenders)
-	began := time.Now()
+	start := time.Now()
 	fn(n)
-	return time.Since(began) / time.Duration(n)
+	return time.Since(start) / time.Duration(n)
 }
 
 func recordAtOnce(ctx context.Context, b *testing.B, l *Ledger, n int) {
@@ -79,7 +79,8 @@ func insertBare(ctx context.Context, b *testing.B, l *Ledger, n int) {
 			happened = append(happened, id, now, subscribe, textID("s7"), 0, 1, 0)
 			follows = append(follows, id, now, 1, asNew, 0, stillOpen)
 		}
-		hours := []any{-1 - int64(first), now / hourSeconds, benchSenders, 0, benchSenders, 0, 0, 0, 0}
+		hours := []any{-1 - int64(first), now / hourSeconds, benchSenders, 0,
+			benchSenders, 0, 0, 0, 0}
 		require.NoError(b, l.dialect.transact(ctx, l.db, func(t *tx) error {
 			for _, rows := range []struct {
 				into   string
@@ -87,7 +88,8 @@ func insertBare(ctx context.Context, b *testing.B, l *Ledger, n int) {
 				width  int
 			}{
 				{"channels_people (id, hash, life, since, expires)", people, 5},
-				{"channels_events (person, happened, kind, scene, ticket, channel, flags)", happened, 7},
+				{"channels_events (person, happened, kind, scene, ticket, channel, flags)",
+					happened, 7},
 				{"channels_follows (person, began, channel, how, ended, ending)", follows, 6},
 				{"channels_hours (channel, hour, scans, follower_scans, begun, returning_, lost," +
 					" imported, forgotten)", hours, 9},

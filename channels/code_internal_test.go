@@ -112,7 +112,8 @@ func TestChannelsAreChecked(t *testing.T) {
 	l, _ := newLedger(t, SQLite, testConfig)
 	for name, c := range map[string]Channel{
 		"no key": {}, "control characters": {Key: "a", Name: "a\nb"}, "no UTF-8": {Key: "\xff"},
-		"a long key": {Key: fmt.Sprintf("%065d", 1)}, "a long group": {Key: "a", Group: fmt.Sprintf("%0201d", 1)},
+		"a long key":   {Key: fmt.Sprintf("%065d", 1)},
+		"a long group": {Key: "a", Group: fmt.Sprintf("%0201d", 1)},
 	} {
 		assert.ErrorIs(t, l.Put(t.Context(), c), wechatqr.ErrInvalidArgument, name)
 	}

@@ -28,7 +28,8 @@ func TestReportAsJSONAndCSV(t *testing.T) {
 	for i, scene := range []string{"s0", "s1", "s1", "", "nobody's"} {
 		c.Time = monday.Add(time.Duration(i) * 20 * time.Hour)
 		who := strconv.Itoa(i)
-		for _, what := range []wechatqr.EventType{wechatqr.EventSubscribe, wechatqr.EventUnsubscribe} {
+		for _, what := range []wechatqr.EventType{wechatqr.EventSubscribe,
+			wechatqr.EventUnsubscribe} {
 			_, err := l.RecordEvent(ctx, newPush(who, c.Time, what, scene))
 			require.NoError(t, err)
 			scene = ""
@@ -88,7 +89,8 @@ func TestCSVCellsAreNoFormulas(t *testing.T) {
 	report := Report{
 		Query: Query{From: monday, By: ByWeekday | ByChannel}, AsOf: at, Open: true,
 		Rows: []Row{
-			{Weekday: time.Tuesday, Hour: 9, Channel: Channel{Key: "=1+1", Name: " @x", Group: "＝A1"}},
+			{Weekday: time.Tuesday, Hour: 9,
+				Channel: Channel{Key: "=1+1", Name: " @x", Group: "＝A1"}},
 			{Weekday: time.Sunday, Channel: Channel{Key: "'a", Name: `a"b,c`, Group: "华东"}},
 			{Origin: NoCode, Counts: Counts{Lost: 3, Returning: 1}},
 		},

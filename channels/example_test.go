@@ -126,8 +126,8 @@ func ExampleLedger_Record() {
 	// 欢迎再次扫码：上海七店
 }
 
-func welcome(ctx context.Context, _ wechatqr.Scan, _ *wechatqr.Event) (events.Reply, error) {
-	visit, _ := channels.VisitFrom(ctx)
+func welcome(runCtx context.Context, _ wechatqr.Scan, _ *wechatqr.Event) (events.Reply, error) {
+	visit, _ := channels.VisitFrom(runCtx)
 	if visit.Kind == channels.NewFollower {
 		return events.Text("欢迎新朋友，来自" + visit.Channel.Name), nil
 	}
@@ -138,8 +138,8 @@ func ExampleVisitFrom() {
 	ledger, closeIt := openLedger()
 	defer closeIt()
 	check(ledger.Adopt(ctx, wechatqr.SceneString("s7"), shop7))
-	next := func(ctx context.Context, _ *wechatqr.Event) (events.Reply, error) {
-		visit, ok := channels.VisitFrom(ctx)
+	next := func(runCtx context.Context, _ *wechatqr.Event) (events.Reply, error) {
+		visit, ok := channels.VisitFrom(runCtx)
 		fmt.Println(ok, visit.Kind, visit.Channel.Name)
 		return nil, nil
 	}

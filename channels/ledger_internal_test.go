@@ -84,12 +84,14 @@ func TestOpenChecksConfig(t *testing.T) {
 		change func(*Config)
 		want   string
 	}{
-		"no account":           {func(c *Config) { c.AppID = "" }, "AppID"},
-		"a short key":          {func(c *Config) { c.PersonKey = testKey[:15] }, "15 bytes"},
-		"a negative time":      {func(c *Config) { c.KeepAfterUnfollow = -1 }, "KeepAfterUnfollow"},
-		"parts of a second":    {func(c *Config) { c.KeepAfterUnfollow = 1 }, "KeepAfterUnfollow"},
-		"half an hour":         {func(c *Config) { c.Location = zone("Asia/Kolkata") }, "whole hours"},
-		"half an hour's shift": {func(c *Config) { c.Location = zone("Australia/Lord_Howe") }, "whole hours"},
+		"no account":        {func(c *Config) { c.AppID = "" }, "AppID"},
+		"a short key":       {func(c *Config) { c.PersonKey = testKey[:15] }, "15 bytes"},
+		"a negative time":   {func(c *Config) { c.KeepAfterUnfollow = -1 }, "KeepAfterUnfollow"},
+		"parts of a second": {func(c *Config) { c.KeepAfterUnfollow = 1 }, "KeepAfterUnfollow"},
+		"half an hour": {func(c *Config) { c.Location = zone("Asia/Kolkata") },
+			"whole hours"},
+		"half an hour's shift": {func(c *Config) { c.Location = zone("Australia/Lord_Howe") },
+			"whole hours"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -121,7 +123,8 @@ func TestFirstReport(t *testing.T) {
 			require.NoError(t, err)
 			assert.Equal(t, Visit{Channel{Key: "sh-7", Group: "华东/门店"}, NewFollower}, v)
 		}
-		_, err := l.RecordEvent(ctx, newPush("bob", monday.Add(time.Minute), wechatqr.EventScan, "s7"))
+		_, err := l.RecordEvent(ctx,
+			newPush("bob", monday.Add(time.Minute), wechatqr.EventScan, "s7"))
 		require.NoError(t, err)
 
 		r, err := l.Report(

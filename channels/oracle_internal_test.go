@@ -308,7 +308,8 @@ func (o *oracle) report(q Query) (rows map[string]Counts, total Counts) {
 		}
 		return true
 	}
-	countsOf := func(selected func(string) bool, within func(int64) bool, start, end int64, holds bool) Counts {
+	countsOf := func(selected func(string) bool, within func(int64) bool, start, end int64,
+		holds bool) Counts {
 		var c Counts
 		persons := map[string]bool{}
 		for _, s := range scans {

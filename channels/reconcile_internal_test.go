@@ -44,7 +44,8 @@ func TestReconcileMendsWhatWasLost(t *testing.T) {
 			c.Time = c.Add(time.Duration(random.IntN(300)) * time.Second)
 			who, scene := fmt.Sprint("o-", random.IntN(120)), scenes[random.IntN(len(scenes))]
 			ev := newPush(who, c.Time, wechatqr.EventSubscribe, scene)
-			user := wechatqrtest.User{OpenID: who, Follows: true, FollowedAt: c.Time, SceneStr: scene}
+			user := wechatqrtest.User{OpenID: who, Follows: true, FollowedAt: c.Time,
+				SceneStr: scene}
 			if _, following := follows[who]; following {
 				ev = newPush(who, c.Time, wechatqr.EventUnsubscribe, "")
 				user = wechatqrtest.User{OpenID: who}

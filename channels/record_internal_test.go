@@ -52,7 +52,8 @@ func newRecording(t *testing.T, d Dialect) *recording {
 func (r *recording) total(t *testing.T) Counts {
 	t.Helper()
 	today := time.Now().Truncate(24 * time.Hour)
-	report, err := r.Report(t.Context(), Query{From: today.AddDate(0, 0, -1), To: today.AddDate(0, 0, 2)})
+	report, err := r.Report(t.Context(),
+		Query{From: today.AddDate(0, 0, -1), To: today.AddDate(0, 0, 2)})
 	require.NoError(t, err)
 	return report.Total
 }
@@ -78,7 +79,8 @@ func TestVisits(t *testing.T) {
 
 		shop := r.code.Channel
 		assert.Equal(t, []Visit{
-			{shop, NewFollower}, {shop, Follower}, {Channel{}, Unfollower}, {shop, ReturningFollower},
+			{shop, NewFollower}, {shop, Follower}, {Channel{}, Unfollower},
+			{shop, ReturningFollower},
 			{Channel{}, NewFollower}, {shop, Stranger},
 		}, r.visits)
 		assert.Equal(t, Counts{

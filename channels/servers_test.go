@@ -180,11 +180,11 @@ func output(cmd *exec.Cmd) error {
 var postgres = &server{
 	driver: "pgx", first: "postgres",
 	find: func() (string, error) {
-		found, err := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
-		if err != nil || len(found) == 0 {
+		path, err := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
+		if err != nil || len(path) == 0 {
 			return exec.LookPath("postgres")
 		}
-		return slices.Max(found), nil
+		return slices.Max(path), nil
 	},
 	start: func(program, dir string) (*exec.Cmd, string, error) {
 		data := filepath.Join(dir, "data")

@@ -89,14 +89,14 @@ var (
 
 // scanOnPhone scans the newest code on the sandbox's page, and finds in the chat what
 // is to be found there.
-func scanOnPhone(phone *tab, find *regexp.Regexp) string {
-	phone.t.Helper()
-	phone.click(".codecard button")
-	phone.see(latest+" .bubble", "login")
-	text := eval[string](phone,
+func scanOnPhone(handset *tab, find *regexp.Regexp) string {
+	handset.t.Helper()
+	handset.click(".codecard button")
+	handset.see(latest+" .bubble", "login")
+	text := eval[string](handset,
 		fmt.Sprintf("document.querySelector(%s).textContent", quote(latest+" .bubble")))
 	found := find.FindString(text)
-	require.NotEmpty(phone.t, found, text)
+	require.NotEmpty(handset.t, found, text)
 	return found
 }
 
@@ -111,7 +111,8 @@ func (tb *tab) usable() {
 		.filter(e => !(e.textContent.trim() || e.alt || e.labels?.length))
 		.map(e => e.outerHTML)`)
 	assert.Empty(tb.t, nameless)
-	assert.NotEmpty(tb.t, eval[string](tb, `document.querySelector("[role=status]").textContent.trim()`))
+	assert.NotEmpty(tb.t,
+		eval[string](tb, `document.querySelector("[role=status]").textContent.trim()`))
 }
 
 func TestSomebodyLogsIn(t *testing.T) {
@@ -134,8 +135,8 @@ func TestSomebodyLogsIn(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			origin, box := startLogin(t)
-			phone := openTab(t, desktop)
-			phone.run(chromedp.Navigate(box.url))
+			handset := openTab(t, desktop)
+			handset.run(chromedp.Navigate(box.url))
 			tb := openTab(t, c.screen)
 			tb.run(chromedp.Navigate(origin))
 			tb.click(`a[href="/login"]`)
@@ -149,10 +150,11 @@ func TestSomebodyLogsIn(t *testing.T) {
 			content := eval[string](tb, `document.querySelector("#view").dataset.content`)
 			tb.run(chromedp.Reload())
 			tb.see("[role=status]", c.words.scan)
-			assert.Equal(t, content, eval[string](tb, `document.querySelector("#view").dataset.content`))
+			assert.Equal(t, content,
+				eval[string](tb, `document.querySelector("#view").dataset.content`))
 
 			// The scan changes the page by itself, and the number can be typed at once.
-			number := scanOnPhone(phone, sixDigits)
+			number := scanOnPhone(handset, sixDigits)
 			tb.see("[role=status]", c.words.typed)
 			tb.wait(`document.activeElement.id === "number"`, "the focus is in the field")
 			tb.usable()
@@ -178,8 +180,8 @@ func TestSomebodyLogsIn(t *testing.T) {
 func TestTwoPagesOfOneBrowser(t *testing.T) {
 	t.Parallel()
 	origin, box := startLogin(t)
-	phone := openTab(t, desktop)
-	phone.run(chromedp.Navigate(box.url))
+	handset := openTab(t, desktop)
+	handset.run(chromedp.Navigate(box.url))
 	tb := openTab(t, desktop)
 	tb.run(chromedp.Navigate(origin + "/login"))
 	tb.see("[role=status]", loginEnglish.scan)
@@ -188,7 +190,7 @@ func TestTwoPagesOfOneBrowser(t *testing.T) {
 
 	// The other page is a fetch that takes the stream over.
 	tb.run(chromedp.Evaluate[chromedp.Void](`void (window.other = new EventSource("?other"))`))
-	number := scanOnPhone(phone, sixDigits)
+	number := scanOnPhone(handset, sixDigits)
 	tb.see("[role=status]", loginEnglish.typed)
 	assert.True(t, eval[bool](tb, `document.querySelector("#kept") !== null`), "without a reload")
 	tb.run(chromedp.SendKeys("#number", number+kb.Enter))
@@ -198,15 +200,15 @@ func TestTwoPagesOfOneBrowser(t *testing.T) {
 func TestLoginWithoutScripts(t *testing.T) {
 	t.Parallel()
 	origin, box := startLogin(t)
-	phone := openTab(t, desktop)
-	phone.run(chromedp.Navigate(box.url))
+	handset := openTab(t, desktop)
+	handset.run(chromedp.Navigate(box.url))
 	plain := desktop
 	plain.noScript = true
 	tb := openTab(t, plain)
 	tb.run(chromedp.Navigate(origin + "/login"))
 	tb.click("button")
 	tb.see("[role=status]", loginEnglish.scan)
-	number := scanOnPhone(phone, sixDigits)
+	number := scanOnPhone(handset, sixDigits)
 	tb.see("[role=status]", loginEnglish.typed) // by the refresh
 	tb.run(chromedp.SendKeys("#number", number+kb.Enter))
 	tb.see("p", "You are ")
@@ -235,7 +237,8 @@ func TestLoginByLink(t *testing.T) {
 	routes.HandleFunc("/home", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = fmt.Fprint(w, "<p>You are in")
 	})
-	box.act(t, "callback", "url", srv.URL+"/wechat", "mode", "safe", "token", token, "aeskey", aesKey)
+	box.act(t, "callback", "url", srv.URL+"/wechat", "mode", "safe", "token", token,
+		"aeskey", aesKey)
 
 	chat := openTab(t, desktop)
 	chat.run(chromedp.Navigate(box.url))

@@ -58,7 +58,8 @@ func TestClientsThatAreNotOurs(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
 	box := startSandbox(t)
-	run := exec.CommandContext(ctx, node, "--no-deprecation", "client.js", box.url, appID, appSecret,
+	run := exec.CommandContext(ctx, node, "--no-deprecation", "client.js", box.url,
+		appID, appSecret,
 		token, aesKey)
 	run.Dir = dir
 	out, err := run.Output()
@@ -97,7 +98,8 @@ func TestClientsThatAreNotOurs(t *testing.T) {
 	require.NoError(t, err)
 	assert.NotEmpty(t, pic.Data)
 	err = box.client(t).Do(t.Context(), wechatqr.Request{
-		Method: "GET", Path: "/cgi-bin/user/info", Query: map[string][]string{"openid": {"unknown"}},
+		Method: "GET", Path: "/cgi-bin/user/info",
+		Query: map[string][]string{"openid": {"unknown"}},
 	}, nil)
 	assert.ErrorIs(t, err, wechatqr.ErrInvalidArgument)
 }

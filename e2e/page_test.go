@@ -48,7 +48,8 @@ func TestAPersonTriesABackend(t *testing.T) {
 		wechatqr.Temporary(wechatqr.SceneString("table-12"), 24*time.Hour))
 	require.NoError(t, err)
 	tb.see(".codecard .scene", "table-12")
-	tb.wait(`document.querySelector(".codecard img").naturalWidth === 430`, "the picture of the code")
+	tb.wait(`document.querySelector(".codecard img").naturalWidth === 430`,
+		"the picture of the code")
 	tb.see("#timeline .call", "/cgi-bin/qrcode/create")
 	tb.see("#timeline .call", "/cgi-bin/stable_token")
 	for _, secret := range []string{appSecret, token, aesKey} {
@@ -63,7 +64,8 @@ func TestAPersonTriesABackend(t *testing.T) {
 	tb.see("#people", "followed by the QR code table-12")
 
 	// The same person scans again, and writes.
-	person := eval[string](tb, `document.querySelector(".codecard select option:nth-child(2)").value`)
+	person := eval[string](tb,
+		`document.querySelector(".codecard select option:nth-child(2)").value`)
 	tb.choose(".codecard select", person)
 	tb.click(".codecard button")
 	tb.see(latest+" .bubble", "Good to see you again at table 12.")
@@ -142,7 +144,8 @@ func TestABackendThatIsBroken(t *testing.T) {
 		}, "The text is right, but it is in quotes.", "", 1},
 		{"a reply in the clear", func(w http.ResponseWriter, r *http.Request) {
 			fmt.Fprint(w, r.URL.Query().Get("echostr")+`<xml><MsgType>text</MsgType></xml>`)
-		}, "The reply is not encrypted, and in safe mode it must be.", "The response is not the echostr.", 1},
+		}, "The reply is not encrypted, and in safe mode it must be.",
+			"The response is not the echostr.", 1},
 		{"sleep", func(_ http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body) // so that the end of the connection is seen
 			select {
@@ -236,7 +239,8 @@ func TestThePageByKeyboard(t *testing.T) {
 	tb.see("#live", "Live")
 
 	tb.run(chromedp.KeyEvent(kb.Tab))
-	assert.Equal(t, "Skip to the content", one(eval[string](tb, `document.activeElement.textContent`)))
+	assert.Equal(t, "Skip to the content",
+		one(eval[string](tb, `document.activeElement.textContent`)))
 	tb.run(chromedp.KeyEvent(kb.Enter))
 	tb.wait(`document.activeElement.id === "main"`, "the content has the focus")
 	for range 60 {

@@ -37,12 +37,12 @@ func TestAPhoneScansACode(t *testing.T) {
 	ticket, err := client.CreateTicket(t.Context(),
 		wechatqr.Permanent(wechatqr.SceneString("table-12")))
 	require.NoError(t, err)
-	address := readPicture(t, client, ticket.Value)
-	require.Equal(t, ticket.Content, address)
+	baseURL := readPicture(t, client, ticket.Value)
+	require.Equal(t, ticket.Content, baseURL)
 
 	// A stranger follows, and writes.
 	tb := openTab(t, phone)
-	tb.run(chromedp.Navigate(address))
+	tb.run(chromedp.Navigate(baseURL))
 	tb.see("h2", "You have scanned table-12")
 	tb.fits()
 	tb.shot("scan-page")
@@ -58,7 +58,7 @@ func TestAPhoneScansACode(t *testing.T) {
 	tb.shot("sandbox-scan")
 
 	// The same phone scans again: it is known, and a follower by now.
-	tb.run(chromedp.Navigate(address))
+	tb.run(chromedp.Navigate(baseURL))
 	tb.click(`button[value="me"]`)
 	tb.see("#thread .bubble", "Good to see you again at table 12.")
 	back.mu.Lock()
@@ -75,7 +75,7 @@ func TestAPhoneScansACode(t *testing.T) {
 	back.texts = inChinese
 	back.mu.Unlock()
 	other := openTab(t, phone.chinese())
-	other.run(chromedp.Navigate(address))
+	other.run(chromedp.Navigate(baseURL))
 	other.see("h2", "您扫描了 table-12")
 	other.click(`button[value="follower"]`)
 	other.see("#thread .bubble", "欢迎回来，12 号桌。")
@@ -91,13 +91,13 @@ func TestAPhoneScansACode(t *testing.T) {
 	desk.see("#timeline .turn", "Lin scanned table-12 and followed the account.")
 	desk.see("#timeline .turn", "Mei scanned table-12.")
 
-	tb.run(chromedp.Navigate(address + "x"))
+	tb.run(chromedp.Navigate(baseURL + "x"))
 	tb.see("h2", "This QR code does not exist.")
 	tb.clean()
 	other.clean()
 
 	// Who reaches the scan page reaches nothing else.
-	u, err := url.Parse(address)
+	u, err := url.Parse(baseURL)
 	require.NoError(t, err)
 	for _, path := range []string{"/", "/_sandbox/state", "/_sandbox/env", "/cgi-bin/token",
 		"/_sandbox/page.html"} {

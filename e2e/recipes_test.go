@@ -75,12 +75,13 @@ func TestRecipesOfTheProxy(t *testing.T) {
 			"/client.py $ACCOUNT", everything},
 		{"PHP", `php -r "curl_init();"`, "php " + clients + "/client.php $ACCOUNT", everything},
 		{"Java", "java -version", "java " + clients + "/Client.java $ACCOUNT", everything},
-		{"Node.js · SDKs that use axios", "", "node sdks.js node-easywechat $ACCOUNT", func(t *testing.T,
-			got clientResult) {
-			t.Helper()
-			assert.Equal(t, "image/jpg", got.Type)
-			assert.Equal(t, 40001, got.Refused)
-		}},
+		{"Node.js · SDKs that use axios", "", "node sdks.js node-easywechat $ACCOUNT",
+			func(t *testing.T,
+				got clientResult) {
+				t.Helper()
+				assert.Equal(t, "image/jpg", got.Type)
+				assert.Equal(t, 40001, got.Refused)
+			}},
 		{"Node.js · other SDKs", "", "node --no-deprecation sdks.js co-wechat-api $ACCOUNT",
 			func(t *testing.T, got clientResult) {
 				t.Helper()

@@ -100,9 +100,9 @@ func startSandbox(t *testing.T, args ...string) *sandbox {
 	require.NoError(t, err)
 	require.NoError(t, s.cmd.Start())
 	lines := bufio.NewScanner(stdout)
-	address := regexp.MustCompile(`base URL +(http://\S+)`)
+	baseURL := regexp.MustCompile(`base URL +(http://\S+)`)
 	for s.url == "" && lines.Scan() {
-		if m := address.FindStringSubmatch(lines.Text()); m != nil {
+		if m := baseURL.FindStringSubmatch(lines.Text()); m != nil {
 			s.url = m[1]
 		}
 	}

@@ -77,12 +77,15 @@ func TestTheTimelineInTheBrowser(t *testing.T) {
 	tb.see("#timeline .pill.bad", "45047")
 
 	// The settings with their secrets, which the page does not have.
-	tb.run(chromedp.Evaluate[chromedp.Void](`navigator.clipboard.writeText = async (text) => { window.copied = text; }`))
+	tb.run(
+		chromedp.Evaluate[chromedp.Void](
+			`navigator.clipboard.writeText = async (text) => { window.copied = text; }`))
 	tb.run(chromedp.Evaluate[chromedp.Void](`document.querySelector("#settings").open = true`))
 	tb.click(`[data-setting="WECHAT_APP_SECRET"]`)
 	tb.wait(`window.copied === `+quote(appSecret), "the AppSecret is copied")
 	tb.click(`[data-setting=""]`)
-	tb.wait(`window.copied.includes(`+quote("WECHAT_AES_KEY="+aesKey)+`)`, "the settings are copied")
+	tb.wait(`window.copied.includes(`+quote("WECHAT_AES_KEY="+aesKey)+`)`,
+		"the settings are copied")
 
 	// A removed user, and everything gone.
 	tb.run(chromedp.Evaluate[chromedp.Void](`document.querySelector("#people .more").open = true`))

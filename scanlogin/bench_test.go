@@ -90,10 +90,11 @@ func BenchmarkLogin(b *testing.B) {
 	b.Run("steps", func(b *testing.B) {
 		var number string
 		client := &instant{}
-		login, mux := newUnlimited(b, client, scanlogin.WithReply(func(p scanlogin.Prompt) events.Reply {
-			number = p.Number
-			return nil
-		}))
+		login, mux := newUnlimited(b, client,
+			scanlogin.WithReply(func(p scanlogin.Prompt) events.Reply {
+				number = p.Number
+				return nil
+			}))
 		b.ReportAllocs()
 		for b.Loop() {
 			v := begin(b, login)
@@ -181,16 +182,16 @@ func (s *bareStreams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // measureWaiting opens the streams of all secrets and pushes to a thousand of them.
 func measureWaiting(b *testing.B, h http.Handler, secrets []string, push func(i int)) {
 	before := inUse()
-	pipes := &pipes{accept: make(chan net.Conn)}
+	conns := &pipes{accept: make(chan net.Conn)}
 	srv := &http.Server{Handler: h}
-	go func() { _ = srv.Serve(pipes) }()
+	go func() { _ = srv.Serve(conns) }()
 	defer srv.Close()
 	arrived := make([]chan time.Time, len(secrets))
 	var opened sync.WaitGroup
 	for i, secret := range secrets {
 		client, server := net.Pipe()
 		defer client.Close()
-		pipes.accept <- server
+		conns.accept <- server
 		arrived[i] = make(chan time.Time, 1)
 		opened.Add(1)
 		go read(client, secret, opened.Done, arrived[i])
@@ -220,17 +221,17 @@ func measureWaiting(b *testing.B, h http.Handler, secrets []string, push func(i 
 // read opens a stream, and tells of the first event and when the second came.
 func read(conn net.Conn, secret string, opened func(), arrived chan<- time.Time) {
 	_, _ = io.WriteString(conn, "GET /login HTTP/1.1\r\nHost: shop.example\r\n"+
-		"Accept: text/event-stream\r\nCookie: __Host-login-scan="+secret+"\r\n\r\n")
-	lines := bufio.NewReaderSize(conn, 256)
-	for events := 0; events < 2; {
-		line, err := lines.ReadString('\n')
+		"Accept: text/event-arriving\r\nCookie: __Host-login-scan="+secret+"\r\n\r\n")
+	arriving := bufio.NewReaderSize(conn, 256)
+	for lines := 0; lines < 2; {
+		line, err := arriving.ReadString('\n')
 		if err != nil {
 			return
 		}
 		if !strings.HasPrefix(line, "data: ") {
 			continue
 		}
-		if events++; events == 1 {
+		if lines++; lines == 1 {
 			opened()
 		} else {
 			arrived <- time.Now()

@@ -325,11 +325,11 @@ func (h *handler) stream(w http.ResponseWriter, r *http.Request, v Visitor) {
 	w.Header().Set("X-Accel-Buffering", "no") // of nginx
 
 	id := h.id(v.Secret, v.User)
-	waiter := h.waiting.join(id)
-	defer h.waiting.leave(id, waiter)
+	one := h.waiting.join(id)
+	defer h.waiting.leave(id, one)
 	for seen := State(""); ; {
 		ctx, cancel := context.WithTimeout(r.Context(), heartbeat)
-		s, err := h.wait(ctx, waiter, v, seen)
+		s, err := h.wait(ctx, one, v, seen)
 		beat := ctx.Err() != nil && r.Context().Err() == nil
 		cancel()
 		switch {

@@ -162,7 +162,7 @@ func TestPage(t *testing.T) {
 
 func TestCookie(t *testing.T) {
 	inWorld(t, func(w *world) {
-		begin := func(h http.Handler) *http.Cookie {
+		start := func(h http.Handler) *http.Cookie {
 			r := httptest.NewRequest(http.MethodPost, pageURL, strings.NewReader("do=begin"))
 			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 			rec := httptest.NewRecorder()
@@ -170,7 +170,7 @@ func TestCookie(t *testing.T) {
 			require.Len(w, rec.Result().Cookies(), 1)
 			return rec.Result().Cookies()[0]
 		}
-		c := begin(w.login.Handler(welcome))
+		c := start(w.login.Handler(welcome))
 		assert.Equal(w, "__Host-login-scan", c.Name)
 		assert.True(w, c.Secure && c.HttpOnly && c.Domain == "" && c.Path == "/")
 		assert.Equal(w, http.SameSiteLaxMode, c.SameSite)
@@ -179,7 +179,7 @@ func TestCookie(t *testing.T) {
 		local, err := scanlogin.New(w.wx.Client(), "http://127.0.0.1:8080/",
 			scanlogin.WithPrefix("shop-"))
 		require.NoError(w, err)
-		c = begin(local.Handler(welcome))
+		c = start(local.Handler(welcome))
 		assert.Equal(w, "shop-scan", c.Name)
 		assert.False(w, c.Secure)
 	})
@@ -220,11 +220,13 @@ func TestStates(t *testing.T) {
 			reach: func(_ *world, b *visit) { b.post("begin") }},
 		{state: scanlogin.StateScanned, en: "Type the number", zh: "请输入微信会话里收到的验证码",
 			chat:  "The number for the login",
-			reach: func(w *world, b *visit) { b.post("begin"); w.scan(w.code(), "o-wang") }, again: true},
+			reach: func(w *world, b *visit) { b.post("begin"); w.scan(w.code(), "o-wang") },
+			again: true},
 		{state: scanlogin.StateScanned, en: "Open the link", zh: "请在手机上打开",
 			chat:  "Open this page within five minutes",
 			opts:  []scanlogin.Option{scanlogin.WithLink(nil)},
-			reach: func(w *world, b *visit) { b.post("begin"); w.scan(w.code(), "o-wang") }, again: true},
+			reach: func(w *world, b *visit) { b.post("begin"); w.scan(w.code(), "o-wang") },
+			again: true},
 		{state: scanlogin.StateUsed, en: "More than one person", zh: "不止一个人",
 			chat: "Somebody else has scanned",
 			reach: func(w *world, b *visit) {
@@ -232,7 +234,8 @@ func TestStates(t *testing.T) {
 				w.scan(w.code(), "o-first")
 				w.scan(w.code(), "o-second")
 			}, again: true},
-		{state: scanlogin.StateConfirmed, en: "One moment", zh: "正在继续", chat: "The login is confirmed",
+		{state: scanlogin.StateConfirmed, en: "One moment", zh: "正在继续",
+			chat:  "The login is confirmed",
 			opts:  []scanlogin.Option{scanlogin.WithOneTap()},
 			reach: func(w *world, b *visit) { b.post("begin"); w.scan(w.code(), "o-wang") }},
 		{state: scanlogin.StateDone, en: "Logged in", zh: "已登录", chat: "This code was used",
@@ -267,10 +270,12 @@ func TestStates(t *testing.T) {
 					text, _, _ = strings.Cut(text, "</p>")
 					assert.Contains(w, text, want)
 					assert.Equal(w, c.again, strings.Contains(page, `value="begin"`))
-					assert.Contains(w, page, `<html lang="`+map[string]string{"en": "en", "zh": "zh-CN"}[lang])
+					assert.Contains(w, page,
+						`<html lang="`+map[string]string{"en": "en", "zh": "zh-CN"}[lang])
 				}
 				if c.chat != "" {
-					who := map[bool]string{true: "o-third", false: "o-wang"}[c.state == scanlogin.StateUsed]
+					who := map[bool]string{true: "o-third",
+						false: "o-wang"}[c.state == scanlogin.StateUsed]
 					assert.Contains(w, w.scan(w.code(), who), c.chat)
 				}
 			}, c.opts...)
@@ -282,7 +287,8 @@ func TestLanguage(t *testing.T) {
 	inWorld(t, func(w *world) {
 		b := w.mount(w.login.Handler(welcome))()
 		for accept, want := range map[string]string{
-			"zh-CN,zh;q=0.9,en;q=0.8": "zh-CN", "en-GB": "en", "de,zh-TW;q=0.5": "zh-CN", "de": "en",
+			"zh-CN,zh;q=0.9,en;q=0.8": "zh-CN", "en-GB": "en",
+			"de,zh-TW;q=0.5": "zh-CN", "de": "en",
 			"": "zh-CN",
 		} {
 			page := b.get("", "Accept-Language", accept)
@@ -430,11 +436,13 @@ func TestOtherOrigins(t *testing.T) {
 
 		b.do(http.MethodPost, "?next=//evil.example&return_to=https://evil.example",
 			url.Values{"do": {"begin"}},
-			"Origin", site)
+			"Origin", shopSite)
 		assert.Equal(w, pageURL+"?begun=&lang=en", b.last.Request.URL.String())
 		for query, kind := range map[string]string{
-			"": "text/html", "?style": "text/css", "?script": "text/javascript", "?lang=zh": "text/html",
-			"?do=cancel": "text/html", "?do=confirm&number=1": "text/html", "?do=begin": "text/html",
+			"": "text/html", "?style": "text/css", "?script": "text/javascript",
+			"?lang=zh":   "text/html",
+			"?do=cancel": "text/html", "?do=confirm&number=1": "text/html",
+			"?do=begin": "text/html",
 		} {
 			b.get(query)
 			h := b.last.Header
@@ -452,7 +460,8 @@ func TestOtherOrigins(t *testing.T) {
 		b.post("something")
 		assert.Equal(w, http.StatusBadRequest, b.last.StatusCode)
 		number := numberIn(w.scan(w.code(), "o-wang"))
-		assert.NotContains(w, b.post("confirm", "number", strings.Repeat(" ", 4<<10)+number), "welcome",
+		assert.NotContains(w,
+			b.post("confirm", "number", strings.Repeat(" ", 4<<10)+number), "welcome",
 			"that much is not read")
 		time.Sleep(time.Second) // until the server has closed that connection
 	})
@@ -491,7 +500,8 @@ func TestBindPage(t *testing.T) {
 		b.do(http.MethodPost, "", url.Values{"do": {"begin"}}, "X-Login", "1")
 		form.Set("number", numberIn(w.scan(w.code(), "o-wang")))
 		assert.NotContains(w, b.do(http.MethodPost, "", form, "X-User", "alice"), "welcome")
-		assert.Equal(w, "welcome o-wang  new=false", b.do(http.MethodPost, "", form, "X-Login", "1"))
+		assert.Equal(w, "welcome o-wang  new=false",
+			b.do(http.MethodPost, "", form, "X-Login", "1"))
 	})
 }
 
@@ -527,7 +537,8 @@ func TestLink(t *testing.T) {
 
 		// The browser, and whoever sees the scene, cannot confirm by themselves.
 		id := strings.TrimPrefix(w.code().Scene(), "login-")
-		for _, guess := range []string{id, id + ".", id + ".x", "x." + token, token[:len(token)-1]} {
+		for _, guess := range []string{id, id + ".", id + ".x", "x." + token,
+			token[:len(token)-1]} {
 			assert.Contains(w, b.post("approve", "token", guess), "This has expired")
 		}
 		assert.NotContains(w, b.post("confirm"), "welcome")
@@ -591,7 +602,7 @@ func TestWeChatFails(t *testing.T) {
 func TestFloodOverHTTP(t *testing.T) {
 	inWorld(t, func(w *world) {
 		h := w.login.Handler(welcome)
-		begin := func(address string) int {
+		start := func(address string) int {
 			r := httptest.NewRequest(http.MethodPost, pageURL, strings.NewReader("do=begin"))
 			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 			r.Header.Set("X-Forwarded-For", "203.0.113.8") // anybody can say so
@@ -602,11 +613,12 @@ func TestFloodOverHTTP(t *testing.T) {
 		}
 		codes := map[int]int{}
 		for i := range 10_000 {
-			codes[begin(fmt.Sprint("198.51.100.9:", 1024+i))]++
+			codes[start(fmt.Sprint("198.51.100.9:", 1024+i))]++
 		}
-		assert.Equal(w, map[int]int{http.StatusSeeOther: 30, http.StatusTooManyRequests: 9970}, codes)
-		assert.Equal(w, http.StatusSeeOther, begin("203.0.113.7:1024"))
-		assert.Equal(w, http.StatusSeeOther, begin("[2001:db8::1]:1024"))
+		assert.Equal(w,
+			map[int]int{http.StatusSeeOther: 30, http.StatusTooManyRequests: 9970}, codes)
+		assert.Equal(w, http.StatusSeeOther, start("203.0.113.7:1024"))
+		assert.Equal(w, http.StatusSeeOther, start("[2001:db8::1]:1024"))
 	})
 }
 
@@ -672,12 +684,13 @@ func TestEachOperationOfTheStoreFails(t *testing.T) {
 		for n := range 30 {
 			t.Run(fmt.Sprint(name, " ", n), func(t *testing.T) {
 				var ops atomic.Int32
-				store := &observed{Store: scanlogin.NewMemory(), before: func(string, string) error {
-					if ops.Add(1) == int32(n)+1 {
-						return io.ErrUnexpectedEOF
-					}
-					return nil
-				}}
+				store := &observed{Store: scanlogin.NewMemory(),
+					before: func(string, string) error {
+						if ops.Add(1) == int32(n)+1 {
+							return io.ErrUnexpectedEOF
+						}
+						return nil
+					}}
 				inWorld(t, func(w *world) {
 					open := w.mount(w.login.Handler(welcome))
 					b, phone := open(), open()
@@ -729,10 +742,10 @@ func TestBrowserNames(t *testing.T) {
 	inWorld(t, func(w *world) {
 		b := w.mount(w.login.Handler(welcome))()
 		for agent, want := range map[string]string{
-			"Mozilla/5.0 (Windows NT 10.0; Win64; x64) Chrome/140.0 Safari/537.36 Edg/140.0": "Edge, Windows",
-			"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) Version/18.0 Safari/605.1.15":   "Safari, macOS",
-			"Mozilla/5.0 (Linux; Android 15) Chrome/140.0 Mobile Safari/537.36":              "Chrome, Android",
-			"Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) MicroMessenger/8.0":      "WeChat, iPhone",
+			"Mozilla/5.0 (Windows NT 10.0) Chrome/140.0 Safari/537.36 Edg/140.0": "Edge, Windows",
+			"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) Safari/605.1.15":    "Safari, macOS",
+			"Mozilla/5.0 (Linux; Android 15) Chrome/140.0 Mobile Safari/537.36":  "Chrome, Android",
+			"Mozilla/5.0 (iPhone; CPU iPhone OS 18_0) MicroMessenger/8.0":        "WeChat, iPhone",
 			"curl/8.5 <b>":           "curl/8.5 &lt;b&gt;",
 			strings.Repeat("x", 300): strings.Repeat("x", 40) + "…",
 		} {

@@ -50,7 +50,7 @@ type made struct {
 }
 
 // add counts a code for the client unless that is beyond a limit.
-func (q *recent) add(client netip.Prefix, now time.Time, n Limits) bool {
+func (q *recent) add(asked netip.Prefix, now time.Time, n Limits) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for len(q.codes) > 0 && now.Sub(q.codes[0].at) >= life {
@@ -60,11 +60,11 @@ func (q *recent) add(client netip.Prefix, now time.Time, n Limits) bool {
 		}
 		q.codes = q.codes[1:]
 	}
-	if len(q.codes) >= n.InAll || q.clients[client] >= n.PerClient {
+	if len(q.codes) >= n.InAll || q.clients[asked] >= n.PerClient {
 		return false
 	}
-	q.codes = append(q.codes, made{client, now})
-	q.clients[client]++
+	q.codes = append(q.codes, made{asked, now})
+	q.clients[asked]++
 	return true
 }
 

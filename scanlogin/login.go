@@ -50,7 +50,7 @@ type Login struct {
 // prefix __Host-, which browsers accept over https only.
 //
 // New does no I/O. Its error is [wechatqr.ErrInvalidArgument].
-func New(client Client, pageURL string, opts ...Option) (*Login, error) {
+func New(asked Client, pageURL string, opts ...Option) (*Login, error) {
 	c := defaults()
 	for _, opt := range opts {
 		if opt == nil {
@@ -59,7 +59,7 @@ func New(client Client, pageURL string, opts ...Option) (*Login, error) {
 		opt(&c)
 	}
 	page, err := parsePage(pageURL)
-	if err == nil && client == nil {
+	if err == nil && asked == nil {
 		err = errors.New("the client is nil")
 	}
 	if err = errors.Join(err, c.check()); err != nil {
@@ -68,11 +68,11 @@ func New(client Client, pageURL string, opts ...Option) (*Login, error) {
 
 	if c.picture == nil {
 		c.picture = func(ctx context.Context, t wechatqr.Ticket) (*wechatqr.QRCode, error) {
-			return client.FetchQRCode(ctx, t.Value)
+			return asked.FetchQRCode(ctx, t.Value)
 		}
 	}
 	l := &Login{
-		client: client, config: c, page: page, cookie: c.prefix,
+		client: asked, config: c, page: page, cookie: c.prefix,
 		foreign: http.NewCrossOriginProtection(),
 		waiting: waiting{browsers: map[string]*waiter{}},
 		recent:  recent{clients: map[netip.Prefix]int{}},

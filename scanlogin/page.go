@@ -110,7 +110,7 @@ func agent(userAgent string) string {
 		}
 		return ""
 	}
-	browser := find([][2]string{
+	agentName := find([][2]string{
 		{"MicroMessenger", "WeChat"}, {"Edg/", "Edge"}, {"OPR/", "Opera"}, {"Firefox/", "Firefox"},
 		{"Chrome/", "Chrome"}, {"Safari/", "Safari"},
 	})
@@ -118,8 +118,8 @@ func agent(userAgent string) string {
 		{"iPhone", "iPhone"}, {"iPad", "iPad"}, {"Android", "Android"}, {"Windows", "Windows"},
 		{"Mac OS", "macOS"}, {"Linux", "Linux"},
 	})
-	if browser == "" || system == "" {
+	if agentName == "" || system == "" {
 		return shown(userAgent)
 	}
-	return browser + ", " + system
+	return agentName + ", " + system
 }

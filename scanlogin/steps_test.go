@@ -40,13 +40,14 @@ func TestLogin(t *testing.T) {
 				assert.Equal(w, time.Now().Add(lifetime), s.Ends.Local())
 
 				text := w.scan(code, who)
-				assert.Contains(w, text, site+" ")
+				assert.Contains(w, text, shopSite+" ")
 				number := numberIn(text)
 				s, err = w.login.Status(w.Context(), v)
 				require.NoError(w, err)
 				assert.Equal(w, scanlogin.StateScanned, s.State)
 				assert.Empty(w, s.Content)
-				assert.Equal(w, number, numberIn(w.scan(code, who)), "the same person is told again")
+				assert.Equal(w, number, numberIn(w.scan(code, who)),
+					"the same person is told again")
 
 				r := w.confirm(v, " "+number[:3]+" "+number[3:])
 				assert.Equal(w, who, r.OpenID)
@@ -105,7 +106,8 @@ func TestNothingElseIsTheSecret(t *testing.T) {
 			assert.False(w, seen[id] || seen[v.Secret])
 			seen[id], seen[v.Secret] = true, true
 			number := numberIn(w.scan(code, "o-wang"))
-			for _, guess := range []string{"", code.Scene(), id, code.Ticket, code.Content, number} {
+			for _, guess := range []string{"", code.Scene(), id, code.Ticket,
+				code.Content, number} {
 				w.refuses(scanlogin.Visitor{Secret: guess}, number)
 			}
 			public := fmt.Sprint(code, w.wx.Pushes(), w.log.String(), stored)
@@ -337,7 +339,7 @@ func TestOneTap(t *testing.T) {
 		code := w.code()
 		w.refuses(v, "")
 		text := w.scan(code, "o-wang")
-		assert.Contains(w, text, "The login is confirmed: "+site)
+		assert.Contains(w, text, "The login is confirmed: "+shopSite)
 		assert.Empty(w, numberIn(text))
 		w.is(scanlogin.StateConfirmed, v)
 		assert.Contains(w, w.scan(code, "o-wang"), "confirmed")
@@ -488,7 +490,8 @@ func TestFloodOfADay(t *testing.T) {
 		}
 		assert.Equal(t, 30*24*60/5, made)
 		assert.Less(t, made, 80_000/9)
-		_, err = login.Begin(t.Context(), scanlogin.Visitor{Address: netip.MustParseAddr("203.0.113.7")})
+		_, err = login.Begin(t.Context(),
+			scanlogin.Visitor{Address: netip.MustParseAddr("203.0.113.7")})
 		require.NoError(t, err)
 	})
 }
@@ -648,7 +651,7 @@ func TestReplyOfOnesOwn(t *testing.T) {
 		assert.Equal(w, "own", w.scan(w.code(), "o-wang"))
 		require.Len(w, prompts, 1)
 		assert.Len(w, prompts[0].Number, 6)
-		assert.Equal(w, site, prompts[0].Site)
+		assert.Equal(w, shopSite, prompts[0].Site)
 	}, scanlogin.WithReply(func(p scanlogin.Prompt) events.Reply {
 		prompts = append(prompts, p)
 		return events.Text("own")
@@ -693,9 +696,11 @@ func TestNewRefuses(t *testing.T) {
 		"a query":       {client, pageURL + "?a", nil, "no page's address"},
 		"loopback name": {client, "http://localhost.example/", nil, "use https"},
 		"a password":    {client, "https://a:b@shop.example/", nil, "no page's address"},
-		"prefix":        {client, pageURL, []scanlogin.Option{scanlogin.WithPrefix("a b")}, "WithPrefix"},
-		"no prefix":     {client, pageURL, []scanlogin.Option{scanlogin.WithPrefix("")}, "WithPrefix"},
-		"both": {client, pageURL, []scanlogin.Option{scanlogin.WithOneTap(), scanlogin.WithLink(nil)},
+		"prefix": {client, pageURL, []scanlogin.Option{scanlogin.WithPrefix("a b")},
+			"WithPrefix"},
+		"no prefix": {client, pageURL, []scanlogin.Option{scanlogin.WithPrefix("")}, "WithPrefix"},
+		"both": {client, pageURL,
+			[]scanlogin.Option{scanlogin.WithOneTap(), scanlogin.WithLink(nil)},
 			"use one of them"},
 		"negative": {client, pageURL, []scanlogin.Option{
 			scanlogin.WithLimits(scanlogin.Limits{PerDay: -1}),
@@ -721,7 +726,7 @@ func TestPageURLIsNormal(t *testing.T) {
 		w.login = l
 		w.serve(l)
 		w.begin()
-		assert.Contains(w, w.scan(w.code(), "o-wang"), site+" only")
+		assert.Contains(w, w.scan(w.code(), "o-wang"), shopSite+" only")
 	})
 }
 

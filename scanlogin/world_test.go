@@ -20,8 +20,8 @@ import (
 )
 
 const (
-	site     = "https://shop.example"
-	pageURL  = site + "/login"
+	shopSite = "https://shop.example"
+	pageURL  = shopSite + "/login"
 	lifetime = 5 * time.Minute
 )
 
@@ -85,7 +85,8 @@ func (w *world) serve(l *scanlogin.Login) {
 // begin begins a login of a browser that has nothing yet.
 func (w *world) begin() scanlogin.Visitor {
 	w.Helper()
-	return w.beginAs(scanlogin.Visitor{Address: netip.MustParseAddr("203.0.113.7"), Agent: "Firefox"})
+	return w.beginAs(
+		scanlogin.Visitor{Address: netip.MustParseAddr("203.0.113.7"), Agent: "Firefox"})
 }
 
 func (w *world) beginAs(v scanlogin.Visitor) scanlogin.Visitor {

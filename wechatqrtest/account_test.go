@@ -27,23 +27,23 @@ func caller(t *testing.T, srv *wechatqrtest.Server, path string) func(body strin
 func TestTagLimits(t *testing.T) {
 	t.Parallel()
 	srv := wechatqrtest.Start(t)
-	create := caller(t, srv, "/cgi-bin/tags/create")
+	createURL := caller(t, srv, "/cgi-bin/tags/create")
 	name := func(text string) string { return `{"tag":{"name":"` + text + `"}}` }
-	errcode, response := create(name(strings.Repeat("n", 30)))
+	errcode, response := createURL(name(strings.Repeat("n", 30)))
 	assert.Equal(t, 0, errcode)
 	assert.JSONEq(t, `{"tag":{"id":100,"name":"`+strings.Repeat("n", 30)+`"}}`, response)
 	for body, want := range map[string]int{
 		name(""): 45157, name(strings.Repeat("n", 30)): 45157,
 		name(strings.Repeat("n", 31)): 45158, `[`: 47001,
 	} {
-		errcode, _ := create(body)
+		errcode, _ := createURL(body)
 		assert.Equal(t, want, errcode, body)
 	}
 	for i := range 99 {
-		errcode, _ := create(name(strconv.Itoa(i)))
+		errcode, _ := createURL(name(strconv.Itoa(i)))
 		require.Equal(t, 0, errcode)
 	}
-	errcode, _ = create(name("one more"))
+	errcode, _ = createURL(name("one more"))
 	assert.Equal(t, 45056, errcode)
 
 	give := caller(t, srv, "/cgi-bin/tags/members/batchtagging")
@@ -63,7 +63,8 @@ func TestTagLimits(t *testing.T) {
 	for _, change := range []func(string) (int, string){give, take} {
 		for body, want := range map[string]int{
 			members(100, 0): 40032, members(100, 51): 40032, members(99, 1): 45159, `[`: 47001,
-			`{"openid_list":["o6_50"],"tagid":100}`: 40003, `{"openid_list":["o6_x"],"tagid":100}`: 40003,
+			`{"openid_list":["o6_50"],"tagid":100}`: 40003,
+			`{"openid_list":["o6_x"],"tagid":100}`:  40003,
 		} {
 			errcode, _ := change(body)
 			assert.Equal(t, want, errcode, body)
@@ -98,7 +99,8 @@ func TestDatacubeSpans(t *testing.T) {
 	for _, path := range []string{"/datacube/getusersummary", "/datacube/getusercumulate"} {
 		call := caller(t, srv, path)
 		for body, want := range map[string]int{
-			span(-7, -1): 0, span(-1, -1): 0, span(-8, -1): 61501, span(-1, 0): 61501, span(-1, -2): 61501,
+			span(-7, -1): 0, span(-1, -1): 0, span(-8, -1): 61501, span(-1, 0): 61501,
+			span(-1, -2): 61501,
 			`{"begin_date":"2026-1-2","end_date":"2026-01-02"}`: 61500, `{}`: 61500, `[`: 47001,
 		} {
 			errcode, _ := call(body)
@@ -109,7 +111,8 @@ func TestDatacubeSpans(t *testing.T) {
 		assert.Equal(t, 2, strings.Count(response, "ref_date"), response)
 		srv.Advance(-2 * time.Minute)
 		_, response = call(span(-2, -1))
-		assert.Equal(t, 1, strings.Count(response, "ref_date"), "yesterday before 8:00: %s", response)
+		assert.Equal(t, 1, strings.Count(response, "ref_date"),
+			"yesterday before 8:00: %s", response)
 		srv.Advance(2 * time.Minute)
 	}
 }

@@ -87,16 +87,18 @@ func TestScanScene(t *testing.T) {
 	srv := wechatqrtest.Start(t)
 	srv.ServeCallback(respondWith("success"))
 	for _, req := range []wechatqr.TicketRequest{
-		wechatqr.Permanent(wechatqr.SceneID(7)), wechatqr.Temporary(wechatqr.SceneString("7"), time.Hour),
-		wechatqr.Permanent(wechatqr.SceneString("shop")), wechatqr.Temporary(wechatqr.SceneID(8), time.Minute),
+		wechatqr.Permanent(wechatqr.SceneID(7)),
+		wechatqr.Temporary(wechatqr.SceneString("7"), time.Hour),
+		wechatqr.Permanent(wechatqr.SceneString("shop")),
+		wechatqr.Temporary(wechatqr.SceneID(8), time.Minute),
 	} {
-		code, err := srv.CreateCode(req)
+		given, err := srv.CreateCode(req)
 		require.NoError(t, err)
-		assert.Equal(t, req.TTL() == 0, code.Permanent())
-		assert.Equal(t, strings.Contains(code.Action, "STR"), code.SceneStr != "")
+		assert.Equal(t, req.TTL() == 0, given.Permanent())
+		assert.Equal(t, strings.Contains(given.Action, "STR"), given.SceneStr != "")
 		push, err := srv.ScanScene(t.Context(), req.Scene(), "")
 		require.NoError(t, err)
-		assert.Equal(t, code.Ticket, push.Event.Ticket, "the newest")
+		assert.Equal(t, given.Ticket, push.Event.Ticket, "the newest")
 		assert.Equal(t, "qrscene_"+req.Scene().Key(), push.Event.EventKey)
 	}
 	assert.Zero(t, srv.Count(""), "no request was made")

@@ -72,13 +72,13 @@ func datacubeDays(c *apiRequest) ([]string, *apiError) {
 		return nil, refuse(61501, "")
 	}
 
-	complete := now.AddDate(0, 0, -1)
+	latest := now.AddDate(0, 0, -1)
 	if now.Hour() < datacubeHour {
-		complete = now.AddDate(0, 0, -2)
+		latest = now.AddDate(0, 0, -2)
 	}
 	var days []string
 	for ; !begin.After(end); begin = begin.AddDate(0, 0, 1) {
-		if day := begin.Format(time.DateOnly); day <= complete.Format(time.DateOnly) {
+		if day := begin.Format(time.DateOnly); day <= latest.Format(time.DateOnly) {
 			days = append(days, day)
 		}
 	}

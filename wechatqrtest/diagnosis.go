@@ -510,25 +510,25 @@ func (p probe) likeAccepted(right probe) bool {
 		p.Response == right.Response)
 }
 
-func checkEcho(echo, response string) *CallbackError {
+func checkEcho(echo, resp string) *CallbackError {
 	wrong := func(reason Reason, detail string) *CallbackError {
 		return &CallbackError{Reason: reason, Detail: detail}
 	}
 	switch {
-	case response == echo:
+	case resp == echo:
 		return nil
-	case response == `"`+echo+`"`, response == `'`+echo+`'`:
+	case resp == `"`+echo+`"`, resp == `'`+echo+`'`:
 		return wrong(ReasonQuoted, "the response is echostr in quotes: send it as text, not as JSON")
-	case response == "\ufeff"+echo:
+	case resp == "\ufeff"+echo:
 		return wrong(ReasonWrongEcho,
 			"the response has a byte order mark before echostr: send nothing else")
-	case strings.TrimSpace(response) == echo:
+	case strings.TrimSpace(resp) == echo:
 		return wrong(ReasonWrongEcho,
 			"the response has spaces or line breaks around echostr: send nothing else")
-	case strings.Contains(response, echo):
-		return wrong(ReasonWrongEcho, fmt.Sprintf("the response has more than echostr: %.80q", response))
-	case response == "":
+	case strings.Contains(resp, echo):
+		return wrong(ReasonWrongEcho, fmt.Sprintf("the response has more than echostr: %.80q", resp))
+	case resp == "":
 		return wrong(ReasonWrongEcho, "the response is empty: send the echostr of the query")
 	}
-	return wrong(ReasonWrongEcho, fmt.Sprintf("the response is not echostr: %.80q", response))
+	return wrong(ReasonWrongEcho, fmt.Sprintf("the response is not echostr: %.80q", resp))
 }

@@ -85,7 +85,8 @@ func TestDiagnoseCallbackThatFails(t *testing.T) {
 			wechatqrtest.ReasonWrongEcho, "line breaks", 200},
 		"empty": {say(func(*http.Request) string { return "" }), wechatqrtest.ReasonWrongEcho,
 			"empty", 200},
-		"success": {say(func(*http.Request) string { return "success" }), wechatqrtest.ReasonWrongEcho,
+		"success": {say(func(*http.Request) string { return "success" }),
+			wechatqrtest.ReasonWrongEcho,
 			`"success"`, 200},
 		"not found": {http.NotFound, wechatqrtest.ReasonWrongStatus, "404", 404},
 		"redirected": {func(w http.ResponseWriter, r *http.Request) {
@@ -115,7 +116,8 @@ func TestDiagnoseCallbackThatFails(t *testing.T) {
 			assert.NotEmpty(t, ce.Advice)
 			assert.NotEmpty(t, ce.AdviceZH)
 			assert.ErrorContains(t, err, ce.Advice)
-			assert.Equal(t, wechatqrtest.VerdictSkipped, got.Finding(wechatqrtest.QuestionKey).Verdict)
+			assert.Equal(t, wechatqrtest.VerdictSkipped,
+				got.Finding(wechatqrtest.QuestionKey).Verdict)
 		})
 	}
 }

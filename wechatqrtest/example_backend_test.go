@@ -29,7 +29,8 @@ func (c *couponShop) handle(ctx context.Context, ev *wechatqr.Event) (events.Rep
 
 func (c *couponShop) sendCoupon(ctx context.Context, scan wechatqr.Scan) {
 	time.Sleep(30 * time.Second)
-	_ = account.SendText(ctx, c.client, scan.OpenID, "10 % off at "+scan.SceneKey) // a test shows if it fails
+	_ = account.SendText(ctx, c.client, scan.OpenID,
+		"10 % off at "+scan.SceneKey) // a test shows if it fails
 }
 
 // The backend's clock and WeChat's are one: a bubble of synctest turns both, so that half
@@ -41,7 +42,8 @@ func TestCouponShop(t *testing.T) {
 		shop := &couponShop{client: srv.Client()}
 		srv.ServeFunc(shop.handle)
 		scene := wechatqr.SceneString("shop-7")
-		ticket, err := shop.client.CreateTicket(t.Context(), wechatqr.Temporary(scene, 30*24*time.Hour))
+		ticket, err := shop.client.CreateTicket(t.Context(),
+			wechatqr.Temporary(scene, 30*24*time.Hour))
 		require.NoError(t, err)
 
 		push, err := srv.ScanScene(t.Context(), scene, "o6_somebody")

@@ -19,11 +19,11 @@ func ExampleServer_Scan() {
 	srv := wechatqrtest.NewServer()
 	defer srv.Close()
 	ctx := context.Background()
-	welcome := func(context.Context, wechatqr.Scan, *wechatqr.Event) (events.Reply, error) {
+	greeting := func(context.Context, wechatqr.Scan, *wechatqr.Event) (events.Reply, error) {
 		return events.Text("Welcome to shop 7"), nil
 	}
 	var mux events.Mux
-	mux.HandleScene("shop-7", welcome)
+	mux.HandleScene("shop-7", greeting)
 	handler, err := events.NewHandler(srv.CallbackConfig(), mux.Serve)
 	if err != nil {
 		log.Fatal(err)
@@ -88,7 +88,8 @@ func ExampleServer_Handle() {
 		ShortKey string `json:"short_key"`
 	}
 	err := srv.Client().Do(context.Background(), wechatqr.Request{
-		Method: http.MethodPost, Path: "/cgi-bin/shorten/gen", Body: map[string]string{"long_data": "x"},
+		Method: http.MethodPost, Path: "/cgi-bin/shorten/gen",
+		Body: map[string]string{"long_data": "x"},
 	}, &out)
 	fmt.Println(out.ShortKey, err, srv.Count("/cgi-bin/shorten/gen"))
 	// Output: k7 <nil> 1

@@ -21,9 +21,10 @@ func TestUnknownTokenHasWeChatsText(t *testing.T) {
 	srv := wechatqrtest.Start(t)
 	for _, length := range []int{1, 43, 512} {
 		_, body := get(t, srv.URL()+"/cgi-bin/user/get?access_token="+strings.Repeat("x", length))
-		assert.Regexp(t, `^\{"errcode":40001,"errmsg":"invalid credential, access_token is invalid or not latest, `+
-			`could get access_token by getStableAccessToken, more details at https://mmbizurl\.cn/s/JtxxFh33r`+
-			` rid: [0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8}"\}$`, body)
+		assert.Regexp(t,
+			`^\{"errcode":40001,"errmsg":"invalid credential, access_token is invalid or not latest, `+
+				`could get access_token by getStableAccessToken, more details at https://mmbizurl\.cn/s/JtxxFh33r`+
+				` rid: [0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8}"\}$`, body)
 	}
 }
 
@@ -99,8 +100,10 @@ func TestRepliesAreJudgedAsByWeChat(t *testing.T) {
 	t.Parallel()
 	text := replyOf("<MsgType>text</MsgType><Content>hi</Content>")
 	cards := func(n int) string {
-		return replyOf(fmt.Sprintf("<MsgType>news</MsgType><ArticleCount>%d</ArticleCount><Articles>%s</Articles>",
-			n, strings.Repeat("<item><Title>t</Title></item>", n)))
+		return replyOf(
+			fmt.Sprintf(
+				"<MsgType>news</MsgType><ArticleCount>%d</ArticleCount><Articles>%s</Articles>",
+				n, strings.Repeat("<item><Title>t</Title></item>", n)))
 	}
 	message := wechatqr.Event{MsgType: "text", Content: "hi"}
 	scan := wechatqr.Event{Type: wechatqr.EventScan, EventKey: "shop-7"}
@@ -110,17 +113,19 @@ func TestRepliesAreJudgedAsByWeChat(t *testing.T) {
 		reason wechatqrtest.Reason
 		detail string
 	}{
-		"good":                  {message, text, "", ""},
-		"white space around":    {message, "\n" + text + "\n", "", ""},
-		"a comment after":       {message, text + "<!-- -->", "", ""},
-		"text after":            {message, text + "\nOK", wechatqrtest.ReasonNotXML, "line 1, column"},
-		"two documents":         {message, text + text, wechatqrtest.ReasonNotXML, "second"},
-		"success after":         {message, text + "success", wechatqrtest.ReasonNotXML, "after"},
-		"an element not closed": {message, "<xml>\n<MsgType>", wechatqrtest.ReasonNotXML, "syntax error on line 2"},
-		"one card":              {message, cards(1), "", ""},
-		"two cards, message":    {message, cards(2), wechatqrtest.ReasonWrongReply, "2 articles"},
-		"eight cards, event":    {scan, cards(8), "", ""},
-		"nine cards, event":     {scan, cards(9), wechatqrtest.ReasonWrongReply, "9 articles"},
+		"good":               {message, text, "", ""},
+		"white space around": {message, "\n" + text + "\n", "", ""},
+		"a comment after":    {message, text + "<!-- -->", "", ""},
+		"text after": {message, text + "\nOK", wechatqrtest.ReasonNotXML,
+			"line 1, column"},
+		"two documents": {message, text + text, wechatqrtest.ReasonNotXML, "second"},
+		"success after": {message, text + "success", wechatqrtest.ReasonNotXML, "after"},
+		"an element not closed": {message, "<xml>\n<MsgType>", wechatqrtest.ReasonNotXML,
+			"syntax error on line 2"},
+		"one card":           {message, cards(1), "", ""},
+		"two cards, message": {message, cards(2), wechatqrtest.ReasonWrongReply, "2 articles"},
+		"eight cards, event": {scan, cards(8), "", ""},
+		"nine cards, event":  {scan, cards(9), wechatqrtest.ReasonWrongReply, "9 articles"},
 		"64 KiB": {message, text + strings.Repeat(" ", 64<<10),
 			wechatqrtest.ReasonWrongReply, "64 KiB"},
 	} {

@@ -150,13 +150,15 @@ func (s *loginStore) CountLogin(ctx context.Context, key string, ttl time.Durati
 
 func TestLoginStoreOfMemory(t *testing.T) {
 	t.Parallel()
-	wechatqrtest.TestLoginStore(t, func(*testing.T) scanlogin.Store { return scanlogin.NewMemory() })
+	wechatqrtest.TestLoginStore(t,
+		func(*testing.T) scanlogin.Store { return scanlogin.NewMemory() })
 	wechatqrtest.TestLoginStore(t, func(*testing.T) scanlogin.Store { return newLoginStore("") })
 }
 
 func TestLoginStoreFindsBroken(t *testing.T) {
 	if way := os.Getenv(brokenEnv); way != "" {
-		wechatqrtest.TestLoginStore(t, func(*testing.T) scanlogin.Store { return newLoginStore(way) })
+		wechatqrtest.TestLoginStore(t,
+			func(*testing.T) scanlogin.Store { return newLoginStore(way) })
 		return
 	}
 	t.Parallel()

@@ -17,7 +17,8 @@ func TestMessages(t *testing.T) {
 	srv := wechatqrtest.Start(t)
 	srv.ServeCallback(respondWith("success"))
 	send := func(body string) int {
-		_, response := post(t, srv.URL()+"/cgi-bin/message/custom/send?access_token="+token(t, srv), body)
+		_, response := post(t,
+			srv.URL()+"/cgi-bin/message/custom/send?access_token="+token(t, srv), body)
 		return code(t, response)
 	}
 	const hello = `{"touser":"o6_user","msgtype":"text","text":{"content":"你好"}}`
@@ -43,7 +44,8 @@ func TestMessages(t *testing.T) {
 	srv.Advance(time.Hour)
 	assert.Equal(t, 45015, send(hello), "48 hours after the message")
 	tooLong := strings.Repeat("x", 2049)
-	assert.Equal(t, 45002, send(`{"touser":"o6_user","msgtype":"text","text":{"content":"`+tooLong+`"}}`))
+	assert.Equal(t, 45002,
+		send(`{"touser":"o6_user","msgtype":"text","text":{"content":"`+tooLong+`"}}`))
 
 	messages := srv.Messages()
 	require.Len(t, messages, 8)

@@ -132,8 +132,8 @@ func (s *Server) uploadMedia(c *apiRequest) (any, *apiError) {
 }
 
 // hasFile reports whether a multipart form has a file that is not empty.
-func hasFile(contentType string, body []byte, name string) bool {
-	_, params, err := mime.ParseMediaType(contentType)
+func hasFile(mediaType string, body []byte, name string) bool {
+	_, params, err := mime.ParseMediaType(mediaType)
 	if err != nil {
 		return false
 	}

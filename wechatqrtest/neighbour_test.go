@@ -25,7 +25,8 @@ func TestNeighbours(t *testing.T) {
 	srv.PutUser(wechatqrtest.User{OpenID: "o6_other"})
 	tok := "access_token=" + token(t, srv)
 	creds := srv.Credentials()
-	oauth := "/sns/oauth2/access_token?grant_type=authorization_code&appid=" + creds.AppID + "&secret=" + creds.AppSecret
+	oauth := "/sns/oauth2/access_token?grant_type=authorization_code&appid=" + creds.AppID +
+		"&secret=" + creds.AppSecret
 	menu := `{"button":[{"type":"click","name":"n","key":"k"}]}`
 	for _, tt := range []struct {
 		name, path, body string // a body is posted
@@ -70,17 +71,20 @@ func TestOAuthUser(t *testing.T) {
 	t.Parallel()
 	srv := wechatqrtest.Start(t)
 	creds := srv.Credentials()
-	_, body := get(t, srv.URL()+"/sns/oauth2/access_token?grant_type=authorization_code&code=c&appid="+
-		creds.AppID+"&secret="+creds.AppSecret)
+	_, body := get(t,
+		srv.URL()+"/sns/oauth2/access_token?grant_type=authorization_code&code=c&appid="+
+			creds.AppID+"&secret="+creds.AppSecret)
 	var granted struct {
 		AccessToken  string `json:"access_token"`
 		RefreshToken string `json:"refresh_token"`
 		OpenID       string `json:"openid"`
 	}
 	require.NoError(t, json.Unmarshal([]byte(body), &granted))
-	_, body = get(t, srv.URL()+"/sns/userinfo?access_token="+granted.AccessToken+"&openid="+granted.OpenID)
+	_, body = get(t,
+		srv.URL()+"/sns/userinfo?access_token="+granted.AccessToken+"&openid="+granted.OpenID)
 	assert.Contains(t, body, granted.OpenID)
-	assert.Equal(t, 40001, errcodeWith(t, srv, granted.AccessToken), "it is none of the account's tokens")
+	assert.Equal(t, 40001, errcodeWith(t, srv, granted.AccessToken),
+		"it is none of the account's tokens")
 
 	data, err := json.Marshal(srv.Requests())
 	require.NoError(t, err)
@@ -103,7 +107,8 @@ func TestMediaUpload(t *testing.T) {
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)
-	assert.Regexp(t, `^\{"type":"image","media_id":"[A-Za-z0-9_-]{64}","created_at":[0-9]{10}\}$`, string(body))
+	assert.Regexp(t, `^\{"type":"image","media_id":"[A-Za-z0-9_-]{64}","created_at":[0-9]{10}\}$`,
+		string(body))
 }
 
 func TestHandle(t *testing.T) {
@@ -163,7 +168,10 @@ func TestWait(t *testing.T) {
 		close(release)
 		assert.Equal(t, "hi", (<-got).UserSees())
 
-		go func() { _, err := srv.WaitMessage(ctx, nil); assert.ErrorIs(t, err, context.Canceled) }()
+		go func() {
+			_, err := srv.WaitMessage(ctx, nil)
+			assert.ErrorIs(t, err, context.Canceled)
+		}()
 		synctest.Wait()
 		cancel()
 		synctest.Wait()
@@ -172,7 +180,9 @@ func TestWait(t *testing.T) {
 			Method: http.MethodPost, Path: "/cgi-bin/message/custom/send",
 			Body: json.RawMessage(`{"touser":"o6_user","msgtype":"text","text":{"content":"hi"}}`),
 		}, nil))
-		m, err := srv.WaitMessage(t.Context(), func(m wechatqrtest.Message) bool { return m.OpenID == "o6_user" })
+		m, err := srv.WaitMessage(t.Context(), func(m wechatqrtest.Message) bool {
+			return m.OpenID == "o6_user"
+		})
 		require.NoError(t, err)
 		assert.Equal(t, "hi", m.Content)
 

@@ -108,8 +108,8 @@ func (s *Server) redactor(c *apiRequest) *strings.Replacer {
 
 	add(s.st.AppSecret)
 	add(s.st.Callback.EncodingAESKey)
-	if token := s.st.Callback.Token; len(token) >= minMasked { // a shorter one may be any word
-		add(token)
+	if value := s.st.Callback.Token; len(value) >= minMasked { // a shorter one may be any word
+		add(value)
 	}
 	for value := range s.tokens {
 		add(value)

@@ -130,37 +130,37 @@ func (c callbackCodec) parseReply(body []byte) (ReceivedReply, *CallbackError) {
 		return ReceivedReply{}, &CallbackError{Reason: ReasonQuoted, Detail: fmt.Sprintf(
 			"the response is %s with the quotes: send success as text, not as JSON", text)}
 	}
-	message, wrong := parseReplyXML(text)
+	sent, wrong := parseReplyXML(text)
 	if wrong != nil {
 		return ReceivedReply{}, wrong
 	}
 
-	if message.Encrypt == nil {
+	if sent.Encrypt == nil {
 		if c.mode == ModeSafe {
 			return ReceivedReply{}, &CallbackError{Reason: ReasonNotEncrypted,
 				Detail: "the reply is plain text, and in safe mode it must be encrypted"}
 		}
-		return message.reply(text, false)
+		return sent.reply(text, false)
 	}
 
-	plain, err := c.decryptReply(message)
+	plain, err := c.decryptReply(sent)
 	if err != nil {
 		return ReceivedReply{}, &CallbackError{Reason: ReasonUndecryptable, Detail: err.Error()}
 	}
-	if message, wrong = parseReplyXML(plain); wrong != nil {
+	if sent, wrong = parseReplyXML(plain); wrong != nil {
 		return ReceivedReply{}, wrong
 	}
-	return message.reply(plain, true)
+	return sent.reply(plain, true)
 }
 
-func (c callbackCodec) decryptReply(message *replyXML) (string, error) {
+func (c callbackCodec) decryptReply(sent *replyXML) (string, error) {
 	if c.key == nil {
 		return "", errors.New("the reply is encrypted, and the account is in plain mode")
 	}
-	if message.MsgSignature != sign(c.token, message.TimeStamp, message.Nonce, *message.Encrypt) {
+	if sent.MsgSignature != sign(c.token, sent.TimeStamp, sent.Nonce, *sent.Encrypt) {
 		return "", errors.New("MsgSignature is not that of Token, TimeStamp, Nonce and Encrypt")
 	}
-	plain, err := decrypt(c.key, c.appID, *message.Encrypt)
+	plain, err := decrypt(c.key, c.appID, *sent.Encrypt)
 	return string(plain), err
 }
 
@@ -191,8 +191,8 @@ func decodeDocument(text string, into any) error {
 }
 
 func parseReplyXML(text string) (*replyXML, *CallbackError) {
-	var message replyXML
-	if err := decodeDocument(text, &message); err != nil {
+	var sent replyXML
+	if err := decodeDocument(text, &sent); err != nil {
 		kind := "it is neither one XML document nor success"
 		lower := strings.ToLower(text)
 		switch {
@@ -203,7 +203,7 @@ func parseReplyXML(text string) (*replyXML, *CallbackError) {
 		}
 		return nil, &CallbackError{Reason: ReasonNotXML, Detail: fmt.Sprintf("%s: %v: %.80q", kind, err, text)}
 	}
-	return &message, nil
+	return &sent, nil
 }
 
 const maxArticles = 8 // in reply to an event; in reply to a message only one

@@ -23,7 +23,7 @@ func TestReset(t *testing.T) {
 	require.NoError(t, err)
 	srv.Inject(wechatqrtest.Fault{Path: "/cgi-bin/user/get", Code: -1})
 	srv.Advance(24 * time.Hour)
-	creds, callback, account := srv.Credentials(), srv.Callback(), srv.Account()
+	creds, settings, account := srv.Credentials(), srv.Callback(), srv.Account()
 
 	srv.Reset()
 	assert.Empty(t, srv.QRCodes())
@@ -37,7 +37,7 @@ func TestReset(t *testing.T) {
 		assert.Zero(t, q.Used, q.Path)
 	}
 	assert.Equal(t, creds, srv.Credentials())
-	assert.Equal(t, callback, srv.Callback())
+	assert.Equal(t, settings, srv.Callback())
 	assert.Equal(t, account, srv.Account())
 	_, err = srv.Scan(t.Context(), ticket.Value, "o6_user")
 	require.ErrorIs(t, err, wechatqrtest.ErrUnknownTicket)

@@ -69,7 +69,7 @@ func (s *Server) Restore(data []byte) error {
 	if err := json.Unmarshal(data, &st); err != nil {
 		return fmt.Errorf("wechatqrtest: restore: %w", err)
 	}
-	codes, users, tokens, err := st.index()
+	codes, users, byValue, err := st.index()
 	if err != nil {
 		return fmt.Errorf("wechatqrtest: restore: %w", err)
 	}
@@ -79,7 +79,7 @@ func (s *Server) Restore(data []byte) error {
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.st, s.codes, s.users, s.tokens = st, codes, users, tokens
+	s.st, s.codes, s.users, s.tokens = st, codes, users, byValue
 	s.notify()
 	return nil
 }
@@ -94,7 +94,7 @@ func (st *snapshot) index() (map[string]*QRCode, map[string]*User, map[string]*t
 	if st.LastEventTimes == nil || st.FollowCounts == nil {
 		return nil, nil, nil, errors.New("last_event_times or follow_counts is null")
 	}
-	codes, users, tokens := map[string]*QRCode{}, map[string]*User{}, map[string]*token{}
+	codes, users, byValue := map[string]*QRCode{}, map[string]*User{}, map[string]*token{}
 	for _, c := range st.Codes {
 		if c == nil {
 			return nil, nil, nil, errors.New("a code is null")
@@ -112,7 +112,7 @@ func (st *snapshot) index() (map[string]*QRCode, map[string]*User, map[string]*t
 			if t == nil {
 				return nil, nil, nil, errors.New("a token is null")
 			}
-			tokens[t.Value] = t
+			byValue[t.Value] = t
 		}
 	}
 	for _, p := range st.Pushes {
@@ -125,5 +125,5 @@ func (st *snapshot) index() (map[string]*QRCode, map[string]*User, map[string]*t
 			return nil, nil, nil, errors.New("a quota is null")
 		}
 	}
-	return codes, users, tokens, nil
+	return codes, users, byValue, nil
 }

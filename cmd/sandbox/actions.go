@@ -45,7 +45,7 @@ const maxFormBytes = 64 << 10
 // act is POST /_sandbox/{action}. A browser is redirected to the page; a program
 // that sends or accepts JSON gets the outcome.
 func (a *app) act(w http.ResponseWriter, r *http.Request) {
-	run, ok := actions[r.PathValue("action")]
+	perform, ok := actions[r.PathValue("action")]
 	if !ok {
 		http.NotFound(w, r)
 		return
@@ -60,7 +60,7 @@ func (a *app) act(w http.ResponseWriter, r *http.Request) {
 	if isJSON || strings.Contains(r.Header.Get("Accept"), "application/json") {
 		var out outcome
 		var push *wechatqrtest.Push
-		delivered := a.deliver(run(a, r), func(o outcome, p *wechatqrtest.Push) { out, push = o, p })
+		delivered := a.deliver(perform(a, r), func(o outcome, p *wechatqrtest.Push) { out, push = o, p })
 		select {
 		case <-delivered:
 			writeOutcome(w, out, push, languageOf(r))
@@ -68,7 +68,7 @@ func (a *app) act(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
-	id := a.notice(run(a, r))
+	id := a.notice(perform(a, r))
 	http.Redirect(w, r, pageURL(r, id), http.StatusSeeOther)
 }
 
@@ -103,8 +103,8 @@ func readForm(r *http.Request) (isJSON bool, err error) {
 }
 
 // pageURL is the page from which the form was sent, with the notice.
-func pageURL(r *http.Request, notice int) string {
-	query := url.Values{"n": {strconv.Itoa(notice)}}
+func pageURL(r *http.Request, told int) string {
+	query := url.Values{"n": {strconv.Itoa(told)}}
 	if from, err := url.Parse(r.Referer()); err == nil && from.Query().Get("show") != "" {
 		query.Set("show", from.Query().Get("show"))
 	}

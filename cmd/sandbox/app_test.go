@@ -110,7 +110,8 @@ func TestActions(t *testing.T) {
 
 	require.True(t, do(t, h, "check").OK)
 	require.True(t, do(t, h, "fault", "what", "busy", "path", "/cgi-bin/token", "times", "3").OK)
-	assert.Equal(t, []wechatqrtest.Fault{{Path: "/cgi-bin/token", Times: 3, Code: -1}}, a.wx.Faults())
+	assert.Equal(t, []wechatqrtest.Fault{{Path: "/cgi-bin/token", Times: 3, Code: -1}},
+		a.wx.Faults())
 	require.True(t, do(t, h, "clear").OK)
 	assert.Empty(t, a.wx.Faults())
 
@@ -205,7 +206,8 @@ func TestActionsRefuse(t *testing.T) {
 		{"fault", []string{"errcode", "0", "times", "1"}, "is not an errcode"},
 		{"fault", []string{"errcode", "4294967296", "times", "1"}, "is not an errcode"},
 		{"remove", []string{"openid", "unknown"}, "does not exist"},
-		{"event", []string{"openid", "unknown", "xml", "<MsgType>text</MsgType>"}, "does not exist"},
+		{"event", []string{"openid", "unknown", "xml", "<MsgType>text</MsgType>"},
+			"does not exist"},
 		{"event", []string{"openid", stranger}, "is empty"},
 		{"event", []string{"openid", stranger, "xml", "<MsgType>text"}, "not a message of WeChat"},
 		{"click", []string{"openid", stranger, "key", "x"}, "does not follow"},

@@ -168,12 +168,14 @@ func TestCheckOfBrokenBackends(t *testing.T) {
 		chinese string              // in it
 	}{
 		{name: "right", backend: configured(nil), want: allRight},
-		{name: "right, in compatible mode", mode: "compatible", backend: configured(nil), want: allRight},
+		{name: "right, in compatible mode", mode: "compatible", backend: configured(nil),
+			want: allRight},
 		{name: "right, in plaintext", mode: "plain", backend: configured(nil), want: allRight},
 
 		{name: "not listening", backend: configured(nil), serve: serveNothing, want: wrongAddress,
 			reason: "unreachable", advice: "Is the backend running", chinese: "业务服务器启动了吗"},
-		{name: "unknown host", backend: configured(nil), serve: serveUnknownHost, want: wrongAddress,
+		{name: "unknown host", backend: configured(nil), serve: serveUnknownHost,
+			want:   wrongAddress,
 			reason: "unreachable", advice: "on this host and port", chinese: "监听的主机和端口"},
 		{name: "wrong path", backend: handler(http.NotFound), want: wrongAddress,
 			reason: "wrong status", advice: "compare it letter by letter", chinese: "没有这个路径"},
@@ -181,7 +183,8 @@ func TestCheckOfBrokenBackends(t *testing.T) {
 			reason: "wrong status", advice: "checks the URL with GET", chinese: "微信用 GET 验证"},
 		{name: "redirect", backend: handler(func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "/wechat/", http.StatusMovedPermanently)
-		}), want: wrongAddress, reason: "redirected", advice: "the slash at the end", chinese: "末尾的斜杠"},
+		}), want: wrongAddress, reason: "redirected", advice: "the slash at the end",
+			chinese: "末尾的斜杠"},
 		{name: "proxy without backend", backend: handler(responding(502, "Bad Gateway")),
 			want:   wrongAddress,
 			reason: "wrong status", advice: "A proxy in front of the backend", chinese: "前面的代理"},
@@ -197,7 +200,8 @@ func TestCheckOfBrokenBackends(t *testing.T) {
 
 		{name: "wrong Token", backend: configured(func(c *events.Config) { c.Token = "another" }),
 			want:   wrongToken,
-			reason: "wrong status", advice: "compare Token letter by letter", chinese: "逐字核对 Token"},
+			reason: "wrong status", advice: "compare Token letter by letter",
+			chinese: "逐字核对 Token"},
 		{name: "wrong Token, silent", backend: handler(responding(200, "")), want: wrongToken,
 			reason: "wrong echo", advice: "compare Token letter by letter", chinese: "逐字核对 Token"},
 		{name: "clock", backend: handler(func(w http.ResponseWriter, _ *http.Request) {
@@ -218,41 +222,51 @@ func TestCheckOfBrokenBackends(t *testing.T) {
 			reason: "wrong echo", advice: "no page around it", chinese: "没有页面包裹"},
 		{name: "closes the connection", backend: handler(abort), want: wrongToken,
 			reason: "no response", advice: "it panicked, crashed", chinese: "panic、崩溃"},
-		{name: "500 for GET", backend: handler(responding(500, "NullPointerException")), want: wrongToken,
+		{name: "500 for GET", backend: handler(responding(500, "NullPointerException")),
+			want:   wrongToken,
 			reason: "wrong status", advice: "see its log", chinese: "请看业务服务器日志"},
 		{name: "slow", backend: handler(func(_ http.ResponseWriter,
 			r *http.Request) {
 			<-r.Context().Done()
 		}),
-			want: wrongToken, reason: "too slow", advice: "“success” at once", chinese: "立即返回 success"},
+			want: wrongToken, reason: "too slow", advice: "“success” at once",
+			chinese: "立即返回 success"},
 
-		{name: "wrong key", backend: configured(func(c *events.Config) { c.EncodingAESKey = otherKey }),
-			want:   wrongKey,
-			reason: "wrong status", advice: "The Token is right. Compare EncodingAESKey and AppID",
+		{name: "wrong key",
+			backend: configured(func(c *events.Config) { c.EncodingAESKey = otherKey }),
+			want:    wrongKey,
+			reason:  "wrong status", advice: "The Token is right. Compare EncodingAESKey and AppID",
 			chinese: "Token 正确。请核对 EncodingAESKey 和 AppID"},
 		{name: "wrong AppID",
 			backend: configured(func(c *events.Config) { c.AppID = "wx0000000000000000" }),
-			want:    wrongKey, reason: "wrong status", advice: "The Token is right. Compare EncodingAESKey and AppID",
+			want:    wrongKey, reason: "wrong status",
+			advice:  "The Token is right. Compare EncodingAESKey and AppID",
 			chinese: "Token 正确。请核对 EncodingAESKey 和 AppID"},
 		{name: "plaintext beside safe", backend: configured(func(c *events.Config) {
 			c.EncodingAESKey, c.Plaintext = "", true
-		}), want: wrongKey, reason: "wrong status", advice: "The backend expects plaintext", chinese: "业务服务器期望明文"},
-		{name: "safe beside plaintext", mode: "plain", backend: func(t *testing.T, a *app) http.Handler {
-			return rightBackend(t, a, func(c *events.Config) {
-				c.Plaintext, c.EncodingAESKey = false, a.wx.Callback().EncodingAESKey
-			})
-		}, want: wrongKey, reason: "wrong status", advice: "The backend expects encrypted pushes",
+		}), want: wrongKey, reason: "wrong status", advice: "The backend expects plaintext",
+			chinese: "业务服务器期望明文"},
+		{name: "safe beside plaintext", mode: "plain",
+			backend: func(t *testing.T, a *app) http.Handler {
+				return rightBackend(t, a, func(c *events.Config) {
+					c.Plaintext, c.EncodingAESKey = false, a.wx.Callback().EncodingAESKey
+				})
+			}, want: wrongKey, reason: "wrong status",
+			advice:  "The backend expects encrypted pushes",
 			chinese: "业务服务器期望加密的推送"},
 		{name: "safe with another key beside plaintext", mode: "plain",
 			backend: configured(func(c *events.Config) {
 				c.Plaintext, c.EncodingAESKey = false, otherKey
-			}), want: wrongKey, reason: "wrong status", advice: "Compare the mode", chinese: "请核对消息加解密方式"},
+			}), want: wrongKey, reason: "wrong status", advice: "Compare the mode",
+			chinese: "请核对消息加解密方式"},
 		{name: "panics", backend: onPost(abort), want: wrongKey, reason: "no response",
 			advice: "it panicked or crashed on the push", chinese: "处理推送时 panic 或崩溃"},
 		{name: "500 for POST", backend: onPost(responding(500, "boom")), want: wrongKey,
+			reason:  "wrong status",
+			advice:  "see its log. If it failed at decrypting, compare EncodingAESKey",
+			chinese: "请核对 EncodingAESKey"},
+		{name: "404 for POST", backend: onPost(http.NotFound), want: wrongKey,
 			reason: "wrong status",
-			advice: "see its log. If it failed at decrypting, compare EncodingAESKey", chinese: "请核对 EncodingAESKey"},
-		{name: "404 for POST", backend: onPost(http.NotFound), want: wrongKey, reason: "wrong status",
 			advice: "with POST", chinese: "用 POST"},
 		{name: "CSRF protection", backend: onPost(responding(403, "CSRF verification failed.")),
 			want:   wrongKey,
@@ -261,7 +275,8 @@ func TestCheckOfBrokenBackends(t *testing.T) {
 			r *http.Request) {
 			<-r.Context().Done()
 		}),
-			want: wrongKey, reason: "too slow", advice: "“success” at once", chinese: "立即返回 success"},
+			want: wrongKey, reason: "too slow", advice: "“success” at once",
+			chinese: "立即返回 success"},
 		{name: "malformed XML", backend: onPost(responding(200, "<xml><MsgType>text</xml>")),
 			want:   wrongKey,
 			reason: "not xml", advice: "Respond with a reply's XML", chinese: "请返回回复消息的 XML"},
@@ -272,20 +287,24 @@ func TestCheckOfBrokenBackends(t *testing.T) {
 		{name: "reply in the clear", backend: onPost(responding(200,
 			"<xml><MsgType>text</MsgType></xml>")),
 			want: wrongKey, reason: "not encrypted", advice: "Encrypt the reply", chinese: "加密回复"},
-		{name: "reply signed wrongly", backend: onPost(responding(200, "<xml><Encrypt>AAAA</Encrypt>"+
-			"<MsgSignature>0</MsgSignature><TimeStamp>1</TimeStamp><Nonce>1</Nonce></xml>")),
-			want: wrongKey, reason: "undecryptable", advice: "Token, TimeStamp, Nonce and Encrypt", chinese: "签名由 Token"},
+		{name: "reply signed wrongly",
+			backend: onPost(responding(200, "<xml><Encrypt>AAAA</Encrypt>"+
+				"<MsgSignature>0</MsgSignature><TimeStamp>1</TimeStamp><Nonce>1</Nonce></xml>")),
+			want: wrongKey, reason: "undecryptable", advice: "Token, TimeStamp, Nonce and Encrypt",
+			chinese: "签名由 Token"},
 
-		{name: "echo without looking at the signature", backend: func(t *testing.T, a *app) http.Handler {
-			right := rightBackend(t, a, nil)
-			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if r.Method == http.MethodGet {
-					_, _ = io.WriteString(w, r.URL.Query().Get("echostr"))
-					return
-				}
-				right.ServeHTTP(w, r)
-			})
-		}, want: [5]wechatqrtest.Verdict{passed, warned, passed, warned, passed}, reason: "forged",
+		{name: "echo without looking at the signature",
+			backend: func(t *testing.T, a *app) http.Handler {
+				right := rightBackend(t, a, nil)
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if r.Method == http.MethodGet {
+						_, _ = io.WriteString(w, r.URL.Query().Get("echostr"))
+						return
+					}
+					right.ServeHTTP(w, r)
+				})
+			}, want: [5]wechatqrtest.Verdict{passed, warned, passed, warned, passed},
+			reason: "forged",
 			advice: "does not prove the Token", chinese: "不能证明 Token 正确"},
 		{name: "echo and wrong key", backend: func(t *testing.T, a *app) http.Handler {
 			right := rightBackend(t, a, func(c *events.Config) { c.EncodingAESKey = otherKey })
@@ -296,7 +315,8 @@ func TestCheckOfBrokenBackends(t *testing.T) {
 				}
 				right.ServeHTTP(w, r)
 			})
-		}, want: [5]wechatqrtest.Verdict{passed, warned, failing, skipped, skipped}, reason: "forged",
+		}, want: [5]wechatqrtest.Verdict{passed, warned, failing, skipped, skipped},
+			reason: "forged",
 			advice: "does not prove the Token", chinese: "不能证明 Token 正确"},
 		{name: "success to every POST", backend: onPost(responding(200, "success")),
 			want: [5]wechatqrtest.Verdict{passed, passed, warned, warned, warned}, reason: "forged",
@@ -315,8 +335,9 @@ func TestCheckOfBrokenBackends(t *testing.T) {
 			advice: "does not prove the key and the mode", chinese: "不能证明密钥和加解密方式正确"},
 		{name: "accepts a replay",
 			backend: configured(func(c *events.Config) { c.MaxAge = 24 * time.Hour }),
-			want:    [5]wechatqrtest.Verdict{passed, passed, passed, passed, warned}, reason: "replayed",
-			advice: "more than five minutes old", chinese: "超过五分钟的时间戳"},
+			want:    [5]wechatqrtest.Verdict{passed, passed, passed, passed, warned},
+			reason:  "replayed",
+			advice:  "more than five minutes old", chinese: "超过五分钟的时间戳"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

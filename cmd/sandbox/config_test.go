@@ -28,17 +28,18 @@ func TestParseConfig(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, config{addr: "127.0.0.1:8900", pushTimeout: 5 * time.Second}, c)
 
-	c, err = parseConfig([]string{"-addr", ":80", "-origin", "http://wechat.test/", "-mode", "plain",
-		"-unverified", "-push-timeout", "1m"}, env(map[string]string{
-		"WECHAT_SANDBOX_ADDR":     "ignored",
-		"WECHAT_SANDBOX_APPID":    "wx1",
-		"WECHAT_SANDBOX_SECRET":   "s",
-		"WECHAT_SANDBOX_CALLBACK": "http://b/",
-		"WECHAT_SANDBOX_TOKEN":    "tok",
-		"WECHAT_SANDBOX_AESKEY":   "key",
-		"WECHAT_SANDBOX_STATE":    "f.json",
-		"WECHAT_SANDBOX_LENIENT":  "1",
-	}), io.Discard)
+	c, err = parseConfig(
+		[]string{"-addr", ":80", "-origin", "http://wechat.test/", "-mode", "plain",
+			"-unverified", "-push-timeout", "1m"}, env(map[string]string{
+			"WECHAT_SANDBOX_ADDR":     "ignored",
+			"WECHAT_SANDBOX_APPID":    "wx1",
+			"WECHAT_SANDBOX_SECRET":   "s",
+			"WECHAT_SANDBOX_CALLBACK": "http://b/",
+			"WECHAT_SANDBOX_TOKEN":    "tok",
+			"WECHAT_SANDBOX_AESKEY":   "key",
+			"WECHAT_SANDBOX_STATE":    "f.json",
+			"WECHAT_SANDBOX_LENIENT":  "1",
+		}), io.Discard)
 	require.NoError(t, err)
 	assert.Equal(t, config{
 		addr: ":80", origin: "http://wechat.test", appID: "wx1", appSecret: "s", state: "f.json",
@@ -103,7 +104,8 @@ func TestOriginOf(t *testing.T) {
 
 func TestPhoneOrigin(t *testing.T) {
 	t.Parallel()
-	assert.Equal(t, "http://192.0.2.7:8901", phoneOrigin(&net.TCPAddr{IP: net.IPv4(192, 0, 2, 7), Port: 8901}))
+	assert.Equal(t, "http://192.0.2.7:8901",
+		phoneOrigin(&net.TCPAddr{IP: net.IPv4(192, 0, 2, 7), Port: 8901}))
 	for _, any := range []net.IP{net.IPv4zero, net.IPv6unspecified} {
 		u, err := url.Parse(phoneOrigin(&net.TCPAddr{IP: any, Port: 8901}))
 		require.NoError(t, err)

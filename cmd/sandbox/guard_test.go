@@ -96,7 +96,8 @@ func TestGuard(t *testing.T) {
 			browser("cross-site", ""), http.StatusNotFound},
 		"a picture, posted to": {"POST", "127.0.0.1:8900", "/cgi-bin/showqrcode?ticket=x",
 			browser("cross-site", ""), http.StatusForbidden},
-		"a path that neither side knows": {"GET", "127.0.0.1:8900", "/cgi-bin/cgi-bin/token", nil, ok},
+		"a path that neither side knows": {"GET", "127.0.0.1:8900",
+			"/cgi-bin/cgi-bin/token", nil, ok},
 	} {
 		r := httptest.NewRequest(tc.method, "http://x"+tc.path, nil)
 		r.Host = tc.host

@@ -47,9 +47,9 @@ func start(t *testing.T, args ...string) (base, greeting string, stop func() err
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var out printed
-	done := make(chan error, 1)
+	finished := make(chan error, 1)
 	go func() {
-		done <- run(ctx, append([]string{"-addr", "127.0.0.1:0"}, args...), noEnv, &out,
+		finished <- run(ctx, append([]string{"-addr", "127.0.0.1:0"}, args...), noEnv, &out,
 			io.Discard)
 	}()
 	address := regexp.MustCompile(`base URL +(\S+)`)
@@ -58,7 +58,7 @@ func start(t *testing.T, args ...string) (base, greeting string, stop func() err
 	return address.FindStringSubmatch(out.String())[1], out.String(), func() error {
 		cancel()
 		select {
-		case err := <-done:
+		case err := <-finished:
 			return err
 		case <-time.After(20 * time.Second):
 			t.Fatal("it does not stop")
@@ -67,9 +67,9 @@ func start(t *testing.T, args ...string) (base, greeting string, stop func() err
 	}
 }
 
-func get(t *testing.T, url string) string {
+func get(t *testing.T, target string) string {
 	t.Helper()
-	resp, err := http.Get(url)
+	resp, err := http.Get(target)
 	require.NoError(t, err)
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(resp.Body)
@@ -236,9 +236,9 @@ func TestKeepSavesChanges(t *testing.T) {
 	wx := wechatqrtest.Start(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	s := &stateFile{path: file, wx: wx, log: log.New(io.Discard, "", 0)}
-	done := make(chan struct{})
+	finished := make(chan struct{})
 	go func() {
-		defer close(done)
+		defer close(finished)
 		s.saveChanges(ctx, time.Millisecond)
 	}()
 	wx.PutUser(wechatqrtest.User{OpenID: "oKept"})
@@ -247,7 +247,7 @@ func TestKeepSavesChanges(t *testing.T) {
 		return err == nil && strings.Contains(string(data), "oKept")
 	}, 20*time.Second, 5*time.Millisecond)
 	cancel()
-	<-done
+	<-finished
 }
 
 // The terminal shows what happens, a line each, and no secret.
@@ -264,9 +264,9 @@ func TestTerminal(t *testing.T) {
 	creds := wechatqr.Credentials{AppID: "wx0123456789abcdef", AppSecret: "4f6c9a1be27d83051f6c"}
 	ctx, cancel := context.WithCancel(t.Context())
 	var out printed
-	done := make(chan error, 1)
+	finished := make(chan error, 1)
 	go func() {
-		done <- run(ctx, []string{"-addr", "127.0.0.1:0", "-appid", creds.AppID, "-secret",
+		finished <- run(ctx, []string{"-addr", "127.0.0.1:0", "-appid", creds.AppID, "-secret",
 			creds.AppSecret,
 			"-callback", backend.URL, "-proxy", "-state", filepath.Join(t.TempDir(),
 				"s.json")}, noEnv, &out, io.Discard)
@@ -298,15 +298,15 @@ func TestTerminal(t *testing.T) {
 	see(`(push   #1 Lin scanned shop-7 and followed the account\. The backend failed: The response has ` +
 		`the status 500, not 200\. The backend failed: see its log\. \(.*, 4 attempts\))`)
 
-	proxy, err := url.Parse(base)
+	proxyURL, err := url.Parse(base)
 	require.NoError(t, err)
-	proxied := &http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(proxy)}}
+	proxied := &http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(proxyURL)}}
 	resp, err = proxied.Get("http://example.com/")
 	require.NoError(t, err)
 	_ = resp.Body.Close()
 	see(`(proxy  refused example\.com)`)
 	cancel()
-	require.NoError(t, <-done)
+	require.NoError(t, <-finished)
 	assert.NotContains(t, out.String(), creds.AppSecret)
 	assert.NotContains(t, out.String(), "o6_", "no openid")
 }

@@ -23,15 +23,15 @@ import (
 
 // trusting returns a client that trusts the authority in the file and, unless proxy is
 // empty, uses the proxy.
-func trusting(t *testing.T, file, proxy string) *http.Client {
+func trusting(t *testing.T, file, proxyURL string) *http.Client {
 	t.Helper()
 	data, err := os.ReadFile(file)
 	require.NoError(t, err)
 	roots := x509.NewCertPool()
 	require.True(t, roots.AppendCertsFromPEM(data))
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}
-	if proxy != "" {
-		u, err := url.Parse(proxy)
+	if proxyURL != "" {
+		u, err := url.Parse(proxyURL)
 		require.NoError(t, err)
 		transport.Proxy = http.ProxyURL(u)
 	}

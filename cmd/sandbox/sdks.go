@@ -34,14 +34,14 @@ var allSDKs = sync.OnceValue(func() sdkSettings {
 })
 
 // settingsFor fills in the addresses. Without a file of the authority there is no proxy.
-func settingsFor(origin, authority string) sdkSettings {
+func settingsFor(origin, issuer string) sdkSettings {
 	all := allSDKs()
 	u, err := url.Parse(origin)
 	if err != nil {
 		u = &url.URL{} // parseConfig has checked it
 	}
 	fill := strings.NewReplacer("{origin}", origin, "{host}", u.Hostname(), "{port}", u.Port(),
-		"{ca}", authority)
+		"{ca}", issuer)
 	filled := func(list []sdk) []sdk {
 		var out []sdk
 		for _, s := range list {
@@ -50,7 +50,7 @@ func settingsFor(origin, authority string) sdkSettings {
 		return out
 	}
 	out := sdkSettings{BaseURL: filled(all.BaseURL)}
-	if authority != "" {
+	if issuer != "" {
 		out.Proxy = filled(all.Proxy)
 	}
 	return out

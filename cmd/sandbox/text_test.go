@@ -14,26 +14,27 @@ import (
 // texts are those of the page and the actions, read from the source.
 func texts(t *testing.T) map[string]bool {
 	t.Helper()
-	const quoted = `("(?:[^"\\]|\\.)*")`
+	const literals = `("(?:[^"\\]|\\.)*")`
 	out := map[string]bool{}
 	collect := func(file, pattern string) {
 		source, err := os.ReadFile(file)
 		require.NoError(t, err)
-		for _, m := range regexp.MustCompile(`(?m)`+pattern).FindAllStringSubmatch(string(source), -1) {
+		for _, m := range regexp.MustCompile(`(?m)`+pattern).FindAllStringSubmatch(string(source),
+			-1) {
 			text, err := strconv.Unquote(m[1])
 			require.NoError(t, err)
 			out[text] = true
 		}
 	}
 	for _, file := range []string{"page/page.html", "page/phone.html"} {
-		collect(file, `\{\{[^{}]*?\bt `+quoted)
-		collect(file, `else\}\}\{\{t `+quoted)
+		collect(file, `\{\{[^{}]*?\bt `+literals)
+		collect(file, `else\}\}\{\{t `+literals)
 	}
 	for _, file := range []string{"actions.go", "messages.go", "view.go", "timeline.go", "check.go",
 		"faults.go"} {
-		collect(file, `\bsay\(\s*`+quoted)
-		collect(file, `translate\(lang, `+quoted)
-		collect(file, `(?:done|failed)\("[a-z]+",\s*`+quoted)
+		collect(file, `\bsay\(\s*`+literals)
+		collect(file, `translate\(lang, `+literals)
+		collect(file, `(?:done|failed)\("[a-z]+",\s*`+literals)
 	}
 	for _, q := range questions {
 		out[q.title], out[q.passed] = true, true
@@ -67,7 +68,8 @@ func TestEveryTextIsTranslatedAndNoneUnused(t *testing.T) {
 		}
 		zh, ok := chineseTexts()[text]
 		assert.True(t, ok, "not in zh-CN.json: %q", text)
-		assert.Equal(t, verbs.FindAllString(text, -1), verbs.FindAllString(zh, -1), "the verbs of %q",
+		assert.Equal(t, verbs.FindAllString(text, -1), verbs.FindAllString(zh, -1),
+			"the verbs of %q",
 			text)
 	}
 	for text := range chineseTexts() {

@@ -194,15 +194,15 @@ func pushItem(p wechatqrtest.Push, names map[string]namedUser, lang string) feed
 func (item *feedItem) attempts(attempts []wechatqrtest.Attempt) {
 	item.Tries = len(attempts)
 	for i, at := range attempts {
-		view := attemptView{
+		shown := attemptView{
 			N: i + 1, Status: at.Status, Took: at.Duration, Response: at.Response,
 			Curl: curl(at), OK: at.Err == nil,
 		}
 		if at.Err != nil {
-			view.Wrong = &problemView{whatIsWrong(at.Err), at.Err}
+			shown.Wrong = &problemView{whatIsWrong(at.Err), at.Err}
 		}
-		item.Attempts = append(item.Attempts, view)
-		item.Took, item.Wrong = view.Took, view.Wrong
+		item.Attempts = append(item.Attempts, shown)
+		item.Took, item.Wrong = shown.Took, shown.Wrong
 	}
 	if len(attempts) > 0 {
 		item.At = attempts[0].Time

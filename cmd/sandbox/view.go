@@ -219,7 +219,7 @@ func (ps pages) show(w http.ResponseWriter, lang, name string, data any) {
 }
 
 // view is the page, with the timeline of one thread or, if thread is empty, of all.
-func (a *app) view(lang, thread string) *view {
+func (a *app) view(lang, th string) *view {
 	st := a.wx.State()
 	v := &view{
 		Lang: lang, Other: chinese, OtherName: "中文",
@@ -237,7 +237,7 @@ func (a *app) view(lang, thread string) *view {
 		v.Modes = append(v.Modes, m)
 	}
 	names := a.people.named(st.Users)
-	v.Timeline = newTimeline(st, names, lang, thread)
+	v.Timeline = newTimeline(st, names, lang, th)
 	v.codes(st.QRCodes)
 	v.users(st.Users, names)
 	for _, k := range faultKinds {

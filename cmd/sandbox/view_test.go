@@ -97,7 +97,8 @@ func TestPushItem(t *testing.T) {
 		"waiting": {wechatqrtest.Push{Event: scan}, "running", false, false, "Lin scanned 7."},
 		"again": {wechatqrtest.Push{Event: scan, Attempts: []wechatqrtest.Attempt{bad}}, "running",
 			false, false, "Lin scanned 7."},
-		"success": {wechatqrtest.Push{Event: scan, Attempts: []wechatqrtest.Attempt{ok}, Done: true},
+		"success": {
+			wechatqrtest.Push{Event: scan, Attempts: []wechatqrtest.Attempt{ok}, Done: true},
 			"ok", false, true, "Lin scanned 7."},
 		"late": {wechatqrtest.Push{Event: scan, Attempts: []wechatqrtest.Attempt{bad, ok},
 			Done: true}, "ok", false, true, "Lin scanned 7."},
