@@ -33,7 +33,8 @@ func (inMemory) RoundTrip(r *http.Request) (*http.Response, error) {
 // looked at, and no timeout.
 func BenchmarkCreateTicket(b *testing.B) {
 	hc := &http.Client{Transport: inMemory{}}
-	c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithHTTPClient(hc), wechatqr.WithTokenSource(wechatqr.StaticTokenSource("TOKEN")))
+	c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithHTTPClient(hc),
+		wechatqr.WithTokenSource(wechatqr.StaticTokenSource("TOKEN")))
 	require.NoError(b, err)
 	ctx := context.Background()
 

@@ -43,20 +43,34 @@ func TestNewRefuses(t *testing.T) {
 		{"good", good, nil, ""},
 		{"no AppID", wechatqr.Credentials{AppSecret: "s"}, nil, "AppID is empty"},
 		{"no AppSecret", wechatqr.Credentials{AppID: "wx0"}, nil, "AppSecret is empty"},
-		{"swapped", wechatqr.Credentials{AppID: "0123456789abcdef0123456789abcdef", AppSecret: "wx0123456789abcdef"}, nil, "swapped"},
-		{"AppSecret that begins with wx", wechatqr.Credentials{AppID: "wx0", AppSecret: "wx"}, nil, ""},
+		{"swapped", wechatqr.Credentials{AppID: "0123456789abcdef0123456789abcdef",
+			AppSecret: "wx0123456789abcdef"}, nil, "swapped"},
+		{"AppSecret that begins with wx", wechatqr.Credentials{AppID: "wx0", AppSecret: "wx"}, nil,
+			""},
 		{"tilde in the AppSecret", wechatqr.Credentials{AppID: "wx0", AppSecret: "~"}, nil, ""},
-		{"DEL in the AppSecret", wechatqr.Credentials{AppID: "wx0", AppSecret: "s\x7f"}, nil, "odd characters"},
-		{"line end in the AppSecret", wechatqr.Credentials{AppID: "wx0", AppSecret: "s\n"}, nil, "line end"},
-		{"space in the AppID", wechatqr.Credentials{AppID: " wx0", AppSecret: "s"}, nil, "white space"},
-		{"no credentials but a source", wechatqr.Credentials{}, []wechatqr.Option{wechatqr.WithTokenSource(src)}, ""},
-		{"source and store", good, []wechatqr.Option{wechatqr.WithTokenSource(src), wechatqr.WithTokenStore(noStore{})}, "StoredTokenSource"},
-		{"source and classic", good, []wechatqr.Option{wechatqr.WithTokenSource(src), wechatqr.WithClassicToken()}, "WithClassicToken"},
-		{"classic with a store", good, []wechatqr.Option{wechatqr.WithTokenStore(noStore{}), wechatqr.WithClassicToken()}, ""},
-		{"two that are wrong", good, []wechatqr.Option{wechatqr.WithMaxRetries(-1), wechatqr.WithUserAgent("")}, "0 to 10"},
+		{"DEL in the AppSecret", wechatqr.Credentials{AppID: "wx0", AppSecret: "s\x7f"}, nil,
+			"odd characters"},
+		{"line end in the AppSecret", wechatqr.Credentials{AppID: "wx0", AppSecret: "s\n"}, nil,
+			"line end"},
+		{"space in the AppID", wechatqr.Credentials{AppID: " wx0", AppSecret: "s"}, nil,
+			"white space"},
+		{"no credentials but a source", wechatqr.Credentials{},
+			[]wechatqr.Option{wechatqr.WithTokenSource(src)}, ""},
+		{"source and store", good,
+			[]wechatqr.Option{wechatqr.WithTokenSource(src), wechatqr.WithTokenStore(noStore{})},
+			"StoredTokenSource"},
+		{"source and classic", good,
+			[]wechatqr.Option{wechatqr.WithTokenSource(src), wechatqr.WithClassicToken()},
+			"WithClassicToken"},
+		{"classic with a store", good,
+			[]wechatqr.Option{wechatqr.WithTokenStore(noStore{}), wechatqr.WithClassicToken()}, ""},
+		{"two that are wrong", good,
+			[]wechatqr.Option{wechatqr.WithMaxRetries(-1), wechatqr.WithUserAgent("")}, "0 to 10"},
 		{"nil option", good, []wechatqr.Option{nil}, "nil Option"},
-		{"nil http.Client", good, []wechatqr.Option{wechatqr.WithHTTPClient(nil)}, "WithHTTPClient(nil)"},
-		{"nil source", good, []wechatqr.Option{wechatqr.WithTokenSource(nil)}, "WithTokenSource(nil)"},
+		{"nil http.Client", good, []wechatqr.Option{wechatqr.WithHTTPClient(nil)},
+			"WithHTTPClient(nil)"},
+		{"nil source", good, []wechatqr.Option{wechatqr.WithTokenSource(nil)},
+			"WithTokenSource(nil)"},
 		{"nil store", good, []wechatqr.Option{wechatqr.WithTokenStore(nil)}, "WithTokenStore(nil)"},
 		{"nil logger", good, []wechatqr.Option{wechatqr.WithLogger(nil)}, "WithLogger(nil)"},
 		{"nil observer", good, []wechatqr.Option{wechatqr.WithObserver(nil)}, "WithObserver(nil)"},
@@ -65,22 +79,33 @@ func TestNewRefuses(t *testing.T) {
 		{"retries 10", good, []wechatqr.Option{wechatqr.WithMaxRetries(10)}, ""},
 		{"retries 11", good, []wechatqr.Option{wechatqr.WithMaxRetries(11)}, "0 to 10"},
 		{"user agent", good, []wechatqr.Option{wechatqr.WithUserAgent("shop/1")}, ""},
-		{"user agent of two lines", good, []wechatqr.Option{wechatqr.WithUserAgent("a\r\nX: y")}, "one non-empty line"},
-		{"no user agent", good, []wechatqr.Option{wechatqr.WithUserAgent("")}, "one non-empty line"},
-		{"endpoint without scheme", good, endpoint("api.weixin.qq.com", ""), "https://api.weixin.qq.com"},
-		{"endpoint with another scheme", good, endpoint("ftp://x", ""), "use one like"},
-		{"endpoint with user", good, endpoint("https://u:pw@x", ""), "leave user"},
-		{"endpoint with query", good, endpoint("https://x?secret=pw", ""), "leave user"},
-		{"endpoint that is no URL", good, endpoint("https://x\x7f", ""), "base address"},
-		{"endpoint with port and path", good, endpoint("http://127.0.0.1:8080/wechat/", ""), ""},
-		{"image endpoint without scheme", good, endpoint("", "mp.weixin.qq.com"), "use one like"},
+		{"user agent of two lines", good, []wechatqr.Option{wechatqr.WithUserAgent("a\r\nX: y")},
+			"one non-empty line"},
+		{"no user agent", good, []wechatqr.Option{wechatqr.WithUserAgent("")},
+			"one non-empty line"},
+		{"endpoint without scheme", good, endpoints("api.weixin.qq.com", ""),
+			"https://api.weixin.qq.com"},
+		{"endpoint of host and port", good, endpoints("127.0.0.1:8900", ""), "use one like"},
+		{"endpoint with another scheme", good, endpoints("ftp://x", ""), "use one like"},
+		{"endpoint with user", good, endpoints("https://u:pw@x", ""), "leave user"},
+		{"endpoint with query", good, endpoints("https://x?secret=pw", ""), "leave user"},
+		{"endpoint that is no URL", good, endpoints("https://x\x7f", ""), "base address"},
+		{"endpoint with port and path", good, endpoints("http://127.0.0.1:8080/wechat/", ""), ""},
+		{"image endpoint without scheme", good, endpoints("", "mp.weixin.qq.com"), "use one like"},
 		{"empty endpoint", good, []wechatqr.Option{wechatqr.WithEndpoint(wechatqr.Endpoint{})}, ""},
 		{"base URL", good, []wechatqr.Option{wechatqr.WithBaseURL("http://127.0.0.1:8080")}, ""},
 		{"no base URL", good, []wechatqr.Option{wechatqr.WithBaseURL("")}, "base address"},
-		{"cloud hosting", wechatqr.Credentials{}, []wechatqr.Option{wechatqr.WithCloudHosting()}, ""},
-		{"cloud hosting and source", good, []wechatqr.Option{wechatqr.WithCloudHosting(), wechatqr.WithTokenSource(src)}, "WithCloudHosting"},
-		{"cloud hosting and store", good, []wechatqr.Option{wechatqr.WithCloudHosting(), wechatqr.WithTokenStore(noStore{})}, "WithCloudHosting"},
-		{"cloud hosting and classic", good, []wechatqr.Option{wechatqr.WithClassicToken(), wechatqr.WithCloudHosting()}, "WithCloudHosting"},
+		{"cloud hosting", wechatqr.Credentials{}, []wechatqr.Option{wechatqr.WithCloudHosting()},
+			""},
+		{"cloud hosting and source", good,
+			[]wechatqr.Option{wechatqr.WithCloudHosting(), wechatqr.WithTokenSource(src)},
+			"WithCloudHosting"},
+		{"cloud hosting and store", good,
+			[]wechatqr.Option{wechatqr.WithCloudHosting(), wechatqr.WithTokenStore(noStore{})},
+			"WithCloudHosting"},
+		{"cloud hosting and classic", good,
+			[]wechatqr.Option{wechatqr.WithClassicToken(), wechatqr.WithCloudHosting()},
+			"WithCloudHosting"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -106,7 +131,7 @@ func (noStore) Load(context.Context, string) (wechatqr.Token, error) {
 func (noStore) Save(context.Context, string, wechatqr.Token, string) error { return nil }
 func (noStore) Discard(context.Context, string, string) error              { return nil }
 
-func endpoint(api, image string) []wechatqr.Option {
+func endpoints(api, image string) []wechatqr.Option {
 	e := wechatqr.Endpoint{Image: image}
 	if api != "" {
 		e.API = []string{api}
@@ -123,7 +148,10 @@ func TestBasePathAndUserAgent(t *testing.T) {
 			return answer(200, string(jpeg)), nil
 		}
 		return answer(200, created), nil
-	}, wechatqr.WithUserAgent("shop/1"), wechatqr.WithEndpoint(wechatqr.Endpoint{API: []string{"http://127.0.0.1:1/wechat/"}, Image: "http://127.0.0.1:2/mp"}))
+	}, wechatqr.WithUserAgent("shop/1"), wechatqr.WithEndpoint(wechatqr.Endpoint{
+		API:   []string{"http://127.0.0.1:1/wechat/"},
+		Image: "http://127.0.0.1:2/mp",
+	}))
 	_, err := c.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(1)))
 	require.NoError(t, err)
 	_, err = c.FetchQRCode(t.Context(), "a+b")
@@ -140,13 +168,14 @@ func TestCloudHosting(t *testing.T) {
 	for base, opts := range map[string][]wechatqr.Option{
 		"http://api.weixin.qq.com": nil,
 		"https://x":                {wechatqr.WithBaseURL("https://x")},
-		"https://y":                endpoint("https://y", ""),
+		"https://y":                endpoints("https://y", ""),
 	} {
 		transport := doer(func(r *http.Request) (*http.Response, error) {
 			assert.Equal(t, base+"/cgi-bin/qrcode/create", r.URL.String())
 			return answer(200, created), nil
 		})
-		opts = append(opts, wechatqr.WithCloudHosting(), wechatqr.WithHTTPClient(&http.Client{Transport: transport}))
+		opts = append(opts, wechatqr.WithCloudHosting(),
+			wechatqr.WithHTTPClient(&http.Client{Transport: transport}))
 		c, err := wechatqr.New(wechatqr.Credentials{}, opts...)
 		require.NoError(t, err)
 		_, err = c.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(1)))
@@ -168,8 +197,9 @@ func TestHTTPClientIsCopied(t *testing.T) {
 	}))
 	defer srv.Close()
 	defer close(block)
-	c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithCloudHosting(), wechatqr.WithHTTPClient(mine),
-		endpoint(srv.URL, "")[0], wechatqr.WithMaxRetries(0))
+	c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithCloudHosting(),
+		wechatqr.WithHTTPClient(mine),
+		endpoints(srv.URL, "")[0], wechatqr.WithMaxRetries(0))
 	require.NoError(t, err)
 	err = c.Do(t.Context(), wechatqr.Request{Method: "GET", Path: "/x"}, nil)
 	require.ErrorIs(t, err, context.DeadlineExceeded, "its Timeout counts")
@@ -189,7 +219,9 @@ func TestDo(t *testing.T) {
 			Remain     int `json:"remain"`
 		} `json:"quota"`
 	}
-	err := c.Do(t.Context(), wechatqr.Request{Method: http.MethodPost, Path: "/cgi-bin/openapi/quota/get", Body: map[string]string{"cgi_path": "/cgi-bin/qrcode/create"}}, &quota)
+	err := c.Do(t.Context(),
+		wechatqr.Request{Method: http.MethodPost, Path: "/cgi-bin/openapi/quota/get",
+			Body: map[string]string{"cgi_path": "/cgi-bin/qrcode/create"}}, &quota)
 	require.NoError(t, err)
 	assert.Equal(t, 100_000, quota.Quota.DailyLimit)
 
@@ -205,8 +237,10 @@ func TestDo(t *testing.T) {
 		scene  wechatqr.Scene
 		want   userInfo
 	}{
-		{"o-by-number", wechatqr.SceneID(4294967295), userInfo{1, "ADD_SCENE_QR_CODE", 4294967295, ""}},
-		{"o-by-text", wechatqr.SceneString("渠道=北京&a<b"), userInfo{1, "ADD_SCENE_QR_CODE", 0, "渠道=北京&a<b"}},
+		{"o-by-number", wechatqr.SceneID(4294967295),
+			userInfo{1, "ADD_SCENE_QR_CODE", 4294967295, ""}},
+		{"o-by-text", wechatqr.SceneString("渠道=北京&a<b"),
+			userInfo{1, "ADD_SCENE_QR_CODE", 0, "渠道=北京&a<b"}},
 	} {
 		ticket, err := c.CreateTicket(t.Context(), wechatqr.Temporary(tt.scene, time.Hour))
 		require.NoError(t, err)
@@ -214,12 +248,14 @@ func TestDo(t *testing.T) {
 		_, err = wx.Scan(t.Context(), ticket.Value, tt.openID)
 		require.Error(t, err, "the push is lost")
 		var got userInfo
-		err = c.Do(t.Context(), wechatqr.Request{Method: http.MethodGet, Path: "/cgi-bin/user/info", Query: url.Values{"openid": {tt.openID}, "lang": {"zh_CN"}}}, &got)
+		err = c.Do(t.Context(), wechatqr.Request{Method: http.MethodGet, Path: "/cgi-bin/user/info",
+			Query: url.Values{"openid": {tt.openID}, "lang": {"zh_CN"}}}, &got)
 		require.NoError(t, err)
 		assert.Equal(t, tt.want, got)
 	}
 
-	err = c.Do(t.Context(), wechatqr.Request{Method: http.MethodGet, Path: "/cgi-bin/user/info", Query: url.Values{"openid": {"o-nobody"}}}, nil)
+	err = c.Do(t.Context(), wechatqr.Request{Method: http.MethodGet, Path: "/cgi-bin/user/info",
+		Query: url.Values{"openid": {"o-nobody"}}}, nil)
 	require.ErrorIs(t, err, wechatqr.ErrInvalidArgument)
 	assert.ErrorContains(t, err, "wechatqr: GET /cgi-bin/user/info: errcode 40003")
 }
@@ -236,14 +272,19 @@ func TestDoOnTheWire(t *testing.T) {
 		return answer(200, `{"errcode":0,"errmsg":"ok","n":7,"errcodes":"x"}`), nil
 	})
 	var out struct{ N int }
-	require.NoError(t, c.Do(t.Context(), wechatqr.Request{Method: "POST", Path: "/a", Query: url.Values{"k": {"ü&="}}, Body: map[string]any{
-		"s": "<a&b>\u2028\u2029\\u2028 \\\u2028", "n": int64(1 << 53),
-	}}, &out))
+	require.NoError(t, c.Do(t.Context(),
+		wechatqr.Request{Method: "POST", Path: "/a", Query: url.Values{"k": {"ü&="}},
+			Body: map[string]any{
+				"s": "<a&b>\u2028\u2029\\u2028 \\\u2028", "n": int64(1 << 53),
+			}}, &out))
 	assert.Equal(t, 7, out.N)
 	assert.Equal(t, "POST /a?access_token=TOKEN&k=%C3%BC%26%3D", address)
-	assert.Equal(t, `{"n":9007199254740992,"s":"<a&b>`+"\u2028\u2029"+`\\u2028 \\`+"\u2028"+`"}`, body)
+	assert.Equal(t, `{"n":9007199254740992,"s":"<a&b>`+"\u2028\u2029"+`\\u2028 \\`+"\u2028"+`"}`,
+		body)
 
-	require.NoError(t, c.Do(t.Context(), wechatqr.Request{Method: "POST", Path: "/a", Body: map[string]any{"scene": wechatqr.SceneString("a&b<c")}}, nil))
+	require.NoError(t, c.Do(t.Context(),
+		wechatqr.Request{Method: "POST", Path: "/a",
+			Body: map[string]any{"scene": wechatqr.SceneString("a&b<c")}}, nil))
 	assert.Equal(t, `{"scene":{"scene_str":"a&b<c"}}`, body)
 
 	var raw json.RawMessage
@@ -251,22 +292,31 @@ func TestDoOnTheWire(t *testing.T) {
 	assert.Equal(t, "GET /a?access_token=TOKEN", address)
 	assert.Empty(t, body, "nil is no JSON null")
 	assert.Contains(t, string(raw), `"errcodes"`)
-	require.NoError(t, c.Do(t.Context(), wechatqr.Request{Method: "AZ", Path: "/a"}, nil), "any capitals")
+	require.NoError(t, c.Do(t.Context(), wechatqr.Request{Method: "AZ", Path: "/a"}, nil),
+		"any capitals")
 	require.NoError(t, c.Do(t.Context(), wechatqr.Request{Method: "GET", Path: "/a"}, nil))
 
 	for name, err := range map[string]error{
-		"odd method":    c.Do(t.Context(), wechatqr.Request{Method: "GE T", Path: "/a"}, nil),
-		"no method":     c.Do(t.Context(), wechatqr.Request{Path: "/a"}, nil),
-		"no slash":      c.Do(t.Context(), wechatqr.Request{Method: "GET", Path: "a"}, nil),
-		"empty path":    c.Do(t.Context(), wechatqr.Request{Method: "GET", Path: ""}, nil),
-		"another host":  c.Do(t.Context(), wechatqr.Request{Method: "GET", Path: "https://evil.example/a"}, nil),
-		"query in path": c.Do(t.Context(), wechatqr.Request{Method: "GET", Path: "/a?access_token=SECRET"}, nil),
-		"own token":     c.Do(t.Context(), wechatqr.Request{Method: "GET", Path: "/a", Query: url.Values{"access_token": {"SECRET"}}}, nil),
-		"no pointer":    c.Do(t.Context(), wechatqr.Request{Method: "POST", Path: "/a"}, struct{}{}),
-		"nil pointer":   c.Do(t.Context(), wechatqr.Request{Method: "POST", Path: "/a"}, (*struct{})(nil)),
-		"bytes":         c.Do(t.Context(), wechatqr.Request{Method: "POST", Path: "/a", Body: []byte("{}")}, nil),
-		"lower case":    c.Do(t.Context(), wechatqr.Request{Method: "post", Path: "/a"}, nil),
-		"no JSON":       c.Do(t.Context(), wechatqr.Request{Method: "POST", Path: "/a", Body: make(chan int)}, nil),
+		"odd method": c.Do(t.Context(), wechatqr.Request{Method: "GE T", Path: "/a"}, nil),
+		"no method":  c.Do(t.Context(), wechatqr.Request{Path: "/a"}, nil),
+		"no slash":   c.Do(t.Context(), wechatqr.Request{Method: "GET", Path: "a"}, nil),
+		"empty path": c.Do(t.Context(), wechatqr.Request{Method: "GET", Path: ""}, nil),
+		"another host": c.Do(t.Context(),
+			wechatqr.Request{Method: "GET", Path: "https://evil.example/a"}, nil),
+		"query in path": c.Do(t.Context(),
+			wechatqr.Request{Method: "GET", Path: "/a?access_token=SECRET"}, nil),
+		"own token": c.Do(t.Context(),
+			wechatqr.Request{Method: "GET", Path: "/a",
+				Query: url.Values{"access_token": {"SECRET"}}}, nil),
+		"no pointer": c.Do(t.Context(), wechatqr.Request{Method: "POST", Path: "/a"},
+			struct{}{}),
+		"nil pointer": c.Do(t.Context(), wechatqr.Request{Method: "POST", Path: "/a"},
+			(*struct{})(nil)),
+		"bytes": c.Do(t.Context(),
+			wechatqr.Request{Method: "POST", Path: "/a", Body: []byte("{}")}, nil),
+		"lower case": c.Do(t.Context(), wechatqr.Request{Method: "post", Path: "/a"}, nil),
+		"no JSON": c.Do(t.Context(),
+			wechatqr.Request{Method: "POST", Path: "/a", Body: make(chan int)}, nil),
 	} {
 		require.ErrorIs(t, err, wechatqr.ErrInvalidArgument, name)
 		assert.NotContains(t, err.Error(), "SECRET", name)
@@ -299,19 +349,24 @@ func TestDoRepeatsOnlyWhatItMay(t *testing.T) {
 		kinds     []error // of the POST
 	}{
 		{"broken", broken(io.ErrUnexpectedEOF), 3, 1, []error{wechatqr.ErrOutcomeUnknown}},
-		{"503", func(*http.Request) (*http.Response, error) { return answer(503, ""), nil }, 3, 1, []error{wechatqr.ErrOutcomeUnknown}},
+		{"503", func(*http.Request) (*http.Response, error) { return answer(503, ""), nil }, 3, 1,
+			[]error{wechatqr.ErrOutcomeUnknown}},
 		{"busy", errcode(-1), 3, 1, []error{wechatqr.ErrBusy, wechatqr.ErrOutcomeUnknown}},
-		{"busy too", errcode(268487002), 3, 1, []error{wechatqr.ErrBusy, wechatqr.ErrOutcomeUnknown}},
+		{"busy too", errcode(268487002), 3, 1,
+			[]error{wechatqr.ErrBusy, wechatqr.ErrOutcomeUnknown}},
 		{"not sent", unsent(opError("dial")), 3, 3, nil},
 		{"no proxy", unsent(opError("proxyconnect")), 3, 3, nil},
-		{"certificate", unsent(&tls.CertificateVerificationError{Err: errors.New("expired")}), 3, 3, nil},
+		{"certificate", unsent(&tls.CertificateVerificationError{Err: errors.New("expired")}), 3, 3,
+			nil},
 		{"an error of a dialer's own", unsent(errors.New("no")), 3, 3, nil},
-		{"a dial error of a transport without hooks", broken(opError("dial")), 3, 1, []error{wechatqr.ErrOutcomeUnknown}},
+		{"a dial error of a transport without hooks", broken(opError("dial")), 3, 1,
+			[]error{wechatqr.ErrOutcomeUnknown}},
 		{"no permission", errcode(48001), 1, 1, []error{wechatqr.ErrNotPermitted}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				for _, req := range []wechatqr.Request{{Method: "GET"}, {Method: "POST"}, {Method: "POST", Idempotent: true}} {
+				for _, req := range []wechatqr.Request{{Method: "GET"}, {Method: "POST"},
+					{Method: "POST", Idempotent: true}} {
 					want := tt.get
 					once := req.Method == "POST" && !req.Idempotent
 					if once {
@@ -326,9 +381,11 @@ func TestDoRepeatsOnlyWhatItMay(t *testing.T) {
 					err := c.Do(t.Context(), req, nil)
 					require.Error(t, err)
 					assert.Equal(t, want, calls.Load(), req)
-					for _, kind := range []error{wechatqr.ErrBusy, wechatqr.ErrOutcomeUnknown, wechatqr.ErrNotPermitted} {
+					for _, kind := range []error{wechatqr.ErrBusy, wechatqr.ErrOutcomeUnknown,
+						wechatqr.ErrNotPermitted} {
 						if once {
-							assert.Equal(t, slices.Contains(tt.kinds, kind), errors.Is(err, kind), "%v: %v", kind, err)
+							assert.Equal(t, slices.Contains(tt.kinds, kind), errors.Is(err, kind),
+								"%v: %v", kind, err)
 						}
 					}
 					assert.False(t, !once && errors.Is(err, wechatqr.ErrOutcomeUnknown), err)
@@ -349,10 +406,12 @@ func TestRetryStaysInsideTheContext(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		_, err := c.CreateTicket(ctx, wechatqr.Permanent(wechatqr.SceneID(1)))
-		require.ErrorIs(t, err, wechatqr.ErrBusy, "the answer is worth more than 'deadline exceeded'")
+		require.ErrorIs(t, err, wechatqr.ErrBusy,
+			"the answer is worth more than 'deadline exceeded'")
 		require.NotErrorIs(t, err, wechatqr.ErrOutcomeUnknown)
 		require.NotErrorIs(t, err, context.Canceled)
-		assert.Less(t, time.Since(start), time.Second, "a pause that would outlast the context is not begun")
+		assert.Less(t, time.Since(start), time.Second,
+			"a pause that would outlast the context is not begun")
 		assert.Greater(t, calls.Load(), int64(1))
 
 		calls.Store(0)
@@ -419,8 +478,14 @@ func TestNextHost(t *testing.T) {
 	noRoute := unsent(errors.New("no route to host"))
 	for name, fault := range map[string]doer{
 		"no connection": noRoute,
-		"reset":         func(*http.Request) (*http.Response, error) { return nil, errors.New("connection reset by peer") },
-		"HTTP 502":      func(*http.Request) (*http.Response, error) { return answer(502, "<html>"), nil },
+		"reset": func(*http.Request) (*http.Response, error) {
+			return nil,
+				errors.New("connection reset by peer")
+		},
+		"HTTP 502": func(*http.Request) (*http.Response, error) {
+			return answer(502, "<html>"),
+				nil
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -483,6 +548,78 @@ func TestOneCallTriesTheFirstHostAgain(t *testing.T) {
 	})
 }
 
+// What the call at the first host meets there decides whether the others come
+// back to it.
+func TestOnlyAResponseOfWeChatBringsTheFirstHostBack(t *testing.T) {
+	respond := func(status int, body string) doer {
+		return func(*http.Request) (*http.Response, error) { return answer(status, body), nil }
+	}
+	for _, tt := range []struct {
+		name  string
+		meets doer
+		next  string
+	}{
+		{"success", respond(200, created), hostA},
+		{"a refusal", respond(200, `{"errcode":40013}`), hostA},
+		{"busy", respond(200, `{"errcode":-1}`), hostA},
+		{"a login page", respond(200, "<html>"), hostB},
+		{"a short deadline", func(r *http.Request) (*http.Response, error) {
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		}, hostB},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newTwoHosts(t, wechatqr.WithMaxRetries(1))
+				h.down[hostA] = unsent(errors.New("no route to host"))
+				h.mustMeet(t, harmless, hostA, hostB)
+				time.Sleep(time.Minute + time.Nanosecond)
+
+				h.down[hostA] = tt.meets
+				ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+				_, _ = h.client.CreateTicket(ctx, harmless)
+				cancel()
+				require.Equal(t, hostA, h.seen[len(h.seen)-1])
+				delete(h.down, hostA)
+				h.mustMeet(t, harmless, tt.next)
+			})
+		})
+	}
+}
+
+// A call whose ctx has ended says what it met, not that the next host was not
+// asked.
+func TestNoNextHostAfterTheEndOfTheContext(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	h := newTwoHosts(t)
+	h.down[hostA] = func(*http.Request) (*http.Response, error) {
+		cancel()
+		return answer(502, "<html>"), nil
+	}
+	_, err := h.client.CreateTicket(ctx, harmless)
+	require.ErrorIs(t, err, wechatqr.ErrBusy)
+	assert.Equal(t, []string{hostA}, h.seen)
+}
+
+// A read that could not be repeated in time is no question of what was carried out.
+func TestIdempotentWithoutTimeToRepeat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		c := withToken(t, func(*http.Request) (*http.Response,
+			error) {
+			return answer(502, "<html>"), nil
+		},
+			wechatqr.WithBaseURL("http://a.invalid"))
+		for unknown, req := range map[bool]wechatqr.TicketRequest{false: harmless, true: lasting} {
+			_, err := c.CreateTicket(ctx, req)
+			require.ErrorContains(t, err, "HTTP 502")
+			assert.Equal(t, unknown, errors.Is(err, wechatqr.ErrOutcomeUnknown), err)
+		}
+	})
+}
+
 // A host that hangs is left after half a second; a caller with less time, or
 // one that goes away, does not mean that it is down.
 func TestHangingHostIsLeft(t *testing.T) {
@@ -493,13 +630,15 @@ func TestHangingHostIsLeft(t *testing.T) {
 			deadline time.Duration
 			next     string
 		}{
-			{0, hostA}, {10 * time.Millisecond, hostA}, {500*time.Millisecond - 1, hostA}, {500 * time.Millisecond, hostB},
+			{0, hostA}, {10 * time.Millisecond, hostA}, {500*time.Millisecond - 1,
+				hostA}, {500 * time.Millisecond, hostB},
 		} {
 			ctx, cancel := context.WithTimeout(hang, tt.deadline)
 			_, err := h.client.CreateTicket(ctx, lasting)
 			cancel()
 			require.ErrorIs(t, err, context.DeadlineExceeded)
-			assert.Equal(t, tt.deadline > 0, errors.Is(err, wechatqr.ErrOutcomeUnknown), "%v: %v", tt.deadline, err)
+			assert.Equal(t, tt.deadline > 0, errors.Is(err, wechatqr.ErrOutcomeUnknown), "%v: %v",
+				tt.deadline, err)
 			h.mustMeet(t, lasting, tt.next)
 			time.Sleep(time.Minute + time.Nanosecond)
 		}
@@ -547,25 +686,59 @@ func TestNoConnectionInTime(t *testing.T) {
 		return canned(withLength(created)), nil
 	}
 	for _, tt := range []struct{ deadline, wait, next time.Duration }{
-		{time.Minute, 3 * time.Second, 0}, // then the host is left
+		{24 * time.Hour, 3 * time.Second, 0}, // then the host is left
+		{time.Minute, 3 * time.Second, 0},
+		{0, 3 * time.Second, 0}, // no deadline
 		{5 * time.Second, 2500 * time.Millisecond, 0},
 		{900 * time.Millisecond, 450 * time.Millisecond, 0},
 		{500 * time.Millisecond, 250 * time.Millisecond, 0},
-		{498 * time.Millisecond, 249 * time.Millisecond, 249 * time.Millisecond}, // in too great a hurry to tell
+		// Too short to tell.
+		{498 * time.Millisecond, 249 * time.Millisecond, 249 * time.Millisecond},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			transport := &http.Transport{DialContext: dial}
 			defer transport.CloseIdleConnections()
 			c := withToken(t, nil, wechatqr.WithHTTPClient(&http.Client{Transport: transport}),
-				wechatqr.WithEndpoint(wechatqr.Endpoint{API: []string{"http://a.invalid", "http://b.invalid"}}))
+				wechatqr.WithEndpoint(wechatqr.Endpoint{API: []string{"http://a.invalid",
+					"http://b.invalid"}}))
 			for _, want := range []time.Duration{tt.wait, tt.next} {
-				ctx, cancel := context.WithTimeout(t.Context(), tt.deadline)
+				ctx, cancel := context.WithCancel(t.Context())
+				if tt.deadline > 0 {
+					ctx, cancel = context.WithTimeout(ctx, tt.deadline)
+				}
 				start := time.Now()
 				err := c.Do(ctx, post, nil) // which has not been sent to the first host
 				cancel()
 				require.NoError(t, err)
 				assert.Equal(t, want, time.Since(start))
 			}
+		})
+	}
+}
+
+// Where no other host will be asked, a connection has the whole time.
+func TestSlowConnectionOfTheLastHost(t *testing.T) {
+	const slow = 7 * time.Second
+	dial := func(context.Context, string, string) (net.Conn, error) {
+		time.Sleep(slow)
+		return canned(withLength(created)), nil
+	}
+	for name, opts := range map[string][]wechatqr.Option{
+		"one host": {wechatqr.WithBaseURL("http://a.invalid")},
+		"last attempt": {wechatqr.WithMaxRetries(0),
+			wechatqr.WithEndpoint(wechatqr.Endpoint{API: []string{"http://a.invalid",
+				"http://b.invalid"}})},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				transport := &http.Transport{DialContext: dial}
+				defer transport.CloseIdleConnections()
+				c := withToken(t, nil, append(opts,
+					wechatqr.WithHTTPClient(&http.Client{Transport: transport}))...)
+				start := time.Now()
+				require.NoError(t, c.Do(t.Context(), post, nil))
+				assert.Equal(t, slow, time.Since(start))
+			})
 		})
 	}
 }
@@ -602,7 +775,8 @@ func TestRefusedToken(t *testing.T) {
 				wx := wechatqrtest.NewServer(wechatqrtest.WithOrigin("https://fake"))
 				defer wx.Close()
 				var bodies []string
-				srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter,
+					r *http.Request) {
 					assert.Equal(t, proto, r.Proto)
 					if strings.HasSuffix(r.URL.Path, "/create") {
 						b, _ := io.ReadAll(r.Body)
@@ -614,20 +788,25 @@ func TestRefusedToken(t *testing.T) {
 				srv.EnableHTTP2 = proto == "HTTP/2.0"
 				srv.StartTLS()
 				defer srv.Close()
-				c, err := wechatqr.New(wx.Credentials(), wechatqr.WithHTTPClient(srv.Client()), endpoint(srv.URL, "")[0])
+				c, err := wechatqr.New(wx.Credentials(), wechatqr.WithHTTPClient(srv.Client()),
+					endpoints(srv.URL, "")[0])
 				require.NoError(t, err)
 				create := func() error {
-					_, err := c.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneString("同")))
+					_, err := c.CreateTicket(t.Context(),
+						wechatqr.Permanent(wechatqr.SceneString("同")))
 					return err
 				}
 				require.NoError(t, create())
 				wx.RevokeTokens()
-				wx.Inject(wechatqrtest.Fault{Path: "/cgi-bin/qrcode/create", Code: wechatqr.ErrorCode(code), Times: 1})
+				wx.Inject(wechatqrtest.Fault{Path: "/cgi-bin/qrcode/create",
+					Code: wechatqr.ErrorCode(code), Times: 1})
 				require.NoError(t, create())
 				assert.Equal(t, 2, wx.Count("/cgi-bin/stable_token"))
 				require.Len(t, bodies, 3)
 				assert.Equal(t, bodies[1], bodies[2])
-				assert.Equal(t, `{"action_name": "QR_LIMIT_STR_SCENE", "action_info": {"scene": {"scene_str": "同"}}}`, bodies[2])
+				assert.Equal(t,
+					`{"action_name": "QR_LIMIT_STR_SCENE", "action_info": {"scene": {"scene_str": "同"}}}`,
+					bodies[2])
 			})
 		}
 	}
@@ -649,17 +828,19 @@ func TestRefusedTokenEnds(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			wx := wechatqrtest.Start(t, wechatqrtest.WithoutNetwork())
-			wx.Inject(wechatqrtest.Fault{Path: "/cgi-bin/user/get", Code: 40001})
+			wx.Inject(wechatqrtest.Fault{Path: "/cgi-bin/user/get", Code: 40014})
 			c := wx.Client() // the stable endpoint answers with the same token
 			for range 10 {
-				err := c.Do(t.Context(), wechatqr.Request{Method: http.MethodGet, Path: "/cgi-bin/user/get"}, nil)
+				err := c.Do(t.Context(),
+					wechatqr.Request{Method: http.MethodGet, Path: "/cgi-bin/user/get"}, nil)
 				require.ErrorIs(t, err, wechatqr.ErrTokenRejected)
 				require.ErrorContains(t, err, "the source gave the same one")
 				_, err = c.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(1)))
 				require.NoError(t, err, "another API goes on")
 			}
 			assert.Equal(t, 10, wx.Count("/cgi-bin/user/get"), "not repeated with the same token")
-			assert.Equal(t, 1+10, wx.Count("/cgi-bin/stable_token"), "asked once about each refusal")
+			assert.Equal(t, 1+10, wx.Count("/cgi-bin/stable_token"),
+				"asked once about each refusal")
 		})
 	})
 	t.Run("renewal fails", func(t *testing.T) {
@@ -678,7 +859,8 @@ func TestRefusedTokenEnds(t *testing.T) {
 		t.Run(fmt.Sprintf("%d is no matter of the token", code), func(t *testing.T) {
 			t.Parallel()
 			wx := wechatqrtest.Start(t)
-			wx.Inject(wechatqrtest.Fault{Path: "/cgi-bin/qrcode/create", Code: wechatqr.ErrorCode(code)})
+			wx.Inject(wechatqrtest.Fault{Path: "/cgi-bin/qrcode/create",
+				Code: wechatqr.ErrorCode(code)})
 			_, err := wx.Client().CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(1)))
 			require.Error(t, err)
 			assert.Equal(t, 1, wx.Count("/cgi-bin/qrcode/create"))
@@ -689,20 +871,24 @@ func TestRefusedTokenEnds(t *testing.T) {
 
 // directly is a transport to wx without a network, for tests of many callers.
 func directly(wx *wechatqrtest.Server) wechatqr.Option {
-	return wechatqr.WithHTTPClient(&http.Client{Timeout: time.Minute, Transport: doer(func(r *http.Request) (*http.Response, error) {
-		if r.Body == nil {
-			r.Body = http.NoBody
-		}
-		w := httptest.NewRecorder()
-		wx.ServeHTTP(w, r)
-		return w.Result(), nil
-	})})
+	return wechatqr.WithHTTPClient(&http.Client{Timeout: time.Minute,
+		Transport: doer(func(r *http.Request) (*http.Response, error) {
+			if r.Body == nil {
+				r.Body = http.NoBody
+			}
+			w := httptest.NewRecorder()
+			wx.ServeHTTP(w, r)
+			return w.Result(), nil
+		})})
 }
 
 // The tokens are revoked while 1,000 goroutines make codes.
 func TestRevokedUnderLoad(t *testing.T) {
 	t.Parallel()
-	for name, opts := range map[string][]wechatqr.Option{"stable": nil, "classic": {wechatqr.WithClassicToken()}} {
+	for name, opts := range map[string][]wechatqr.Option{
+		"stable":  nil,
+		"classic": {wechatqr.WithClassicToken()},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			wx := wechatqrtest.Start(t)
@@ -712,7 +898,8 @@ func TestRevokedUnderLoad(t *testing.T) {
 			for i := range 1000 {
 				wg.Go(func() {
 					for range 3 {
-						_, err := c.CreateTicket(t.Context(), wechatqr.Temporary(wechatqr.SceneID(uint32(i+1)), time.Hour))
+						_, err := c.CreateTicket(t.Context(),
+							wechatqr.Temporary(wechatqr.SceneID(uint32(i+1)), time.Hour))
 						assert.NoError(t, err)
 						if made.Add(1) == 1000 {
 							wx.RevokeTokens()
@@ -721,7 +908,8 @@ func TestRevokedUnderLoad(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			assert.Equal(t, 2, wx.Count("/cgi-bin/stable_token")+wx.Count("/cgi-bin/token"), "one token, one renewal")
+			assert.Equal(t, 2, wx.Count("/cgi-bin/stable_token")+wx.Count("/cgi-bin/token"),
+				"one token, one renewal")
 			assert.Equal(t, 3000, len(wx.QRCodes()))
 		})
 	}
@@ -735,7 +923,8 @@ func TestColdHerd(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 1000 {
 		wg.Go(func() {
-			_, err := c.CreateTicket(t.Context(), wechatqr.Temporary(wechatqr.SceneID(uint32(i+1)), time.Hour))
+			_, err := c.CreateTicket(t.Context(),
+				wechatqr.Temporary(wechatqr.SceneID(uint32(i+1)), time.Hour))
 			assert.NoError(t, err)
 		})
 	}
@@ -754,7 +943,8 @@ func TestConnectionsAreKept(t *testing.T) {
 func connectionsFor(tb testing.TB, codes, atOnce int) int {
 	tb.Helper()
 	var opened atomic.Int64
-	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter,
+		_ *http.Request) {
 		time.Sleep(2 * time.Millisecond)
 		_, _ = io.WriteString(w, created)
 	}))
@@ -765,13 +955,15 @@ func connectionsFor(tb testing.TB, codes, atOnce int) int {
 	}
 	srv.Start()
 	defer srv.Close()
-	c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithTokenSource(wechatqr.StaticTokenSource("T")), endpoint(srv.URL, "")[0])
+	c, err := wechatqr.New(wechatqr.Credentials{},
+		wechatqr.WithTokenSource(wechatqr.StaticTokenSource("T")), endpoints(srv.URL, "")[0])
 	require.NoError(tb, err)
 	var wg sync.WaitGroup
 	for range atOnce {
 		wg.Go(func() {
 			for range codes / atOnce {
-				_, err := c.CreateTicket(tb.Context(), wechatqr.Temporary(wechatqr.SceneID(1), time.Hour))
+				_, err := c.CreateTicket(tb.Context(),
+					wechatqr.Temporary(wechatqr.SceneID(1), time.Hour))
 				assert.NoError(tb, err)
 			}
 		})
@@ -794,7 +986,8 @@ func TestOneWriteForARequest(t *testing.T) {
 		conn, err := new(net.Dialer).DialContext(ctx, network, address)
 		return countedConn{conn, &writes}, err
 	}
-	c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithTokenSource(wechatqr.StaticTokenSource("T")), endpoint(srv.URL, "")[0],
+	c, err := wechatqr.New(wechatqr.Credentials{},
+		wechatqr.WithTokenSource(wechatqr.StaticTokenSource("T")), endpoints(srv.URL, "")[0],
 		wechatqr.WithHTTPClient(&http.Client{Transport: &http.Transport{DialContext: dial}}))
 	require.NoError(t, err)
 	for range 10 {
@@ -837,9 +1030,18 @@ func TestGetBody(t *testing.T) {
 func TestOddRoundTrippers(t *testing.T) {
 	t.Parallel()
 	for name, f := range map[string]doer{
-		"neither a response nor an error": func(*http.Request) (*http.Response, error) { return nil, nil },
-		"an empty body":                   func(*http.Request) (*http.Response, error) { return &http.Response{StatusCode: 200}, nil },
-		"unexpected response":             func(*http.Request) (*http.Response, error) { return &http.Response{}, nil },
+		"neither a response nor an error": func(*http.Request) (*http.Response, error) {
+			return nil,
+				nil
+		},
+		"an empty body": func(*http.Request) (*http.Response,
+			error) {
+			return &http.Response{StatusCode: 200}, nil
+		},
+		"unexpected response": func(*http.Request) (*http.Response,
+			error) {
+			return &http.Response{}, nil
+		},
 	} {
 		c := withToken(t, f, wechatqr.WithMaxRetries(0))
 		_, err := c.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(1)))
@@ -852,7 +1054,8 @@ func TestTimeoutsSayWhose(t *testing.T) {
 	t.Parallel()
 	for _, h2 := range []bool{false, true} {
 		block := make(chan struct{}) // a handler that ends with its request may respond to it yet
-		srv := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		srv := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter,
+			r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
 			<-block
 		}))
@@ -862,8 +1065,9 @@ func TestTimeoutsSayWhose(t *testing.T) {
 		defer close(block)
 		hc := srv.Client()
 		hc.Timeout = 50 * time.Millisecond
-		c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithCloudHosting(), wechatqr.WithHTTPClient(hc),
-			endpoint(srv.URL, "")[0], wechatqr.WithMaxRetries(0))
+		c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithCloudHosting(),
+			wechatqr.WithHTTPClient(hc),
+			endpoints(srv.URL, "")[0], wechatqr.WithMaxRetries(0))
 		require.NoError(t, err)
 		err = c.Do(t.Context(), wechatqr.Request{Method: "POST", Path: "/a", Body: struct{}{}}, nil)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
@@ -887,7 +1091,8 @@ func TestObserverAndLogger(t *testing.T) {
 		defer mu.Unlock()
 		assert.NotNil(t, ctx)
 		calls = append(calls, call)
-	}), wechatqr.WithLogger(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))))
+	}), wechatqr.WithLogger(slog.New(slog.NewTextHandler(&log,
+		&slog.HandlerOptions{Level: slog.LevelDebug}))))
 	wx.Inject(wechatqrtest.Fault{Path: "/cgi-bin/qrcode/create", Code: -1, Times: 1})
 	_, err := c.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(1)))
 	require.NoError(t, err)
@@ -902,6 +1107,37 @@ func TestObserverAndLogger(t *testing.T) {
 	assert.NoError(t, calls[2].Err)
 	assert.Positive(t, calls[2].Duration)
 	assert.Equal(t, 3, strings.Count(log.String(), "wechatqr: request"))
+}
+
+// panickingHandler is a log handler with a fault.
+type panickingHandler struct{ slog.Handler }
+
+func (panickingHandler) Handle(context.Context, slog.Record) error { panic("handler") }
+
+// What is broken in an observer or a log handler takes no token and no ticket
+// from anybody.
+func TestPanicOfObserverOrLogger(t *testing.T) {
+	t.Parallel()
+	var log strings.Builder
+	for name, opt := range map[string]wechatqr.Option{
+		"observer": wechatqr.WithObserver(func(context.Context,
+			wechatqr.Call) {
+			panic("observer")
+		}),
+		"logger": wechatqr.WithLogger(slog.New(panickingHandler{slog.NewTextHandler(&log,
+			&slog.HandlerOptions{Level: slog.LevelDebug})})),
+	} {
+		t.Run(name, func(t *testing.T) {
+			wx := wechatqrtest.Start(t)
+			var log strings.Builder
+			c := wx.Client(wechatqr.WithLogger(slog.New(slog.NewTextHandler(&log, nil))), opt)
+			_, err := c.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(1)))
+			require.NoError(t, err)
+			if name == "observer" {
+				assert.Equal(t, 2, strings.Count(log.String(), "panic=observer"))
+			}
+		})
+	}
 }
 
 // The log needs no observer.
@@ -922,8 +1158,10 @@ func TestLoggerAlone(t *testing.T) {
 // A user who replaced http.DefaultTransport by a mock meets the mock.
 func TestDefaultTransportMocked(t *testing.T) {
 	httpmock.Activate(t)
-	httpmock.RegisterResponder("POST", "https://api.weixin.qq.com/cgi-bin/qrcode/create", httpmock.NewStringResponder(200, created))
-	c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithTokenSource(wechatqr.StaticTokenSource("T")))
+	httpmock.RegisterResponder("POST", "https://api.weixin.qq.com/cgi-bin/qrcode/create",
+		httpmock.NewStringResponder(200, created))
+	c, err := wechatqr.New(wechatqr.Credentials{},
+		wechatqr.WithTokenSource(wechatqr.StaticTokenSource("T")))
 	require.NoError(t, err)
 	_, err = c.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(1)))
 	require.NoError(t, err)
@@ -932,7 +1170,10 @@ func TestDefaultTransportMocked(t *testing.T) {
 func TestTokenSourceOfTheUser(t *testing.T) {
 	t.Parallel()
 	cause := errors.New("token server: 503")
-	fail := wechatqr.TokenSourceFunc(func(context.Context, string) (wechatqr.Token, error) { return wechatqr.Token{}, cause })
+	fail := wechatqr.TokenSourceFunc(func(context.Context, string) (wechatqr.Token,
+		error) {
+		return wechatqr.Token{}, cause
+	})
 	c := withToken(t, nil, wechatqr.WithTokenSource(fail))
 	_, err := c.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(1)))
 	require.ErrorIs(t, err, cause)

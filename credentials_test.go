@@ -31,7 +31,8 @@ func TestEncodersKeepSecrets(t *testing.T) {
 		Token wechatqr.Token
 	}
 	cfg := config{"shop", creds, []*wechatqr.Credentials{&creds}, tok}
-	slogged := func(h func(io.Writer, *slog.HandlerOptions) slog.Handler) func(any) ([]byte, error) {
+	slogged := func(h func(io.Writer, *slog.HandlerOptions) slog.Handler) func(any) ([]byte,
+		error) {
 		return func(v any) ([]byte, error) {
 			var log bytes.Buffer
 			slog.New(h(&log, nil)).Info("encoded", "value", v, "list", []any{v})
@@ -39,12 +40,21 @@ func TestEncodersKeepSecrets(t *testing.T) {
 		}
 	}
 	for name, encode := range map[string]func(any) ([]byte, error){
-		"JSON":      json.Marshal,
-		"YAML":      yaml.Marshal,
-		"XML":       xml.Marshal,
-		"fmt":       func(v any) ([]byte, error) { return fmt.Appendf(nil, "%v %+v %#v %d %x", v, v, v, v, v), nil },
-		"slog text": slogged(func(w io.Writer, o *slog.HandlerOptions) slog.Handler { return slog.NewTextHandler(w, o) }),
-		"slog JSON": slogged(func(w io.Writer, o *slog.HandlerOptions) slog.Handler { return slog.NewJSONHandler(w, o) }),
+		"JSON": json.Marshal,
+		"YAML": yaml.Marshal,
+		"XML":  xml.Marshal,
+		"fmt": func(v any) ([]byte,
+			error) {
+			return fmt.Appendf(nil, "%v %+v %#v %d %x", v, v, v, v, v), nil
+		},
+		"slog text": slogged(func(w io.Writer,
+			o *slog.HandlerOptions) slog.Handler {
+			return slog.NewTextHandler(w, o)
+		}),
+		"slog JSON": slogged(func(w io.Writer,
+			o *slog.HandlerOptions) slog.Handler {
+			return slog.NewJSONHandler(w, o)
+		}),
 	} {
 		for _, v := range []any{creds, &creds, tok, &tok, cfg, &cfg} {
 			b, err := encode(v)

@@ -13,20 +13,24 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The root, events and tickets link nothing but the standard library, and the root
-// no package of this module; qrimage links the one QR encoder.
+// The root, events, account, tickets and scanlogin link nothing but the standard library,
+// and the root no package of this module; qrimage links the one QR encoder.
 func TestDependencies(t *testing.T) {
 	t.Parallel()
 	const module = "github.com/wechatqr/wechatqr"
 	for pkg, siblings := range map[string][]string{
-		module:              {module},
-		module + "/events":  {module, module + "/events"},
-		module + "/tickets": {module, module + "/tickets"},
+		module:                {module},
+		module + "/events":    {module, module + "/events"},
+		module + "/account":   {module, module + "/account"},
+		module + "/tickets":   {module, module + "/tickets"},
+		module + "/scanlogin": {module, module + "/events", module + "/scanlogin"},
 		module + "/qrimage": {
-			module, module + "/qrimage", "github.com/piglig/go-qr", "github.com/piglig/go-qr/internal/reedsolomon",
+			module, module + "/qrimage", "github.com/piglig/go-qr",
+			"github.com/piglig/go-qr/internal/reedsolomon",
 		},
 	} {
-		out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", pkg).Output()
+		out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f",
+			"{{if not .Standard}}{{.ImportPath}}{{end}}", pkg).Output()
 		require.NoError(t, err)
 		assert.ElementsMatch(t, siblings, strings.Fields(string(out)), pkg)
 	}
@@ -49,7 +53,10 @@ func TestBinarySize(t *testing.T) {
 		require.NoError(t, err)
 		return path, fi.Size()
 	}
-	for name, flags := range map[string][]string{"as it comes": nil, "stripped": {"-trimpath", "-ldflags=-s -w"}} {
+	for name, flags := range map[string][]string{
+		"as it comes": nil,
+		"stripped":    {"-trimpath", "-ldflags=-s -w"},
+	} {
 		_, plain := build("plain", flags...)
 		path, library := build("library", flags...)
 		grown := float64(library-plain) / float64(plain)

@@ -39,12 +39,14 @@ func TestDocs(t *testing.T) {
 	t.Run("code is compiled", func(t *testing.T) {
 		t.Parallel()
 		compiled := readCode(t)
-		others := []string{"redisstore/README.md", "CONTRIBUTING.md", "SECURITY.md"}
+		others := []string{
+			"redisstore/README.md", "channels/README.md", "CONTRIBUTING.md", "SECURITY.md",
+		}
 		for _, name := range slices.Concat(english, others) {
 			for _, b := range readPage(t, name).blocks {
 				switch b.lang {
 				case "go":
-					found := strings.Contains(compiled, join(tokens(b.text)))
+					found := strings.Contains(compiled, join(goTokens(b.text)))
 					assert.True(t, found, "%s: no Example, test or program has\n%s", name, b.text)
 				case "text":
 					found := strings.Contains(compiled, outputMark+b.text)
@@ -59,7 +61,8 @@ func TestDocs(t *testing.T) {
 	t.Run("links resolve", func(t *testing.T) {
 		t.Parallel()
 		all := slices.Concat(english, chinese, []string{
-			"redisstore/README.md", "benchmarks/README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md",
+			"redisstore/README.md", "channels/README.md", "benchmarks/README.md",
+			"CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md",
 		})
 		for _, name := range all {
 			for _, link := range readPage(t, name).links {
@@ -70,7 +73,8 @@ func TestDocs(t *testing.T) {
 				}
 				_, err := os.Stat(target)
 				if assert.NoError(t, err, "%s links to %s", name, link) && anchor != "" {
-					assert.Contains(t, readPage(t, target).anchors(), anchor, "%s links to %s", name, link)
+					assert.Contains(t, readPage(t, target).anchors(), anchor, "%s links to %s",
+						name, link)
 				}
 			}
 		}
@@ -91,13 +95,15 @@ func TestDocs(t *testing.T) {
 
 			if assert.Len(t, zh.rows, len(en.rows), "rows of tables of %s", zh.path) {
 				for j, row := range en.rows {
-					assert.ElementsMatch(t, codeSpans(row), codeSpans(zh.rows[j]), "%s: %s", zh.path, zh.rows[j])
+					assert.ElementsMatch(t, codeSpans(row), codeSpans(zh.rows[j]), "%s: %s",
+						zh.path, zh.rows[j])
 				}
 			}
 			if assert.Len(t, zh.blocks, len(en.blocks), "blocks of %s", zh.path) {
 				for j, b := range en.blocks {
 					same := b.translatedBy(zh.blocks[j])
-					assert.True(t, same, "%s: not the code of %s:\n%s", zh.path, en.path, zh.blocks[j].text)
+					assert.True(t, same, "%s: not the code of %s:\n%s", zh.path, en.path,
+						zh.blocks[j].text)
 				}
 			}
 		}
@@ -106,8 +112,8 @@ func TestDocs(t *testing.T) {
 	t.Run("nothing is missing", func(t *testing.T) {
 		t.Parallel()
 		for file, where := range map[string]struct{ pattern, page string }{
-			"errors.go":          {`(?m)^\t(Err\w+) += errors\.New`, "errors.md"},
-			"cmd/sandbox/app.go": {`(?m)^\t"(\w+)": +\(\*app\)\.`, "testing.md"},
+			"errors.go":              {`(?m)^\t(Err\w+) += errors\.New`, "errors.md"},
+			"cmd/sandbox/actions.go": {`(?m)^\t"(\w+)": +\(\*app\)\.`, "testing.md"},
 		} {
 			src, err := os.ReadFile(file)
 			require.NoError(t, err)
@@ -133,38 +139,39 @@ func TestDocs(t *testing.T) {
 	})
 }
 
-// page is a file of Markdown.
-type page struct {
+// docPage is a file of Markdown.
+type docPage struct {
 	path     string
 	headings []string // with their marks
-	blocks   []block
+	blocks   []codeBlock
 	rows     []string // of tables
 	links    []string // within the project
 }
 
-// block is fenced code.
-type block struct{ lang, text string }
+// codeBlock is fenced code.
+type codeBlock struct{ lang, text string }
 
 var (
 	fence     = regexp.MustCompile("(?ms)^( *)```([a-z]*)\n(.*?)^ *```$")
 	heading   = regexp.MustCompile(`(?m)^#+ .*$`)
 	tableRow  = regexp.MustCompile(`(?m)^\|.*$`)
-	link      = regexp.MustCompile(`\]\(([^):\s]+)\)`)
+	docLink   = regexp.MustCompile(`\]\(([^):\s]+)\)`)
 	codeSpan  = regexp.MustCompile("`[^`]+`")
 	shComment = regexp.MustCompile(`(?m)\s*# .*$`)
 )
 
-func readPage(t *testing.T, name string) *page {
+func readPage(t *testing.T, name string) *docPage {
 	t.Helper()
 	text, err := os.ReadFile(name)
 	require.NoError(t, err)
-	p := &page{path: name}
+	p := &docPage{path: name}
 	for _, m := range fence.FindAllStringSubmatch(string(text), -1) {
-		p.blocks = append(p.blocks, block{m[2], strings.ReplaceAll("\n"+m[3], "\n"+m[1], "\n")[1:]})
+		p.blocks = append(p.blocks,
+			codeBlock{m[2], strings.ReplaceAll("\n"+m[3], "\n"+m[1], "\n")[1:]})
 	}
 	prose := fence.ReplaceAllString(string(text), "")
 	p.headings, p.rows = heading.FindAllString(prose, -1), tableRow.FindAllString(prose, -1)
-	for _, m := range link.FindAllStringSubmatch(prose, -1) {
+	for _, m := range docLink.FindAllStringSubmatch(prose, -1) {
 		p.links = append(p.links, m[1])
 	}
 	return p
@@ -172,13 +179,14 @@ func readPage(t *testing.T, name string) *page {
 
 // targets are the linked files, those in Chinese under the names of the English
 // ones. Links within a page and to its translation are left out.
-func (p *page) targets() (targets []string) {
+func (p *docPage) targets() (targets []string) {
 	english := func(name string) string {
 		return strings.NewReplacer("docs/zh/", "docs/", ".zh-CN.", ".").Replace(name)
 	}
 	for _, l := range p.links {
 		file, _, _ := strings.Cut(l, "#")
-		if target := english(path.Join(path.Dir(p.path), file)); file != "" && target != english(p.path) {
+		target := english(path.Join(path.Dir(p.path), file))
+		if file != "" && target != english(p.path) {
 			targets = append(targets, target)
 		}
 	}
@@ -186,7 +194,7 @@ func (p *page) targets() (targets []string) {
 }
 
 // anchors are those that GitHub gives the headings.
-func (p *page) anchors() (anchors []string) {
+func (p *docPage) anchors() (anchors []string) {
 	for _, h := range p.headings {
 		_, title, _ := strings.Cut(h, " ")
 		anchors = append(anchors, strings.Map(func(r rune) rune {
@@ -218,17 +226,19 @@ func hasHan(s string) bool {
 
 // translatedBy reports whether zh is the same code, with comments and texts in
 // Chinese.
-func (b block) translatedBy(zh block) bool {
+func (b codeBlock) translatedBy(zh codeBlock) bool {
 	if b.lang != "go" {
 		strip := func(s string) string { return shComment.ReplaceAllString(s, "") }
 		return b.lang == zh.lang && strip(b.text) == strip(zh.text)
 	}
-	same := func(en, zh string) bool { return en == zh || en[0] == '"' && zh[0] == '"' && hasHan(zh) }
-	return zh.lang == "go" && slices.EqualFunc(tokens(b.text), tokens(zh.text), same)
+	same := func(en, zh string) bool {
+		return en == zh || en[0] == '"' && zh[0] == '"' && hasHan(zh)
+	}
+	return zh.lang == "go" && slices.EqualFunc(goTokens(b.text), goTokens(zh.text), same)
 }
 
 // tokens are those of Go code, comments and white space left out.
-func tokens(src string) (all []string) {
+func goTokens(src string) (all []string) {
 	var s scanner.Scanner
 	fset := token.NewFileSet()
 	s.Init(fset.AddFile("", fset.Base(), len(src)), []byte(src), nil, 0)
@@ -259,19 +269,20 @@ func readCode(t *testing.T) string {
 		if err != nil {
 			return err
 		}
-		base, program := d.Name(), strings.HasPrefix(filepath.ToSlash(name), "examples/")
+		base, program := d.Name(), strings.Contains("/"+filepath.ToSlash(name), "/examples/")
 		hidden := len(base) > 1 && base[0] == '.'
 		switch {
 		case d.IsDir() && (hidden || base == "testdata" || base == "node_modules" || base == "bin"):
 			return fs.SkipDir
-		case d.IsDir(), filepath.Ext(base) != ".go", !program && !strings.HasSuffix(base, "_test.go"):
+		case d.IsDir(), filepath.Ext(base) != ".go",
+			!program && !strings.HasSuffix(base, "_test.go"):
 			return nil
 		}
 		src, err := os.ReadFile(name)
 		if err != nil {
 			return err
 		}
-		all.WriteString(join(tokens(string(src))))
+		all.WriteString(join(goTokens(string(src))))
 		file, err := parser.ParseFile(token.NewFileSet(), name, src, parser.ParseComments)
 		if err != nil {
 			return err

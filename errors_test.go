@@ -34,13 +34,15 @@ func TestCodesHaveKinds(t *testing.T) {
 		wechatqr.ErrRateLimited:       {45011},
 		wechatqr.ErrPermanentLimit:    {45029},
 		wechatqr.ErrInvalidArgument: {
-			40033, 40052, 40053, 40003, 40032, 40097, 40201, 40202, 40203, 47003, 61016, 43001, 43002, 43003, 44002, 47001, 76001, 76002, 76003, 76004, 76021, 76022,
+			40033, 40052, 40053, 40003, 40032, 40097, 40201, 40202, 40203, 47003, 61016, 43001,
+			43002, 43003, 44002, 47001, 76001, 76002, 76003, 76004, 76021, 76022,
 			9410010, 9410011, 9410012,
 		},
 	}
 	for kind, codes := range kinds {
 		for _, code := range codes {
-			err := error(&wechatqr.Error{Op: "create ticket", Code: code, Message: "m", StatusCode: 200})
+			err := error(&wechatqr.Error{Op: "create ticket", Code: code, Message: "m",
+				StatusCode: 200})
 			for other := range kinds {
 				assert.Equal(t, other == kind, errors.Is(err, other), "%d is %v", code, other)
 			}
@@ -51,7 +53,8 @@ func TestCodesHaveKinds(t *testing.T) {
 			assert.False(t, strings.ContainsFunc(e.Hint(), isHan), "%d: %s", code, e.Hint())
 			assert.True(t, strings.ContainsFunc(e.HintZH(), isHan), "%d: %s", code, e.HintZH())
 			assert.NotContains(t, e.Hint()+e.HintZH(), "{", code)
-			assert.Equal(t, fmt.Sprintf("wechatqr: create ticket: errcode %d: m; %s", code, e.Hint()), err.Error())
+			assert.Equal(t, fmt.Sprintf("wechatqr: create ticket: errcode %d: m; %s", code,
+				e.Hint()), err.Error())
 		}
 	}
 	unknown := &wechatqr.Error{Op: "x", Code: 12345, Message: "m"}
@@ -66,16 +69,24 @@ func TestErrorsAsWeChatSendsThem(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ name, errmsg, message, rid, ip string }{
 		{
-			"rid", "invalid ip 218.58.124.130 ipv6 ::ffff:218.58.124.130, not in whitelist rid: 611740a4-27f9a8ba-065da01b",
-			"invalid ip 218.58.124.130 ipv6 ::ffff:218.58.124.130, not in whitelist", "611740a4-27f9a8ba-065da01b", "218.58.124.130",
+			"rid",
+			"invalid ip 218.58.124.130 ipv6 ::ffff:218.58.124.130, not in whitelist rid: 611740a4-27f9a8ba-065da01b",
+			"invalid ip 218.58.124.130 ipv6 ::ffff:218.58.124.130, not in whitelist",
+			"611740a4-27f9a8ba-065da01b", "218.58.124.130",
 		},
-		{"hint of old", "invalid ip 1.2.3.4, not in whitelist hint: [i50PvA0089sha6]", "invalid ip 1.2.3.4, not in whitelist hint: [i50PvA0089sha6]", "", "1.2.3.4"},
-		{"hint and rid", "invalid ip 1.2.3.4 hint: [i50P] rid: 617682e0-09059ac5-34a8e2ea", "invalid ip 1.2.3.4 hint: [i50P]", "617682e0-09059ac5-34a8e2ea", "1.2.3.4"},
-		{"IPv6", "invalid ip 2001:db8::1, not in whitelist", "invalid ip 2001:db8::1, not in whitelist", "", "2001:db8::1"},
+		{"hint of old", "invalid ip 1.2.3.4, not in whitelist hint: [i50PvA0089sha6]",
+			"invalid ip 1.2.3.4, not in whitelist hint: [i50PvA0089sha6]", "", "1.2.3.4"},
+		{"hint and rid", "invalid ip 1.2.3.4 hint: [i50P] rid: 617682e0-09059ac5-34a8e2ea",
+			"invalid ip 1.2.3.4 hint: [i50P]", "617682e0-09059ac5-34a8e2ea", "1.2.3.4"},
+		{"IPv6", "invalid ip 2001:db8::1, not in whitelist",
+			"invalid ip 2001:db8::1, not in whitelist", "", "2001:db8::1"},
 		{"no ip", "not in whitelist", "not in whitelist", "", "this machine's public IP"},
-		{"rid cut off", "x rid: 611740a4-27f9", "x rid: 611740a4-27f9", "", "this machine's public IP"},
-		{"rid of another form", "x rid: 611740a4-27f9a8ba-065DA01B", "x rid: 611740a4-27f9a8ba-065DA01B", "", "this machine's public IP"},
-		{"two rids", "rid: no, rid: 611740a4-27f9a8ba-065da01b", "rid: no", "611740a4-27f9a8ba-065da01b", "this machine's public IP"},
+		{"rid cut off", "x rid: 611740a4-27f9", "x rid: 611740a4-27f9", "",
+			"this machine's public IP"},
+		{"rid of another form", "x rid: 611740a4-27f9a8ba-065DA01B",
+			"x rid: 611740a4-27f9a8ba-065DA01B", "", "this machine's public IP"},
+		{"two rids", "rid: no, rid: 611740a4-27f9a8ba-065da01b", "rid: no",
+			"611740a4-27f9a8ba-065da01b", "this machine's public IP"},
 		{"empty", "", "", "", "this machine's public IP"},
 		{"not UTF-8", "a\xff", "a\uFFFD", "", "this machine's public IP"},
 	} {
@@ -83,7 +94,8 @@ func TestErrorsAsWeChatSendsThem(t *testing.T) {
 			t.Run(fmt.Sprint(tt.name, " ", code), func(t *testing.T) {
 				t.Parallel()
 				c := withToken(t, func(*http.Request) (*http.Response, error) {
-					return answer(200, fmt.Sprintf("{\"errcode\":%d,\"errmsg\":\"%s\"}", code, tt.errmsg)), nil
+					return answer(200, fmt.Sprintf("{\"errcode\":%d,\"errmsg\":\"%s\"}", code,
+						tt.errmsg)), nil
 				})
 				_, err := c.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(1)))
 				var e *wechatqr.Error
@@ -91,7 +103,8 @@ func TestErrorsAsWeChatSendsThem(t *testing.T) {
 				assert.Equal(t, tt.message, e.Message)
 				assert.Equal(t, tt.rid, e.RequestID)
 				assert.Contains(t, e.Hint(), "add "+tt.ip+" to the IP whitelist")
-				assert.Contains(t, e.HintZH(), "将 "+strings.Replace(tt.ip, "this machine's public IP", "本机公网 IP ", 1)+" 加入")
+				assert.Contains(t, e.HintZH(),
+					"将 "+strings.Replace(tt.ip, "this machine's public IP", "本机公网 IP ", 1)+" 加入")
 				assert.Contains(t, err.Error(), tt.rid)
 			})
 		}
@@ -172,19 +185,22 @@ func TestNoSecretGetsOut(t *testing.T) {
 		return nil, errors.New("cannot send " + echo(r))
 	})
 	add("wrapped url.Error", func(r *http.Request) (*http.Response, error) {
-		return nil, fmt.Errorf("proxy: %w", &url.Error{Op: "Get", URL: r.URL.String(), Err: errors.New(echo(r))})
+		return nil, fmt.Errorf("proxy: %w",
+			&url.Error{Op: "Get", URL: r.URL.String(), Err: errors.New(echo(r))})
 	})
 	add("truncated body", func(r *http.Request) (*http.Response, error) {
 		resp := answer(200, "")
-		resp.Body = io.NopCloser(io.MultiReader(strings.NewReader(`{"access`), errReader{errors.New("reset: " + echo(r))}))
+		resp.Body = io.NopCloser(io.MultiReader(strings.NewReader(`{"access`),
+			errReader{errors.New("reset: " + echo(r))}))
 		return resp, nil
 	})
 	for _, status := range []int{200, 302, 307, 404, 500, 502} {
-		add(fmt.Sprintf("HTTP %d that echoes", status), func(r *http.Request) (*http.Response, error) {
-			resp := answer(status, "<html>"+echo(r)+"</html>")
-			resp.Header.Set("Location", elsewhere.URL+"/?q="+url.QueryEscape(echo(r)))
-			return resp, nil
-		})
+		add(fmt.Sprintf("HTTP %d that echoes", status),
+			func(r *http.Request) (*http.Response, error) {
+				resp := answer(status, "<html>"+echo(r)+"</html>")
+				resp.Header.Set("Location", elsewhere.URL+"/?q="+url.QueryEscape(echo(r)))
+				return resp, nil
+			})
 	}
 	add("a Location that is no URL", func(r *http.Request) (*http.Response, error) {
 		resp := answer(302, "")
@@ -192,7 +208,8 @@ func TestNoSecretGetsOut(t *testing.T) {
 		return resp, nil
 	})
 	add("the secret where the snippet is cut", func(r *http.Request) (*http.Response, error) {
-		return answer(200, strings.Repeat("x", 115)+strings.TrimSpace(echo(r)[strings.LastIndexByte(echo(r), ' ')+1:])), nil
+		return answer(200, strings.Repeat("x",
+			115)+strings.TrimSpace(echo(r)[strings.LastIndexByte(echo(r), ' ')+1:])), nil
 	})
 	add("wrong JSON type", func(*http.Request) (*http.Response, error) {
 		return answer(200, `{"access_token":1,"ticket":2,"expires_in":"x"}`), nil
@@ -209,31 +226,39 @@ func TestNoSecretGetsOut(t *testing.T) {
 	} {
 		fresh := strings.ReplaceAll(strings.ReplaceAll(token, `\`, `\\`), `"`, `\"`)
 		for _, status := range []int{200, 203, 500} {
-			add(fmt.Sprint("a fresh token ", status, " ", name), func(r *http.Request) (*http.Response, error) {
-				if !strings.HasSuffix(r.URL.Path, "token") {
-					return answer(500, ""), nil
-				}
-				return answer(status, fmt.Sprintf(format, fresh)), nil
-			})
+			add(fmt.Sprint("a fresh token ", status, " ", name),
+				func(r *http.Request) (*http.Response, error) {
+					if !strings.HasSuffix(r.URL.Path, "token") {
+						return answer(500, ""), nil
+					}
+					return answer(status, fmt.Sprintf(format, fresh)), nil
+				})
 		}
 	}
 	add("the secret many times", func(r *http.Request) (*http.Response, error) {
 		text := echo(r)
 		last := text[strings.LastIndexByte(text, ' ')+1:]
-		return answer(502, strings.Repeat(last, 50)+strings.ReplaceAll(last, "/", `\/`)+strings.ReplaceAll(last, "/", "%2f")), nil
+		return answer(502, strings.Repeat(last, 50)+strings.ReplaceAll(last, "/",
+			`\/`)+strings.ReplaceAll(last, "/", "%2f")), nil
 	})
 	for _, code := range []int{-1, 40001, 40013, 40014, 40053, 40164, 42001, 45009, 48001, 99999} {
-		add(fmt.Sprintf("errcode %d that echoes", code), func(r *http.Request) (*http.Response, error) {
-			return answer(200, fmt.Sprintf(`{"errcode":%d,"errmsg":%q}`, code, echo(r))), nil
-		})
+		add(fmt.Sprintf("errcode %d that echoes", code),
+			func(r *http.Request) (*http.Response, error) {
+				return answer(200, fmt.Sprintf(`{"errcode":%d,"errmsg":%q}`, code, echo(r))), nil
+			})
 	}
 
 	for _, tt := range failures {
 		for _, place := range []string{"stable", "classic", "api", "do"} {
 			transport := &http.Client{Transport: tt.f}
 			opts := []wechatqr.Option{
-				wechatqr.WithHTTPClient(transport), wechatqr.WithMaxRetries(0), wechatqr.WithLogger(loggers[0]),
-				wechatqr.WithObserver(func(_ context.Context, c wechatqr.Call) { show(c); show(c.Err) }),
+				wechatqr.WithHTTPClient(transport), wechatqr.WithMaxRetries(0),
+				wechatqr.WithLogger(loggers[0]),
+				wechatqr.WithObserver(func(_ context.Context,
+					c wechatqr.Call) {
+					show(c)
+					show(c.Err)
+				}),
 			}
 			switch place {
 			case "classic":
@@ -245,9 +270,11 @@ func TestNoSecretGetsOut(t *testing.T) {
 			require.NoError(t, err)
 			if place == "do" {
 				var out struct{ Ticket string }
-				err = c.Do(t.Context(), wechatqr.Request{Method: "POST", Path: "/cgi-bin/x", Body: map[string]string{"a": "b"}}, &out)
+				err = c.Do(t.Context(), wechatqr.Request{Method: "POST", Path: "/cgi-bin/x",
+					Body: map[string]string{"a": "b"}}, &out)
 			} else {
-				_, err = c.CreateTicket(t.Context(), wechatqr.Temporary(wechatqr.SceneID(1), time.Hour))
+				_, err = c.CreateTicket(t.Context(),
+					wechatqr.Temporary(wechatqr.SceneID(1), time.Hour))
 			}
 			require.Error(t, err, "%s at %s", tt.name, place)
 			show(err)
@@ -270,15 +297,18 @@ func TestNoSecretGetsOut(t *testing.T) {
 		case "break":
 			panic(http.ErrAbortHandler)
 		default:
-			http.Redirect(w, r, elsewhere.URL+"/?q="+url.QueryEscape(r.URL.RawQuery), http.StatusTemporaryRedirect)
+			http.Redirect(w, r, elsewhere.URL+"/?q="+url.QueryEscape(r.URL.RawQuery),
+				http.StatusTemporaryRedirect)
 		}
 	}))
 	defer real.Close()
-	for _, base := range []string{closed.URL, real.URL, "http://127.0.0.1:1", "http://no-such-host.invalid"} {
+	for _, base := range []string{closed.URL, real.URL, "http://127.0.0.1:1",
+		"http://no-such-host.invalid"} {
 		for _, src := range []wechatqr.TokenSource{nil, wechatqr.StaticTokenSource(token)} {
 			opts := []wechatqr.Option{
 				wechatqr.WithBaseURL(base), wechatqr.WithMaxRetries(0),
-				wechatqr.WithHTTPClient(&http.Client{Timeout: 100 * time.Millisecond}), wechatqr.WithLogger(loggers[1]),
+				wechatqr.WithHTTPClient(&http.Client{Timeout: 100 * time.Millisecond}),
+				wechatqr.WithLogger(loggers[1]),
 			}
 			if src != nil {
 				opts = append(opts, wechatqr.WithTokenSource(src))
@@ -286,7 +316,9 @@ func TestNoSecretGetsOut(t *testing.T) {
 			c, err := wechatqr.New(creds, opts...)
 			require.NoError(t, err)
 			for _, how := range []string{"hang", "break", "redirect"} {
-				err := c.Do(t.Context(), wechatqr.Request{Method: "POST", Path: "/cgi-bin/x", Query: url.Values{"how": {how}}, Body: map[string]string{}}, nil)
+				err := c.Do(t.Context(),
+					wechatqr.Request{Method: "POST", Path: "/cgi-bin/x",
+						Query: url.Values{"how": {how}}, Body: map[string]string{}}, nil)
 				require.Error(t, err)
 				show(err)
 			}
@@ -304,7 +336,8 @@ func TestNoSecretGetsOut(t *testing.T) {
 	// Every exported type, by value, by pointer, inside others, and after use.
 	store := &leakyStore{tok: wechatqr.Token{Value: token}}
 	reuse := wechatqr.ReuseTokenSource(
-		wechatqr.StoredTokenSource(store, "wx0", wechatqr.StaticTokenSource(token), loggers[0]), loggers[1])
+		wechatqr.StoredTokenSource(store, "wx0", wechatqr.StaticTokenSource(token),
+			loggers[0]), loggers[1])
 	for _, fail := range []bool{false, true, false} {
 		store.fail.Store(fail)
 		tok, err := reuse.Token(t.Context(), "")
@@ -313,9 +346,12 @@ func TestNoSecretGetsOut(t *testing.T) {
 		require.NoError(t, err)
 	}
 	ends := true
-	early := wechatqr.ReuseTokenSource(wechatqr.TokenSourceFunc(func(context.Context, string) (wechatqr.Token, error) {
+	early := wechatqr.ReuseTokenSource(wechatqr.TokenSourceFunc(func(context.Context,
+		string) (wechatqr.Token, error) {
 		if ends = !ends; ends {
-			return wechatqr.Token{}, errors.Join(errors.New("a"), &url.Error{Op: "Get", URL: "https://tokens.internal/?key=" + secret, Err: errors.New("refused")})
+			return wechatqr.Token{}, errors.Join(errors.New("a"),
+				&url.Error{Op: "Get", URL: "https://tokens.internal/?key=" + secret,
+					Err: errors.New("refused")})
 		}
 		return wechatqr.Token{Value: token, Expiry: time.Now().Add(50 * time.Millisecond)}, nil
 	}), loggers[0])
@@ -343,7 +379,8 @@ func TestNoSecretGetsOut(t *testing.T) {
 	}
 	h := holder{creds, tok, c, reuse, c, reuse}
 	for _, v := range []any{
-		creds, &creds, tok, &tok, c, reuse, c.TokenSource(), wechatqr.StaticTokenSource(token), map[string]*wechatqr.Credentials{"a": &creds},
+		creds, &creds, tok, &tok, c, reuse, c.TokenSource(), wechatqr.StaticTokenSource(token),
+		map[string]*wechatqr.Credentials{"a": &creds},
 	} {
 		show(v)
 	}
@@ -359,7 +396,8 @@ func TestNoSecretGetsOut(t *testing.T) {
 		for i := 0; i+8 <= len(s); i++ { // no eight characters of either
 			piece := s[i : i+8]
 			if j := strings.Index(text, piece); j >= 0 {
-				t.Fatalf("%q is in the text: …%s…", piece, text[max(0, j-300):min(len(text), j+100)])
+				t.Fatalf("%q is in the text: …%s…", piece,
+					text[max(0, j-300):min(len(text), j+100)])
 			}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,8 +25,21 @@ const (
 	EventScan        EventType = "SCAN"        // follows already and scanned a code
 )
 
+var scanTypes = [...]EventType{EventScan, EventSubscribe, EventUnsubscribe}
+
 // Is reports whether both name the same event, whatever their letter case.
 func (t EventType) Is(other EventType) bool { return strings.EqualFold(string(t), string(other)) }
+
+// Canonical returns the type as the constants above spell it, and one that is
+// none of them as it is.
+func (t EventType) Canonical() EventType {
+	for _, known := range scanTypes {
+		if t.Is(known) {
+			return known
+		}
+	}
+	return t
+}
 
 // Event is one push of WeChat: an event or an ordinary message. Package
 // events makes it from what arrives; an Event by itself proves nothing about
@@ -103,7 +117,7 @@ func (e *Event) ID() string {
 	if e.Type != "" {
 		kind = strings.ToLower(string(e.Type))
 	}
-	if e.MsgType == "event" && len(e.Raw) > 0 && !e.Type.Is(EventScan) && !e.Type.Is(EventSubscribe) && !e.Type.Is(EventUnsubscribe) {
+	if e.MsgType == "event" && len(e.Raw) > 0 && !slices.Contains(scanTypes[:], e.Type.Canonical()) {
 		h := fnv.New64a()
 		_, _ = h.Write(e.Raw)
 		kind += "#" + strconv.FormatUint(h.Sum64(), 16)

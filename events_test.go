@@ -23,14 +23,16 @@ func TestScan(t *testing.T) {
 		{"subscribe by text", "event", "subscribe", "qrscene_sharefrom_9", "sharefrom_9", true},
 		{"the mark comes off once", "event", "subscribe", "qrscene_qrscene_1", "qrscene_1", true},
 		{"scan by number", "event", "SCAN", "123123", "123123", false},
-		{"scan by text", "event", "SCAN", "ecb41635bfc3fe57e6e352b7992873f2", "ecb41635bfc3fe57e6e352b7992873f2", false},
+		{"scan by text", "event", "SCAN", "ecb41635bfc3fe57e6e352b7992873f2",
+			"ecb41635bfc3fe57e6e352b7992873f2", false},
 		{"a scene that begins with the mark", "event", "SCAN", "qrscene_1", "qrscene_1", false},
 		{"any letter case", "event", "scan", "a", "a", false},
 		{"any letter case", "event", "Subscribe", "qrscene_a", "a", true},
 		{"the mark's letter case counts", "event", "subscribe", "QRSCENE_a", "", false},
 		{"plain follow", "event", "subscribe", "", "", false},
 		{"a mark without a scene", "event", "subscribe", "qrscene_", "", false},
-		{"after a payment", "event", "subscribe", "last_trade_no_4008072001201701105817415015", "", false},
+		{"after a payment", "event", "subscribe", "last_trade_no_4008072001201701105817415015", "",
+			false},
 		{"product code", "event", "subscribe", "scanbarcode|keystandard|keystr", "", false},
 		{"product picture", "event", "subscribe", "scanimage|keystandard|keystr", "", false},
 		{"unfollow", "event", "unsubscribe", "", "", false},
@@ -56,20 +58,23 @@ func TestScan(t *testing.T) {
 				assert.False(t, ev.Matches(wechatqr.Scene{}))
 				return
 			}
-			assert.Equal(t, wechatqr.Scan{SceneKey: tt.scene, OpenID: "o1", Ticket: "TICKET", NewFollower: tt.newFollower, Time: at}, scan)
+			assert.Equal(t, wechatqr.Scan{SceneKey: tt.scene, OpenID: "o1", Ticket: "TICKET",
+				NewFollower: tt.newFollower, Time: at}, scan)
 			assert.True(t, ev.Matches(wechatqr.SceneString(tt.scene)))
 			assert.False(t, ev.Matches(wechatqr.SceneString(tt.scene+"x")))
 			assert.False(t, ev.Matches(wechatqr.Scene{}))
 		})
 	}
 	ev := &wechatqr.Event{MsgType: "event", Type: wechatqr.EventScan, EventKey: "4294967295"}
-	assert.True(t, ev.Matches(wechatqr.SceneID(4294967295)), "numbers and their text are alike in a push")
+	assert.True(t, ev.Matches(wechatqr.SceneID(4294967295)),
+		"numbers and their text are alike in a push")
 	assert.False(t, ev.Matches(wechatqr.SceneID(429496729)))
 }
 
 func TestEventID(t *testing.T) {
 	t.Parallel()
-	base := wechatqr.Event{ToUserName: "gh_1", FromUserName: "o1", CreateTime: time.Unix(1, 0), MsgType: "event", Type: "SCAN", EventKey: "a", Ticket: "T"}
+	base := wechatqr.Event{ToUserName: "gh_1", FromUserName: "o1", CreateTime: time.Unix(1, 0),
+		MsgType: "event", Type: "SCAN", EventKey: "a", Ticket: "T"}
 	seen := map[string]string{base.ID(): "base"}
 	for name, change := range map[string]func(*wechatqr.Event){
 		"account": func(e *wechatqr.Event) { e.ToUserName = "gh_2" },
@@ -92,14 +97,17 @@ func TestEventID(t *testing.T) {
 	assert.Equal(t, base.ID(), again.ID(), "letter case, zone and bytes are not the push")
 
 	// A user may get two cards in one second, and only elements without a field differ.
-	card := wechatqr.Event{ToUserName: "gh_1", FromUserName: "o1", CreateTime: time.Unix(1, 0), MsgType: "event", Type: "user_get_card", Raw: []byte("<xml><UserCardCode>1</UserCardCode></xml>")}
+	card := wechatqr.Event{ToUserName: "gh_1", FromUserName: "o1", CreateTime: time.Unix(1, 0),
+		MsgType: "event", Type: "user_get_card",
+		Raw: []byte("<xml><UserCardCode>1</UserCardCode></xml>")}
 	other := card
 	other.Raw = []byte("<xml><UserCardCode>2</UserCardCode></xml>")
 	assert.NotEqual(t, card.ID(), other.ID())
 	other.Raw = append([]byte(nil), card.Raw...)
 	assert.Equal(t, card.ID(), other.ID())
 
-	msg := wechatqr.Event{ToUserName: "gh_1", FromUserName: "o1", CreateTime: time.Unix(1, 0), MsgType: "text", MsgID: "12345678901234567890"}
+	msg := wechatqr.Event{ToUserName: "gh_1", FromUserName: "o1", CreateTime: time.Unix(1, 0),
+		MsgType: "text", MsgID: "12345678901234567890"}
 	id := msg.ID()
 	msg.CreateTime = time.Unix(2, 0)
 	assert.Equal(t, id, msg.ID(), "a message is told by its MsgID")
@@ -107,7 +115,8 @@ func TestEventID(t *testing.T) {
 
 // The key is the 20 bytes of RFC 4231's first vector; the sum is openssl's:
 //
-//	printf %s 'gh_1|o6_a|1700000000|scan||gQ==|7' | openssl dgst -sha256 -mac HMAC -macopt hexkey:…
+//	printf %s 'gh_1|o6_a|1700000000|scan||gQ==|7' |
+//	openssl dgst -sha256 -mac HMAC -macopt hexkey:…
 func TestEventKeyedID(t *testing.T) {
 	t.Parallel()
 	ev := wechatqr.Event{
@@ -124,4 +133,18 @@ func TestEventKeyedID(t *testing.T) {
 	require.NoError(t, err)
 	_, err = ev.KeyedID(make([]byte, 15))
 	require.ErrorIs(t, err, wechatqr.ErrInvalidArgument)
+}
+
+func TestEventTypeCanonical(t *testing.T) {
+	t.Parallel()
+	for given, want := range map[wechatqr.EventType]wechatqr.EventType{
+		"scan":          wechatqr.EventScan,
+		"SUBSCRIBE":     wechatqr.EventSubscribe,
+		"Unsubscribe":   wechatqr.EventUnsubscribe,
+		"VIEW":          "VIEW",
+		"scancode_push": "scancode_push",
+		"":              "",
+	} {
+		assert.Equal(t, want, given.Canonical(), given)
+	}
 }

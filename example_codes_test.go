@@ -13,11 +13,11 @@ import (
 
 // A scene is a number or a text; Key is what a scan of it reports.
 func ExampleScene() {
-	shop, table := wechatqr.SceneString("shop-7"), wechatqr.SceneID(7)
+	shop, desk := wechatqr.SceneString("shop-7"), wechatqr.SceneID(7)
 
-	fmt.Println(shop.Key(), table.Key(), shop == wechatqr.SceneString("shop-7"))
+	fmt.Println(shop.Key(), desk.Key(), shop == wechatqr.SceneString("shop-7"))
 	// WeChat reports these two alike: begin texts with a word of your own.
-	fmt.Println(table.Key() == wechatqr.SceneString("7").Key())
+	fmt.Println(desk.Key() == wechatqr.SceneString("7").Key())
 	// Output:
 	// shop-7 7 true
 	// true
@@ -57,7 +57,8 @@ func ExamplePermanent() {
 // What a caller of your own asks for can be refused without a call.
 func ExampleTicketRequest_Validate() {
 	err := wechatqr.Permanent(wechatqr.SceneID(100_001)).Validate()
-	fmt.Println(errors.Is(err, wechatqr.ErrInvalidScene), errors.Is(err, wechatqr.ErrInvalidArgument))
+	fmt.Println(errors.Is(err, wechatqr.ErrInvalidScene),
+		errors.Is(err, wechatqr.ErrInvalidArgument))
 	// Output: true true
 }
 

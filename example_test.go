@@ -31,12 +31,14 @@ import (
 func Example() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	creds := wechatqr.Credentials{AppID: os.Getenv("WECHAT_APP_ID"), AppSecret: os.Getenv("WECHAT_APP_SECRET")}
+	creds := wechatqr.Credentials{AppID: os.Getenv("WECHAT_APP_ID"),
+		AppSecret: os.Getenv("WECHAT_APP_SECRET")}
 	client, err := wechatqr.New(creds)
 	if err != nil {
 		log.Fatal(err)
 	}
-	ticket, err := client.CreateTicket(ctx, wechatqr.Temporary(wechatqr.SceneString("shop-7"), 24*time.Hour))
+	ticket, err := client.CreateTicket(ctx,
+		wechatqr.Temporary(wechatqr.SceneString("shop-7"), 24*time.Hour))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -44,7 +46,8 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(code.ContentType, len(code.Data)) // the picture; or <img src> client.QRCodeURL(ticket.Value)
+	// The picture; or write client.QRCodeURL(ticket.Value) into <img src>.
+	fmt.Println(code.ContentType, len(code.Data))
 
 	onEvent := func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
 		scan, ok := ev.Scan()
@@ -54,7 +57,8 @@ func Example() {
 		fmt.Println(scan.SceneKey, scan.OpenID, scan.NewFollower)
 		return events.Text("Welcome to " + scan.SceneKey), nil
 	}
-	config := events.Config{AppID: creds.AppID, Token: os.Getenv("WECHAT_TOKEN"), EncodingAESKey: os.Getenv("WECHAT_AES_KEY")}
+	config := events.Config{AppID: creds.AppID, Token: os.Getenv("WECHAT_TOKEN"),
+		EncodingAESKey: os.Getenv("WECHAT_AES_KEY")}
 	handler, err := events.NewHandler(config, onEvent)
 	if err != nil {
 		log.Fatal(err)
@@ -69,7 +73,8 @@ func ExampleClient() {
 	client, config, ctx := srv.Client(), srv.CallbackConfig(), context.Background()
 	mux := http.NewServeMux()
 
-	ticket, err := client.CreateTicket(ctx, wechatqr.Temporary(wechatqr.SceneString("shop-7"), 24*time.Hour))
+	ticket, err := client.CreateTicket(ctx,
+		wechatqr.Temporary(wechatqr.SceneString("shop-7"), 24*time.Hour))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -157,7 +162,8 @@ func ExampleClient_CreateTicket_limits() {
 	srv := wechatqrtest.NewServer()
 	defer srv.Close()
 
-	_, err := srv.Client().CreateTicket(context.Background(), wechatqr.Permanent(wechatqr.SceneID(100_001)))
+	_, err := srv.Client().CreateTicket(context.Background(),
+		wechatqr.Permanent(wechatqr.SceneID(100_001)))
 	fmt.Println(errors.Is(err, wechatqr.ErrInvalidArgument), srv.Count(""))
 	fmt.Println(err)
 	// Output:
@@ -195,13 +201,15 @@ func ExampleClient_FetchQRCode() {
 
 // A browser can load the picture from WeChat itself.
 func ExampleClient_QRCodeURL() {
-	client, err := wechatqr.New(wechatqr.Credentials{AppID: "wx0123456789abcdef", AppSecret: "0123456789abcdef0123456789abcdef"})
+	client, err := wechatqr.New(wechatqr.Credentials{AppID: "wx0123456789abcdef",
+		AppSecret: "0123456789abcdef0123456789abcdef"})
 	if err != nil {
 		log.Fatal(err)
 	}
 	ticket := &wechatqr.Ticket{Value: "gQH+7/joAA=="}
 
-	page := template.Must(template.New("").Parse(`<img src="{{.}}" alt="Scan to follow us" width="258">`))
+	page := template.Must(
+		template.New("").Parse(`<img src="{{.}}" alt="Scan to follow us" width="258">`))
 	err = page.Execute(os.Stdout, client.QRCodeURL(ticket.Value))
 
 	if err != nil {
@@ -214,7 +222,8 @@ func ExampleClient_QRCodeURL() {
 func ExampleTicket() {
 	srv := wechatqrtest.NewServer()
 	defer srv.Close()
-	made, err := srv.Client().CreateTicket(context.Background(), wechatqr.Temporary(wechatqr.SceneString("order-1984"), 15*time.Minute))
+	made, err := srv.Client().CreateTicket(context.Background(),
+		wechatqr.Temporary(wechatqr.SceneString("order-1984"), 15*time.Minute))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -238,7 +247,8 @@ func ExampleTicket() {
 // Both kinds of push are one kind of Scan.
 func ExampleEvent_Scan() {
 	for _, ev := range []wechatqr.Event{
-		{MsgType: "event", Type: wechatqr.EventSubscribe, EventKey: "qrscene_shop-7", FromUserName: "o6_new"},
+		{MsgType: "event", Type: wechatqr.EventSubscribe, EventKey: "qrscene_shop-7",
+			FromUserName: "o6_new"},
 		{MsgType: "event", Type: wechatqr.EventScan, EventKey: "shop-7", FromUserName: "o6_old"},
 		{MsgType: "event", Type: wechatqr.EventSubscribe, FromUserName: "o6_by_search"},
 	} {
@@ -273,7 +283,8 @@ func ExampleClient_Do() {
 		QRSceneStr     string `json:"qr_scene_str"`
 	}
 	err = client.Do(ctx, wechatqr.Request{
-		Method: http.MethodGet, Path: "/cgi-bin/user/info", Query: url.Values{"openid": {"o6_somebody"}},
+		Method: http.MethodGet, Path: "/cgi-bin/user/info",
+		Query: url.Values{"openid": {"o6_somebody"}},
 	}, &user)
 	if err != nil {
 		log.Fatal(err)
@@ -288,7 +299,8 @@ func ExampleClient_Do() {
 
 // screenCode makes the code that a screen shows until it expires. On paper a
 // temporary code would be dead within 30 days.
-func screenCode(ctx context.Context, client *wechatqr.Client, screen string) (*wechatqr.Ticket, error) {
+func screenCode(ctx context.Context, client *wechatqr.Client, screen string) (*wechatqr.Ticket,
+	error) {
 	scene := wechatqr.SceneString("screen-" + screen)
 	ticket, err := client.CreateTicket(ctx, wechatqr.Permanent(scene))
 	if errors.Is(err, wechatqr.ErrPermanentLimit) {
@@ -328,7 +340,7 @@ func ExampleError_Hint() {
 	_, err := client.CreateTicket(ctx, wechatqr.Permanent(wechatqr.SceneID(7)))
 	if e := (*wechatqr.Error)(nil); errors.As(err, &e) {
 		fmt.Println(e.Code, errors.Is(err, wechatqr.ErrIPNotAllowed))
-		fmt.Println(e.RequestID) // WeChat explains it for seven days: POST /cgi-bin/openapi/rid/get
+		fmt.Println(e.RequestID) // account.ExplainCall explains it, for seven days
 		fmt.Println(e.Hint())
 		fmt.Println(e.HintZH())
 	}
@@ -384,14 +396,16 @@ func TestScreenCodeByHTTPMock(t *testing.T) {
 	mock.RegisterResponder("POST", "https://api.weixin.qq.com/cgi-bin/stable_token",
 		httpmock.NewStringResponder(200, `{"access_token":"50_token","expires_in":7200}`))
 	mock.RegisterResponder("POST", "https://api.weixin.qq.com/cgi-bin/qrcode/create",
-		httpmock.NewStringResponder(200, `{"ticket":"gQH47joAA==","url":"http://weixin.qq.com/q/02aX"}`))
+		httpmock.NewStringResponder(200,
+			`{"ticket":"gQH47joAA==","url":"http://weixin.qq.com/q/02aX"}`))
 	client, err := wechatqr.New(wechatqr.Credentials{AppID: "wx1", AppSecret: "secret"},
 		wechatqr.WithHTTPClient(&http.Client{Transport: mock}))
 	require.NoError(t, err)
 
 	ticket, err := screenCode(t.Context(), client, "lobby")
 	require.NoError(t, err)
-	assert.Equal(t, "https://mp.weixin.qq.com/cgi-bin/showqrcode?ticket=gQH47joAA%3D%3D", client.QRCodeURL(ticket.Value))
+	assert.Equal(t, "https://mp.weixin.qq.com/cgi-bin/showqrcode?ticket=gQH47joAA%3D%3D",
+		client.QRCodeURL(ticket.Value))
 }
 
 func ExampleWithHTTPClient() {
@@ -416,7 +430,8 @@ func ExampleWithTokenSource() {
 	srv := wechatqrtest.NewServer()
 	defer srv.Close()
 	creds := srv.Credentials()
-	address := srv.URL() + "/cgi-bin/token?grant_type=client_credential&appid=" + creds.AppID + "&secret=" + creds.AppSecret
+	address := srv.URL() + "/cgi-bin/token?grant_type=client_credential&appid=" + creds.AppID +
+		"&secret=" + creds.AppSecret
 	endpoint := wechatqr.WithEndpoint(srv.Endpoint())
 
 	tokens := wechatqr.TokenSourceFunc(func(ctx context.Context, _ string) (wechatqr.Token, error) {
@@ -434,7 +449,8 @@ func ExampleWithTokenSource() {
 			ExpiresIn   int    `json:"expires_in"`
 		}
 		err = json.NewDecoder(resp.Body).Decode(&ans)
-		return wechatqr.Token{Value: ans.AccessToken, Expiry: time.Now().Add(time.Duration(ans.ExpiresIn) * time.Second)}, err
+		return wechatqr.Token{Value: ans.AccessToken,
+			Expiry: time.Now().Add(time.Duration(ans.ExpiresIn) * time.Second)}, err
 	})
 	client, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithTokenSource(tokens), endpoint)
 	if err != nil {
@@ -442,7 +458,8 @@ func ExampleWithTokenSource() {
 	}
 
 	for range 3 {
-		if _, err := client.CreateTicket(context.Background(), wechatqr.Permanent(wechatqr.SceneID(7))); err != nil {
+		if _, err := client.CreateTicket(context.Background(),
+			wechatqr.Permanent(wechatqr.SceneID(7))); err != nil {
 			log.Fatal(err)
 		}
 	}
@@ -454,27 +471,34 @@ func ExampleWithTokenSource() {
 // it, with that account's authorizer_access_token.
 func ExampleWithTokenSource_thirdParty() {
 	mock := httpmock.NewMockTransport()
-	mock.RegisterMatcherResponder("POST", "https://api.weixin.qq.com/cgi-bin/component/api_authorizer_token?component_access_token=50_component",
+	mock.RegisterMatcherResponder("POST",
+		"https://api.weixin.qq.com/cgi-bin/component/api_authorizer_token?component_access_token=50_component",
 		httpmock.BodyContainsString(`"authorizer_appid":"wx0123456789abcdef"`),
-		httpmock.NewStringResponder(200, `{"authorizer_access_token":"50_authorizer","expires_in":7200,"authorizer_refresh_token":"refreshtoken@@@2"}`))
-	mock.RegisterResponder("POST", "https://api.weixin.qq.com/cgi-bin/qrcode/create?access_token=50_authorizer",
-		httpmock.NewStringResponder(200, `{"ticket":"gQH47joAA==","url":"http://weixin.qq.com/q/02aX"}`))
+		httpmock.NewStringResponder(200,
+			`{"authorizer_access_token":"50_authorizer","expires_in":7200,"authorizer_refresh_token":"refreshtoken@@@2"}`))
+	mock.RegisterResponder("POST",
+		"https://api.weixin.qq.com/cgi-bin/qrcode/create?access_token=50_authorizer",
+		httpmock.NewStringResponder(200,
+			`{"ticket":"gQH47joAA==","url":"http://weixin.qq.com/q/02aX"}`))
 	transport := wechatqr.WithHTTPClient(&http.Client{Transport: mock})
 	componentToken := func(context.Context) (string, error) { return "50_component", nil }
 	refreshToken := "refreshtoken@@@1"
 	ctx := context.Background()
 
-	platform, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithCloudHosting(), wechatqr.WithBaseURL("https://api.weixin.qq.com"), transport)
+	platform, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithCloudHosting(),
+		wechatqr.WithBaseURL("https://api.weixin.qq.com"), transport)
 	if err != nil {
 		log.Fatal(err)
 	}
-	authorizer := wechatqr.TokenSourceFunc(func(ctx context.Context, _ string) (wechatqr.Token, error) {
+	authorizer := wechatqr.TokenSourceFunc(func(ctx context.Context, _ string) (wechatqr.Token,
+		error) {
 		component, err := componentToken(ctx)
 		if err != nil {
 			return wechatqr.Token{}, err
 		}
 		in := map[string]string{
-			"component_appid": "wxplatform", "authorizer_appid": "wx0123456789abcdef", "authorizer_refresh_token": refreshToken,
+			"component_appid": "wxplatform", "authorizer_appid": "wx0123456789abcdef",
+			"authorizer_refresh_token": refreshToken,
 		}
 		var out struct {
 			Value        string `json:"authorizer_access_token"`
@@ -489,9 +513,11 @@ func ExampleWithTokenSource_thirdParty() {
 			return wechatqr.Token{}, err
 		}
 		refreshToken = cmp.Or(out.RefreshToken, refreshToken) // keep it in your database
-		return wechatqr.Token{Value: out.Value, Expiry: time.Now().Add(time.Duration(out.ExpiresIn) * time.Second)}, nil
+		return wechatqr.Token{Value: out.Value,
+			Expiry: time.Now().Add(time.Duration(out.ExpiresIn) * time.Second)}, nil
 	})
-	client, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithTokenSource(authorizer), transport)
+	client, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithTokenSource(authorizer),
+		transport)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -506,7 +532,8 @@ func ExampleWithTokenSource_thirdParty() {
 
 // A client of the sandbox, which is cmd/sandbox.
 func ExampleWithBaseURL() {
-	creds := wechatqr.Credentials{AppID: "wx0123456789abcdef", AppSecret: "0123456789abcdef0123456789abcdef"}
+	creds := wechatqr.Credentials{AppID: "wx0123456789abcdef",
+		AppSecret: "0123456789abcdef0123456789abcdef"}
 
 	client, err := wechatqr.New(creds, wechatqr.WithBaseURL("http://127.0.0.1:8900"))
 	if err != nil {
@@ -578,11 +605,13 @@ func ExampleStoredTokenSource() {
 
 	for range 4 { // processes
 		tokens := wechatqr.StoredTokenSource(store, "wx0123456789abcdef", issuer, nil)
-		client, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithTokenSource(tokens), endpoint)
+		client, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithTokenSource(tokens),
+			endpoint)
 		if err != nil {
 			log.Fatal(err)
 		}
-		if _, err := client.CreateTicket(context.Background(), wechatqr.Permanent(wechatqr.SceneID(7))); err != nil {
+		if _, err := client.CreateTicket(context.Background(),
+			wechatqr.Permanent(wechatqr.SceneID(7))); err != nil {
 			log.Fatal(err)
 		}
 	}
@@ -597,11 +626,13 @@ func ExampleWithObserver() {
 
 	var calls expvar.Map
 	client := srv.Client(wechatqr.WithObserver(func(_ context.Context, call wechatqr.Call) {
-		calls.Add(fmt.Sprintf("%s %d", call.Op, call.Code), 1) // call.Duration goes into a histogram
+		// call.Duration goes into a histogram.
+		calls.Add(fmt.Sprintf("%s %d", call.Op, call.Code), 1)
 	}))
 
 	srv.Inject(wechatqrtest.Fault{Path: "/cgi-bin/qrcode/create", Code: -1, Times: 1})
-	_, err := client.CreateTicket(context.Background(), wechatqr.Temporary(wechatqr.SceneID(7), time.Hour))
+	_, err := client.CreateTicket(context.Background(),
+		wechatqr.Temporary(wechatqr.SceneID(7), time.Hour))
 	fmt.Println(err, calls.String())
 	// Output: <nil> {"create ticket -1": 1, "create ticket 0": 1, "get token 0": 1}
 }

@@ -1,6 +1,7 @@
 package wechatqr_test
 
 import (
+	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -10,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -100,6 +102,190 @@ func TestExamplesImportNothingInternal(t *testing.T) {
 		}
 	})
 	assert.Positive(t, n)
+}
+
+// A reader takes a name for what the package or the imports say it is.
+func TestNoLocalNameShadows(t *testing.T) {
+	t.Parallel()
+	files := token.NewFileSet()
+	packages := map[[2]string][]*ast.File{} // by directory and name
+	walk(t, ".", func(path string) {
+		if filepath.Ext(path) != ".go" {
+			return
+		}
+		file, err := parser.ParseFile(files, path, nil, parser.SkipObjectResolution)
+		require.NoError(t, err)
+		pkg := [2]string{filepath.Dir(path), file.Name.Name}
+		packages[pkg] = append(packages[pkg], file)
+	})
+	require.Greater(t, len(packages), 20)
+
+	for _, pkg := range packages {
+		top := map[string]bool{}
+		for _, file := range pkg {
+			for _, name := range topNames(file) {
+				top[name.Name] = true
+			}
+		}
+		for _, file := range pkg {
+			imported := importNames(t, file)
+			for _, name := range localNames(file) {
+				if name.Name != "_" && (top[name.Name] || imported[name.Name]) {
+					t.Errorf("%s: %s shadows a name of the package or an import",
+						files.Position(name.Pos()), name)
+				}
+			}
+		}
+	}
+}
+
+func topNames(file *ast.File) (names []*ast.Ident) {
+	for _, decl := range file.Decls {
+		switch d := decl.(type) {
+		case *ast.FuncDecl:
+			if d.Recv == nil && d.Name.Name != "init" {
+				names = append(names, d.Name)
+			}
+		case *ast.GenDecl:
+			names = append(names, specNames(d)...)
+		}
+	}
+	return names
+}
+
+func specNames(d *ast.GenDecl) (names []*ast.Ident) {
+	for _, spec := range d.Specs {
+		switch s := spec.(type) {
+		case *ast.TypeSpec:
+			names = append(names, s.Name)
+		case *ast.ValueSpec:
+			names = append(names, s.Names...)
+		}
+	}
+	return names
+}
+
+// importNames guesses the name of a package from its path where it is not given.
+func importNames(t *testing.T, file *ast.File) map[string]bool {
+	t.Helper()
+	version := regexp.MustCompile(`/v\d+$|\.v\d+$`)
+	names := map[string]bool{}
+	for _, spec := range file.Imports {
+		imported, err := strconv.Unquote(spec.Path.Value)
+		require.NoError(t, err)
+		name := version.ReplaceAllString(imported, "")
+		name = name[strings.LastIndex(name, "/")+1:]
+		if spec.Name != nil {
+			name = spec.Name.Name
+		}
+		names[name] = true
+	}
+	return names
+}
+
+// localNames are those that functions declare: parameters, results, receivers,
+// variables, constants and types.
+func localNames(file *ast.File) (names []*ast.Ident) {
+	add := func(exprs ...ast.Expr) {
+		for _, expr := range exprs {
+			if name, ok := expr.(*ast.Ident); ok {
+				names = append(names, name)
+			}
+		}
+	}
+	addFields := func(lists ...*ast.FieldList) {
+		for _, list := range lists {
+			if list == nil {
+				continue
+			}
+			for _, field := range list.List {
+				names = append(names, field.Names...)
+			}
+		}
+	}
+	ast.Inspect(file, func(node ast.Node) bool {
+		switch n := node.(type) {
+		case *ast.FuncDecl:
+			addFields(n.Recv)
+		case *ast.FuncType:
+			addFields(n.TypeParams, n.Params, n.Results)
+		case *ast.AssignStmt:
+			if n.Tok == token.DEFINE {
+				add(n.Lhs...)
+			}
+		case *ast.RangeStmt:
+			if n.Tok == token.DEFINE {
+				add(n.Key, n.Value)
+			}
+		case *ast.DeclStmt:
+			names = append(names, specNames(n.Decl.(*ast.GenDecl))...)
+		}
+		return true
+	})
+	return names
+}
+
+const maxTestLine = 100 // characters, a tab being four
+
+// Tables and nested literals make the lines of tests grow.
+func TestLinesOfTestsAreShort(t *testing.T) {
+	t.Parallel()
+	n := 0
+	walk(t, ".", func(path string) {
+		if !strings.HasSuffix(path, "_test.go") {
+			return
+		}
+		n++
+		source, err := os.ReadFile(path)
+		require.NoError(t, err)
+		excused := unbreakable(t, path, source)
+		for i, line := range strings.Split(string(source), "\n") {
+			if width(line) > maxTestLine && !excused[i+1] {
+				t.Errorf("%s:%d: %d characters", path, i+1, width(line))
+			}
+		}
+	})
+	assert.Positive(t, n)
+}
+
+// unbreakable are the numbers of the lines that hold little more than one string,
+// or a line of what an Example prints.
+func unbreakable(t *testing.T, path string, source []byte) map[int]bool {
+	t.Helper()
+	files := token.NewFileSet()
+	file, err := parser.ParseFile(files, path, source, parser.ParseComments)
+	require.NoError(t, err)
+	lines := strings.Split(string(source), "\n")
+	numbers := map[int]bool{}
+	add := func(node ast.Node) {
+		last := files.Position(node.End()).Line
+		for line := files.Position(node.Pos()).Line; line <= last; line++ {
+			numbers[line] = true
+		}
+	}
+	ast.Inspect(file, func(node ast.Node) bool {
+		text, ok := node.(*ast.BasicLit)
+		if !ok {
+			return true
+		}
+		line := strings.TrimSpace(lines[files.Position(text.Pos()).Line-1])
+		if strings.Contains(text.Value, "\n") || width(line)-width(text.Value) <= 20 {
+			add(text)
+		}
+		return true
+	})
+	for _, comment := range file.Comments {
+		if strings.HasPrefix(comment.Text(), "Output:") {
+			add(comment)
+		}
+	}
+	return numbers
+}
+
+func width(
+	line string,
+) int {
+	return utf8.RuneCountInString(strings.ReplaceAll(line, "\t", "    "))
 }
 
 // walk calls fn for each file of the project.

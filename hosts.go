@@ -1,7 +1,9 @@
 package wechatqr
 
 import (
+	"fmt"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -54,3 +56,19 @@ func (h *hosts) markDown(host int) {
 }
 
 func (h *hosts) next(host int) int { return (host + 1) % len(h.urls) }
+
+// parseBase reads a base address.
+func parseBase(address string) (*url.URL, error) {
+	u, err := url.Parse(address)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("base address: %w: use one like https://api.weixin.qq.com", clean(err))
+	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+		return nil, fmt.Errorf("base address %q: use one like https://api.weixin.qq.com", cutQuery(address))
+	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		return nil, fmt.Errorf("base address %q: leave user, query and fragment out", u.Scheme+"://"+u.Host+u.Path)
+	}
+	u.Path = strings.TrimRight(u.Path, "/")
+	u.RawPath = ""
+	return u, nil
+}

@@ -58,7 +58,8 @@ func makefileDir(t *testing.T) string {
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	require.NoError(t, err)
 	writeFile(t, filepath.Join(dir, "Makefile"), string(makefile), 0o600)
-	script := "#!/bin/sh\ntest \"$1\" != test || { p=${PWD#" + dir + "}; p=${p#/}; echo \"tested ${p:-.}\"; }\n"
+	script := "#!/bin/sh\ntest \"$1\" != test || { p=${PWD#" + dir +
+		"}; p=${p#/}; echo \"tested ${p:-.}\"; }\n"
 	writeFile(t, filepath.Join(dir, "bin", "go"), script, 0o700)
 	writeFile(t, filepath.Join(dir, "bin", "gofmt"), "#!/bin/sh\n", 0o700)
 	return dir
@@ -75,7 +76,8 @@ func runMake(t *testing.T, dir, target string) (string, error) {
 	}
 	cmd := exec.CommandContext(t.Context(), path, "--no-print-directory", target)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "PATH="+filepath.Join(dir, "bin")+":"+os.Getenv("PATH"), "MAKEFLAGS=")
+	cmd.Env = append(os.Environ(), "PATH="+filepath.Join(dir, "bin")+":"+os.Getenv("PATH"),
+		"MAKEFLAGS=")
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 )
@@ -133,8 +132,8 @@ func WithEndpoint(e Endpoint) Option {
 
 // WithBaseURL talks to one address for the API and the pictures: a proxy of your
 // own or a fake, for instance http://127.0.0.1:8080.
-func WithBaseURL(url string) Option {
-	return func(c *config) { c.endpoint = Endpoint{API: []string{url}, Image: url} }
+func WithBaseURL(address string) Option {
+	return func(c *config) { c.endpoint = Endpoint{API: []string{address}, Image: address} }
 }
 
 // WithMaxRetries sets how often a request is repeated at the most after errcode
@@ -183,7 +182,7 @@ type Call struct {
 
 // WithObserver calls fn after every HTTP request, the token's too, in the
 // goroutine that made it: for metrics and traces. fn must be quick and safe
-// for concurrent use.
+// for concurrent use. If it panics, the call goes on and the log has the panic.
 func WithObserver(fn func(context.Context, Call)) Option {
 	return func(c *config) {
 		c.require(fn != nil, "WithObserver(nil): leave the option out for none")
@@ -222,20 +221,4 @@ func configure(opts []Option) (*config, error) {
 		c.images, c.wrong = newHosts(c.endpoint.Image)
 	}
 	return c, c.wrong
-}
-
-// parseBase reads a base address.
-func parseBase(address string) (*url.URL, error) {
-	u, err := url.Parse(address)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("base address: %w", clean(err))
-	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-		return nil, fmt.Errorf("base address %q: use one like https://api.weixin.qq.com", cutQuery(address))
-	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
-		return nil, fmt.Errorf("base address %q: leave user, query and fragment out", u.Scheme+"://"+u.Host+u.Path)
-	}
-	u.Path = strings.TrimRight(u.Path, "/")
-	u.RawPath = ""
-	return u, nil
 }

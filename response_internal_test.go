@@ -51,7 +51,8 @@ func TestErrorInByStatus(t *testing.T) {
 		for _, text := range []string{`{}`, `{"errcode":"x"}`, `x`} {
 			e := x.errorIn(status, []byte(text))
 			require.NotNil(t, e, "%d %s", status, text)
-			assert.Equal(t, redirect, strings.HasPrefix(e.Message, "a redirect"), "%d %s", status, text)
+			assert.Equal(t, redirect, strings.HasPrefix(e.Message, "a redirect"), "%d %s", status,
+				text)
 			assert.NotContains(t, e.Message, "errcode is no number")
 		}
 	}
@@ -63,7 +64,7 @@ func TestErrorInByStatus(t *testing.T) {
 func TestSnippetShowsNoJSON(t *testing.T) {
 	t.Parallel()
 	for text, shown := range map[string][2]bool{ // of the API, of the token endpoint
-		`{"a"`: {false, false}, `["a"`: {false, false}, "<html>": {true, true}, "word": {true, false},
+		"{a": {false, false}, "[a": {false, false}, "<html>": {true, true}, "word": {true, false},
 	} {
 		for i, forToken := range []bool{false, true} {
 			got := (&apiRequest{forToken: forToken}).snippet([]byte(text))
@@ -110,7 +111,10 @@ func TestCleanKeepsWhatItMay(t *testing.T) {
 	assert.Equal(t, want, clean(&url.Error{Op: "Get", URL: "https://a/b?k=v", Err: inner}))
 	long := errors.New("\n" + strings.Repeat("x", maxText-1))
 	assert.Same(t, long, errors.Unwrap(clean(long)))
-	for text, cut := range map[string]string{`"https://a?k=S S": no`: `"https://a": no`, "x://?S y": "x:// y"} {
+	for text, cut := range map[string]string{
+		`"https://a?k=S S": no`: `"https://a": no`,
+		"x://?S y":              "x:// y",
+	} {
 		assert.Equal(t, cut, clean(errors.New(text)).Error())
 	}
 	for err, timeout := range map[error]bool{

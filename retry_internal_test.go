@@ -21,8 +21,10 @@ func TestRetryPolicy(t *testing.T) {
 		{failed, stop, stop, stop, stopUnknown, stop, stop, stop},
 		{unreadable, stop, stopUnknown, stopUnknown, stopUnknown, stop, stopUnknown, stopUnknown},
 		{busy, retrySameHost, retrySameHost, stopUnknown, retrySameHost, stop, stop, stopUnknown},
-		{serverError, retryNextLater, retryNextLater, stopUnknown, stopUnknown, stop, stopUnknown, stopUnknown},
-		{noResponse, retryNextLater, retryNextLater, stopUnknown, stopUnknown, stop, stopUnknown, stopUnknown},
+		{serverError, retryNextLater, retryNextLater, stopUnknown, stopUnknown, stop, stopUnknown,
+			stopUnknown},
+		{noResponse, retryNextLater, retryNextLater, stopUnknown, stopUnknown, stop, stopUnknown,
+			stopUnknown},
 		{notSent, retryNextLater, retryNextLater, retryNextLater, retryNextLater, stop, stop, stop},
 	} {
 		for _, tt := range []struct {
@@ -33,10 +35,13 @@ func TestRetryPolicy(t *testing.T) {
 			{"idempotent", retryState{kind: idempotent}, r.idempotent},
 			{"creation", retryState{kind: permanentCreation}, r.creation},
 			{"others", retryState{kind: notIdempotent}, r.others},
-			{"idempotent after a lost one", retryState{kind: idempotent, unsure: true}, r.idempotent},
-			{"creation after a lost one", retryState{kind: permanentCreation, unsure: true}, r.creationUnsure},
+			{"idempotent after a lost one", retryState{kind: idempotent, unsure: true},
+				r.idempotent},
+			{"creation after a lost one", retryState{kind: permanentCreation, unsure: true},
+				r.creationUnsure},
 			{"idempotent, the last", retryState{kind: idempotent, lastOne: true}, r.idempotentEnd},
-			{"creation, the last", retryState{kind: permanentCreation, lastOne: true}, r.creationEnd},
+			{"creation, the last", retryState{kind: permanentCreation, lastOne: true},
+				r.creationEnd},
 			{"others, the last", retryState{kind: notIdempotent, lastOne: true}, r.othersEnd},
 		} {
 			tt.state.outcome = r.outcome

@@ -60,8 +60,8 @@ func (s *sender) send(ctx context.Context, x *apiRequest, at *hosts, limit int64
 	for n := 1; ; n++ {
 		state := retryState{kind: x.kind, unsure: x.unsure, lastOne: n > s.maxRetries}
 		state.otherHosts = tried < len(at.urls)
-		hurry := state.otherHosts && !state.lastOne
-		o, down, err := s.attempt(ctx, x, at.urls[host], n, limit, hurry)
+		hasNext := state.otherHosts && !state.lastOne
+		o, down, err := s.attempt(ctx, x, at.urls[host], n, limit, hasNext)
 		switch {
 		case down:
 			at.markDown(host)
@@ -89,7 +89,8 @@ func (s *sender) send(ctx context.Context, x *apiRequest, at *hosts, limit int64
 		}
 		tried = 1
 		if !pause(ctx, n) {
-			if x.kind != idempotent && x.unsure {
+			state.lastOne = true
+			if decide(state) == stopUnknown {
 				err = outcomeUnknown(x, err)
 			}
 			if errors.Is(ctx.Err(), context.Canceled) {
@@ -101,16 +102,16 @@ func (s *sender) send(ctx context.Context, x *apiRequest, at *hosts, limit int64
 }
 
 // attempt sends the request once and reads the response. down reports that the
-// host should be left alone for a while. With hurry, for there is another host,
-// it does not wait long for a connection.
+// host should be left alone for a while. With hasNext, when another host can be
+// asked, it does not wait long for a connection.
 func (s *sender) attempt(
-	ctx context.Context, x *apiRequest, base *url.URL, n int, limit int64, hurry bool,
+	ctx context.Context, x *apiRequest, base *url.URL, n int, limit int64, hasNext bool,
 ) (o outcome, down bool, err error) {
 	if err := ctx.Err(); err != nil {
 		return notSent, false, &opError{x.op, err}
 	}
 	start := time.Now()
-	a := s.newAttempt(ctx, x, base, hurry)
+	a := s.newAttempt(ctx, x, base, hasNext)
 	defer a.end()
 	status, response, err := s.roundTrip(x, a, limit)
 	took := time.Since(start)
@@ -146,13 +147,21 @@ func (a *attempt) hostIsDown(err error, waited time.Duration) bool {
 	return !errors.Is(err, context.DeadlineExceeded) || waited >= slowResponse
 }
 
-// The phases of an attempt. A transport that does not tell, such as a mock,
-// leaves it at unknown. From connecting on the request has not been sent.
+// The phases of an attempt. The hooks of httptrace move it on, and expire to
+// abandoned; a transport that calls no hooks, such as a mock, leaves it at
+// unknownPhase. net/http may go from connected back to connecting, when it repeats a
+// request on a new connection.
+//
+//	phase         begins when                          the request
+//	unknownPhase  the attempt begins                   may have been sent
+//	connected     GotConn is called                    may have been sent
+//	connecting    GetConn is called                    has not been sent
+//	abandoned     there is no connection in time       has not been sent
 const (
 	unknownPhase int32 = iota
-	connected          // the request may have been sent
+	connected
 	connecting
-	abandoned // there was no connection in time
+	abandoned
 )
 
 // attempt is what lives as long as one HTTP request, in one allocation, and the
@@ -176,7 +185,7 @@ type attempt struct {
 }
 
 // newAttempt starts the time of an attempt, which end ends.
-func (s *sender) newAttempt(ctx context.Context, x *apiRequest, base *url.URL, hurry bool) *attempt {
+func (s *sender) newAttempt(ctx context.Context, x *apiRequest, base *url.URL, hasNext bool) *attempt {
 	a := &attempt{callers: ctx, url: *base, traceKey: s.traceKey, limit: s.timeout}
 	a.values = [...]string{s.userAgent, "application/json"}
 	a.url.Path += x.path
@@ -199,7 +208,7 @@ func (s *sender) newAttempt(ctx context.Context, x *apiRequest, base *url.URL, h
 	}
 
 	first := a.limit
-	if hurry {
+	if hasNext {
 		first = min(first, connectTimeout)
 		if end, ok := ctx.Deadline(); ok {
 			first = min(first, time.Until(end)/2)
@@ -308,6 +317,7 @@ func (s *sender) report(ctx context.Context, x *apiRequest, base *url.URL, n, st
 	if s.observe == nil && !debug {
 		return
 	}
+	defer s.recoverObserver(ctx)
 	call := Call{
 		Op: x.op, Method: x.method, URL: base.String() + x.path,
 		Attempt: n, StatusCode: status, Duration: took, Err: err,
@@ -321,5 +331,15 @@ func (s *sender) report(ctx context.Context, x *apiRequest, base *url.URL, n, st
 	}
 	if s.observe != nil {
 		s.observe(ctx, call)
+	}
+}
+
+// recoverObserver keeps a panic of the observer or of the log handler from a
+// request that is carried out already.
+func (s *sender) recoverObserver(ctx context.Context) {
+	if p := recover(); p != nil {
+		recoverPanic(func() {
+			s.logger.ErrorContext(ctx, "wechatqr: the observer or the log handler panicked", "panic", p)
+		})
 	}
 }

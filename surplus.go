@@ -24,13 +24,19 @@ type strictConn struct {
 }
 
 // connState is what the next byte to be read belongs to.
+//
+//	state      next byte                      left when
+//	inNothing  surplus                        a GET or POST is written: inHeader; anything else: inUnknown
+//	inHeader   of a response's header         the header ends: inBody, or inUnknown without a Content-Length
+//	inBody     of the body, or surplus        the body has its length: inNothing
+//	inUnknown  passed on as it is             never
 type connState int
 
 const (
-	inNothing connState = iota // there is no request
+	inNothing connState = iota
 	inHeader
 	inBody
-	inUnknown // for ever
+	inUnknown
 )
 
 func (c *strictConn) Write(p []byte) (int, error) {

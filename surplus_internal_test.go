@@ -76,7 +76,8 @@ func TestSurplusIsFound(t *testing.T) {
 		reads  []string
 		want   string
 	}{
-		{"GET", []string{"HTTP/1.1 100 Continue\r\n\r\n" + whole + "s3cr3t"}, "HTTP/1.1 100 Continue\r\n\r\n" + whole},
+		{"GET", []string{"HTTP/1.1 100 Continue\r\n\r\n" + whole + "s3cr3t"},
+			"HTTP/1.1 100 Continue\r\n\r\n" + whole},
 		{"GET", []string{whole[:20], whole[20:] + "s3cr3t"}, whole},
 		{"GET", []string{empty + "s3cr3t"}, empty},
 		{"POST", []string{whole[:len(whole)-1], "}s3cr3t"}, whole},

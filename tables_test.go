@@ -1,6 +1,7 @@
 package wechatqr_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -27,15 +28,18 @@ func checkTables(t *testing.T, name string, zh bool) {
 	file, err := os.ReadFile(name)
 	require.NoError(t, err)
 	text := string(file)
-	for mark, rows := range map[string]func(*testing.T, bool) [][]string{
-		"codes": codeRows, "limits": limitRows,
+	for mark, content := range map[string]func(*testing.T, bool) string{
+		"codes":           func(t *testing.T, zh bool) string { return markdown(codeRows(t, zh)) },
+		"limits":          func(t *testing.T, zh bool) string { return markdown(limitRows(t, zh)) },
+		"sdks by proxy":   func(t *testing.T, _ bool) string { return sdkSettings(t).proxy },
+		"sdks by address": func(t *testing.T, _ bool) string { return sdkSettings(t).address },
 	} {
 		begin, end := "<!-- begin "+mark+" -->\n", "<!-- end "+mark+" -->"
 		before, rest, found := strings.Cut(text, begin)
 		_, after, closed := strings.Cut(rest, end)
 		require.Equal(t, found, closed, "%s: %s", name, begin)
 		if found {
-			text = before + begin + markdown(rows(t, zh)) + end + after
+			text = before + begin + content(t, zh) + end + after
 		}
 	}
 	if os.Getenv(writeTables) != "" {
@@ -169,4 +173,30 @@ func limitRows(_ *testing.T, zh bool) [][]string {
 		rows = append(rows, []string{choose(zh, limit.en, limit.zh), text, limit.constants})
 	}
 	return rows
+}
+
+// sdkSettings are the settings that the sandbox's page shows, as blocks of code.
+func sdkSettings(t *testing.T) (out struct{ proxy, address string }) {
+	t.Helper()
+	data, err := os.ReadFile("cmd/sandbox/sdks.json")
+	require.NoError(t, err)
+	type sdk struct{ SDK, Code string }
+	var all struct {
+		Proxy   []sdk
+		BaseURL []sdk `json:"base_url"`
+	}
+	require.NoError(t, json.Unmarshal(data, &all))
+	fill := strings.NewReplacer("{origin}", "http://127.0.0.1:8900", "{host}",
+		"127.0.0.1", "{port}",
+		"8900",
+		"{ca}", "/path/to/sandbox-ca.pem")
+	blocks := func(list []sdk, lang string) string {
+		var b strings.Builder
+		for _, s := range list {
+			fmt.Fprintf(&b, "\n%s\n```%s\n%s\n```\n", s.SDK, lang, fill.Replace(s.Code))
+		}
+		return b.String() + "\n"
+	}
+	out.proxy, out.address = blocks(all.Proxy, "sh"), blocks(all.BaseURL, "")
+	return out
 }

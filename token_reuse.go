@@ -19,7 +19,7 @@ const (
 	maxPause    = time.Minute     // where WeChat refused
 	outagePause = 8 * time.Second // at most, where there was no response: notice soon that it is over
 
-	freeRefusals    = 20               // renewals after refusals that may follow each other at once
+	refusalBurst    = 20               // renewals after refusals that may follow each other at once
 	refusalInterval = 3 * time.Second  // between further ones
 	classicInterval = 60 * time.Second // the same where each renewal is one of 2000 a day
 )
@@ -49,6 +49,17 @@ func ReuseTokenSource(src TokenSource, logger *slog.Logger) TokenSource {
 	return &reuseTokenSource{src: src, logger: logger, refusals: bucket{interval: refusalInterval}}
 }
 
+// reuseTokenSource is always in one of these states, of which Token makes its
+// answer:
+//
+//	token in memory      its value is refused   a caller gets
+//	fresh                no                     it, at once
+//	about to end         no                     it, at once; a renewal runs behind
+//	any                  yes                    what the renewal brings, or its error
+//	none, or ended       -                      what the renewal brings, or its error
+//
+// A renewal under way serves every caller; one that failed is not repeated before
+// retryAt, nor one for a refusal unless refusals allows it.
 type reuseTokenSource struct {
 	src     TokenSource
 	logger  *slog.Logger
@@ -211,7 +222,7 @@ func recoverPanic(fn func()) {
 	fn()
 }
 
-// bucket paces what may be done freeRefusals times at once and then every
+// bucket paces what may be done refusalBurst times at once and then every
 // interval. The zero time is a full bucket.
 type bucket struct {
 	interval time.Duration
@@ -223,7 +234,7 @@ func (b *bucket) take(now time.Time) bool {
 		b.full = now
 	}
 	next := b.full.Add(b.interval)
-	if next.Sub(now) > freeRefusals*b.interval {
+	if next.Sub(now) > refusalBurst*b.interval {
 		return false
 	}
 	b.full = next

@@ -43,7 +43,7 @@ type TokenLeaser interface {
 
 const (
 	storeTimeout  = 200 * time.Millisecond // for one operation of a TokenStore
-	storePatience = time.Second            // for a TokenLeaser that fails, before going on without it
+	leaserTimeout = time.Second            // for a TokenLeaser that fails, before going on without it
 	leaseTTL      = time.Second            // prolonged while its owner renews
 	leasePoll     = 50 * time.Millisecond  // between looks at what another owner has saved
 	maxLeaseWait  = 10 * time.Second       // for another owner, who may hang
@@ -133,7 +133,7 @@ func (s *storedTokenSource) fromLeader(ctx context.Context, rejected string) (To
 		if err == nil {
 			working = now
 		}
-		if now.Sub(working) >= storePatience || now.Sub(start) >= maxLeaseWait {
+		if now.Sub(working) >= leaserTimeout || now.Sub(start) >= maxLeaseWait {
 			if err != nil {
 				s.warn(ctx, err, rejected)
 			}
@@ -148,8 +148,8 @@ func (s *storedTokenSource) fromLeader(ctx context.Context, rejected string) (To
 	}
 }
 
-// holdLease prolongs the lease until stop, which gives it back.
-func (s *storedTokenSource) holdLease(ctx context.Context, owner string) (stop func()) {
+// holdLease prolongs the lease until release, which gives it back.
+func (s *storedTokenSource) holdLease(ctx context.Context, owner string) (release func()) {
 	done := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {

@@ -92,7 +92,8 @@ func TestReuseColdHerd(t *testing.T) {
 				tok, err := src.Token(t.Context(), "")
 				assert.NoError(t, err)
 				assert.Equal(t, "T1", tok.Value)
-				assert.Equal(t, up.takes, time.Since(start), "a caller waits for the call and no longer")
+				assert.Equal(t, up.takes, time.Since(start),
+					"a caller waits for the call and no longer")
 			})
 		}
 		wg.Wait()
@@ -203,7 +204,7 @@ func TestReuseRefusalsDoNotHinderTheEarlyRenewal(t *testing.T) {
 		src := ReuseTokenSource(up, nil)
 		_, err := src.Token(t.Context(), "")
 		require.NoError(t, err)
-		for range freeRefusals {
+		for range refusalBurst {
 			_, err = src.Token(t.Context(), "same")
 			require.NoError(t, err)
 		}
@@ -211,7 +212,7 @@ func TestReuseRefusalsDoNotHinderTheEarlyRenewal(t *testing.T) {
 		_, err = src.Token(t.Context(), "")
 		require.NoError(t, err)
 		synctest.Wait()
-		assert.EqualValues(t, 1+freeRefusals+1, up.calls.Load())
+		assert.EqualValues(t, 1+refusalBurst+1, up.calls.Load())
 	})
 }
 
@@ -236,7 +237,8 @@ func TestReuseFailedRenewalKeepsWhatWorks(t *testing.T) {
 		assert.Contains(t, log.String(), "the line is down")
 		time.Sleep(60 * time.Nanosecond)
 		_, err = src.Token(t.Context(), "")
-		assert.ErrorContains(t, err, "the line is down", "at its very end the token is given no more")
+		assert.ErrorContains(t, err, "the line is down",
+			"at its very end the token is given no more")
 		time.Sleep(outagePause)
 		logged := log.Len()
 		_, err = src.Token(t.Context(), "")
@@ -253,12 +255,12 @@ func TestReuseFailedRenewalKeepsWhatWorks(t *testing.T) {
 
 // A refusal of WeChat's is not repeated often; the end of an outage is noticed soon.
 func TestReuseBacksOff(t *testing.T) {
-	refused := &Error{Op: "get token", Code: 40125, StatusCode: 200}
+	refusal := &Error{Op: "get token", Code: 40125, StatusCode: 200}
 	for name, tt := range map[string]struct {
 		cause  error
 		pauses []time.Duration
 	}{
-		"refused": {refused, []time.Duration{1, 2, 4, 8, 16, 32, 60, 60}},
+		"refused": {refusal, []time.Duration{1, 2, 4, 8, 16, 32, 60, 60}},
 		"outage":  {errors.New("connection reset"), []time.Duration{1, 2, 4, 8, 8, 8}},
 		"busy":    {&Error{Op: "get token", StatusCode: 502}, []time.Duration{1, 2, 4, 8, 8, 8}},
 	} {
@@ -266,11 +268,11 @@ func TestReuseBacksOff(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				up := &upstream{err: tt.cause}
 				src := ReuseTokenSource(up, nil)
-				for i, pause := range tt.pauses {
+				for i, seconds := range tt.pauses {
 					_, err := src.Token(t.Context(), "")
 					require.ErrorIs(t, err, tt.cause)
 					require.EqualValues(t, i+1, up.calls.Load())
-					time.Sleep(pause*time.Second - 1)
+					time.Sleep(seconds*time.Second - 1)
 					_, err = src.Token(t.Context(), "")
 					require.ErrorIs(t, err, tt.cause, "the last cause is told meanwhile")
 					require.ErrorContains(t, err, "not tried again for")
@@ -289,14 +291,16 @@ func TestReuseBacksOff(t *testing.T) {
 
 func TestReuseKeepsNothingUseless(t *testing.T) {
 	for name, bad := range map[string]Token{
-		"empty":            {Expiry: time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)},
-		"expired":          {"T", time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC)},
-		"expired just now": {"T", time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)}, // where synctest's clock begins
+		"empty":   {Expiry: time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)},
+		"expired": {"T", time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC)},
+		// Where synctest's clock begins.
+		"expired just now": {"T", time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				calls := 0
-				src := ReuseTokenSource(TokenSourceFunc(func(context.Context, string) (Token, error) {
+				src := ReuseTokenSource(TokenSourceFunc(func(context.Context, string) (Token,
+					error) {
 					if calls++; calls == 1 {
 						return bad, nil
 					}
@@ -451,7 +455,7 @@ func TestReuseRefusedTokenComesAgain(t *testing.T) {
 		require.NoError(t, err)
 		for i := range 100 {
 			tok, err := src.Token(t.Context(), "same")
-			if i < freeRefusals {
+			if i < refusalBurst {
 				require.NoError(t, err)
 				require.Equal(t, "same", tok.Value)
 			} else {
@@ -461,7 +465,7 @@ func TestReuseRefusedTokenComesAgain(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, "same", tok.Value)
 		}
-		assert.EqualValues(t, 1+freeRefusals, up.calls.Load())
+		assert.EqualValues(t, 1+refusalBurst, up.calls.Load())
 
 		time.Sleep(refusalInterval - time.Nanosecond)
 		_, err = src.Token(t.Context(), "same")
@@ -472,8 +476,8 @@ func TestReuseRefusedTokenComesAgain(t *testing.T) {
 		require.NoError(t, err, "a real refusal is heard soon after all the others")
 		require.Equal(t, "another", tok.Value)
 
-		time.Sleep(freeRefusals*refusalInterval - time.Nanosecond)
-		for range freeRefusals - 1 {
+		time.Sleep(refusalBurst*refusalInterval - time.Nanosecond)
+		for range refusalBurst - 1 {
 			_, err = src.Token(t.Context(), "another")
 			require.NoError(t, err)
 		}
@@ -580,12 +584,12 @@ func TestReuseBackOffStartsAnew(t *testing.T) {
 		rejected := ""
 		for range 2 {
 			up.set("", errors.New("down"))
-			for _, pause := range []time.Duration{1, 2, 4} {
+			for _, seconds := range []time.Duration{1, 2, 4} {
 				before := up.calls.Load()
 				_, err := src.Token(t.Context(), rejected)
 				require.Error(t, err)
 				require.Equal(t, before+1, up.calls.Load())
-				time.Sleep(pause * time.Second)
+				time.Sleep(seconds * time.Second)
 			}
 			up.set("", nil)
 			tok, err := src.Token(t.Context(), rejected)
@@ -615,7 +619,8 @@ func TestReuseSourceThatPanicsOrEndsItsGoroutine(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				logger := slog.New(panicHandler{slog.NewTextHandler(io.Discard, nil)})
 				good := true
-				src := ReuseTokenSource(TokenSourceFunc(func(context.Context, string) (Token, error) {
+				src := ReuseTokenSource(TokenSourceFunc(func(context.Context, string) (Token,
+					error) {
 					if good {
 						return Token{"T1", time.Now().Add(time.Hour)}, nil
 					}
@@ -653,7 +658,8 @@ func TestReuseSourceThatHangs(t *testing.T) {
 
 func TestReuseTokenThatComesLateIsTaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		src := ReuseTokenSource(&upstream{takes: renewalTimeout + time.Second, life: time.Hour}, nil)
+		src := ReuseTokenSource(&upstream{takes: renewalTimeout + time.Second, life: time.Hour},
+			nil)
 		tok, err := src.Token(t.Context(), "")
 		require.NoError(t, err)
 		assert.Equal(t, "T1", tok.Value)
@@ -688,7 +694,8 @@ type roundTripper func(*http.Request) (int, string)
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	status, body := f(r)
 	return &http.Response{
-		StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body)), Request: r,
+		StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)),
+		ContentLength: int64(len(body)), Request: r,
 	}, nil
 }
 
@@ -702,46 +709,69 @@ func TestTokenAnswers(t *testing.T) {
 	}{
 		{"good", `{"access_token":"T","expires_in":7200}`, 200, nil, ""},
 		{"slashes escaped", `{"access_token":"a\/b","expires_in":1}`, 200, nil, ""},
-		{"expires_in 0", `{"access_token":"T","expires_in":0}`, 200, ErrUnexpectedResponse, `expires_in is "0"`},
-		{"expires_in negative", `{"access_token":"T","expires_in":-1}`, 200, ErrUnexpectedResponse, `expires_in is "-1"`},
-		{"expires_in below a second", `{"access_token":"T","expires_in":0.9}`, 200, ErrUnexpectedResponse, "expires_in"},
-		{"expires_in missing", `{"access_token":"T"}`, 200, ErrUnexpectedResponse, "expires_in is \"\""},
+		{"expires_in 0", `{"access_token":"T","expires_in":0}`, 200, ErrUnexpectedResponse,
+			`expires_in is "0"`},
+		{"expires_in negative", `{"access_token":"T","expires_in":-1}`, 200, ErrUnexpectedResponse,
+			`expires_in is "-1"`},
+		{"expires_in below a second", `{"access_token":"T","expires_in":0.9}`, 200,
+			ErrUnexpectedResponse, "expires_in"},
+		{"expires_in missing", `{"access_token":"T"}`, 200, ErrUnexpectedResponse,
+			"expires_in is \"\""},
 		{"expires_in a string", `{"access_token":"T","expires_in":"7200"}`, 200, nil, ""},
 		{"expires_in 7200.0", `{"access_token":"T","expires_in":7200.0}`, 200, nil, ""},
 		{"expires_in of 30 days", `{"access_token":"T","expires_in":2592000}`, 200, nil, ""},
-		{"expires_in above 30 days", `{"access_token":"T","expires_in":2592001}`, 200, ErrUnexpectedResponse, "expires_in"},
-		{"expires_in a word", `{"access_token":"T","expires_in":"soon"}`, 200, ErrUnexpectedResponse, ""},
-		{"expires_in overflows", `{"access_token":"T","expires_in":9223372036854775807}`, 200, ErrUnexpectedResponse, "expires_in"},
-		{"token empty", `{"access_token":"","expires_in":7200}`, 200, ErrUnexpectedResponse, "lacks access_token"},
+		{"expires_in above 30 days", `{"access_token":"T","expires_in":2592001}`, 200,
+			ErrUnexpectedResponse, "expires_in"},
+		{"expires_in a word", `{"access_token":"T","expires_in":"soon"}`, 200,
+			ErrUnexpectedResponse, ""},
+		{"expires_in overflows", `{"access_token":"T","expires_in":9223372036854775807}`, 200,
+			ErrUnexpectedResponse, "expires_in"},
+		{"token empty", `{"access_token":"","expires_in":7200}`, 200, ErrUnexpectedResponse,
+			"lacks access_token"},
 		{"token missing", `{"expires_in":7200}`, 200, ErrUnexpectedResponse, "lacks access_token"},
 		{"empty body", ``, 200, ErrUnexpectedResponse, "no JSON"},
 		{"null", `null`, 200, ErrUnexpectedResponse, "lacks access_token"},
-		{"wrong secret", `{"errcode":40001,"errmsg":"invalid credential rid: 611740a4-27f9a8ba-065da01b"}`, 200, ErrInvalidCredential, "AppSecret"},
-		{"wrong appid", `{"errcode":40013,"errmsg":"invalid appid"}`, 200, ErrInvalidCredential, "AppID"},
-		{"quota", `{"errcode":45009,"errmsg":"reach max api daily quota limit"}`, 200, ErrQuota, "quota of the day"},
-		{"IP", `{"errcode":40164,"errmsg":"invalid ip 218.58.124.130 ipv6 ::ffff:218.58.124.130, not in whitelist rid: 611740a4-27f9a8ba-065da01b"}`, 200, ErrIPNotAllowed, "add 218.58.124.130 to"},
+		{"wrong secret",
+			`{"errcode":40001,"errmsg":"invalid credential rid: 611740a4-27f9a8ba-065da01b"}`, 200,
+			ErrInvalidCredential, "AppSecret"},
+		{"wrong appid", `{"errcode":40013,"errmsg":"invalid appid"}`, 200, ErrInvalidCredential,
+			"AppID"},
+		{"quota", `{"errcode":45009,"errmsg":"reach max api daily quota limit"}`, 200, ErrQuota,
+			"quota of the day"},
+		{"IP",
+			`{"errcode":40164,"errmsg":"invalid ip 218.58.124.130 ipv6 ::ffff:218.58.124.130, not in whitelist rid: 611740a4-27f9a8ba-065da01b"}`,
+			200, ErrIPNotAllowed, "add 218.58.124.130 to"},
 		{"gateway", `<html>bad gateway</html>`, 502, ErrBusy, "HTTP 502"},
 	} {
-		for endpoint, opts := range map[string][]Option{"stable": nil, "classic": {WithClassicToken()}} {
+		for endpoint, opts := range map[string][]Option{
+			"stable": nil, "classic": {WithClassicToken()},
+		} {
 			t.Run(tt.name+"/"+endpoint, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					var seen *http.Request
 					var sent []byte
-					opts = append(opts, WithMaxRetries(0), WithHTTPClient(&http.Client{Transport: roundTripper(func(r *http.Request) (int, string) {
+					transport := roundTripper(func(r *http.Request) (int, string) {
 						seen = r
 						if r.Body != nil {
 							sent, _ = io.ReadAll(r.Body)
 						}
 						return tt.status, tt.body
-					})}))
+					})
+					opts = append(opts, WithMaxRetries(0),
+						WithHTTPClient(&http.Client{Transport: transport}))
 					c, err := New(creds, opts...)
 					require.NoError(t, err)
 					tok, err := c.TokenSource().Token(t.Context(), "")
 					if endpoint == "stable" {
-						assert.Equal(t, "POST https://api.weixin.qq.com/cgi-bin/stable_token", seen.Method+" "+seen.URL.String())
-						assert.Equal(t, `{"grant_type":"client_credential","appid":"wx0","secret":"s3cret"}`, string(sent))
+						assert.Equal(t, "POST https://api.weixin.qq.com/cgi-bin/stable_token",
+							seen.Method+" "+seen.URL.String())
+						assert.Equal(t,
+							`{"grant_type":"client_credential","appid":"wx0","secret":"s3cret"}`,
+							string(sent))
 					} else {
-						assert.Equal(t, "GET https://api.weixin.qq.com/cgi-bin/token?grant_type=client_credential&appid=wx0&secret=s3cret", seen.Method+" "+seen.URL.String())
+						assert.Equal(t,
+							"GET https://api.weixin.qq.com/cgi-bin/token?grant_type=client_credential&appid=wx0&secret=s3cret",
+							seen.Method+" "+seen.URL.String())
 					}
 					if tt.kind == nil {
 						require.NoError(t, err)
@@ -750,7 +780,8 @@ func TestTokenAnswers(t *testing.T) {
 					}
 					require.ErrorIs(t, err, tt.kind)
 					assert.ErrorContains(t, err, tt.text)
-					assert.NotErrorIs(t, err, ErrTokenRejected, "nothing here is a refused access token")
+					assert.NotErrorIs(t, err, ErrTokenRejected,
+						"nothing here is a refused access token")
 				})
 			})
 		}
@@ -835,7 +866,8 @@ func (m *memoryStore) Discard(ctx context.Context, key, rejected string) error {
 // leasingStore is a memoryStore that is a TokenLeaser too.
 type leasingStore struct{ *memoryStore }
 
-func (m leasingStore) Lease(ctx context.Context, key, owner string, ttl time.Duration) (ok bool, err error) {
+func (m leasingStore) Lease(ctx context.Context, key, owner string, ttl time.Duration) (ok bool,
+	err error) {
 	err = m.do(ctx, "lease", func() error {
 		if m.onLease != nil {
 			m.onLease()
@@ -864,7 +896,10 @@ func (m leasingStore) Unlease(ctx context.Context, key, owner string) error {
 }
 
 func TestStoredShares(t *testing.T) {
-	for name, store := range map[string]TokenStore{"plain": newMemoryStore(), "leasing": leasingStore{newMemoryStore()}} {
+	for name, store := range map[string]TokenStore{
+		"plain":   newMemoryStore(),
+		"leasing": leasingStore{newMemoryStore()},
+	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				up := &upstream{life: 2 * time.Hour}
@@ -896,7 +931,8 @@ func TestStoredShares(t *testing.T) {
 
 // exclusive is a source behind a store, as the classic endpoint's is.
 func exclusive(store TokenStore, src TokenSource) TokenSource {
-	return ReuseTokenSource(StoredTokenSource(store, "wx0", src, slog.New(slog.DiscardHandler)), nil)
+	return ReuseTokenSource(StoredTokenSource(store, "wx0", src, slog.New(slog.DiscardHandler)),
+		nil)
 }
 
 func TestStoredLeaseLetsOneRenew(t *testing.T) {
@@ -941,11 +977,12 @@ func TestStoredLeaderDies(t *testing.T) {
 func TestStoredStableTokenNeedsNoLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := leasingStore{newMemoryStore()}
-		c, err := New(Credentials{"wx0", "s3cret"}, WithTokenStore(store), WithHTTPClient(&http.Client{
-			Transport: roundTripper(func(*http.Request) (int, string) {
-				return 200, `{"access_token":"T","expires_in":7200}`
-			}),
-		}))
+		c, err := New(Credentials{"wx0", "s3cret"}, WithTokenStore(store),
+			WithHTTPClient(&http.Client{
+				Transport: roundTripper(func(*http.Request) (int, string) {
+					return 200, `{"access_token":"T","expires_in":7200}`
+				}),
+			}))
 		require.NoError(t, err)
 		_, err = store.Lease(t.Context(), "wx0/stable", "dead", time.Hour)
 		require.NoError(t, err)
@@ -993,9 +1030,10 @@ func TestStoredStoreFails(t *testing.T) {
 		stable time.Duration
 		leader time.Duration
 	}{
-		{"error", func(m *memoryStore) { m.err = errors.New("OOM") }, 0, storePatience},
-		{"panic", func(m *memoryStore) { m.panics = true }, 0, storePatience},
-		{"hang", func(m *memoryStore) { m.hang = true }, storeTimeout, storePatience + 2*storeTimeout},
+		{"error", func(m *memoryStore) { m.err = errors.New("OOM") }, 0, leaserTimeout},
+		{"panic", func(m *memoryStore) { m.panics = true }, 0, leaserTimeout},
+		{"hang", func(m *memoryStore) { m.hang = true }, storeTimeout,
+			leaserTimeout + 2*storeTimeout},
 	} {
 		for _, leases := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, leases %v", tt.name, leases), func(t *testing.T) {
@@ -1054,7 +1092,8 @@ func TestStoredCallerGivesUp(t *testing.T) {
 		store := newMemoryStore()
 		store.hang = true
 		var log bytes.Buffer
-		src := StoredTokenSource(store, "wx0", &upstream{}, slog.New(slog.NewTextHandler(&log, nil)))
+		src := StoredTokenSource(store, "wx0", &upstream{},
+			slog.New(slog.NewTextHandler(&log, nil)))
 		ctx, cancel := context.WithTimeout(t.Context(), storeTimeout/2)
 		defer cancel()
 		_, _ = src.Token(ctx, "")
@@ -1154,7 +1193,8 @@ func TestStoredRefusedTokenThatStays(t *testing.T) {
 		store.tokens["wx0"] = Token{"revoked", time.Now().Add(2 * time.Hour)}
 		var log bytes.Buffer
 		logger := slog.New(slog.NewTextHandler(&log, nil))
-		src := ReuseTokenSource(StoredTokenSource(store, "wx0", &upstream{life: time.Hour}, logger), nil)
+		src := ReuseTokenSource(StoredTokenSource(store, "wx0", &upstream{life: time.Hour}, logger),
+			nil)
 		rejected := ""
 		for _, want := range []string{"revoked", "T1", "revoked", "T2"} {
 			tok, err := src.Token(t.Context(), rejected)
@@ -1187,9 +1227,10 @@ func TestStoredSavesNothingUseless(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			store := newMemoryStore()
-			src := StoredTokenSource(store, "wx0", TokenSourceFunc(func(context.Context, string) (Token, error) {
-				return tt.tok, tt.err
-			}), nil)
+			src := StoredTokenSource(store, "wx0",
+				TokenSourceFunc(func(context.Context, string) (Token, error) {
+					return tt.tok, tt.err
+				}), nil)
 			_, err := src.Token(t.Context(), "")
 			assert.Equal(t, tt.err, err)
 			assert.Empty(t, store.tokens)
@@ -1225,7 +1266,8 @@ func TestStoredLeaseThatNeverFrees(t *testing.T) {
 		_, err := store.Lease(t.Context(), "wx0", "another", 1000*time.Hour)
 		require.NoError(t, err)
 		var log bytes.Buffer
-		src := StoredTokenSource(store, "wx0", &upstream{life: time.Hour}, slog.New(slog.NewTextHandler(&log, nil)))
+		src := StoredTokenSource(store, "wx0", &upstream{life: time.Hour},
+			slog.New(slog.NewTextHandler(&log, nil)))
 		start := time.Now()
 		tok, err := src.Token(t.Context(), "")
 		require.NoError(t, err)
@@ -1241,7 +1283,10 @@ func TestStoredLeaderLooksAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := leasingStore{newMemoryStore()}
 		up := &upstream{life: time.Hour}
-		store.onLease = func() { store.tokens["wx0"] = Token{"just saved", time.Now().Add(time.Hour)} }
+		store.onLease = func() {
+			store.tokens["wx0"] = Token{"just saved",
+				time.Now().Add(time.Hour)}
+		}
 		tok, err := exclusive(store, up).Token(t.Context(), "")
 		require.NoError(t, err)
 		assert.Equal(t, "just saved", tok.Value)
@@ -1303,10 +1348,11 @@ func TestStoredSavesWhatCameAsTheContextEnded(t *testing.T) {
 		store := newMemoryStore()
 		var log bytes.Buffer
 		ctx, cancel := context.WithCancel(t.Context())
-		src := StoredTokenSource(store, "wx0", TokenSourceFunc(func(context.Context, string) (Token, error) {
-			cancel()
-			return Token{"T1", time.Now().Add(time.Hour)}, nil
-		}), slog.New(slog.NewTextHandler(&log, nil)))
+		src := StoredTokenSource(store, "wx0",
+			TokenSourceFunc(func(context.Context, string) (Token, error) {
+				cancel()
+				return Token{"T1", time.Now().Add(time.Hour)}, nil
+			}), slog.New(slog.NewTextHandler(&log, nil)))
 		_, err := src.Token(ctx, "")
 		require.NoError(t, err)
 		assert.Equal(t, "T1", store.tokens["wx0"].Value)
@@ -1319,7 +1365,8 @@ func TestStoredSavesWhatCameAsTheContextEnded(t *testing.T) {
 func TestStoredSourceOfTheUserIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newMemoryStore()
-		c, err := New(Credentials{}, WithTokenSource(StoredTokenSource(store, "wx0", &upstream{life: time.Hour}, nil)))
+		c, err := New(Credentials{},
+			WithTokenSource(StoredTokenSource(store, "wx0", &upstream{life: time.Hour}, nil)))
 		require.NoError(t, err)
 		for range 100 {
 			_, err := c.tokens.Token(t.Context(), "")

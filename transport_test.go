@@ -27,7 +27,8 @@ import (
 
 // rawServer sends the pieces in turn, as they stand, to every request, and
 // counts connections. A piece is one write. open is done when all are closed.
-func rawServer(t *testing.T, listener net.Listener, pieces ...string) (connections *atomic.Int64, open *sync.WaitGroup) {
+func rawServer(t *testing.T, listener net.Listener, pieces ...string) (connections *atomic.Int64,
+	open *sync.WaitGroup) {
 	connections, open = &atomic.Int64{}, &sync.WaitGroup{}
 	t.Cleanup(func() { _ = listener.Close() })
 	serve := func(conn net.Conn) {
@@ -69,7 +70,8 @@ func TestSurplusBytes(t *testing.T) {
 	defer log.SetOutput(before)
 	whole := withLength(created)
 	head, body, _ := strings.Cut(whole, "\r\n\r\n")
-	chunked := fmt.Sprintf("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n",
+	chunked := fmt.Sprintf(
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n",
 		len(created), created)
 	cert := httptest.NewUnstartedServer(nil)
 	cert.StartTLS()
@@ -87,9 +89,12 @@ func TestSurplusBytes(t *testing.T) {
 		{"after 100 and 103", []string{
 			"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + whole,
 		}, true},
-		{"letter case", []string{strings.Replace(whole, "Content-Length:", "content-LENGTH: ", 1)}, true},
+		{"letter case", []string{strings.Replace(whole, "Content-Length:", "content-LENGTH: ", 1)},
+			true},
 		{"chunked", []string{chunked}, true},
-		{"chunked in spite of a length", []string{strings.Replace(chunked, "Transfer", "Content-Length: 9\r\nTransfer", 1)}, true},
+		{"chunked in spite of a length",
+			[]string{strings.Replace(chunked, "Transfer", "Content-Length: 9\r\nTransfer", 1)},
+			true},
 		{"surplus", []string{whole + "s3cr3t"}, false},
 		{"surplus after pieces", []string{head + "\r\n\r\n", body[:9], body[9:] + "s3cr3t"}, false},
 		{"a second response", []string{whole + whole}, false},
@@ -99,12 +104,14 @@ func TestSurplusBytes(t *testing.T) {
 				listener, err := net.Listen("tcp", "127.0.0.1:0")
 				require.NoError(t, err)
 				if scheme == "https" {
-					listener = tls.NewListener(listener, &tls.Config{Certificates: cert.TLS.Certificates})
+					listener = tls.NewListener(listener,
+						&tls.Config{Certificates: cert.TLS.Certificates})
 				}
 				connections, open := rawServer(t, listener, tt.pieces...)
 				def := http.DefaultTransport.(*http.Transport)
 				def.TLSClientConfig = &tls.Config{RootCAs: roots}
-				c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithCloudHosting(), wechatqr.WithMaxRetries(0),
+				c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithCloudHosting(),
+					wechatqr.WithMaxRetries(0),
 					wechatqr.WithBaseURL(scheme+"://"+listener.Addr().String()))
 				def.TLSClientConfig = nil
 				require.NoError(t, err)
@@ -171,7 +178,8 @@ func TestDeadConnections(t *testing.T) {
 // HTTP/2 is spoken where the server does.
 func TestHTTP2(t *testing.T) {
 	protos := make(chan string, 1)
-	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter,
+		r *http.Request) {
 		protos <- r.Proto
 		_, _ = io.WriteString(w, created)
 	}))
@@ -182,7 +190,8 @@ func TestHTTP2(t *testing.T) {
 	roots.AddCert(srv.Certificate())
 	def := http.DefaultTransport.(*http.Transport)
 	def.TLSClientConfig = &tls.Config{RootCAs: roots}
-	c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithCloudHosting(), wechatqr.WithBaseURL(srv.URL))
+	c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithCloudHosting(),
+		wechatqr.WithBaseURL(srv.URL))
 	def.TLSClientConfig = nil
 	require.NoError(t, err)
 	_, err = c.CreateTicket(t.Context(), lasting)
@@ -196,7 +205,8 @@ func TestDialTLSOfTheDefault(t *testing.T) {
 	def.DialTLSContext = func(context.Context, string, string) (net.Conn, error) {
 		return nil, errors.New("dialed by the user")
 	}
-	c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithCloudHosting(), wechatqr.WithMaxRetries(0),
+	c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithCloudHosting(),
+		wechatqr.WithMaxRetries(0),
 		wechatqr.WithBaseURL("https://127.0.0.1:1"))
 	def.DialTLSContext = nil
 	require.NoError(t, err)

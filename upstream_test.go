@@ -94,7 +94,8 @@ func TestNotSent(t *testing.T) {
 		{"CONNECT refused", "https://a.invalid", &http.Transport{
 			Proxy: proxy("http://u:pw@" + strings.TrimPrefix(ok.URL, "http://")),
 		}, "through the proxy " + ok.URL + ": "},
-		{"SOCKS broken", "http://a.invalid", &http.Transport{Proxy: proxy(socks)}, "through the proxy " + socks + ": "},
+		{"SOCKS broken", "http://a.invalid", &http.Transport{Proxy: proxy(socks)},
+			"through the proxy " + socks + ": "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -105,7 +106,8 @@ func TestNotSent(t *testing.T) {
 			}
 			require.NoError(t, withToken(t, nil, opts...).Do(t.Context(), post, nil))
 
-			err := withToken(t, nil, append(opts, wechatqr.WithMaxRetries(0))...).Do(t.Context(), post, nil)
+			err := withToken(t, nil, append(opts, wechatqr.WithMaxRetries(0))...).Do(t.Context(),
+				post, nil)
 			require.Error(t, err)
 			require.NotErrorIs(t, err, wechatqr.ErrOutcomeUnknown)
 			assert.ErrorContains(t, err, tt.text)
@@ -132,7 +134,10 @@ func TestMayHaveArrived(t *testing.T) {
 func TestPermanentCreationWithoutTimeToRepeat(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := withToken(t, func(*http.Request) (*http.Response, error) { return answer(502, ""), nil },
+		c := withToken(t, func(*http.Request) (*http.Response, error) {
+			return answer(502, ""),
+				nil
+		},
 			wechatqr.WithBaseURL("https://x"))
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 		defer cancel()
@@ -183,9 +188,13 @@ func TestCallersContext(t *testing.T) {
 	c := withToken(t, nil, wechatqr.WithHTTPClient(srv.Client()), wechatqr.WithBaseURL(srv.URL))
 	var heard []string
 	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
-		GetConn:      func(string) { heard = append(heard, "GetConn") },
-		GotConn:      func(httptrace.GotConnInfo) { heard = append(heard, "GotConn") },
-		WroteRequest: func(httptrace.WroteRequestInfo) { heard = append(heard, "WroteRequest"); close(block) },
+		GetConn: func(string) { heard = append(heard, "GetConn") },
+		GotConn: func(httptrace.GotConnInfo) { heard = append(heard, "GotConn") },
+		WroteRequest: func(httptrace.WroteRequestInfo) {
+			heard = append(heard,
+				"WroteRequest")
+			close(block)
+		},
 	})
 	require.NoError(t, c.Do(ctx, post, nil))
 	assert.Equal(t, []string{"GetConn", "GotConn", "WroteRequest"}, heard)
@@ -200,6 +209,16 @@ func TestCallersContext(t *testing.T) {
 	err := hanging.Do(ctx, post, nil)
 	require.ErrorIs(t, err, context.Canceled)
 	require.ErrorIs(t, err, why)
+
+	ctx, stop := context.WithCancel(t.Context())
+	honest := withToken(t, func(r *http.Request) (*http.Response, error) {
+		stop()
+		return nil, r.Context().Err()
+	})
+	err = honest.Do(ctx, wechatqr.Request{Method: http.MethodPost, Path: "/a", Idempotent: true},
+		nil)
+	require.ErrorIs(t, err, context.Canceled)
+	assert.Equal(t, 1, strings.Count(err.Error(), "context canceled"), err)
 }
 
 // blockingBody is a body whose Read heeds neither ctx nor Close.
@@ -237,7 +256,8 @@ func TestBodiesThatDoNotEnd(t *testing.T) {
 		require.ErrorIs(t, err, wechatqr.ErrOutcomeUnknown)
 		assert.Equal(t, time.Second, time.Since(start))
 
-		err = withToken(t, body(blockingBody{release}), wechatqr.WithMaxRetries(0)).Do(t.Context(), post, nil)
+		err = withToken(t, body(blockingBody{release}), wechatqr.WithMaxRetries(0)).Do(t.Context(),
+			post, nil)
 		require.ErrorContains(t, err, "no response within 10s")
 
 		err = withToken(t, body(emptyBody{})).Do(t.Context(), post, nil)
@@ -257,14 +277,16 @@ func TestUpgradeIsRefused(t *testing.T) {
 		if !assert.NoError(t, err) {
 			return
 		}
-		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+		_, _ = io.WriteString(conn,
+			"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
 		_, _ = io.Copy(io.Discard, conn)
 		_ = conn.Close()
 		closed <- struct{}{}
 	}))
 	defer srv.Close()
 	transport := &http.Transport{}
-	c := withToken(t, nil, wechatqr.WithHTTPClient(&http.Client{Transport: transport}), wechatqr.WithBaseURL(srv.URL))
+	c := withToken(t, nil, wechatqr.WithHTTPClient(&http.Client{Transport: transport}),
+		wechatqr.WithBaseURL(srv.URL))
 	_, err := c.CreateTicket(t.Context(), harmless)
 	require.ErrorIs(t, err, wechatqr.ErrUnexpectedResponse)
 	<-closed // the connection
@@ -287,21 +309,27 @@ func TestHugeTexts(t *testing.T) {
 		"errmsg": func(*http.Request) (*http.Response, error) {
 			return answer(200, `{"errcode":48001,"errmsg":"`+errmsg+`"}`), nil
 		},
-		"HTML":      func(*http.Request) (*http.Response, error) { return answer(502, "<html>"+huge), nil },
+		"HTML": func(*http.Request) (*http.Response,
+			error) {
+			return answer(502, "<html>"+huge), nil
+		},
 		"transport": func(*http.Request) (*http.Response, error) { return nil, errors.New(huge) },
 		"wrapped": func(*http.Request) (*http.Response, error) {
-			return nil, fmt.Errorf("a: %w", &url.Error{Op: "Get", URL: "https://x/?" + huge, Err: errors.New(huge)})
+			return nil, fmt.Errorf("a: %w",
+				&url.Error{Op: "Get", URL: "https://x/?" + huge, Err: errors.New(huge)})
 		},
 		"a nil that is none": func(*http.Request) (*http.Response, error) { return nil, typedNil },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := withToken(t, f, wechatqr.WithTokenSource(wechatqr.StaticTokenSource(secret)), wechatqr.WithMaxRetries(0))
+			c := withToken(t, f, wechatqr.WithTokenSource(wechatqr.StaticTokenSource(secret)),
+				wechatqr.WithMaxRetries(0))
 			start := time.Now()
 			err := c.Do(t.Context(), post, nil)
 			require.Error(t, err)
 			text := err.Error()
-			assert.Less(t, time.Since(start), 5*time.Second, "milliseconds, or half a minute if it is quadratic")
+			assert.Less(t, time.Since(start), 5*time.Second,
+				"milliseconds, or half a minute if it is quadratic")
 			assert.Less(t, len(text), 1000)
 			assert.False(t, strings.ContainsFunc(text, unicode.IsControl), "%q", text)
 			assert.NotContains(t, text, secret[:8])
@@ -330,7 +358,8 @@ func TestWhatAnErrorWraps(t *testing.T) {
 		{"with a query", fmt.Errorf("https://a/b?c=d: %w", inner), false},
 	} {
 		c := withToken(t, func(*http.Request) (*http.Response, error) { return nil, tt.err },
-			wechatqr.WithTokenSource(wechatqr.StaticTokenSource("TOKEN-TOKEN")), wechatqr.WithMaxRetries(0))
+			wechatqr.WithTokenSource(wechatqr.StaticTokenSource("TOKEN-TOKEN")),
+			wechatqr.WithMaxRetries(0))
 		err := c.Do(t.Context(), post, nil)
 		var got *net.AddrError
 		assert.Equal(t, tt.kept, errors.As(err, &got), "%s: %v", tt.name, err)
@@ -377,7 +406,10 @@ func TestErrcodeInAnyLetterCase(t *testing.T) {
 		`{"errcode":0,"a":{"errcode":1}}`:             nil,
 		`{"errcodes":40001,"xerrcode":40001,"err":1}`: nil,
 	} {
-		c := withToken(t, func(*http.Request) (*http.Response, error) { return answer(200, body), nil })
+		c := withToken(t, func(*http.Request) (*http.Response, error) {
+			return answer(200, body),
+				nil
+		})
 		var out map[string]any
 		for _, err := range []error{c.Do(t.Context(), post, nil), c.Do(t.Context(), post, &out)} {
 			if kind == nil {
@@ -393,7 +425,10 @@ func TestErrcodeInAnyLetterCase(t *testing.T) {
 func TestGarbageWithoutOut(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{"", "<html>", `{"a":1`, `{}x`, "ok"} {
-		c := withToken(t, func(*http.Request) (*http.Response, error) { return answer(200, body), nil })
+		c := withToken(t, func(*http.Request) (*http.Response, error) {
+			return answer(200, body),
+				nil
+		})
 		require.ErrorIs(t, c.Do(t.Context(), post, nil), wechatqr.ErrUnexpectedResponse, "%q", body)
 	}
 }
@@ -443,7 +478,10 @@ func TestHintsFitTheCall(t *testing.T) {
 	creds := wechatqr.Credentials{AppID: "wx0", AppSecret: "s"}
 	fails := func(body string, opts ...wechatqr.Option) *wechatqr.Error {
 		opts = append(opts, wechatqr.WithMaxRetries(0), wechatqr.WithHTTPClient(&http.Client{
-			Transport: doer(func(*http.Request) (*http.Response, error) { return answer(200, body), nil }),
+			Transport: doer(func(*http.Request) (*http.Response, error) {
+				return answer(200, body),
+					nil
+			}),
 		}))
 		c, err := wechatqr.New(creds, opts...)
 		require.NoError(t, err)
@@ -454,10 +492,14 @@ func TestHintsFitTheCall(t *testing.T) {
 	quota := `{"errcode":45009,"errmsg":"reach max api daily quota limit"}`
 	assert.Contains(t, fails(quota, wechatqr.WithClassicToken()).Hint(), "stable endpoint")
 	assert.NotContains(t, fails(quota).Hint(), "stable endpoint")
-	assert.NotContains(t, fails(quota, wechatqr.WithTokenSource(wechatqr.StaticTokenSource("T"))).Hint(), "stable endpoint")
+	assert.NotContains(t, fails(quota,
+		wechatqr.WithTokenSource(wechatqr.StaticTokenSource("T"))).Hint(), "stable endpoint")
 
 	down := func(retries int, call func(*wechatqr.Client) error) error {
-		c := withToken(t, func(*http.Request) (*http.Response, error) { return answer(503, ""), nil },
+		c := withToken(t, func(*http.Request) (*http.Response, error) {
+			return answer(503, ""),
+				nil
+		},
 			wechatqr.WithMaxRetries(retries))
 		return call(c)
 	}
@@ -474,10 +516,14 @@ func TestHintsFitTheCall(t *testing.T) {
 		_, err := c.CreateTicket(t.Context(), lasting)
 		return err
 	})
-	assert.ErrorContains(t, err, "make it again with the same scene, which takes at most one more of the 100000")
+	assert.ErrorContains(t, err,
+		"make it again with the same scene, which takes at most one more of the 100000")
 	assert.NotContains(t, err.Error(), "look before")
 
-	images := withToken(t, func(*http.Request) (*http.Response, error) { return answer(200, `{"errcode":40001}`), nil })
+	images := withToken(t, func(*http.Request) (*http.Response,
+		error) {
+		return answer(200, `{"errcode":40001}`), nil
+	})
 	_, err = images.FetchQRCode(t.Context(), "gQ")
 	require.ErrorIs(t, err, wechatqr.ErrUnexpectedResponse, "there was no token to reject")
 	require.NotErrorIs(t, err, wechatqr.ErrTokenRejected)

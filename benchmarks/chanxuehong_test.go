@@ -54,7 +54,8 @@ func chanxuehongAdapter() adapter {
 						_ = c.NoneResponse() // a recorder does not fail
 						return
 					}
-					reply := response.NewText(c.MixedMsg.FromUserName, c.MixedMsg.ToUserName, time.Now().Unix(),
+					reply := response.NewText(c.MixedMsg.FromUserName, c.MixedMsg.ToUserName,
+						time.Now().Unix(),
 						text)
 					if c.EncryptType == "aes" {
 						_ = c.AESResponse(reply, 0, "", nil)
@@ -74,8 +75,8 @@ func chanxuehongAdapter() adapter {
 		},
 		creator: func(tb testing.TB, a account) func(string) (code, error) {
 			client := core.NewClient(chanxuehongTokens(tb, a), chanxuehongHTTP(tb, a))
-			return func(scene string) (code, error) {
-				t, err := qrcode.CreateStrSceneTempQrcode(client, scene, 7*24*3600)
+			return func(key string) (code, error) {
+				t, err := qrcode.CreateStrSceneTempQrcode(client, key, 7*24*3600)
 				if err != nil {
 					return code{}, err
 				}
@@ -90,7 +91,8 @@ func chanxuehongScan(m *core.MixedMsg) scan {
 }
 
 func chanxuehongTokens(tb testing.TB, a account) *core.DefaultAccessTokenServer {
-	return core.NewDefaultAccessTokenServer(a.creds.AppID, a.creds.AppSecret, chanxuehongHTTP(tb, a))
+	return core.NewDefaultAccessTokenServer(a.creds.AppID, a.creds.AppSecret,
+		chanxuehongHTTP(tb, a))
 }
 
 // chanxuehongHTTP is the library's own client but for the host, which is a

@@ -25,7 +25,9 @@ func fastwegoAdapter() adapter {
 		},
 		opener: func(_ testing.TB, cfg events.Config) func(url.Values, []byte) (scan, error) {
 			acct := fastwegoAccount(cfg)
-			return func(_ url.Values, body []byte) (scan, error) { return fastwegoParse(acct, body) }
+			return func(_ url.Values, body []byte) (scan, error) {
+				return fastwegoParse(acct, body)
+			}
 		},
 		handler: func(_ testing.TB, cfg events.Config, fn func(scan) string) http.Handler {
 			acct := fastwegoAccount(cfg)
@@ -64,8 +66,8 @@ func fastwegoAdapter() adapter {
 		},
 		creator: func(tb testing.TB, a account) func(string) (code, error) {
 			acct := fastwegoApp(tb, a)
-			return func(scene string) (code, error) {
-				body, err := marshalCreate(scene)
+			return func(key string) (code, error) {
+				body, err := marshalCreate(key)
 				if err != nil {
 					return code{}, err
 				}

@@ -22,7 +22,8 @@ func TestHandle(t *testing.T) {
 			for _, a := range adapters() {
 				t.Run(mode+"/"+name+"/"+a.name, func(t *testing.T) {
 					for _, text := range []string{"", welcome} {
-						checkHandler(t, a.name, a.handler, cfg, newPush(t, cfg, p.event), p.want, text)
+						checkHandler(t, a.name, a.handler, cfg, newPush(t, cfg, p.event),
+							p.want, text)
 					}
 				})
 			}
@@ -33,7 +34,8 @@ func TestHandle(t *testing.T) {
 // checkHandler requires that the function hears of the push and that WeChat
 // would understand the response.
 func checkHandler(tb testing.TB, name string,
-	handler func(testing.TB, events.Config, func(scan) string) http.Handler, cfg events.Config, p push,
+	handler func(testing.TB, events.Config, func(scan) string) http.Handler,
+	cfg events.Config, p push,
 	want scan, text string) {
 	tb.Helper()
 	var got scan
@@ -64,7 +66,8 @@ func benchmarkHandle(b *testing.B, cfg events.Config, text string) {
 	b.Run("empty handler", func(b *testing.B) {
 		serve(b, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), p)
 	})
-	run := func(name string, handler func(testing.TB, events.Config, func(scan) string) http.Handler) {
+	bench := func(name string,
+		handler func(testing.TB, events.Config, func(scan) string) http.Handler) {
 		b.Run(name, func(b *testing.B) {
 			checkHandler(b, name, handler, cfg, p, scan{openID, scene, false}, text)
 			told := 0
@@ -73,9 +76,9 @@ func benchmarkHandle(b *testing.B, cfg events.Config, text string) {
 		})
 	}
 	for _, a := range adapters() {
-		run(a.name, a.handler)
+		bench(a.name, a.handler)
 		if a.name == "wechatqr" && cfg.EncodingAESKey == "" {
-			run("wechatqr deduping", func(tb testing.TB, cfg events.Config,
+			bench("wechatqr deduping", func(tb testing.TB, cfg events.Config,
 				fn func(scan) string) http.Handler {
 				return wechatqrHandler(tb, cfg, fn)
 			})
@@ -150,7 +153,8 @@ func benchmarkLargePost(b *testing.B, signer events.Config) {
 			h := a.handler(b, plain(), func(scan) string { return "" })
 			b.ReportAllocs()
 			for b.Loop() {
-				r := httptest.NewRequest(http.MethodPost, p.target, largeBody()) // of unknown length
+				// A body of unknown length.
+				r := httptest.NewRequest(http.MethodPost, p.target, largeBody())
 				r.Header["Content-Type"] = contentType
 				h.ServeHTTP(httptest.NewRecorder(), r)
 			}

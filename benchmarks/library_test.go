@@ -37,7 +37,7 @@ type adapter struct {
 	opener  func(testing.TB, events.Config) func(url.Values, []byte) (scan, error)
 	handler func(testing.TB, events.Config, func(scan) string) http.Handler // "" is no reply
 	tokens  func(testing.TB, account) func() (string, error)
-	creator func(testing.TB, account) func(scene string) (code, error)
+	creator func(testing.TB, account) func(key string) (code, error)
 }
 
 func adapters() []adapter {
@@ -47,11 +47,11 @@ func adapters() []adapter {
 
 // sceneOf takes the mark off the key of a subscribe event, for libraries that
 // leave it to the user.
-func sceneOf(event, openID, key string) scan {
+func sceneOf(event, user, key string) scan {
 	if event == "subscribe" {
-		return scan{openID, strings.TrimPrefix(key, "qrscene_"), true}
+		return scan{user, strings.TrimPrefix(key, "qrscene_"), true}
 	}
-	return scan{openID, key, false}
+	return scan{user, key, false}
 }
 
 var accounts atomic.Uint32

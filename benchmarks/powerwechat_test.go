@@ -44,7 +44,8 @@ func powerWeChatAdapter() adapter {
 			require.NoError(tb, err)
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				response, err := app.Server.Notify(r, func(ev contract.EventInterface) any {
-					if text := fn(sceneOf(ev.GetEvent(), ev.GetFromUserName(), ev.GetEventKey())); text != "" {
+					scanned := sceneOf(ev.GetEvent(), ev.GetFromUserName(), ev.GetEventKey())
+					if text := fn(scanned); text != "" {
 						return messages.NewText(text)
 					}
 					return kernel.SUCCESS_EMPTY_RESPONSE
@@ -68,8 +69,8 @@ func powerWeChatAdapter() adapter {
 		},
 		creator: func(tb testing.TB, a account) func(string) (code, error) {
 			app := powerWeChatApp(tb, a)
-			return func(scene string) (code, error) {
-				t, err := app.QRCode.Temporary(context.Background(), scene, 7*24*3600)
+			return func(key string) (code, error) {
+				t, err := app.QRCode.Temporary(context.Background(), key, 7*24*3600)
 				if err != nil {
 					return code{}, err
 				}

@@ -134,7 +134,7 @@ func BenchmarkParseSubscribe(b *testing.B) {
 
 func benchmarkParse(b *testing.B, ev wechatqr.Event, want scan) {
 	message := newPush(b, plain(), ev).body
-	run := func(name string, parse func([]byte) (scan, error)) {
+	bench := func(name string, parse func([]byte) (scan, error)) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			var got scan
@@ -146,10 +146,10 @@ func benchmarkParse(b *testing.B, ev wechatqr.Event, want scan) {
 			require.Equal(b, want, got)
 		})
 	}
-	run("encoding/xml", xmlScan)
-	run("hand scanner", handScan)
+	bench("encoding/xml", xmlScan)
+	bench("hand scanner", handScan)
 	for _, a := range adapters() {
-		run(a.name, a.parse)
+		bench(a.name, a.parse)
 	}
 }
 

@@ -55,7 +55,9 @@ func silenceperAdapter() adapter {
 					if text == "" {
 						return nil
 					}
-					return &message.Reply{MsgType: message.MsgTypeText, MsgData: message.NewText(text)}
+					return &message.Reply{
+						MsgType: message.MsgTypeText, MsgData: message.NewText(text),
+					}
 				})
 				err := srv.Serve()
 				// Without a reply Send would encrypt an empty text.
@@ -72,8 +74,8 @@ func silenceperAdapter() adapter {
 		},
 		creator: func(_ testing.TB, a account) func(string) (code, error) {
 			codes := silenceperAccount(a).GetBasic()
-			return func(scene string) (code, error) {
-				t, err := codes.GetQRTicket(basic.NewTmpQrRequest(7*24*time.Hour, scene))
+			return func(key string) (code, error) {
+				t, err := codes.GetQRTicket(basic.NewTmpQrRequest(7*24*time.Hour, key))
 				if err != nil {
 					return code{}, err
 				}

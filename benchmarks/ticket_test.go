@@ -42,7 +42,8 @@ func TestCreate(t *testing.T) {
 			require.True(t, ok, made)
 			require.Equal(t, known.Content, made.url)
 			require.Equal(t, scene, known.SceneStr)
-			require.InDelta(t, 7*24*time.Hour, known.ExpiresAt.Sub(known.CreatedAt), float64(time.Second))
+			require.InDelta(t, 7*24*time.Hour, known.ExpiresAt.Sub(known.CreatedAt),
+				float64(time.Second))
 		})
 	}
 }
@@ -82,8 +83,9 @@ func (memory) RoundTrip(r *http.Request) (*http.Response, error) {
 		body = tokenBody
 	}
 	return &http.Response{
-		StatusCode: http.StatusOK, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: jsonHeader,
-		Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body)), Request: r,
+		StatusCode: http.StatusOK, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: jsonHeader,
+		Body:   io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body)), Request: r,
 	}, nil
 }
 
@@ -141,18 +143,19 @@ func plainCreator(limit time.Duration, idle int) func(testing.TB,
 		}
 		require.NoError(tb, json.NewDecoder(resp.Body).Decode(&tok))
 		address := a.base + "/cgi-bin/qrcode/create?access_token=" + tok.AccessToken
-		return func(scene string) (code, error) {
+		return func(key string) (code, error) {
 			ctx := context.Background()
 			if limit > 0 {
 				var cancel context.CancelFunc
 				ctx, cancel = context.WithTimeout(ctx, limit)
 				defer cancel()
 			}
-			body, err := marshalCreate(scene)
+			body, err := marshalCreate(key)
 			if err != nil {
 				return code{}, err
 			}
-			req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(body))
+			req, err := http.NewRequestWithContext(ctx, http.MethodPost, address,
+				bytes.NewReader(body))
 			if err != nil {
 				return code{}, err
 			}
@@ -192,9 +195,9 @@ type createResponse struct {
 	ErrMsg  string `json:"errmsg"`
 }
 
-func marshalCreate(scene string) ([]byte, error) {
+func marshalCreate(key string) ([]byte, error) {
 	req := createRequest{ExpireSeconds: 7 * 24 * 3600, ActionName: "QR_STR_SCENE"}
-	req.ActionInfo.Scene.SceneStr = scene
+	req.ActionInfo.Scene.SceneStr = key
 	return json.Marshal(req)
 }
 

@@ -54,9 +54,9 @@ func wechatqrAdapter() adapter {
 		creator: func(tb testing.TB, a account) func(string) (code, error) {
 			client, err := wechatqr.New(a.creds, wechatqrOptions(a)...)
 			require.NoError(tb, err)
-			return func(scene string) (code, error) {
+			return func(key string) (code, error) {
 				t, err := client.CreateTicket(context.Background(),
-					wechatqr.Temporary(wechatqr.SceneString(scene), 7*24*time.Hour))
+					wechatqr.Temporary(wechatqr.SceneString(key), 7*24*time.Hour))
 				if err != nil {
 					return code{}, err
 				}

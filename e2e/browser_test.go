@@ -93,9 +93,10 @@ func openTab(t *testing.T, s screen) *tab {
 			emulation.SetDeviceMetricsOverrideParams{
 				Width: s.width, Height: s.height, DeviceScaleFactor: 1, Mobile: s.width < 600,
 			})
-		_, err3 := cdp.Call(ctx, target, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: theme}},
-		})
+		_, err3 := cdp.Call(ctx, target, emulation.SetEmulatedMedia,
+			emulation.SetEmulatedMediaParams{
+				Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: theme}},
+			})
 		_, err4 := cdp.Call(ctx, target, emulation.SetUserAgentOverride,
 			emulation.SetUserAgentOverrideParams{
 				UserAgent: "Mozilla/5.0 e2e", AcceptLanguage: s.lang,

@@ -20,8 +20,9 @@ func evening(t *testing.T, texts replies, question, message string) *sandbox {
 	box := startSandbox(t, "-callback", back.URL+"/wechat")
 	client := box.client(t)
 	for _, req := range []wechatqr.TicketRequest{
-		wechatqr.Temporary(wechatqr.SceneString("a-scene-of-sixty-four-bytes-that-goes-on-and-on-with"+
-			"out-an-end-x"),
+		wechatqr.Temporary(
+			wechatqr.SceneString("a-scene-of-sixty-four-bytes-that-goes-on-and-on-with"+
+				"out-an-end-x"),
 			time.Minute),
 		wechatqr.Permanent(wechatqr.SceneID(1001)),
 		wechatqr.Temporary(wechatqr.SceneString("table-12"), 30*24*time.Hour),
@@ -78,7 +79,9 @@ func TestThePageFits(t *testing.T) {
 			tc.name+": the page is there")
 		tb.fits()
 		if tc.width < 600 {
-			tb.run(chromedp.Evaluate[chromedp.Void](`document.querySelector("#chat").scrollIntoView()`))
+			tb.run(
+				chromedp.Evaluate[chromedp.Void](
+					`document.querySelector("#timeline").scrollIntoView()`))
 		}
 		tb.shot(tc.name)
 	}
@@ -96,18 +99,23 @@ func TestThePageFits(t *testing.T) {
 		"phone.zh-CN": phone.chinese(), "desktop": desktop, "dark": dark, "phone-dark": darkPhone} {
 		tb := openTab(t, s)
 		tb.run(chromedp.Navigate(boxes[s.lang == phone.chinese().lang].url))
-		tb.wait(`document.querySelector("#live").classList.contains("on")`, name+": the page is there")
-		tb.run(chromedp.Evaluate[chromedp.Void](`document.querySelectorAll("details").forEach(d => { ` +
-			`d.open = true })`))
+		tb.wait(`document.querySelector("#live").classList.contains("on")`,
+			name+": the page is there")
+		tb.run(
+			chromedp.Evaluate[chromedp.Void](
+				`document.querySelectorAll("details").forEach(d => { ` +
+					`d.open = true })`))
 		tb.click(".codecard button")
 		tb.wait(`document.querySelector("#notice .notice") !== null`, "the notice")
 		tb.fits()
 		tb.legible()
 		tb.named()
-		for _, id := range []string{"connect", "codes", "people", "push-1", "calls", "trouble"} {
-			tb.run(chromedp.Evaluate[chromedp.Void](fmt.Sprintf("document.querySelector('#%s').scrollInt"+
-				"oView()",
-				id)))
+		for _, id := range []string{"connect", "codes", "people", "push-1", "trouble"} {
+			tb.run(
+				chromedp.Evaluate[chromedp.Void](
+					fmt.Sprintf("document.querySelector('#%s').scrollInt"+
+						"oView()",
+						id)))
 			tb.shot("open-" + name + "-" + id)
 		}
 		tb.clean()
@@ -120,6 +128,7 @@ func TestTheLanguageCanBeChosen(t *testing.T) {
 	tb := openTab(t, desktop.chinese())
 	tb.run(chromedp.Navigate(box.url))
 	tb.see("h1", "微信沙箱")
+	tb.shot("empty")
 	tb.click(".lang")
 	tb.see("h1", "WeChat sandbox")
 	tb.run(chromedp.Reload())

@@ -3,9 +3,10 @@ package e2e_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,29 +16,50 @@ import (
 	"github.com/wechatqr/wechatqr"
 )
 
-func TestClientsThatAreNotOurs(t *testing.T) {
-	t.Parallel()
-	node, npm := need(t, "node"), need(t, "npm")
-	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
-	defer cancel()
-	dir := t.TempDir()
-	for _, name := range []string{"package.json", "package-lock.json", "client.js"} {
-		data, err := os.ReadFile(filepath.Join("npm", name))
-		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(filepath.Join(dir, name), data, 0o600))
+// npmDir is where installNPM has put them.
+var npmDir string
+
+// installNPM installs the clients once for all tests.
+var installNPM = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "npm")
+	if err != nil {
+		return "", err
 	}
-	install := exec.CommandContext(ctx, npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund",
+	npmDir = dir
+	if err := os.CopyFS(dir, os.DirFS("npm")); err != nil {
+		return dir, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	defer cancel()
+	install := exec.CommandContext(ctx, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund",
 		"--loglevel=error")
 	install.Dir = dir
 	if out, err := install.CombinedOutput(); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("npm ci: %v: %s", err, out)
-		}
-		t.Skipf("npm cannot install the clients, is there a network? %v: %s", err, out)
+		return dir, fmt.Errorf("npm ci: %w: %s", err, out)
 	}
+	return dir, nil
+})
 
+// npmClients is the directory with the clients of npm.
+func npmClients(t *testing.T) string {
+	t.Helper()
+	need(t, "npm")
+	dir, err := installNPM()
+	if err != nil && os.Getenv("CI") == "" {
+		t.Skipf("npm cannot install the clients, is there a network? %v", err)
+	}
+	require.NoError(t, err)
+	return dir
+}
+
+func TestClientsThatAreNotOurs(t *testing.T) {
+	t.Parallel()
+	node, dir := need(t, "node"), npmClients(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	defer cancel()
 	box := startSandbox(t)
-	run := exec.CommandContext(ctx, node, "--no-deprecation", "client.js", box.url, appID, appSecret,
+	run := exec.CommandContext(ctx, node, "--no-deprecation", "client.js", box.url,
+		appID, appSecret,
 		token, aesKey)
 	run.Dir = dir
 	out, err := run.Output()
@@ -76,7 +98,8 @@ func TestClientsThatAreNotOurs(t *testing.T) {
 	require.NoError(t, err)
 	assert.NotEmpty(t, pic.Data)
 	err = box.client(t).Do(t.Context(), wechatqr.Request{
-		Method: "GET", Path: "/cgi-bin/user/info", Query: map[string][]string{"openid": {"unknown"}},
+		Method: "GET", Path: "/cgi-bin/user/info",
+		Query: map[string][]string{"openid": {"unknown"}},
 	}, nil)
 	assert.ErrorIs(t, err, wechatqr.ErrInvalidArgument)
 }

@@ -23,8 +23,8 @@ var (
 
 func (s screen) chinese() screen { s.lang = "zh-CN,zh"; return s }
 
-// latest is the newest turn of the chat.
-const latest = ".feed > li:first-child"
+// latest is the newest turn of a chat.
+const latest = ".feed > :nth-child(1 of .turn)"
 
 func TestAPersonTriesABackend(t *testing.T) {
 	t.Parallel()
@@ -36,11 +36,11 @@ func TestAPersonTriesABackend(t *testing.T) {
 	tb.see("#live", "Live")
 
 	// The callback is checked as the console does it.
-	tb.click(`#callback-form button[value="check"]`)
-	tb.see("#check", "Passed")
-	tb.see(latest, "A test push")
-	tb.click(`#callback-form button[value="check"]`)
-	tb.see("#push-2", "A test push") // another one, and not the first again
+	tb.click(`form[action="/_sandbox/check"] button`)
+	tb.see("#notice", "The callback is right")
+	assert.Equal(t, 5, eval[int](tb, `document.querySelectorAll("#check .finding.passed").length`))
+	assert.Zero(t, eval[int](tb, `document.querySelectorAll(".turn").length`),
+		"what the check asks is no chat")
 
 	// A code that the backend makes appears without a reload.
 	client := box.client(t)
@@ -48,10 +48,13 @@ func TestAPersonTriesABackend(t *testing.T) {
 		wechatqr.Temporary(wechatqr.SceneString("table-12"), 24*time.Hour))
 	require.NoError(t, err)
 	tb.see(".codecard .scene", "table-12")
-	tb.wait(`document.querySelector(".codecard img").naturalWidth === 430`, "the picture of the code")
-	tb.see("#calls", "/cgi-bin/qrcode/create")
-	tb.see("#calls", "/cgi-bin/stable_token")
-	assert.NotContains(t, eval[string](tb, `document.querySelector("#calls").textContent`), appSecret)
+	tb.wait(`document.querySelector(".codecard img").naturalWidth === 430`,
+		"the picture of the code")
+	tb.see("#timeline .call", "/cgi-bin/qrcode/create")
+	tb.see("#timeline .call", "/cgi-bin/stable_token")
+	for _, secret := range []string{appSecret, token, aesKey} {
+		assert.NotContains(t, eval[string](tb, `document.documentElement.outerHTML`), secret)
+	}
 
 	// A stranger scans it, follows, and reads the reply.
 	tb.click(".codecard button")
@@ -61,7 +64,8 @@ func TestAPersonTriesABackend(t *testing.T) {
 	tb.see("#people", "followed by the QR code table-12")
 
 	// The same person scans again, and writes.
-	person := eval[string](tb, `document.querySelector(".codecard select option:nth-child(2)").value`)
+	person := eval[string](tb,
+		`document.querySelector(".codecard select option:nth-child(2)").value`)
 	tb.choose(".codecard select", person)
 	tb.click(".codecard button")
 	tb.see(latest+" .bubble", "Good to see you again at table 12.")
@@ -93,9 +97,9 @@ func TestAPersonTriesABackend(t *testing.T) {
 	tb.see(latest+" .bubble", "Your water is on its way.")
 
 	// The raw request is there to be copied.
-	tb.click(".feed > li:nth-child(2) summary")
-	tb.see(".feed > li:nth-child(2) pre", "curl -i 'http://127.0.0.1")
-	tb.see(".feed > li:nth-child(2) pre", "<Content><![CDATA[A glass of water, please]]></Content>")
+	tb.click("#push-3 summary")
+	tb.see("#push-3 pre", "curl -i 'http://127.0.0.1")
+	tb.see("#push-3 pre", "<Content><![CDATA[A glass of water, please]]></Content>")
 
 	tb.click(`form[action="/_sandbox/unfollow"] button`)
 	tb.see(latest, "Lin unfollowed the account.")
@@ -107,7 +111,7 @@ func TestAPersonTriesABackend(t *testing.T) {
 func TestABackendThatIsBroken(t *testing.T) {
 	t.Parallel()
 	back := startBackend(t)
-	box := startSandbox(t, "-callback", back.URL, "-push-timeout", "700ms")
+	box := startSandbox(t, "-callback", back.URL, "-push-timeout", "2s")
 	_, err := box.client(t).CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(7)))
 	require.NoError(t, err)
 	tb := openTab(t, desktop)
@@ -140,7 +144,8 @@ func TestABackendThatIsBroken(t *testing.T) {
 		}, "The text is right, but it is in quotes.", "", 1},
 		{"a reply in the clear", func(w http.ResponseWriter, r *http.Request) {
 			fmt.Fprint(w, r.URL.Query().Get("echostr")+`<xml><MsgType>text</MsgType></xml>`)
-		}, "The reply is not encrypted, and in safe mode it must be.", "The response is not the echostr.", 1},
+		}, "The reply is not encrypted, and in safe mode it must be.",
+			"The response is not the echostr.", 1},
 		{"sleep", func(_ http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body) // so that the end of the connection is seen
 			select {
@@ -161,14 +166,14 @@ func TestABackendThatIsBroken(t *testing.T) {
 		if tc.check == "" {
 			tc.check = tc.push
 		}
-		tb.click(`#callback-form button[value="check"]`)
-		tb.see("#check .problem", tc.check)
+		tb.click(`form[action="/_sandbox/check"] button`)
+		tb.see("#check .finding.failed", tc.check)
 		tb.see("#notice", tc.check)
 	}
 
 	back.Close()
-	tb.click(`#callback-form button[value="check"]`)
-	tb.see("#check .problem", "There is no response from this address.")
+	tb.click(`form[action="/_sandbox/check"] button`)
+	tb.see("#check .finding.failed", "There is no connection to this address.")
 	tb.clean()
 }
 
@@ -191,20 +196,21 @@ func TestTroubleFromThePage(t *testing.T) {
 	tb.click(`form[action="/_sandbox/revoke"] button`)
 	tb.see("#notice", "calls with them get 40001")
 	require.NoError(t, make("second"), "the library renews its token")
-	tb.see("#calls .pill.bad", "40001")
+	tb.see("#timeline .pill.bad", "40001")
+	tb.see("#timeline .errmsg", "invalid credential")
 
 	// The day's quota.
 	tb.click(`[aria-label="Use up the quota of /cgi-bin/qrcode/create"]`)
 	tb.see(".quotas .out", "100000 / 100000")
 	require.ErrorIs(t, make("third"), wechatqr.ErrQuota)
-	tb.click(`[aria-label="Reset the quota of /cgi-bin/qrcode/create"]`)
+	tb.click(`[aria-label="Make the quota of /cgi-bin/qrcode/create whole"]`)
 	tb.see("#notice", "was reset")
 	require.NoError(t, make("third"))
 
 	// A fault for the next calls.
 	tb.choose("#ft-what", "40164")
 	tb.choose("#ft-path", "/cgi-bin/qrcode/create")
-	tb.click(`form[action="/_sandbox/fault"] button`)
+	tb.click(`form[action="/_sandbox/fault"] button[value="1"]`)
 	tb.see(".faults", "The IP is not on the whitelist (40164)")
 	require.ErrorIs(t, make("fourth"), wechatqr.ErrIPNotAllowed)
 	tb.wait(`document.querySelector(".faults") === null`, "the fault is used up")
@@ -233,7 +239,8 @@ func TestThePageByKeyboard(t *testing.T) {
 	tb.see("#live", "Live")
 
 	tb.run(chromedp.KeyEvent(kb.Tab))
-	assert.Equal(t, "Skip to the content", one(eval[string](tb, `document.activeElement.textContent`)))
+	assert.Equal(t, "Skip to the content",
+		one(eval[string](tb, `document.activeElement.textContent`)))
 	tb.run(chromedp.KeyEvent(kb.Enter))
 	tb.wait(`document.activeElement.id === "main"`, "the content has the focus")
 	for range 60 {

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -71,6 +72,10 @@ func TestMain(m *testing.M) {
 	if bin, err := buildSandbox(); err == nil {
 		_ = os.RemoveAll(filepath.Dir(bin))
 	}
+	_ = os.RemoveAll(npmDir)
+	if bin, err := buildLogin(); err == nil {
+		_ = os.RemoveAll(filepath.Dir(bin))
+	}
 	os.Exit(code)
 }
 
@@ -95,9 +100,9 @@ func startSandbox(t *testing.T, args ...string) *sandbox {
 	require.NoError(t, err)
 	require.NoError(t, s.cmd.Start())
 	lines := bufio.NewScanner(stdout)
-	address := regexp.MustCompile(`base URL +(http://\S+)`)
+	baseURL := regexp.MustCompile(`base URL +(http://\S+)`)
 	for s.url == "" && lines.Scan() {
-		if m := address.FindStringSubmatch(lines.Text()); m != nil {
+		if m := baseURL.FindStringSubmatch(lines.Text()); m != nil {
 			s.url = m[1]
 		}
 	}
@@ -108,7 +113,24 @@ func startSandbox(t *testing.T, args ...string) *sandbox {
 	}()
 	t.Cleanup(func() { s.stop(t) })
 	require.NotEmpty(t, s.url, "the sandbox prints its address; stderr: %s", s.stderr)
+	if slices.Contains(args, "-callback") {
+		s.waitForCheck(t)
+	}
 	return s
+}
+
+// waitForCheck waits for the check of the callback that is made at start.
+func (s *sandbox) waitForCheck(t *testing.T) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		resp, err := http.Get(s.url + "/_sandbox/state")
+		if err != nil {
+			return false
+		}
+		defer func() { _ = resp.Body.Close() }()
+		var state struct{ Check *struct{ URL string } }
+		return json.NewDecoder(resp.Body).Decode(&state) == nil && state.Check != nil
+	}, 20*time.Second, 10*time.Millisecond, "-callback is checked at start")
 }
 
 // stop ends the program as a container's end does.
@@ -209,10 +231,10 @@ func startBackend(t *testing.T) *backend {
 }
 
 func (b *backend) handle(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if scan, ok := ev.Scan(); ok {
-		b.mu.Lock()
 		b.scans = append(b.scans, scan)
-		b.mu.Unlock()
 		table := strings.TrimPrefix(scan.SceneKey, "table-")
 		if scan.NewFollower {
 			return events.Text(fmt.Sprintf(b.texts.welcome, table)), nil

@@ -116,27 +116,31 @@ func BenchmarkHandler(b *testing.B) {
 		reply events.Reply
 	}{
 		{"plain", plainMode(), wechat().clear(scanPush("shop-7")), nil},
-		{"plain with a reply", plainMode(), wechat().clear(scanPush("shop-7")), events.Text("欢迎光临")},
+		{"plain with a reply", plainMode(), wechat().clear(scanPush("shop-7")),
+			events.Text("欢迎光临")},
 		{"sealed", safeMode(), wechat().sealed(b, scanPush("shop-7")), nil},
-		{"sealed with a reply", safeMode(), wechat().sealed(b, scanPush("shop-7")), events.Text("欢迎光临")},
+		{"sealed with a reply", safeMode(), wechat().sealed(b, scanPush("shop-7")),
+			events.Text("欢迎光临")},
 	} {
 		target := "/callback?" + c.push.query.Encode()
 		serve := func(h http.Handler) func() {
 			return func() {
 				w := httptest.NewRecorder()
-				h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, target, strings.NewReader(c.push.body)))
+				h.ServeHTTP(w,
+					httptest.NewRequest(http.MethodPost, target, strings.NewReader(c.push.body)))
 				if w.Code != http.StatusOK {
 					b.Fatal(w.Code, w.Body)
 				}
 			}
 		}
 		b.Run(c.name, func(b *testing.B) {
-			beside(b, serve(empty), serve(handler(b, c.cfg, replyWith(c.reply), nil, events.WithDeduper(nil))))
+			beside(b, serve(empty), serve(newHandler(b, c.cfg, replyWith(c.reply), nil,
+				events.WithDeduper(nil))))
 		})
 	}
 	b.Run("plain, deduped", func(b *testing.B) {
 		// Another event each time: the signature does not cover the body.
-		h := handler(b, plainMode(), nil, nil)
+		h := newHandler(b, plainMode(), nil, nil)
 		p := wechat().clear("")
 		target := "/callback?" + p.query.Encode()
 		n := 0
@@ -144,7 +148,8 @@ func BenchmarkHandler(b *testing.B) {
 			return func() {
 				n++
 				w := httptest.NewRecorder()
-				h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, target, strings.NewReader(scanPush(strconv.Itoa(n)))))
+				h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, target,
+					strings.NewReader(scanPush(strconv.Itoa(n)))))
 			}
 		}
 		beside(b, serve(empty), serve(h))

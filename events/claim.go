@@ -11,21 +11,25 @@ import (
 )
 
 const (
-	outcomeTimeout = 4700 * time.Millisecond // from the request on, for another's claim to end
-	storeDeadline  = 4750 * time.Millisecond // from the request on, for the last word to a Deduper
-	storeTimeout   = 250 * time.Millisecond  // for a Deduper to answer; it is asked twice
-	minStoreTime   = 50 * time.Millisecond   // the same, however late it is
-	pollInterval   = 100 * time.Millisecond  // between looks at another's claim
+	outcomeTimeout  = 4700 * time.Millisecond // from the request on, to wait for another's claim
+	deduperDeadline = 4750 * time.Millisecond // from the request on, for the last call of a Deduper
+	deduperTimeout  = 250 * time.Millisecond  // of a call; one that fails is repeated once
+	minDeduperTime  = 50 * time.Millisecond   // that a call has even after deduperDeadline
+	pollInterval    = 100 * time.Millisecond  // between attempts to get another's claim
 
-	// lease is shorter than the time for which a delivery waits to begin: who is
-	// given the event of a process that died gets to handle it.
-	lease         = 3 * time.Second
-	renewInterval = lease / 3
+	// maxWaiting is how many deliveries of one event wait in a process, so that who
+	// replays one cannot fill every slot. WeChat delivers four times at the most.
+	maxWaiting = 16
+
+	// claimLease is shorter than the time for which a delivery waits to begin, so
+	// that the delivery which waits for a process that died can handle the event.
+	claimLease    = 3 * time.Second
+	renewInterval = claimLease / 3
 )
 
 // claims is where a Handler's deliveries claim their events: first in local,
-// then in shared. So a shared Deduper that is away leaves each event to one
-// delivery of this process.
+// then in shared. So while a shared Deduper is away, one delivery of this process
+// at a time still handles an event. It does not change once the Handler is made.
 type claims struct {
 	local  *memory // nil: nothing is claimed or remembered
 	shared Deduper // nil: there is only local
@@ -44,8 +48,10 @@ func newClaims(d Deduper, ttl time.Duration) claims {
 	return claims{local: newMemory(defaultRemembered), shared: d, ttl: ttl}
 }
 
-// claim is one delivery's claim of its event. One goroutine uses it, the one
-// that serves the request; any may read lost.
+// claim is one delivery's claim of its event. It begins with acquire, is renewed
+// while the function runs if there is a shared Deduper, and ends with endClaim in
+// any case. The goroutine that serves the request alone calls its methods; any
+// may read lost.
 type claim struct {
 	*claims
 	ctx   context.Context // outlives the request
@@ -55,73 +61,96 @@ type claim struct {
 	id    string
 	owner string
 
-	held     bool        // in local; in shared it may be held from then on
-	reported bool        // that shared failed, or lost the claim
-	lost     atomic.Bool // another has got it in shared
+	held     bool        // in local, and perhaps in shared
+	wasBusy  bool        // in shared
+	reported bool        // a failure of shared, or that the claim was lost
+	lost     atomic.Bool // to another owner in shared
 }
 
-// take claims the event, and waits while another has it, until its outcome is
-// known or outcomeTimeout is over. A shared Deduper that fails does not keep the
-// event from being handled: twice is better than not at all. But once it said
-// that another has the event, its failure does not take the event from that one.
-func (c *claim) take(ctx context.Context) (Claim, error) {
+// acquire claims the event. While another delivery has the claim it waits, until
+// the outcome is known or outcomeTimeout is over, unless maxWaiting wait already.
+//
+//	local    shared   acquire
+//	Busy              waits and tries again
+//	Handled           returns Handled
+//	Granted  Busy     waits and tries again
+//	Granted  Handled  returns Handled
+//	Granted  Granted  returns Granted
+//	Granted  fails    returns Granted: handled twice is better than not at all;
+//	                  but waits if shared was Busy before
+func (c *claim) acquire(ctx context.Context) (Claim, error) {
 	if c.local == nil {
 		return ClaimGranted, nil
 	}
 	c.id, c.owner = c.ev.ID(), rand.Text()
+	if got := c.try(); got != ClaimBusy {
+		return got, nil
+	}
 
-	for othersClaim := false; ; {
-		// This one needs no renewal: endClaim follows in any case.
-		got, _ := c.local.Claim(c.ctx, c.id, c.owner, c.ttl)
-		c.held = got == ClaimGranted
-		if c.held && c.shared != nil {
-			got = c.ask()
-			othersClaim = othersClaim || got == ClaimBusy
-			if got == 0 && !othersClaim {
-				return ClaimGranted, nil
-			}
-		}
-		if got == ClaimGranted || got == ClaimHandled {
-			return got, nil
-		}
-		if outcomeTimeout-time.Since(c.start) < 2*pollInterval {
-			return 0, refuse(ErrInProgress, "it is not done yet")
-		}
+	waiting := c.local.addWaiting(c.id, 1)
+	defer c.local.addWaiting(c.id, -1)
+	if waiting > maxWaiting {
+		return 0, errorf(ErrInProgress, "%d other deliveries of it wait already", maxWaiting)
+	}
+	for outcomeTimeout-time.Since(c.start) >= 2*pollInterval {
 		select {
 		case <-time.After(pollInterval):
 		case <-ctx.Done():
-			return 0, refuse(ErrInProgress, "the caller has gone")
+			return 0, errorf(ErrInProgress, "the caller has gone")
+		}
+		if got := c.try(); got != ClaimBusy {
+			return got, nil
 		}
 	}
+	return 0, errorf(ErrInProgress, "it is not done yet")
 }
 
-// renew prolongs the claim in shared, and tells if another has got it.
+func (c *claim) try() Claim {
+	// Its lease needs no renewal, since endClaim follows in any case.
+	got, _ := c.local.Claim(c.ctx, c.id, c.owner, c.ttl)
+	c.held = got == ClaimGranted
+	if !c.held || c.shared == nil {
+		return got
+	}
+
+	got = c.claimShared()
+	c.wasBusy = c.wasBusy || got == ClaimBusy
+	switch {
+	case got != 0:
+		return got
+	case c.wasBusy:
+		return ClaimBusy
+	}
+	return ClaimGranted
+}
+
+// renew prolongs the claim in shared, and sets lost if another owner has it.
 func (c *claim) renew() {
-	if got := c.ask(); got != ClaimGranted && got != 0 {
+	if got := c.claimShared(); got != ClaimGranted && got != 0 {
 		c.lost.Store(true)
-		c.reportOnce(claimLost.refuse("its claim ended while the function ran"))
+		c.reportOnce(claimLost.errorf("its claim ended while the function ran"))
 	}
 }
 
-// ask claims the event in shared. If that fails, which it reports, the outcome
-// is 0.
-func (c *claim) ask() (got Claim) {
+// claimShared claims the event in shared, or prolongs its claim. It reports a
+// failure and returns 0.
+func (c *claim) claimShared() (got Claim) {
 	err := c.callDeduper(func(ctx context.Context) (err error) {
-		got, err = c.shared.Claim(ctx, c.id, c.owner, lease)
+		got, err = c.shared.Claim(ctx, c.id, c.owner, claimLease)
 		if err == nil && (got < ClaimGranted || got > ClaimBusy) {
 			err = fmt.Errorf("Claim returned %d, which is no outcome", got)
 		}
 		return err
 	})
 	if err != nil {
-		c.reportOnce(notClaimed.refuse("claim: %w", err))
+		c.reportOnce(notClaimed.errorf("claim: %w", err))
 		return 0
 	}
 	return got
 }
 
-// endClaim commits an event that was handled, and else gives back what is
-// claimed, or may be: a claim whose response was lost is not left behind.
+// endClaim commits an event that was handled, and otherwise releases the claim;
+// in shared even if no claim is known there, since its response may have been lost.
 func (c *claim) endClaim(handled bool) {
 	if !c.held {
 		return
@@ -129,7 +158,7 @@ func (c *claim) endClaim(handled bool) {
 	if !handled {
 		_ = c.local.Release(c.ctx, c.id, c.owner)
 	} else if c.local.commit(c.id, c.ttl) && c.shared == nil {
-		c.report(c.ctx, c.ev, refuse(ErrForgotten, "more than %d in %v", c.local.limit, c.ttl), nil)
+		c.report(c.ctx, c.ev, errorf(ErrForgotten, "more than %d in %v", c.local.limit, c.ttl), nil)
 	}
 	if c.shared == nil {
 		return
@@ -141,19 +170,19 @@ func (c *claim) endClaim(handled bool) {
 		return c.shared.Release(ctx, c.id, c.owner)
 	})
 	if err != nil {
-		c.report(c.ctx, c.ev, notSettled.refuse("end of claim: %w", err), nil)
+		c.report(c.ctx, c.ev, notSettled.errorf("end of claim: %w", err), nil)
 	}
 }
 
-// callDeduper puts a question to shared, and again if it failed: the response may have
-// been lost, and every question gets the same answer again.
-func (c *claim) callDeduper(question func(context.Context) error) (err error) {
+// callDeduper calls shared, and once more if that fails: the response may have
+// been lost, and each of its methods can be repeated.
+func (c *claim) callDeduper(method func(context.Context) error) (err error) {
 	for range 2 {
 		err = recoverPanic(func() error {
-			left := storeDeadline - time.Since(c.start)
-			ctx, cancel := context.WithTimeout(c.ctx, max(min(storeTimeout, left), minStoreTime))
+			left := deduperDeadline - time.Since(c.start)
+			ctx, cancel := context.WithTimeout(c.ctx, max(min(deduperTimeout, left), minDeduperTime))
 			defer cancel()
-			return question(ctx)
+			return method(ctx)
 		})
 		if err == nil {
 			break

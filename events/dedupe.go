@@ -15,19 +15,26 @@ import (
 //
 // A claim is a lease with an owner, a random text that the caller brings: if
 // the process that holds it dies, it ends by itself and the next delivery is
-// handled.
+// handled. An event is in one of three states:
+//
+//	state    Claim                         Commit   Release
+//	unknown  Granted, claimed              handled  unknown
+//	claimed  the owner: Granted, claimed   handled  the owner: unknown
+//	         another: Busy                          another: claimed
+//	handled  Handled                       handled  handled
+//
+// It is unknown again when the lease or the ttl has ended.
 type Deduper interface {
-	// Claim takes the event id for the time lease. The same owner gets it again,
-	// counted from now: that prolongs the claim, and repeats a call whose answer
-	// was lost. No outcome is an error.
+	// Claim claims the event id for the time lease. The same owner is granted it
+	// again, counted from now: that prolongs the claim, and repeats a call whose
+	// response was lost. No outcome is an error.
 	Claim(ctx context.Context, id, owner string, lease time.Duration) (Claim, error)
 
 	// Commit marks id as handled for the time ttl, whether it was claimed or not.
 	Commit(ctx context.Context, id string, ttl time.Duration) error
 
-	// Release gives a claimed id back, so that it can be claimed at once. It does
-	// nothing unless owner holds it: an id that was committed, is unknown or is
-	// another's stays as it is.
+	// Release ends owner's claim of id, so that another can claim it at once. It
+	// does nothing unless owner holds it.
 	Release(ctx context.Context, id, owner string) error
 }
 
@@ -36,9 +43,9 @@ type Claim int
 
 // The outcomes. The zero Claim is none of them.
 const (
-	ClaimGranted Claim = iota + 1 // the caller holds the event and is to handle it
+	ClaimGranted Claim = iota + 1 // the caller holds the claim and is to handle the event
 	ClaimHandled                  // it was committed
-	ClaimBusy                     // another owner holds it
+	ClaimBusy                     // another owner holds the claim
 )
 
 // NewMemoryDeduper returns a Deduper for a single process. It remembers the
@@ -52,25 +59,26 @@ const defaultRemembered = 1 << 20 // events that a Handler remembers by itself
 
 func newMemory(limit int) *memory {
 	return &memory{
-		limit: max(limit, 1024), start: time.Now(), lossTold: -time.Minute,
-		claims: make(map[idHash]memoryClaim),
+		limit: max(limit, 1024), start: time.Now(), lossReported: -time.Minute,
+		claims: make(map[idHash]memoryClaim), waiting: make(map[idHash]int),
 	}
 }
 
-// memory keeps the committed events in two generations: the young one takes
-// what comes, and becomes the old one when it is full or all of the old one has
-// expired. So no search for what expired is needed, and its memory is freed.
+// memory keeps the committed events in two generations. New ones are added to
+// the young generation, which becomes the old one when it is full or all of the
+// old one has expired. So no event has to be searched for and deleted.
 type memory struct {
 	limit int
 	start time.Time // times are counted from here, on the monotonic clock
 
-	mu         sync.Mutex
-	claims     map[idHash]memoryClaim
-	sweepAt    int                      // number of claims at which those that ended are deleted
-	young, old map[idHash]time.Duration // until when the event stays handled
-	youngEnds  time.Duration            // when the last of them expires
-	oldEnds    time.Duration
-	lossTold   time.Duration
+	mu           sync.Mutex
+	claims       map[idHash]memoryClaim
+	waiting      map[idHash]int           // deliveries that wait for the claim of another
+	sweepAt      int                      // number of claims at which those that ended are deleted
+	young, old   map[idHash]time.Duration // until when the event stays handled
+	youngEnds    time.Duration            // when the last of them expires
+	oldEnds      time.Duration
+	lossReported time.Duration
 }
 
 // idHash is a hash of an event's id: an id may be long, and its length is the
@@ -123,9 +131,9 @@ func (m *memory) commit(id string, ttl time.Duration) (lost bool) {
 	delete(m.claims, k)
 
 	if _, known := m.young[k]; !known && (len(m.young) >= m.limit || now >= m.oldEnds) {
-		lost = now < m.oldEnds && now-m.lossTold >= time.Minute
+		lost = now < m.oldEnds && now-m.lossReported >= time.Minute
 		if lost {
-			m.lossTold = now
+			m.lossReported = now
 		}
 		m.old, m.oldEnds = m.young, m.youngEnds
 		m.young, m.youngEnds = make(map[idHash]time.Duration), 0
@@ -143,4 +151,17 @@ func (m *memory) Release(_ context.Context, id, owner string) error {
 		delete(m.claims, k)
 	}
 	return nil
+}
+
+// addWaiting counts deliveries of id that wait, and returns how many do.
+func (m *memory) addWaiting(id string, n int) int {
+	k := hashOf(id)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n += m.waiting[k]
+	m.waiting[k] = n
+	if n == 0 {
+		delete(m.waiting, k)
+	}
+	return n
 }

@@ -127,7 +127,7 @@ func TestMemoryDeduper(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			at(t, func(t *testing.T) { do(t, claimer{t, events.NewMemoryDeduper(0)}) })
+			inFakeTime(t, func(t *testing.T) { do(t, claimer{t, events.NewMemoryDeduper(0)}) })
 		})
 	}
 }
@@ -212,7 +212,7 @@ func heap() uint64 {
 
 // A generation lasts as long as what it has for longest.
 func TestMemoryDeduperGenerations(t *testing.T) {
-	at(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		d := claimer{t, events.NewMemoryDeduper(0)}
 		d.commit("a", time.Hour)
 		d.commit("b", 3*time.Hour)

@@ -12,9 +12,9 @@ import (
 // Why a request was refused. Test with errors.Is; the text around it has the
 // details, and never the signature or key that would have been right.
 //
-// What fails once the decryption of a message has begun is answered as
-// ErrDecrypt, whichever it is: who could tell wrong padding from a foreign AppID
-// could encrypt messages without the key.
+// Whatever fails once the decryption of a message has begun has the response of
+// ErrDecrypt: a caller that can tell wrong padding from a foreign AppID can
+// encrypt messages without the key.
 var (
 	ErrNoSignature  = errors.New("the request is not signed")          // signature, msg_signature, timestamp or nonce is missing
 	ErrBadSignature = errors.New("the signature is wrong")             // made with another Token, or for another message
@@ -38,7 +38,7 @@ var (
 	ErrShutdown   = errors.New("the handler was shut down")
 	ErrFunction   = errors.New("the function failed") // wraps the error that it returned
 	ErrPanic      = errors.New("the function panicked")
-	ErrLate       = errors.New("the outcome came too late for the answer") // a reply, or beside ErrFunction or ErrPanic a failure
+	ErrLate       = errors.New("the outcome came too late for the response") // a reply, or beside ErrFunction or ErrPanic a failure
 	ErrReply      = errors.New("the reply cannot be sent")
 	ErrDeduper    = errors.New("the deduper failed")
 	ErrForgotten  = errors.New("handled events were forgotten too soon") // while pushes of them could still be fresh
@@ -47,7 +47,7 @@ var (
 // cause is what is known of an Err value.
 type cause struct {
 	err    error
-	status int // of the answer; 0 if the answer does not depend on it
+	status int // of the response; 0 if it does not depend on this
 	en, zh string
 }
 
@@ -74,7 +74,7 @@ var causes = [...]cause{
 	{ErrForgotten, 0, "more pushes come than the memory of handled events holds: pushes delivered again or replayed may run the function again; give NewMemoryDeduper a larger limit, or share a store", "推送数量超过去重内存的容量：重复投递或重放的推送可能再次执行处理函数；请调大 NewMemoryDeduper 的上限，或使用共享存储"},
 }
 
-// What is known more closely than by the Err value.
+// What has hints of its own beside those of its Err value.
 var (
 	emptyBody = cause{
 		ErrMalformed, http.StatusBadRequest, "WeChat sends a body: a middleware in front, one that logs requests perhaps, has read it and not put it back",
@@ -102,30 +102,31 @@ var (
 	}
 )
 
-// refusal keeps apart what it is and what it wraps: that may be of another kind.
-type refusal struct {
+// pushError is every error of a push. kind and reason are kept apart, since the
+// reason may itself match another Err value.
+type pushError struct {
 	cause
 	kind, reason error
 }
 
-func refuse(kind error, format string, args ...any) error {
-	return causeOf(kind).refuse(format, args...)
+func errorf(kind error, format string, args ...any) error {
+	return causeOf(kind).errorf(format, args...)
 }
 
-func (c cause) refuse(format string, args ...any) error {
-	return &refusal{c, c.err, fmt.Errorf(format, args...)}
+func (c cause) errorf(format string, args ...any) error {
+	return &pushError{c, c.err, fmt.Errorf(format, args...)}
 }
 
-// of is err when more is known of it.
-func (c cause) of(err error, when string) error {
-	r := refusalOf(err)
-	return &refusal{c, r.kind, fmt.Errorf("%s: %w", when, r.reason)}
+// wrap returns err with the hints of c, when more is known of it.
+func (c cause) wrap(err error, when string) error {
+	r := pushErrorOf(err)
+	return &pushError{c, r.kind, fmt.Errorf("%s: %w", when, r.reason)}
 }
 
-// conceal has an error answered as ErrDecrypt is. It stays what it is, with its
-// own hints.
+// conceal gives an error the response of ErrDecrypt. It keeps its kind and its
+// hints.
 func conceal(err error) error {
-	r, outside := *refusalOf(err), causeOf(ErrDecrypt)
+	r, outside := *pushErrorOf(err), causeOf(ErrDecrypt)
 	r.err, r.status = outside.err, outside.status
 	return &r
 }
@@ -135,8 +136,8 @@ func causeOf(kind error) cause {
 	return causes[i]
 }
 
-// refusalOf an error of this package: refuse made it.
-func refusalOf(err error) (r *refusal) {
+// pushErrorOf takes an error that errorf made, wrapped or not.
+func pushErrorOf(err error) (r *pushError) {
 	errors.As(err, &r)
 	return r
 }
@@ -145,7 +146,7 @@ const maxErrorBytes = 512
 
 // Error is a line of at most about 512 bytes, whatever the request held or the
 // function said.
-func (r *refusal) Error() string {
+func (r *pushError) Error() string {
 	s := "wechatqr: push: " + r.kind.Error() + ": " + r.reason.Error()
 	if len(s) > maxErrorBytes {
 		s = strings.ToValidUTF8(s[:maxErrorBytes], "") + "…"
@@ -158,4 +159,4 @@ func (r *refusal) Error() string {
 	}, s)
 }
 
-func (r *refusal) Unwrap() []error { return []error{r.kind, r.reason, r.err} }
+func (r *pushError) Unwrap() []error { return []error{r.kind, r.reason, r.err} }

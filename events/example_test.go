@@ -2,6 +2,7 @@ package events_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -24,13 +25,14 @@ func ExampleNewHandler() {
 		log.Print(err) // it says which variable is wrong
 		return
 	}
-	handler, err := events.NewHandler(config, func(ctx context.Context, ev *wechatqr.Event) (events.Reply, error) {
-		scan, ok := ev.Scan()
-		if !ok {
-			return nil, nil
-		}
-		return events.Text("Welcome! You scanned " + scan.SceneKey), nil
-	})
+	handler, err := events.NewHandler(config,
+		func(ctx context.Context, ev *wechatqr.Event) (events.Reply, error) {
+			scan, ok := ev.Scan()
+			if !ok {
+				return nil, nil
+			}
+			return events.Text("Welcome! You scanned " + scan.SceneKey), nil
+		})
 	if err != nil {
 		log.Print(err)
 		return
@@ -75,7 +77,8 @@ func ExampleMux() {
 		{MsgType: "text", Content: "hello", MsgID: "1", CreateTime: now},
 	} {
 		r := wechatqrtest.NewRequest(config, ev)
-		answer := handler.Handle(r.Context(), events.Request{Method: r.Method, RawQuery: r.URL.RawQuery, Body: read(r)})
+		answer := handler.Handle(r.Context(),
+			events.Request{Method: r.Method, RawQuery: r.URL.RawQuery, Body: read(r)})
 		reply, err := wechatqrtest.ParseReply(config, answer.Body)
 		fmt.Println(reply.Text(), err)
 	}
@@ -88,13 +91,15 @@ func ExampleMux() {
 
 // A server that is not built on net/http.
 func ExampleHandler_Handle() {
-	handler, err := events.NewHandler(events.Config{Token: "token", Plaintext: true}, new(events.Mux).Serve)
+	handler, err := events.NewHandler(events.Config{Token: "token", Plaintext: true},
+		new(events.Mux).Serve)
 	if err != nil {
 		log.Fatal(err)
 	}
 	var method, query string // from the server's own request
 	var body []byte
-	answer := handler.Handle(context.Background(), events.Request{Method: method, RawQuery: query, Body: body})
+	answer := handler.Handle(context.Background(),
+		events.Request{Method: method, RawQuery: query, Body: body})
 	fmt.Println(answer.Status, answer.ContentType) // and answer.Body
 	// Output: 405 text/plain; charset=utf-8
 }
@@ -105,7 +110,8 @@ func ExampleConfig_previous() {
 	_, err := events.NewVerifier(events.Config{
 		AppID: "wx2c2769f8efd9abc2",
 		Token: "newtoken", EncodingAESKey: "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG",
-		Previous: []events.Keys{{Token: "oldtoken", EncodingAESKey: "0123456789ABCDEFGabcdefghijklmnopqrstuvwxyz"}},
+		Previous: []events.Keys{{Token: "oldtoken",
+			EncodingAESKey: "0123456789ABCDEFGabcdefghijklmnopqrstuvwxyz"}},
 	})
 	fmt.Println(err)
 	// Output: <nil>
@@ -113,19 +119,22 @@ func ExampleConfig_previous() {
 
 // What goes wrong is told with a hint, to a logger or a metric of yours.
 func ExampleWithProblemHandler() {
-	handler, err := events.NewHandler(events.Config{Token: "token", Plaintext: true}, new(events.Mux).Serve,
+	handler, err := events.NewHandler(events.Config{Token: "token", Plaintext: true},
+		new(events.Mux).Serve,
 		events.WithProblemHandler(func(_ context.Context, p events.Problem) {
-			fmt.Println(p.Status, p.Err)
-			fmt.Println(p.Hint)
+			fmt.Println(p.Status, errors.Is(p.Err, events.ErrBadSignature))
+			fmt.Println(p.HintZH) // or p.Hint, in English
 		}))
 	if err != nil {
 		log.Fatal(err)
 	}
-	r := wechatqrtest.NewRequest(events.Config{Token: "another", Plaintext: true}, wechatqr.Event{Type: wechatqr.EventScan})
-	handler.Handle(r.Context(), events.Request{Method: r.Method, RawQuery: r.URL.RawQuery, Body: read(r)})
+	r := wechatqrtest.NewRequest(events.Config{Token: "another", Plaintext: true},
+		wechatqr.Event{Type: wechatqr.EventScan})
+	handler.Handle(r.Context(),
+		events.Request{Method: r.Method, RawQuery: r.URL.RawQuery, Body: read(r)})
 	// Output:
-	// 403 wechatqr: push: the signature is wrong: signature was made with another Token or for another request
-	// compare Token with the console, letter by letter; after changing it there, keep the old one in Previous
+	// 403 true
+	// 请核对 Token 是否与后台完全一致；更换 Token 后请将旧值放入 Previous
 }
 
 func read(r *http.Request) []byte {

@@ -46,13 +46,13 @@ func extend(t *testing.T, signature string, length int, suffix string) (extended
 // everywhere gives a push to all that reads one, and returns what each said.
 func everywhere(t *testing.T, cfg events.Config, p push) map[string]error {
 	t.Helper()
-	v := verifier(t, cfg)
+	v := newVerifier(t, cfg)
 	_, opened := v.Open(p.query, []byte(p.body))
 	_, parsed := v.ParseRequest(p.request())
 	out := map[string]error{"Open": opened, "ParseRequest": parsed}
 
 	var problems []events.Problem
-	h := handler(t, cfg, nil, &problems)
+	h := newHandler(t, cfg, nil, &problems)
 	note := func(name string, status int) {
 		out[name] = nil
 		if status != http.StatusOK {
@@ -81,14 +81,15 @@ func TestForgedByExtension(t *testing.T) {
 		nonce := oldNonce + oldTime + padding
 		require.Equal(t, sign(s.token, now, nonce), forged, "what WeChat would sign")
 
-		p := push{url.Values{"signature": {forged}, "timestamp": {now}, "nonce": {nonce}}, scanPush("forged")}
+		p := push{url.Values{"signature": {forged}, "timestamp": {now}, "nonce": {nonce}},
+			scanPush("forged")}
 		cfg := events.Config{Token: s.token, Plaintext: true}
 		for where, err := range everywhere(t, cfg, p) {
 			require.ErrorIs(t, err, events.ErrMalformed, where)
 		}
 
 		p.query.Set("echostr", "1")
-		_, err := verifier(t, cfg).Echo(p.query)
+		_, err := newVerifier(t, cfg).Echo(p.query)
 		require.ErrorIs(t, err, events.ErrMalformed)
 	})
 
@@ -105,7 +106,8 @@ func TestForgedByExtension(t *testing.T) {
 		require.Equal(t, sign(s.token, now, nonce, sealed), msgSignature)
 
 		p := push{url.Values{
-			"signature": {signature}, "msg_signature": {msgSignature}, "timestamp": {now}, "nonce": {nonce},
+			"signature": {signature}, "msg_signature": {msgSignature}, "timestamp": {now},
+			"nonce": {nonce},
 		}, envelope(sealed)}
 		cfg := events.Config{AppID: s.appID, Token: s.token, EncodingAESKey: s.key}
 		for where, err := range everywhere(t, cfg, p) {
@@ -162,7 +164,8 @@ func TestCreateTimeAgreesWithTimestamp(t *testing.T) {
 		max int64
 	}{{safeMode(), 300}, {minute, 60}} {
 		for off, fits := range map[int64]bool{
-			0: true, c.max: true, -c.max: true, c.max + 1: false, -c.max - 1: false, 1 << 32: false, -1 << 30: false,
+			0: true, c.max: true, -c.max: true, c.max + 1: false, -c.max - 1: false, 1 << 32: false,
+			-1 << 30: false,
 		} {
 			p := s.clear("")
 			at, err := strconv.ParseInt(p.query.Get("timestamp"), 10, 64)
@@ -195,7 +198,7 @@ func TestPaddingOracle(t *testing.T) {
 	captured, err := base64.StdEncoding.DecodeString(s.seal(t, scanPush("shop-7")))
 	require.NoError(t, err)
 	var problems []events.Problem
-	h := handler(t, safeMode(), nil, &problems)
+	h := newHandler(t, safeMode(), nil, &problems)
 
 	responses := map[string]int{}
 	blocks, positions := []int{1, 2, len(captured)/16 - 1}, []int{15, 14, 0}
@@ -230,7 +233,10 @@ func TestWhatFailsInsideLooksAlike(t *testing.T) {
 	s := wechat()
 	message := scanPush("shop-7")
 	of := func(sealed string) push { return s.envelope(envelope(sealed), sealed) }
-	with := func(appID, key, message string) push { return of(sender{appID, s.token, key}.seal(t, message)) }
+	with := func(appID, key,
+		message string) push {
+		return of(sender{appID, s.token, key}.seal(t, message))
+	}
 	cfg := safeMode()
 	cfg.Account = testAccount
 
@@ -240,20 +246,26 @@ func TestWhatFailsInsideLooksAlike(t *testing.T) {
 		err  error
 		hint string
 	}{
-		"another key":     {with(s.appID, strings.Repeat("B", 43), message), events.ErrDecrypt, "EncodingAESKey"},
-		"not base64":      {of("%%%"), events.ErrDecrypt, "EncodingAESKey"},
-		"a short one":     {of("AAAA"), events.ErrDecrypt, "EncodingAESKey"},
-		"a wrong length":  {of(s.encrypt(t, pkcs7(append(make([]byte, 16), "\xff\xff\xff\xff"+s.appID...)))), events.ErrDecrypt, "EncodingAESKey"},
-		"a foreign AppID": {with("wx0000000000000000", s.key, message), events.ErrWrongAccount, "AppID"},
-		"a long AppID":    {with(s.appID+"x", s.key, message), events.ErrWrongAccount, "AppID"},
-		"no AppID":        {with("", s.key, message), events.ErrWrongAccount, "AppID"},
-		"another account": {of(s.seal(t, strings.Replace(message, testAccount, "gh_another", 1))), events.ErrWrongAccount, "Account"},
-		"an old message":  {of(s.seal(t, scanPushAt(1_700_000_000, "shop-7"))), events.ErrStale, "clock"},
-		"no event":        {of(s.seal(t, "hello")), events.ErrMalformed, "does not send this"},
-		"nothing":         {of(s.seal(t, "")), events.ErrMalformed, "middleware"},
+		"another key": {with(s.appID, strings.Repeat("B", 43), message), events.ErrDecrypt,
+			"EncodingAESKey"},
+		"not base64":  {of("%%%"), events.ErrDecrypt, "EncodingAESKey"},
+		"a short one": {of("AAAA"), events.ErrDecrypt, "EncodingAESKey"},
+		"a wrong length": {of(s.encrypt(t,
+			pkcs7(append(make([]byte, 16), "\xff\xff\xff\xff"+s.appID...)))), events.ErrDecrypt,
+			"EncodingAESKey"},
+		"a foreign AppID": {with("wx0000000000000000", s.key, message),
+			events.ErrWrongAccount, "AppID"},
+		"a long AppID": {with(s.appID+"x", s.key, message), events.ErrWrongAccount, "AppID"},
+		"no AppID":     {with("", s.key, message), events.ErrWrongAccount, "AppID"},
+		"another account": {of(s.seal(t, strings.Replace(message, testAccount, "gh_another", 1))),
+			events.ErrWrongAccount, "Account"},
+		"an old message": {of(s.seal(t, scanPushAt(1_700_000_000, "shop-7"))),
+			events.ErrStale, "clock"},
+		"no event": {of(s.seal(t, "hello")), events.ErrMalformed, "does not send this"},
+		"nothing":  {of(s.seal(t, "")), events.ErrMalformed, "middleware"},
 	} {
 		var problems []events.Problem
-		response := dump(c.push.to(handler(t, cfg, nil, &problems)))
+		response := dump(c.push.to(newHandler(t, cfg, nil, &problems)))
 		responses[response] = append(responses[response], name)
 		require.Len(t, problems, 1, name)
 		require.ErrorIs(t, problems[0].Err, c.err, name)
@@ -286,13 +298,14 @@ func TestErrorsAreLines(t *testing.T) {
 		"an entity":                      s.clear("<xml><a>&" + long + ";</a></xml>"),
 		"another root":                   s.clear("<" + long + "/>"),
 		"a name with a control":          s.clear("<xml><a></b\u2028\u202e></xml>"),
-		"a CreateTime":                   s.clear(strings.Replace(scanPush("a"), "<CreateTime>", "<CreateTime>"+strings.Repeat("9", 60<<10), 1)),
-		"JSON":                           s.clear(`{"` + long + "\":\x01}"),
-		"timestamp":                      query("timestamp"),
-		"nonce":                          query("nonce"),
-		"signature":                      query("signature"),
-		"encrypt_type":                   query("encrypt_type"),
-		"echostr":                        query("echostr"),
+		"a CreateTime": s.clear(strings.Replace(scanPush("a"), "<CreateTime>",
+			"<CreateTime>"+strings.Repeat("9", 60<<10), 1)),
+		"JSON":         s.clear(`{"` + long + "\":\x01}"),
+		"timestamp":    query("timestamp"),
+		"nonce":        query("nonce"),
+		"signature":    query("signature"),
+		"encrypt_type": query("encrypt_type"),
+		"echostr":      query("echostr"),
 	} {
 		for where, err := range everywhere(t, plainMode(), p) {
 			if where == "Open" && err == nil {
@@ -307,7 +320,7 @@ func TestErrorsAreLines(t *testing.T) {
 	cause := errors.New(strings.Repeat("中\n", 10<<10))
 	fail := func(context.Context, *wechatqr.Event) (events.Reply, error) { return nil, cause }
 	var problems []events.Problem
-	s.clear(scanPush("shop-7")).to(handler(t, plainMode(), fail, &problems))
+	s.clear(scanPush("shop-7")).to(newHandler(t, plainMode(), fail, &problems))
 	require.NotEmpty(t, problems)
 	require.ErrorIs(t, problems[0].Err, cause)
 	isLine(problems[0].Err, "a function's error")

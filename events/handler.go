@@ -19,20 +19,20 @@ const slotTimeout = 3 * time.Second // from the request on
 // HandlerFunc handles one event. The reply is sent to the user at once; nil is
 // none. ctx has the request's values; the end of the request does not cancel it.
 //
-// It may run several times for one event until it has succeeded, and must bear
-// that: what it did before it failed, it does again. After an error it runs
-// again within the same delivery, after pauses of 0.3 s, 1 s and 2 s, for as
-// long as 1 s of the time for the response is left to it and others have not
-// taken half of the slots (see [WithoutRetries]). Then, and after a panic at
-// once, the response is HTTP 500, and if WeChat delivers the event again, it
-// runs again. Do not count on that: WeChat was seen to deliver four times within
-// a second after a wrong status, and then no more.
+// The function may run several times for one event until it has succeeded: what
+// it did before it failed, it does again. After an error it runs again within the
+// same delivery, after pauses of 0.3 s, 1 s and 2 s, while 1 s of the time for the
+// response is left and other deliveries have less than half of the slots (see
+// [WithoutRetries]). After the last run, and after a panic at once, the response
+// is HTTP 500, and if WeChat delivers the event again, the function runs again. Do
+// not count on that: WeChat was seen to deliver four times within a second after a
+// wrong status, and then no more.
 //
-// WeChat waits 5 s. A function that is not done 4.5 s after the request came
-// goes on, but WeChat has been told success: its reply can no longer be sent,
-// and nobody runs it again if it fails, which the problem handler learns by
-// ErrLate. Where a slow body, a full Handler or another delivery left it less
-// than 1 s of that, it does not begin, and the response is HTTP 503.
+// WeChat waits 5 s. If the function is not done 4.5 s after the request came, the
+// response is "success" and the function goes on: its reply can no longer be sent,
+// and it does not run again if it fails, which the problem handler is told by
+// ErrLate. If a slow body, a full Handler or another delivery has left less than
+// 1 s of the 4.5 s, the function does not begin, and the response is HTTP 503.
 type HandlerFunc func(ctx context.Context, ev *wechatqr.Event) (Reply, error)
 
 // Option changes a default of [NewHandler].
@@ -56,17 +56,16 @@ func (c *config) check(ok bool, format string, args ...any) {
 
 // WithDeduper remembers in d which events were handled; nil remembers nothing,
 // so that every delivery runs the function. The default is a
-// [NewMemoryDeduper] for 1048576 events: enough for one process, while several
-// behind one URL should share one.
+// [NewMemoryDeduper] for 1048576 events: enough for one process. Several
+// processes behind one URL should share a Deduper.
 //
-// A d that is shared stands behind such a memory: what this process handles is
-// claimed in both, d being asked last. So while d fails or does not answer,
-// within 500 ms, events are handled all the same, once in each process that
-// WeChat delivers them to.
+// A d of your own, or a shared one, has such a memory in front: an event is claimed
+// there first, and then in d. So while d fails or takes more than 500 ms, events
+// are handled all the same, once in each process that WeChat delivers them to.
 //
 // An event stays known for twice Config.MaxAge and a minute, which is longer
 // than a push of it can be fresh. If the memory is too small for that, the
-// problem handler learns it by ErrForgotten.
+// problem handler is told by ErrForgotten.
 func WithDeduper(d Deduper) Option { return func(c *config) { c.deduper = d } }
 
 // WithMaxRunning limits how many deliveries are under way at once to n slots,
@@ -80,8 +79,8 @@ func WithMaxRunning(n int) Option {
 	}
 }
 
-// WithoutRetries runs the function once for each delivery: its error is
-// answered with HTTP 500 at once.
+// WithoutRetries runs the function once for each delivery: after an error the
+// response is HTTP 500 at once.
 func WithoutRetries() Option { return func(c *config) { c.retries = false } }
 
 // Handler serves the callback URL: it answers the console's check of the URL,
@@ -92,14 +91,25 @@ func WithoutRetries() Option { return func(c *config) { c.retries = false } }
 // delivery at a time, until the function has succeeded. Another delivery of it
 // waits for the outcome: after success its response is "success" without a
 // reply; if the function failed, or its process died, this delivery runs it; if
-// neither is known after about 4.7 s the response is HTTP 503. A process that
+// neither is known after about 4.7 s, or 16 deliveries of it wait already, the
+// response is HTTP 503. A process that
 // dies after the function succeeded and before that was noted has it run again,
 // and so has one that stalls, or cannot reach the shared Deduper, for more than
 // 2 s while another delivery waits.
 //
-// The response to a refused request is the Err value's text and a status of
-// 4xx, or 503 by ErrInProgress, ErrNoTime, ErrOverloaded and ErrShutdown; to a
-// function that failed it is 500.
+// The response is:
+//
+//	200 and the reply   the function has succeeded
+//	200 "success"       the same without a reply, or with one that cannot be
+//	                    sent; or it had succeeded before; or it is still running
+//	500                 the function failed or panicked
+//	503                 ErrInProgress, ErrNoTime, ErrOverloaded, ErrShutdown
+//	4xx                 the request is refused: the status is that of the Err value
+//
+// The body of the last three is the Err value's text and nothing else.
+//
+// A Handler is safe for concurrent use. It serves until Shutdown, and starts no
+// goroutine but one for each function that runs.
 type Handler struct {
 	config
 	verifier *Verifier
@@ -113,8 +123,8 @@ type Handler struct {
 // Serve method of a [Mux]. Its error matches wechatqr.ErrInvalidArgument.
 //
 // [Serve] serves it as WeChat needs it. A http.Server of your own needs a
-// ReadTimeout, 5 s being what WeChat waits: without one whoever sends the body
-// slowly holds a connection for as long as they like.
+// ReadTimeout, for instance the 5 s that WeChat waits: without one, a client that
+// sends the body slowly keeps a connection for as long as it likes.
 func NewHandler(cfg Config, fn HandlerFunc, opts ...Option) (*Handler, error) {
 	v, err := NewVerifier(cfg)
 	if err != nil {
@@ -135,17 +145,15 @@ func NewHandler(cfg Config, fn HandlerFunc, opts ...Option) (*Handler, error) {
 		return nil, invalid(errors.Join(h.errs...))
 	}
 
+	// An event stays known for longer than a push of it can be fresh: its
+	// timestamp may be MaxAge ahead at first.
+	const halfCentury = 50 * 365 * 24 * time.Hour
+	known := 2*min(time.Duration(v.maxAge)*time.Second, halfCentury) + time.Minute
+
 	h.slots = newSlots(h.maxRunning)
-	h.claims = newClaims(h.deduper, handledFor(v.maxAge))
+	h.claims = newClaims(h.deduper, known)
 	h.claims.report = h.report
 	return h, nil
-}
-
-// handledFor is longer than a push can be fresh: its timestamp may be maxAge
-// seconds ahead at first.
-func handledFor(maxAge int64) time.Duration {
-	const minute, century = 60, 100 * 365 * 24 * 3600
-	return time.Duration(min(2*min(maxAge, century)+minute, century)) * time.Second
 }
 
 // Shutdown has the Handler refuse pushes with 503 from now on, and waits for
@@ -176,42 +184,45 @@ func (h *Handler) Handle(ctx context.Context, r Request) Response {
 	if ctx == nil {
 		ctx = context.Background()
 	}
-	return h.serve(ctx, r.Method, r.RawQuery, func() ([]byte, error) { return bytes.Clone(r.Body), nil })
+	read := func() ([]byte, error) { return bytes.Clone(r.Body), nil }
+	return h.serve(ctx, r.Method, r.RawQuery, read)
 }
 
 // ServeHTTP implements http.Handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	resp := h.serve(r.Context(), r.Method, r.URL.RawQuery, func() ([]byte, error) { return readBody(r) })
-	header := w.Header()
+	read := func() ([]byte, error) { return readBody(r) }
+	resp := h.serve(r.Context(), r.Method, r.URL.RawQuery, read)
+
+	headers := w.Header()
 	values := []string{resp.ContentType, strconv.Itoa(len(resp.Body))}
-	header["Content-Type"], header["Content-Length"] = values[:1:1], values[1:]
+	headers["Content-Type"], headers["Content-Length"] = values[:1:1], values[1:]
 	if resp.Status != http.StatusOK || r.Method == http.MethodGet {
-		header.Set("X-Content-Type-Options", "nosniff")
+		headers.Set("X-Content-Type-Options", "nosniff")
 	}
 	if resp.Status == http.StatusMethodNotAllowed {
-		header.Set("Allow", "GET, POST")
+		headers.Set("Allow", "GET, POST")
 	}
 	w.WriteHeader(resp.Status)
 	_, _ = w.Write(resp.Body) // the client is gone if this fails
 }
 
-// serve answers a request. Its body is read only if the query is in order.
+// serve calls read for the body only if the query is in order.
 func (h *Handler) serve(
-	ctx context.Context, method, rawQuery string, readBody func() ([]byte, error),
+	ctx context.Context, method, rawQuery string, read func() ([]byte, error),
 ) Response {
 	start := time.Now()
-	q, err := scanQuery(rawQuery)
+	q, err := parseQuery(rawQuery)
 	if method == http.MethodGet {
 		return h.echo(ctx, start, &q, err)
 	}
 	if method != http.MethodPost {
-		err = refuse(ErrMethod, "it is %.16q", method)
+		err = errorf(ErrMethod, "it is %.16q", method)
 	}
 
 	var d Delivery
 	var keys *keyPair
 	if err == nil {
-		d.Event, keys, err = h.verifier.parse(&q, start, readBody)
+		d.Event, keys, err = h.verifier.parse(&q, start, read)
 	}
 	res := result{err: err}
 	if err == nil {
@@ -237,8 +248,8 @@ func (h *Handler) echo(ctx context.Context, start time.Time, q *query, err error
 	return textResponse(http.StatusOK, text)
 }
 
-// respond sends what is wrong, the reply, encrypted if the message was, or
-// "success".
+// respond makes the response of an error, of the reply, encrypted if the message
+// was, or of "success".
 func (h *Handler) respond(
 	ctx context.Context, q *query, keys *keyPair, ev *wechatqr.Event, res result,
 ) Response {
@@ -265,20 +276,20 @@ func textResponse(status int, text string) Response {
 	return Response{status, "text/plain; charset=utf-8", []byte(text)}
 }
 
-// fail answers with what is wrong, in general terms only.
+// fail responds with the kind of the error alone.
 func (h *Handler) fail(ctx context.Context, ev *wechatqr.Event, err error, stack []byte) Response {
 	h.report(ctx, ev, err, stack)
-	c := refusalOf(err)
+	c := pushErrorOf(err)
 	return textResponse(c.status, c.err.Error())
 }
 
 func (h *Handler) report(ctx context.Context, ev *wechatqr.Event, err error, stack []byte) {
-	c := refusalOf(err)
+	c := pushErrorOf(err)
 	p := Problem{err, c.status, c.en, c.zh, ev, stack}
 	_ = recoverPanic(func() error { h.onProblem(ctx, p); return nil })
 }
 
-// recoverPanic makes a panic of the user's code an error.
+// recoverPanic returns a panic of the user's code as an error.
 func recoverPanic(fn func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {

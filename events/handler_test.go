@@ -34,19 +34,21 @@ func replyWith(reply events.Reply) events.HandlerFunc {
 
 // handler collects what the problem handler hears, if problems is not nil; a problem that
 // was not expected fails the test.
-func handler(t testing.TB, cfg events.Config, fn events.HandlerFunc, problems *[]events.Problem, opts ...events.Option) *events.Handler {
+func newHandler(t testing.TB, cfg events.Config, fn events.HandlerFunc, problems *[]events.Problem,
+	opts ...events.Option) *events.Handler {
 	t.Helper()
 	if fn == nil {
 		fn = replyWith(nil)
 	}
 	var mu sync.Mutex
-	h, err := events.NewHandler(cfg, fn, append(opts, events.WithProblemHandler(func(_ context.Context, p events.Problem) {
-		mu.Lock()
-		defer mu.Unlock()
-		if problems != nil {
-			*problems = append(*problems, p)
-		}
-	}))...)
+	h, err := events.NewHandler(cfg, fn,
+		append(opts, events.WithProblemHandler(func(_ context.Context, p events.Problem) {
+			mu.Lock()
+			defer mu.Unlock()
+			if problems != nil {
+				*problems = append(*problems, p)
+			}
+		}))...)
 	require.NoError(t, err)
 	return h
 }
@@ -85,33 +87,62 @@ func TestHandlerAnswers(t *testing.T) {
 		{"nothing", replyWith(nil), 200, "success", nil, false},
 		{"an empty text", replyWith(events.Text("")), 200, "success", nil, false},
 		{"a text", replyWith(events.Text("hi")), 200, "", nil, false},
-		{"an error", func(context.Context, *wechatqr.Event) (events.Reply, error) { return nil, broken }, 500, "the function failed", broken, true},
-		{"a reply and an error", func(context.Context, *wechatqr.Event) (events.Reply, error) { return events.Text("hi"), broken }, 500, "the function failed", broken, true},
-		{"an error of this package", func(context.Context, *wechatqr.Event) (events.Reply, error) { return nil, events.ErrStale }, 500, "the function failed", events.ErrFunction, true},
+		{"an error",
+			func(context.Context, *wechatqr.Event) (events.Reply, error) { return nil, broken },
+			500, "the function failed", broken, true},
+		{"a reply and an error",
+			func(context.Context, *wechatqr.Event) (events.Reply, error) {
+				return events.Text("hi"), broken
+			}, 500, "the function failed", broken, true},
+		{"an error of this package",
+			func(context.Context,
+				*wechatqr.Event) (events.Reply, error) {
+				return nil, events.ErrStale
+			},
+			500, "the function failed", events.ErrFunction, true},
 		{"an error of Parse", func(context.Context, *wechatqr.Event) (events.Reply, error) {
 			_, err := events.Parse(nil)
 			return nil, err
 		}, 500, "the function failed", events.ErrMalformed, true},
-		{"a panic", func(context.Context, *wechatqr.Event) (events.Reply, error) { panic("boom") }, 500, events.ErrPanic.Error(), events.ErrPanic, true},
-		{"a panic with an error", func(context.Context, *wechatqr.Event) (events.Reply, error) { panic(broken) }, 500, events.ErrPanic.Error(), broken, true},
-		{"a panic with an error of this package", func(context.Context, *wechatqr.Event) (events.Reply, error) { panic(events.ErrStale) }, 500, events.ErrPanic.Error(), events.ErrPanic, true},
-		{"a panic with nil", func(context.Context, *wechatqr.Event) (events.Reply, error) { panic(nil) }, 500, events.ErrPanic.Error(), events.ErrPanic, true},
-		{"Goexit", func(context.Context, *wechatqr.Event) (events.Reply, error) { runtime.Goexit(); return nil, nil }, 500, events.ErrPanic.Error(), events.ErrPanic, true},
-		{"an image without id", replyWith(events.Image("")), 200, "success", events.ErrReply, false},
-		{"a text that XML cannot carry", replyWith(events.Text("a\x00")), 200, "success", events.ErrReply, false},
+		{"a panic",
+			func(context.Context, *wechatqr.Event) (events.Reply, error) { panic("boom") }, 500,
+			events.ErrPanic.Error(), events.ErrPanic, true},
+		{"a panic with an error",
+			func(context.Context, *wechatqr.Event) (events.Reply, error) { panic(broken) }, 500,
+			events.ErrPanic.Error(), broken, true},
+		{"a panic with an error of this package",
+			func(context.Context, *wechatqr.Event) (events.Reply, error) { panic(events.ErrStale) },
+			500,
+			events.ErrPanic.Error(), events.ErrPanic, true},
+		{"a panic with nil",
+			func(context.Context, *wechatqr.Event) (events.Reply, error) { panic(nil) },
+			500, events.ErrPanic.Error(), events.ErrPanic, true},
+		{"Goexit", func(context.Context, *wechatqr.Event) (events.Reply, error) {
+			runtime.Goexit()
+			return nil, nil
+		}, 500, events.ErrPanic.Error(), events.ErrPanic, true},
+		{"an image without id", replyWith(events.Image("")), 200, "success",
+			events.ErrReply, false},
+		{"a text that XML cannot carry", replyWith(events.Text("a\x00")), 200, "success",
+			events.ErrReply,
+			false},
 		{"a reply that fails", replyWith(&brokenReply{}), 200, "success", events.ErrReply, false},
 		{"a nil pointer for a reply", replyWith(nilReply), 200, "success", events.ErrReply, false},
 	} {
-		for mode, cfg := range map[string]events.Config{"plain": plainMode(), "sealed": safeMode()} {
+		for mode, cfg := range map[string]events.Config{
+			"plain":  plainMode(),
+			"sealed": safeMode(),
+		} {
 			t.Run(c.name+", "+mode, func(t *testing.T) {
 				t.Parallel()
 				ran := 0
 				var problems []events.Problem
-				h := handler(t, cfg, func(ctx context.Context, ev *wechatqr.Event) (events.Reply, error) {
-					ran++
-					assert.Equal(t, "shop-7", ev.EventKey)
-					return c.fn(ctx, ev)
-				}, &problems, events.WithoutRetries())
+				h := newHandler(t, cfg,
+					func(ctx context.Context, ev *wechatqr.Event) (events.Reply, error) {
+						ran++
+						assert.Equal(t, "shop-7", ev.EventKey)
+						return c.fn(ctx, ev)
+					}, &problems, events.WithoutRetries())
 				message := scanPush("shop-7")
 				p := wechat().clear(message)
 				if mode == "sealed" {
@@ -125,7 +156,8 @@ func TestHandlerAnswers(t *testing.T) {
 					assert.Equal(t, c.body, w.Body.String())
 					assert.Equal(t, "text/plain; charset=utf-8", w.Header().Get("Content-Type"))
 				case mode == "sealed":
-					assert.Contains(t, openReply(t, wechat(), w.Body.Bytes()), "<Content><![CDATA[hi]]></Content>")
+					assert.Contains(t, openReply(t, wechat(), w.Body.Bytes()),
+						"<Content><![CDATA[hi]]></Content>")
 				default:
 					assert.Contains(t, w.Body.String(), "<Content><![CDATA[hi]]></Content>")
 					assert.Equal(t, "text/xml; charset=utf-8", w.Header().Get("Content-Type"))
@@ -159,10 +191,11 @@ func TestHandlerAnswers(t *testing.T) {
 		t.Run(c.name+", again", func(t *testing.T) {
 			t.Parallel()
 			ran := 0
-			h := handler(t, plainMode(), func(ctx context.Context, ev *wechatqr.Event) (events.Reply, error) {
-				ran++
-				return c.fn(ctx, ev)
-			}, nil, events.WithoutRetries())
+			h := newHandler(t, plainMode(),
+				func(ctx context.Context, ev *wechatqr.Event) (events.Reply, error) {
+					ran++
+					return c.fn(ctx, ev)
+				}, nil, events.WithoutRetries())
 			message := scanPush("shop-7")
 			for range 3 {
 				wechat().clear(message).to(h)
@@ -187,7 +220,7 @@ func (r *brokenReply) AppendReply(b []byte, _ *wechatqr.Event, _ time.Time) ([]b
 func TestFailedEventIsHandledByTheNextDelivery(t *testing.T) {
 	t.Parallel()
 	ran := 0
-	h := handler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
+	h := newHandler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
 		ran++
 		if ran == 1 {
 			return nil, errors.New("not yet")
@@ -209,7 +242,7 @@ func TestFailedEventIsHandledByTheNextDelivery(t *testing.T) {
 }
 
 // at runs do in a bubble of its own, where time passes as it is told to.
-func at(t *testing.T, do func(t *testing.T)) {
+func inFakeTime(t *testing.T, do func(t *testing.T)) {
 	t.Helper()
 	t.Parallel()
 	synctest.Test(t, do)
@@ -257,18 +290,25 @@ func TestSlowFunction(t *testing.T) {
 		body     string
 		problem  error
 	}{
-		{"just in time", 4500*time.Millisecond - 1, events.Text("hi"), nil, 4500*time.Millisecond - 1, "hi", nil},
-		{"too late", 4500*time.Millisecond + 1, events.Text("hi"), nil, 4500 * time.Millisecond, "success", events.ErrLate},
-		{"much too late", time.Hour, events.Text("hi"), nil, 4500 * time.Millisecond, "success", events.ErrLate},
-		{"too late without a reply", 5 * time.Second, nil, nil, 4500 * time.Millisecond, "success", nil},
-		{"too late with an error", 5 * time.Second, nil, io.ErrNoProgress, 4500 * time.Millisecond, "success", io.ErrNoProgress},
-		{"an error in time", 4 * time.Second, nil, io.ErrNoProgress, 4 * time.Second, "the function failed", io.ErrNoProgress},
+		{"just in time", 4500*time.Millisecond - 1, events.Text("hi"), nil,
+			4500*time.Millisecond - 1,
+			"hi", nil},
+		{"too late", 4500*time.Millisecond + 1, events.Text("hi"), nil, 4500 * time.Millisecond,
+			"success", events.ErrLate},
+		{"much too late", time.Hour, events.Text("hi"), nil, 4500 * time.Millisecond, "success",
+			events.ErrLate},
+		{"too late without a reply", 5 * time.Second, nil, nil, 4500 * time.Millisecond,
+			"success", nil},
+		{"too late with an error", 5 * time.Second, nil, io.ErrNoProgress, 4500 * time.Millisecond,
+			"success", io.ErrNoProgress},
+		{"an error in time", 4 * time.Second, nil, io.ErrNoProgress, 4 * time.Second,
+			"the function failed", io.ErrNoProgress},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			at(t, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
 				s := &sleeper{takes: c.takes, reply: c.reply, err: c.err, start: time.Now()}
 				var problems []events.Problem
-				h := handler(t, plainMode(), s.fn, &problems)
+				h := newHandler(t, plainMode(), s.fn, &problems)
 				ctx, cancel := context.WithCancel(t.Context())
 				message := scanPush("shop-7")
 				r := wechat().clear(message).request().WithContext(ctx)
@@ -309,12 +349,13 @@ func TestSlowFunction(t *testing.T) {
 }
 
 func TestLatePanicIsReported(t *testing.T) {
-	at(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		var problems []events.Problem
-		h := handler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
-			time.Sleep(time.Minute)
-			panic("late boom")
-		}, &problems)
+		h := newHandler(t, plainMode(),
+			func(context.Context, *wechatqr.Event) (events.Reply, error) {
+				time.Sleep(time.Minute)
+				panic("late boom")
+			}, &problems)
 		assert.Equal(t, 200, wechat().clear(sampleScan).to(h).Code)
 		require.NoError(t, h.Shutdown(t.Context()))
 		require.Len(t, problems, 1)
@@ -328,16 +369,17 @@ func TestLatePanicIsReported(t *testing.T) {
 
 // A run that goes on has not succeeded, though the one before it failed.
 func TestLateRunIsNoSuccessAfterAFailure(t *testing.T) {
-	at(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		var problems []events.Problem
 		runs := 0
-		h := handler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
-			if runs++; runs == 1 {
-				return nil, errors.New("database is away")
-			}
-			time.Sleep(time.Minute)
-			return nil, nil
-		}, &problems)
+		h := newHandler(t, plainMode(),
+			func(context.Context, *wechatqr.Event) (events.Reply, error) {
+				if runs++; runs == 1 {
+					return nil, errors.New("database is away")
+				}
+				time.Sleep(time.Minute)
+				return nil, nil
+			}, &problems)
 		assert.Equal(t, 200, wechat().clear(scanPush("shop-7")).to(h).Code)
 		assert.Empty(t, problems)
 		require.NoError(t, h.Shutdown(t.Context()))
@@ -346,10 +388,10 @@ func TestLateRunIsNoSuccessAfterAFailure(t *testing.T) {
 
 // A late reply that could not be sent in time either is told for what it is.
 func TestLateReplyThatFails(t *testing.T) {
-	at(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		s := &sleeper{takes: 5 * time.Second, reply: partialReply{}, start: time.Now()}
 		var problems []events.Problem
-		h := handler(t, plainMode(), s.fn, &problems)
+		h := newHandler(t, plainMode(), s.fn, &problems)
 		wechat().clear(scanPush("shop-7")).to(h)
 		require.NoError(t, h.Shutdown(t.Context()))
 		require.Len(t, problems, 1)
@@ -367,12 +409,14 @@ func (partialReply) AppendReply(b []byte, _ *wechatqr.Event, _ time.Time) ([]byt
 // once, whatever it takes.
 func TestDeliveriesRunOnce(t *testing.T) {
 	t.Parallel()
-	for _, takes := range []time.Duration{0, time.Second, 4400 * time.Millisecond, 4600 * time.Millisecond, 20 * time.Second} {
-		for _, apart := range []time.Duration{0, time.Millisecond, 300 * time.Millisecond, 5 * time.Second} {
+	for _, takes := range []time.Duration{0, time.Second, 4400 * time.Millisecond,
+		4600 * time.Millisecond, 20 * time.Second} {
+		for _, apart := range []time.Duration{0, time.Millisecond, 300 * time.Millisecond,
+			5 * time.Second} {
 			t.Run(fmt.Sprint(takes, " ", apart), func(t *testing.T) {
-				at(t, func(t *testing.T) {
+				inFakeTime(t, func(t *testing.T) {
 					s := &sleeper{takes: takes, reply: events.Text("hi"), start: time.Now()}
-					h := handler(t, plainMode(), s.fn, nil)
+					h := newHandler(t, plainMode(), s.fn, nil)
 					message := scanPush("shop-7")
 					var deliveries sync.WaitGroup
 					answers := make([]string, 3)
@@ -381,7 +425,8 @@ func TestDeliveriesRunOnce(t *testing.T) {
 							sent := time.Now()
 							w := wechat().clear(message).to(h)
 							answers[i] = fmt.Sprint(w.Code, " ", w.Body)
-							assert.Less(t, time.Since(sent), 5*time.Second, "WeChat hangs up after that")
+							assert.Less(t, time.Since(sent), 5*time.Second,
+								"WeChat hangs up after that")
 						})
 						time.Sleep(apart)
 					}
@@ -410,17 +455,18 @@ func TestDeliveriesRunOnce(t *testing.T) {
 
 // A delivery that waits for the first runs the function as soon as that failed.
 func TestWaitingDeliveryTakesOver(t *testing.T) {
-	at(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		start := time.Now()
 		var runs []time.Duration
-		h := handler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
-			runs = append(runs, time.Since(start))
-			time.Sleep(2 * time.Second)
-			if len(runs) == 1 {
-				return nil, errors.New("not this time")
-			}
-			return events.Text("hi"), nil
-		}, nil, events.WithoutRetries())
+		h := newHandler(t, plainMode(),
+			func(context.Context, *wechatqr.Event) (events.Reply, error) {
+				runs = append(runs, time.Since(start))
+				time.Sleep(2 * time.Second)
+				if len(runs) == 1 {
+					return nil, errors.New("not this time")
+				}
+				return events.Text("hi"), nil
+			}, nil, events.WithoutRetries())
 		message := scanPush("shop-7")
 		var first, second *httptest.ResponseRecorder
 		var both sync.WaitGroup
@@ -470,18 +516,21 @@ func TestFailedFunctionRunsAgain(t *testing.T) {
 	}{
 		{"fails once", 1, 0, nil, 200, 300 * ms, []time.Duration{0, 300 * ms}},
 		{"fails twice", 2, 0, nil, 200, 1300 * ms, []time.Duration{0, 300 * ms, 1300 * ms}},
-		{"fails for 3 s", 3, 0, nil, 200, 3300 * ms, []time.Duration{0, 300 * ms, 1300 * ms, 3300 * ms}},
-		{"fails for longer", 9, 0, nil, 500, 3300 * ms, []time.Duration{0, 300 * ms, 1300 * ms, 3300 * ms}},
-		{"fails after a while", 9, 1000 * ms, nil, 500, 2300 * ms, []time.Duration{0, 1300 * ms, 2300 * ms}},
+		{"fails for 3 s", 3, 0, nil, 200, 3300 * ms,
+			[]time.Duration{0, 300 * ms, 1300 * ms, 3300 * ms}},
+		{"fails for longer", 9, 0, nil, 500, 3300 * ms,
+			[]time.Duration{0, 300 * ms, 1300 * ms, 3300 * ms}},
+		{"fails after a while", 9, 1000 * ms, nil, 500, 2300 * ms,
+			[]time.Duration{0, 1300 * ms, 2300 * ms}},
 		{"has just time enough", 1, 3200 * ms, nil, 200, 3500 * ms, []time.Duration{0, 3500 * ms}},
 		{"has too little time", 1, 3200*ms + 1, nil, 500, 3200*ms + 1, []time.Duration{0}},
 		{"by option", 1, 0, []events.Option{events.WithoutRetries()}, 500, 0, []time.Duration{0}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			at(t, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
 				f := &failing{fails: c.fails, takes: c.takes, start: time.Now()}
 				var problems []events.Problem
-				h := handler(t, plainMode(), f.fn, &problems, c.opts...)
+				h := newHandler(t, plainMode(), f.fn, &problems, c.opts...)
 				p := wechat().clear(scanPush("shop-7"))
 				assert.Equal(t, c.status, p.to(h).Code)
 				assert.Equal(t, c.answered, time.Since(f.start))
@@ -495,7 +544,8 @@ func TestFailedFunctionRunsAgain(t *testing.T) {
 					assert.ErrorContains(t, problems[0].Err, fmt.Sprint("run ", len(f.began)))
 					assert.Equal(t, 500, problems[0].Status)
 				} else if len(problems) == 1 {
-					assert.ErrorContains(t, problems[0].Err, fmt.Sprint("run ", c.fails), "it is not hidden")
+					assert.ErrorContains(t, problems[0].Err, fmt.Sprint("run ", c.fails),
+						"it is not hidden")
 					assert.Zero(t, problems[0].Status)
 					assert.Contains(t, problems[0].Hint, "succeeded")
 				}
@@ -506,11 +556,12 @@ func TestFailedFunctionRunsAgain(t *testing.T) {
 
 // No other delivery, here or elsewhere, runs the function between its runs.
 func TestClaimIsHeldBetweenRuns(t *testing.T) {
-	at(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		f := &failing{fails: 3, start: time.Now()}
 		store := events.NewMemoryDeduper(0)
-		here := handler(t, plainMode(), f.fn, nil, events.WithDeduper(&flaky{Deduper: store}))
-		elsewhere := handler(t, plainMode(), f.fn, nil, events.WithDeduper(&flaky{Deduper: store}))
+		here := newHandler(t, plainMode(), f.fn, nil, events.WithDeduper(&flaky{Deduper: store}))
+		elsewhere := newHandler(t, plainMode(), f.fn, nil,
+			events.WithDeduper(&flaky{Deduper: store}))
 		p := wechat().clear(scanPush("shop-7"))
 		var all sync.WaitGroup
 		for range 3 {
@@ -526,12 +577,13 @@ func TestClaimIsHeldBetweenRuns(t *testing.T) {
 
 // Where many functions fail, their pauses do not keep the slots from others.
 func TestFailedFunctionsDoNotKeepHalfOfTheSlots(t *testing.T) {
-	at(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		var runs atomic.Int32
-		h := handler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
-			runs.Add(1)
-			return nil, errors.New("database is away")
-		}, nil, events.WithMaxRunning(10))
+		h := newHandler(t, plainMode(),
+			func(context.Context, *wechatqr.Event) (events.Reply, error) {
+				runs.Add(1)
+				return nil, errors.New("database is away")
+			}, nil, events.WithMaxRunning(10))
 		now := time.Now()
 		var all sync.WaitGroup
 		for i := range 40 {
@@ -551,9 +603,9 @@ func TestFailedFunctionsDoNotKeepHalfOfTheSlots(t *testing.T) {
 
 // A single slot is no reason not to try again.
 func TestFailedFunctionRunsAgainInTheOnlySlot(t *testing.T) {
-	at(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		f := &failing{fails: 1, start: time.Now()}
-		h := handler(t, plainMode(), f.fn, nil, events.WithMaxRunning(1))
+		h := newHandler(t, plainMode(), f.fn, nil, events.WithMaxRunning(1))
 		assert.Equal(t, 200, wechat().clear(scanPush("shop-7")).to(h).Code)
 		assert.Len(t, f.began, 2)
 	})
@@ -562,14 +614,15 @@ func TestFailedFunctionRunsAgainInTheOnlySlot(t *testing.T) {
 // A function that panics does not run again by itself: what it left half done
 // may be locked.
 func TestPanickingFunctionRunsOnce(t *testing.T) {
-	at(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		runs := 0
-		h := handler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
-			if runs++; runs == 1 {
-				return nil, errors.New("database is away")
-			}
-			panic("boom")
-		}, nil)
+		h := newHandler(t, plainMode(),
+			func(context.Context, *wechatqr.Event) (events.Reply, error) {
+				if runs++; runs == 1 {
+					return nil, errors.New("database is away")
+				}
+				panic("boom")
+			}, nil)
 		assert.Equal(t, 500, wechat().clear(scanPush("shop-7")).to(h).Code)
 		assert.Equal(t, 2, runs)
 	})
@@ -591,10 +644,10 @@ func TestFunctionDoesNotBeginLate(t *testing.T) {
 		{6000 * time.Millisecond, 503, 6000 * time.Millisecond, 0},
 	} {
 		t.Run(fmt.Sprint(c.body), func(t *testing.T) {
-			at(t, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
 				s := &sleeper{takes: 50 * time.Millisecond, start: time.Now()}
 				var problems []events.Problem
-				h := handler(t, plainMode(), s.fn, &problems)
+				h := newHandler(t, plainMode(), s.fn, &problems)
 				p := wechat().clear(scanPush("shop-7"))
 				r := p.request()
 				r.Body = &slowBody{r.Body, c.body}
@@ -630,13 +683,13 @@ func TestWaitingDeliveryDoesNotBeginLate(t *testing.T) {
 		{"fails while there is time", 3300 * time.Millisecond, true, 200, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			at(t, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
 				f := &failing{takes: c.takes, start: time.Now()}
 				if c.fails {
 					f.fails = 1
 				}
 				var problems []events.Problem
-				h := handler(t, plainMode(), f.fn, &problems)
+				h := newHandler(t, plainMode(), f.fn, &problems)
 				p := wechat().clear(scanPush("shop-7"))
 				var both sync.WaitGroup
 				both.Go(func() { p.to(h) })
@@ -677,19 +730,23 @@ func TestReplay(t *testing.T) {
 		{time.Hour, 10*time.Minute + time.Second, 12},
 		{ever, 365 * 24 * time.Hour, 50},
 	} {
-		for mode, cfg := range map[string]events.Config{"plain": plainMode(), "sealed": safeMode()} {
+		for mode, cfg := range map[string]events.Config{
+			"plain":  plainMode(),
+			"sealed": safeMode(),
+		} {
 			t.Run(fmt.Sprint(mode, " ", c.maxAge, " ", c.apart), func(t *testing.T) {
-				at(t, func(t *testing.T) {
+				inFakeTime(t, func(t *testing.T) {
 					cfg.MaxAge = c.maxAge
 					s := &sleeper{start: time.Now()}
-					h := handler(t, cfg, s.fn, nil)
+					h := newHandler(t, cfg, s.fn, nil)
 					message := scanPush("shop-7")
 					stamp := time.Now().Add(min(max(c.maxAge, 5*time.Minute), time.Hour)).Unix()
 					p := wechat().clearAt(stamp, message)
 					if mode == "sealed" {
 						sealed := wechat().seal(t, message)
 						p.body = envelope(sealed)
-						p.query.Set("msg_signature", sign(testToken, fmt.Sprint(stamp), testNonce, sealed))
+						p.query.Set("msg_signature",
+							sign(testToken, fmt.Sprint(stamp), testNonce, sealed))
 					}
 					for range c.times {
 						assert.Equal(t, "success", p.to(h).Body.String())
@@ -717,15 +774,17 @@ func TestLeaseOfDeadProcess(t *testing.T) {
 		{"after WeChat's patience", 5 * time.Second, 5 * time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			at(t, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
 				store := events.NewMemoryDeduper(0)
 				dead := &dying{Deduper: store}
-				died := handler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
-					dead.died = true
-					return nil, nil
-				}, nil, events.WithDeduper(dead))
+				died := newHandler(t, plainMode(),
+					func(context.Context, *wechatqr.Event) (events.Reply, error) {
+						dead.died = true
+						return nil, nil
+					}, nil, events.WithDeduper(dead))
 				s := &sleeper{start: time.Now()}
-				h := handler(t, plainMode(), s.fn, nil, events.WithDeduper(&flaky{Deduper: store}))
+				h := newHandler(t, plainMode(), s.fn, nil,
+					events.WithDeduper(&flaky{Deduper: store}))
 				message := scanPush("shop-7")
 				var first sync.WaitGroup
 				first.Go(func() { wechat().clear(message).to(died) })
@@ -755,7 +814,7 @@ func (d *dying) Commit(ctx context.Context, id string, ttl time.Duration) error 
 // A claim that another's function holds for longer than WeChat waits is renewed:
 // the delivery that waits for it is refused.
 func TestDeliveryIsRefusedWhileAnotherProcessRuns(t *testing.T) {
-	at(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		store := claimer{t, events.NewMemoryDeduper(0)}
 		message := scanPush("shop-7")
 		ev, err := events.Parse([]byte(message))
@@ -764,7 +823,7 @@ func TestDeliveryIsRefusedWhileAnotherProcessRuns(t *testing.T) {
 
 		s := &sleeper{start: time.Now()}
 		var problems []events.Problem
-		h := handler(t, plainMode(), s.fn, &problems, events.WithDeduper(&flaky{Deduper: store}))
+		h := newHandler(t, plainMode(), s.fn, &problems, events.WithDeduper(&flaky{Deduper: store}))
 		assert.Equal(t, 503, wechat().clear(message).to(h).Code)
 		assert.InDelta(t, 4700*time.Millisecond, time.Since(s.start), float64(200*time.Millisecond))
 		assert.Zero(t, s.runs())
@@ -780,14 +839,17 @@ func TestDeliveryIsRefusedWhileAnotherProcessRuns(t *testing.T) {
 func TestClaimIsRenewed(t *testing.T) {
 	t.Parallel()
 	for _, body := range []time.Duration{0, 3400 * time.Millisecond} {
-		for _, later := range []time.Duration{3100 * time.Millisecond, 4600 * time.Millisecond, 8 * time.Second} {
+		for _, later := range []time.Duration{3100 * time.Millisecond, 4600 * time.Millisecond,
+			8 * time.Second} {
 			t.Run(fmt.Sprint(body, " ", later), func(t *testing.T) {
-				at(t, func(t *testing.T) {
+				inFakeTime(t, func(t *testing.T) {
 					store := events.NewMemoryDeduper(0)
 					s := &sleeper{takes: 8 * time.Second, start: time.Now()}
 					var problems []events.Problem
-					here := handler(t, plainMode(), s.fn, &problems, events.WithDeduper(&flaky{Deduper: store}))
-					elsewhere := handler(t, plainMode(), s.fn, nil, events.WithDeduper(&flaky{Deduper: store}))
+					here := newHandler(t, plainMode(), s.fn, &problems,
+						events.WithDeduper(&flaky{Deduper: store}))
+					elsewhere := newHandler(t, plainMode(), s.fn, nil,
+						events.WithDeduper(&flaky{Deduper: store}))
 					p := wechat().clear(scanPush("shop-7"))
 					var first sync.WaitGroup
 					first.Go(func() {
@@ -822,14 +884,15 @@ func TestLostClaimIsTold(t *testing.T) {
 		"to a commit": func(d claimer, id string) { d.commit(id, time.Minute) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			at(t, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
 				store := claimer{t, events.NewMemoryDeduper(0)}
 				var problems []events.Problem
-				h := handler(t, plainMode(), func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
-					lose(store, ev.ID())
-					time.Sleep(4 * time.Second)
-					return nil, nil
-				}, &problems, events.WithDeduper(&flaky{Deduper: store}))
+				h := newHandler(t, plainMode(),
+					func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
+						lose(store, ev.ID())
+						time.Sleep(4 * time.Second)
+						return nil, nil
+					}, &problems, events.WithDeduper(&flaky{Deduper: store}))
 				assert.Equal(t, 200, wechat().clear(scanPush("shop-7")).to(h).Code)
 				require.Len(t, problems, 1, "once")
 				require.ErrorIs(t, problems[0].Err, events.ErrInProgress)
@@ -854,16 +917,17 @@ func TestFailedFunctionDoesNotRunAgainWithoutItsClaim(t *testing.T) {
 		"shown in a pause": {0, 2, 1300 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
-			at(t, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
 				store := claimer{t, events.NewMemoryDeduper(0)}
 				f := &failing{fails: 9, takes: c.takes, start: time.Now()}
 				var problems []events.Problem
-				h := handler(t, plainMode(), func(ctx context.Context, ev *wechatqr.Event) (events.Reply, error) {
-					store.commit(ev.ID(), time.Nanosecond)
-					time.Sleep(time.Nanosecond)
-					require.Equal(t, granted, store.claimFor("another", ev.ID(), time.Minute))
-					return f.fn(ctx, ev)
-				}, &problems, events.WithDeduper(&flaky{Deduper: store}))
+				h := newHandler(t, plainMode(),
+					func(ctx context.Context, ev *wechatqr.Event) (events.Reply, error) {
+						store.commit(ev.ID(), time.Nanosecond)
+						time.Sleep(time.Nanosecond)
+						require.Equal(t, granted, store.claimFor("another", ev.ID(), time.Minute))
+						return f.fn(ctx, ev)
+					}, &problems, events.WithDeduper(&flaky{Deduper: store}))
 				assert.Equal(t, 500, wechat().clear(scanPush("shop-7")).to(h).Code)
 				assert.Equal(t, c.answered, time.Since(f.start).Truncate(time.Millisecond))
 				assert.Len(t, f.began, c.runs)
@@ -877,12 +941,12 @@ func TestFailedFunctionDoesNotRunAgainWithoutItsClaim(t *testing.T) {
 
 // A claim that cannot be renewed is not lost.
 func TestFailedFunctionRunsAgainWhileStoreIsAway(t *testing.T) {
-	at(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		f := &failing{fails: 1, takes: 1200 * time.Millisecond, start: time.Now()}
 		store := &lossy{
 			Deduper: events.NewMemoryDeduper(0), from: f.start.Add(time.Second / 2), lose: 1000,
 		}
-		h := handler(t, plainMode(), f.fn, nil, events.WithDeduper(store))
+		h := newHandler(t, plainMode(), f.fn, nil, events.WithDeduper(store))
 		assert.Equal(t, 200, wechat().clear(scanPush("shop-7")).to(h).Code)
 		assert.Len(t, f.began, 2)
 	})
@@ -907,7 +971,9 @@ func (l *lossy) lost(ctx context.Context) error {
 	return io.ErrUnexpectedEOF
 }
 
-func (l *lossy) Claim(ctx context.Context, id, owner string, lease time.Duration) (events.Claim, error) {
+func (l *lossy) Claim(
+	ctx context.Context, id, owner string, lease time.Duration,
+) (events.Claim, error) {
 	got, err := l.Deduper.Claim(ctx, id, owner, lease)
 	if lost := l.lost(ctx); lost != nil {
 		return 0, lost
@@ -927,12 +993,13 @@ func TestClaimWhoseResponseWasLost(t *testing.T) {
 		for lose, told := range []int{0, 0, 1, 1} {
 			for _, fails := range []int{0, 9} {
 				t.Run(fmt.Sprint(hangs, lose, fails), func(t *testing.T) {
-					at(t, func(t *testing.T) {
+					inFakeTime(t, func(t *testing.T) {
 						store := claimer{t, events.NewMemoryDeduper(0)}
 						f := &failing{fails: fails, start: time.Now()}
 						var problems []events.Problem
-						h := handler(t, plainMode(), f.fn, &problems,
-							events.WithoutRetries(), events.WithDeduper(&lossy{Deduper: store, lose: lose, hangs: hangs}))
+						h := newHandler(t, plainMode(), f.fn, &problems,
+							events.WithoutRetries(),
+							events.WithDeduper(&lossy{Deduper: store, lose: lose, hangs: hangs}))
 						message := scanPush("shop-7")
 						wechat().clear(message).to(h)
 						assert.Len(t, f.began, 1)
@@ -960,9 +1027,9 @@ func TestClaimWhoseResponseWasLost(t *testing.T) {
 
 // A delivery whose caller hangs up does not wait on.
 func TestWaitingDeliveryThatIsGivenUp(t *testing.T) {
-	at(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		s := &sleeper{takes: 3 * time.Second, start: time.Now()}
-		h := handler(t, plainMode(), s.fn, nil)
+		h := newHandler(t, plainMode(), s.fn, nil)
 		message := scanPush("shop-7")
 		var first sync.WaitGroup
 		first.Go(func() { wechat().clear(message).to(h) })
@@ -980,7 +1047,7 @@ func TestWaitingDeliveryThatIsGivenUp(t *testing.T) {
 // The same when another had the event before: the claim that nobody heard of is
 // given back, and the next delivery runs the function.
 func TestClaimWhoseResponseWasLostAfterAnothers(t *testing.T) {
-	at(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		store := claimer{t, events.NewMemoryDeduper(0)}
 		message := scanPush("shop-7")
 		ev, err := events.Parse([]byte(message))
@@ -988,11 +1055,11 @@ func TestClaimWhoseResponseWasLostAfterAnothers(t *testing.T) {
 		require.Equal(t, granted, store.claimFor("another", ev.ID(), time.Second))
 
 		s := &sleeper{start: time.Now()}
-		lossy := &lossy{Deduper: store, lose: 1000, from: time.Now().Add(500 * time.Millisecond)}
-		h := handler(t, plainMode(), s.fn, nil, events.WithDeduper(lossy))
+		silent := &lossy{Deduper: store, lose: 1000, from: time.Now().Add(500 * time.Millisecond)}
+		h := newHandler(t, plainMode(), s.fn, nil, events.WithDeduper(silent))
 		assert.Equal(t, 503, wechat().clear(message).to(h).Code)
 		assert.Zero(t, s.runs())
-		lossy.lose = 0
+		silent.lose = 0
 		assert.Equal(t, 200, wechat().clear(message).to(h).Code)
 		assert.Equal(t, 1, s.runs())
 		assert.Equal(t, handled, store.claimFor("third", ev.ID(), time.Second))
@@ -1003,14 +1070,16 @@ func TestClaimWhoseResponseWasLostAfterAnothers(t *testing.T) {
 func TestDifferentEventsOfOneSecond(t *testing.T) {
 	t.Parallel()
 	var seen []string
-	h := handler(t, safeMode(), func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
-		seen = append(seen, string(ev.Type)+" "+ev.EventKey)
-		return nil, nil
-	}, nil)
+	h := newHandler(t, safeMode(),
+		func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
+			seen = append(seen, string(ev.Type)+" "+ev.EventKey)
+			return nil, nil
+		}, nil)
 	now := time.Now().Unix()
 	for range 2 {
 		for _, message := range []string{
-			scanPushAt(now, "shop-7"), scanPushAt(now, "shop-8"), strings.Replace(scanPushAt(now, "shop-7"), "SCAN", "VIEW", 1),
+			scanPushAt(now, "shop-7"), scanPushAt(now, "shop-8"),
+			strings.Replace(scanPushAt(now, "shop-7"), "SCAN", "VIEW", 1),
 			strings.Replace(scanPushAt(now, "shop-7"), "gQH47", "gQH48", 1),
 		} {
 			assert.Equal(t, "success", wechat().sealed(t, message).to(h).Body.String())
@@ -1026,7 +1095,9 @@ type faulty struct {
 	commit, release func(ctx context.Context) error
 }
 
-func (f faulty) Claim(ctx context.Context, id, owner string, lease time.Duration) (events.Claim, error) {
+func (f faulty) Claim(
+	ctx context.Context, id, owner string, lease time.Duration,
+) (events.Claim, error) {
 	if f.claim != nil {
 		return f.claim(ctx)
 	}
@@ -1074,23 +1145,35 @@ func TestFaultyDeduper(t *testing.T) {
 		{"claim panics", faulty{claim: noClaim(burst)}, 0, nil, "hi", 0, 1},
 		{"claim has no outcome", faulty{claim: noClaim(nothing)}, 0, nil, "hi", 0, 1},
 		{"claim has an unknown outcome", faulty{claim: outcome(busy + 1)}, 0, nil, "hi", 0, 1},
-		{"claim hangs and the function is slow", faulty{claim: noClaim(hang)}, 10 * time.Second, nil, "success", 4500 * time.Millisecond, 2},
+		{"claim hangs and the function is slow", faulty{claim: noClaim(hang)},
+			10 * time.Second, nil,
+			"success", 4500 * time.Millisecond, 2},
 		{"commit fails", faulty{commit: fail}, 0, nil, "hi", 0, 1},
 		{"commit hangs", faulty{commit: hang}, 0, nil, "hi", 500 * time.Millisecond, 1},
 		{"commit panics", faulty{commit: burst}, 0, nil, "hi", 0, 1},
-		{"commit hangs at the last moment", faulty{commit: hang}, 4499 * time.Millisecond, nil, "hi", 4799 * time.Millisecond, 1},
-		{"commit hangs and the function is slow", faulty{commit: hang}, 10 * time.Second, nil, "success", 4800 * time.Millisecond, 2},
+		{"commit hangs at the last moment", faulty{commit: hang},
+			4499 * time.Millisecond, nil, "hi",
+			4799 * time.Millisecond, 1},
+		{"commit hangs and the function is slow", faulty{commit: hang}, 10 * time.Second,
+			nil, "success",
+			4800 * time.Millisecond, 2},
 		{"release fails", faulty{release: fail}, 0, away, "the function failed", 0, 2},
-		{"release hangs", faulty{release: hang}, 0, away, "the function failed", 500 * time.Millisecond, 2},
+		{"release hangs", faulty{release: hang}, 0, away, "the function failed",
+			500 * time.Millisecond,
+			2},
 		{"release panics", faulty{release: burst}, 0, away, "the function failed", 0, 2},
-		{"all hang", faulty{claim: noClaim(hang), commit: hang, release: hang}, 10 * time.Second, nil, "success", 4800 * time.Millisecond, 3},
+		{"all hang", faulty{claim: noClaim(hang), commit: hang, release: hang},
+			10 * time.Second, nil,
+			"success", 4800 * time.Millisecond, 3},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			at(t, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
 				c.d.Deduper = events.NewMemoryDeduper(0)
-				s := &sleeper{takes: c.takes, reply: events.Text("hi"), err: c.fnErr, start: time.Now()}
+				s := &sleeper{takes: c.takes, reply: events.Text("hi"), err: c.fnErr,
+					start: time.Now()}
 				var problems []events.Problem
-				h := handler(t, plainMode(), s.fn, &problems, events.WithDeduper(c.d), events.WithoutRetries())
+				h := newHandler(t, plainMode(), s.fn, &problems, events.WithDeduper(c.d),
+					events.WithoutRetries())
 				w := wechat().clear(scanPush("shop-7")).to(h)
 				assert.Equal(t, c.within, time.Since(s.start))
 				assert.Contains(t, w.Body.String(), c.body)
@@ -1105,37 +1188,40 @@ func TestFaultyDeduper(t *testing.T) {
 					if strings.HasSuffix(c.name, " fails") && !errors.Is(p.Err, away) {
 						return false
 					}
-					return errors.Is(p.Err, events.ErrDeduper) && p.Status == 0 && (c.name == "all hang" || strings.Contains(p.Hint, hint))
+					return errors.Is(p.Err, events.ErrDeduper) && p.Status == 0 &&
+						(c.name == "all hang" || strings.Contains(p.Hint, hint))
 				}))
 			})
 		})
 	}
 }
 
-// seen notes what a Deduper is asked.
-type seen struct {
+// watched records the calls of a Deduper.
+type watched struct {
 	events.Deduper
 	mu    sync.Mutex
 	asked []string
 }
 
-func (d *seen) note(format string, args ...any) {
+func (d *watched) note(format string, args ...any) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.asked = append(d.asked, fmt.Sprintf(format, args...))
 }
 
-func (d *seen) Claim(ctx context.Context, id, owner string, lease time.Duration) (events.Claim, error) {
+func (d *watched) Claim(
+	ctx context.Context, id, owner string, lease time.Duration,
+) (events.Claim, error) {
 	d.note("claim %v", lease)
 	return d.Deduper.Claim(ctx, id, owner, lease)
 }
 
-func (d *seen) Commit(ctx context.Context, id string, ttl time.Duration) error {
+func (d *watched) Commit(ctx context.Context, id string, ttl time.Duration) error {
 	d.note("commit %v", ttl)
 	return d.Deduper.Commit(ctx, id, ttl)
 }
 
-func (d *seen) Release(ctx context.Context, id, owner string) error {
+func (d *watched) Release(ctx context.Context, id, owner string) error {
 	d.note("release")
 	return d.Deduper.Release(ctx, id, owner)
 }
@@ -1155,21 +1241,26 @@ func TestDeduperIsAsked(t *testing.T) {
 		{"success", 0, 0, 0, nil, []string{"claim 3s", "commit 11m0s"}},
 		{"a short MaxAge", time.Second, 0, 0, nil, []string{"claim 3s", "commit 1m2s"}},
 		{"a long MaxAge", time.Hour, 0, 0, nil, []string{"claim 3s", "commit 2h1m0s"}},
-		{"the longest MaxAge", 1<<63 - 1, 0, 0, nil, []string{"claim 3s", "commit 876000h0m0s"}},
-		{"failure", 0, 9, 0, nil, []string{"claim 3s", "claim 3s", "claim 3s", "claim 3s", "release"}},
-		{"a function just shorter than a third of the lease", 0, 0, time.Second - 1, nil, []string{"claim 3s", "commit 11m0s"}},
-		{"a function of 2.5 s", 0, 0, 2500 * time.Millisecond, nil, []string{"claim 3s", "claim 3s", "claim 3s", "commit 11m0s"}},
-		{"a slow function", 0, 0, time.Minute, nil, append(slices.Repeat([]string{"claim 3s"}, 4), "commit 11m0s")},
+		{"the longest MaxAge", 1<<63 - 1, 0, 0, nil, []string{"claim 3s", "commit 876000h1m0s"}},
+		{"failure", 0, 9, 0, nil,
+			[]string{"claim 3s", "claim 3s", "claim 3s", "claim 3s", "release"}},
+		{"a function just shorter than a third of the lease", 0, 0, time.Second - 1, nil,
+			[]string{"claim 3s", "commit 11m0s"}},
+		{"a function of 2.5 s", 0, 0, 2500 * time.Millisecond, nil,
+			[]string{"claim 3s", "claim 3s", "claim 3s", "commit 11m0s"}},
+		{"a slow function", 0, 0, time.Minute, nil,
+			append(slices.Repeat([]string{"claim 3s"}, 4), "commit 11m0s")},
 		{"what is handled", 0, 0, 0, outcome(handled), []string{"claim 3s", "release"}},
-		{"another's claim", 0, 0, 0, outcome(busy), append(slices.Repeat([]string{"claim 3s"}, 47), "release")},
+		{"another's claim", 0, 0, 0, outcome(busy),
+			append(slices.Repeat([]string{"claim 3s"}, 47), "release")},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			at(t, func(t *testing.T) {
-				d := &seen{Deduper: faulty{Deduper: events.NewMemoryDeduper(0), claim: c.claim}}
+			inFakeTime(t, func(t *testing.T) {
+				d := &watched{Deduper: faulty{Deduper: events.NewMemoryDeduper(0), claim: c.claim}}
 				cfg := plainMode()
 				cfg.MaxAge = c.maxAge
 				f := &failing{fails: c.fails, takes: c.takes, start: time.Now()}
-				h := handler(t, cfg, f.fn, nil, events.WithDeduper(d))
+				h := newHandler(t, cfg, f.fn, nil, events.WithDeduper(d))
 				wechat().clear(scanPush("shop-7")).to(h)
 				require.NoError(t, h.Shutdown(t.Context()))
 				assert.Equal(t, c.want, d.asked)
@@ -1181,8 +1272,8 @@ func TestDeduperIsAsked(t *testing.T) {
 // What this process has handled is no question for others.
 func TestDeduperIsNotAskedForWhatIsKnown(t *testing.T) {
 	t.Parallel()
-	d := &seen{Deduper: events.NewMemoryDeduper(0)}
-	h := handler(t, plainMode(), nil, nil, events.WithDeduper(d))
+	d := &watched{Deduper: events.NewMemoryDeduper(0)}
+	h := newHandler(t, plainMode(), nil, nil, events.WithDeduper(d))
 	p := wechat().clear(scanPush("shop-7"))
 	for range 3 {
 		assert.Equal(t, "success", p.to(h).Body.String())
@@ -1203,16 +1294,19 @@ func TestStoreAway(t *testing.T) {
 		"hangs": func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			at(t, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
 				runs := 0
-				d := faulty{Deduper: events.NewMemoryDeduper(0), claim: noClaim(claim), commit: claim, release: claim}
-				h := handler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
-					runs++
-					if time.Sleep(time.Second); runs == 1 {
-						return nil, errors.New("not yet")
-					}
-					return nil, nil
-				}, nil, events.WithDeduper(d), events.WithoutRetries())
+				d := faulty{Deduper: events.NewMemoryDeduper(0), claim: noClaim(claim),
+					commit:  claim,
+					release: claim}
+				h := newHandler(t, plainMode(),
+					func(context.Context, *wechatqr.Event) (events.Reply, error) {
+						runs++
+						if time.Sleep(time.Second); runs == 1 {
+							return nil, errors.New("not yet")
+						}
+						return nil, nil
+					}, nil, events.WithDeduper(d), events.WithoutRetries())
 				p := wechat().clear(scanPush("shop-7"))
 				codes := make([]int, 4)
 				var all sync.WaitGroup
@@ -1233,7 +1327,7 @@ func TestStoreAway(t *testing.T) {
 // An event that was handled here and not noted in the store is not handled
 // anew once the store is back.
 func TestStoreBack(t *testing.T) {
-	at(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		away := true
 		fail := func(context.Context) error {
 			if away {
@@ -1243,7 +1337,8 @@ func TestStoreBack(t *testing.T) {
 		}
 		store := events.NewMemoryDeduper(0)
 		s := &sleeper{start: time.Now()}
-		h := handler(t, plainMode(), s.fn, nil, events.WithDeduper(&flaky{Deduper: store, fail: fail}))
+		h := newHandler(t, plainMode(), s.fn, nil,
+			events.WithDeduper(&flaky{Deduper: store, fail: fail}))
 		p := wechat().clear(scanPush("shop-7"))
 		assert.Equal(t, 200, p.to(h).Code)
 		away = false
@@ -1258,7 +1353,9 @@ type flaky struct {
 	fail func(context.Context) error // nil: never
 }
 
-func (f *flaky) Claim(ctx context.Context, id, owner string, lease time.Duration) (events.Claim, error) {
+func (f *flaky) Claim(
+	ctx context.Context, id, owner string, lease time.Duration,
+) (events.Claim, error) {
 	if f.fail != nil {
 		if err := f.fail(ctx); err != nil {
 			return 0, err
@@ -1280,13 +1377,14 @@ func (f *flaky) Commit(ctx context.Context, id string, ttl time.Duration) error 
 // more, has nobody run it beside that one.
 func TestStoreGoesAwayWhileAnotherHasTheEvent(t *testing.T) {
 	t.Parallel()
-	for _, from := range []time.Duration{50 * time.Millisecond, 500 * time.Millisecond, 4450 * time.Millisecond} {
+	for _, from := range []time.Duration{50 * time.Millisecond, 500 * time.Millisecond,
+		4450 * time.Millisecond} {
 		for name, away := range map[string]func(context.Context) error{
 			"fails": func(context.Context) error { return io.EOF },
 			"hangs": func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
 		} {
 			t.Run(fmt.Sprint(name, " from ", from), func(t *testing.T) {
-				at(t, func(t *testing.T) {
+				inFakeTime(t, func(t *testing.T) {
 					s := &sleeper{takes: time.Second, start: time.Now()}
 					var problems []events.Problem
 					d := faulty{Deduper: events.NewMemoryDeduper(0), commit: away, release: away}
@@ -1296,7 +1394,7 @@ func TestStoreGoesAwayWhileAnotherHasTheEvent(t *testing.T) {
 						}
 						return busy, nil
 					}
-					h := handler(t, plainMode(), s.fn, &problems, events.WithDeduper(d))
+					h := newHandler(t, plainMode(), s.fn, &problems, events.WithDeduper(d))
 					w := wechat().clear(scanPush("shop-7")).to(h)
 					assert.Equal(t, 503, w.Code)
 					assert.Less(t, time.Since(s.start), 5*time.Second)
@@ -1312,7 +1410,7 @@ func TestStoreGoesAwayWhileAnotherHasTheEvent(t *testing.T) {
 
 // A delivery that never had the event frees nobody's claim on it.
 func TestReleaseOfNothing(t *testing.T) {
-	at(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		claims := 0
 		d := &flaky{Deduper: events.NewMemoryDeduper(0), fail: func(context.Context) error {
 			if claims++; claims == 2 {
@@ -1322,18 +1420,19 @@ func TestReleaseOfNothing(t *testing.T) {
 		}}
 		var mu sync.Mutex
 		running, most, runs := 0, 0, 0
-		h := handler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
-			mu.Lock()
-			running++
-			runs++
-			most = max(most, running)
-			mu.Unlock()
-			time.Sleep(4 * time.Second)
-			mu.Lock()
-			defer mu.Unlock()
-			running--
-			return nil, nil
-		}, nil, events.WithDeduper(d))
+		h := newHandler(t, plainMode(),
+			func(context.Context, *wechatqr.Event) (events.Reply, error) {
+				mu.Lock()
+				running++
+				runs++
+				most = max(most, running)
+				mu.Unlock()
+				time.Sleep(4 * time.Second)
+				mu.Lock()
+				defer mu.Unlock()
+				running--
+				return nil, nil
+			}, nil, events.WithDeduper(d))
 		message := scanPush("shop-7")
 		var all sync.WaitGroup
 		for range 3 {
@@ -1359,14 +1458,20 @@ func TestGoexit(t *testing.T) {
 		{"claim", nil, faulty{claim: noClaim(exit)}, 0},
 		{"claim and release", nil, faulty{claim: noClaim(exit), release: exit}, 0},
 		{"commit", nil, faulty{commit: exit}, 0},
-		{"release", func(context.Context, *wechatqr.Event) (events.Reply, error) { return nil, io.EOF }, faulty{release: exit}, 0},
+		{"release",
+			func(context.Context, *wechatqr.Event) (events.Reply, error) { return nil, io.EOF },
+			faulty{release: exit}, 0},
 		{"reply", replyWith(exitReply{}), faulty{}, 200},
-		{"commit of a late one", func(context.Context, *wechatqr.Event) (events.Reply, error) { time.Sleep(time.Minute); return nil, nil }, faulty{commit: exit}, 0},
+		{"commit of a late one",
+			func(context.Context, *wechatqr.Event) (events.Reply, error) {
+				time.Sleep(time.Minute)
+				return nil, nil
+			}, faulty{commit: exit}, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			at(t, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
 				c.d.Deduper = events.NewMemoryDeduper(0)
-				h := handler(t, plainMode(), c.fn, nil, events.WithDeduper(c.d))
+				h := newHandler(t, plainMode(), c.fn, nil, events.WithDeduper(c.d))
 				p := wechat().clear(scanPush("shop-7"))
 				status := 0
 				var caller sync.WaitGroup
@@ -1380,11 +1485,13 @@ func TestGoexit(t *testing.T) {
 		})
 	}
 	t.Run("problem handler", func(t *testing.T) {
-		at(t, func(t *testing.T) {
-			h, err := events.NewHandler(plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
-				time.Sleep(time.Minute)
-				return nil, io.EOF
-			}, events.WithProblemHandler(func(context.Context, events.Problem) { runtime.Goexit() }))
+		inFakeTime(t, func(t *testing.T) {
+			h, err := events.NewHandler(plainMode(),
+				func(context.Context, *wechatqr.Event) (events.Reply, error) {
+					time.Sleep(time.Minute)
+					return nil, io.EOF
+				}, events.WithProblemHandler(
+					func(context.Context, events.Problem) { runtime.Goexit() }))
 			require.NoError(t, err)
 			assert.Equal(t, 200, wechat().clear(scanPush("shop-7")).to(h).Code)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
@@ -1403,10 +1510,10 @@ func (exitReply) AppendReply(b []byte, _ *wechatqr.Event, _ time.Time) ([]byte, 
 
 // The clock goes on while a reply is made, and Shutdown waits for it.
 func TestSlowReply(t *testing.T) {
-	at(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		start := time.Now()
 		var problems []events.Problem
-		h := handler(t, plainMode(), replyWith(slowReply{7 * time.Second}), &problems)
+		h := newHandler(t, plainMode(), replyWith(slowReply{7 * time.Second}), &problems)
 		w := wechat().clear(scanPush("shop-7")).to(h)
 		assert.Equal(t, 4500*time.Millisecond, time.Since(start))
 		assert.Equal(t, "success", w.Body.String())
@@ -1427,15 +1534,16 @@ func (r slowReply) AppendReply(b []byte, ev *wechatqr.Event, now time.Time) ([]b
 // What one delivery leaves behind does not disturb the next: functions end in
 // the moment in which the clock rings, and then one that has time.
 func TestFunctionThatEndsWithTheClock(t *testing.T) {
-	at(t, func(t *testing.T) {
-		h := handler(t, plainMode(), func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
-			if strings.HasPrefix(ev.EventKey, "a") {
-				time.Sleep(4500 * time.Millisecond)
-			} else {
-				time.Sleep(time.Second)
-			}
-			return events.Text("hi"), nil
-		}, nil)
+	inFakeTime(t, func(t *testing.T) {
+		h := newHandler(t, plainMode(),
+			func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
+				if strings.HasPrefix(ev.EventKey, "a") {
+					time.Sleep(4500 * time.Millisecond)
+				} else {
+					time.Sleep(time.Second)
+				}
+				return events.Text("hi"), nil
+			}, nil)
 		for i := range 3000 {
 			wechat().clear(scanPush(fmt.Sprint("a", i))).to(h)
 			w := wechat().clear(scanPush(fmt.Sprint("b", i))).to(h)
@@ -1448,7 +1556,7 @@ func TestFunctionThatEndsWithTheClock(t *testing.T) {
 func TestWithoutDeduper(t *testing.T) {
 	t.Parallel()
 	ran := 0
-	h := handler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
+	h := newHandler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
 		ran++
 		return nil, nil
 	}, nil, events.WithDeduper(nil))
@@ -1460,16 +1568,18 @@ func TestWithoutDeduper(t *testing.T) {
 }
 
 func TestMaxRunning(t *testing.T) {
-	at(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		s := &sleeper{takes: time.Minute, start: time.Now()}
 		var problems []events.Problem
-		h := handler(t, plainMode(), s.fn, &problems, events.WithMaxRunning(2))
+		h := newHandler(t, plainMode(), s.fn, &problems, events.WithMaxRunning(2))
 		now := time.Now().Unix()
-		post := func(scene string) int { return wechat().clear(scanPushAt(now, scene)).to(h).Code }
-		assert.Equal(t, 200, post("a"))
-		assert.Equal(t, 200, post("b"))
+		status := func(scene string) int {
+			return wechat().clear(scanPushAt(now, scene)).to(h).Code
+		}
+		assert.Equal(t, 200, status("a"))
+		assert.Equal(t, 200, status("b"))
 		full := time.Now()
-		assert.Equal(t, 503, post("c"), "a and b go on")
+		assert.Equal(t, 503, status("c"), "a and b go on")
 		assert.Equal(t, 3*time.Second, time.Since(full))
 		require.Len(t, problems, 1)
 		require.ErrorIs(t, problems[0].Err, events.ErrOverloaded)
@@ -1485,9 +1595,9 @@ func TestMaxRunning(t *testing.T) {
 
 // A burst of more than there is room for is handled as places become free.
 func TestDeliveryWaitsForPlace(t *testing.T) {
-	at(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		s := &sleeper{takes: 500 * time.Millisecond, start: time.Now()}
-		h := handler(t, plainMode(), s.fn, nil, events.WithMaxRunning(10))
+		h := newHandler(t, plainMode(), s.fn, nil, events.WithMaxRunning(10))
 		now := time.Now().Unix()
 		var all sync.WaitGroup
 		for i := range 60 {
@@ -1503,10 +1613,10 @@ func TestDeliveryWaitsForPlace(t *testing.T) {
 
 // One that waits for a place is let go when its caller goes or the Handler ends.
 func TestDeliveryThatWaitsInVain(t *testing.T) {
-	at(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		s := &sleeper{takes: time.Minute, start: time.Now()}
 		var problems []events.Problem
-		h := handler(t, plainMode(), s.fn, &problems, events.WithMaxRunning(1))
+		h := newHandler(t, plainMode(), s.fn, &problems, events.WithMaxRunning(1))
 		wechat().clear(scanPush("a")).to(h)
 		start := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -1532,17 +1642,17 @@ func TestDeliveryThatWaitsInVain(t *testing.T) {
 // The place of a function is free when its answer arrives.
 func TestMaxRunningOneByOne(t *testing.T) {
 	t.Parallel()
-	h := handler(t, plainMode(), nil, nil, events.WithMaxRunning(1))
+	h := newHandler(t, plainMode(), nil, nil, events.WithMaxRunning(1))
 	for i := range 2000 {
 		require.Equal(t, 200, wechat().clear(scanPush(strconv.Itoa(i))).to(h).Code, i)
 	}
 }
 
 func TestShutdown(t *testing.T) {
-	at(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		s := &sleeper{takes: time.Minute, start: time.Now()}
 		var problems []events.Problem
-		h := handler(t, plainMode(), s.fn, &problems)
+		h := newHandler(t, plainMode(), s.fn, &problems)
 		wechat().clear(scanPush("a")).to(h)
 
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -1565,7 +1675,7 @@ func TestShutdown(t *testing.T) {
 
 func TestShutdownOfIdleHandler(t *testing.T) {
 	t.Parallel()
-	h := handler(t, plainMode(), nil, nil)
+	h := newHandler(t, plainMode(), nil, nil)
 	wechat().clear(scanPush("shop-7")).to(h)
 	require.NoError(t, h.Shutdown(t.Context()))
 }
@@ -1577,13 +1687,14 @@ func TestFunctionContext(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(context.WithValue(t.Context(), contextKey{}, "value"))
 	cancel()
-	h := handler(t, plainMode(), func(ctx context.Context, _ *wechatqr.Event) (events.Reply, error) {
-		assert.Equal(t, "value", ctx.Value(contextKey{}))
-		assert.NoError(t, ctx.Err())
-		_, deadline := ctx.Deadline()
-		assert.False(t, deadline)
-		return nil, nil
-	}, nil)
+	h := newHandler(t, plainMode(),
+		func(ctx context.Context, _ *wechatqr.Event) (events.Reply, error) {
+			assert.Equal(t, "value", ctx.Value(contextKey{}))
+			assert.NoError(t, ctx.Err())
+			_, deadline := ctx.Deadline()
+			assert.False(t, deadline)
+			return nil, nil
+		}, nil)
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, wechat().clear(sampleScan).request().WithContext(ctx))
 	assert.Equal(t, "success", w.Body.String())
@@ -1618,8 +1729,10 @@ func TestHandle(t *testing.T) {
 				return events.Text("hi"), nil
 			}
 			body := []byte(c.push.body)
-			a := handler(t, c.cfg, fn, nil).Handle(t.Context(), events.Request{Method: http.MethodPost, RawQuery: c.push.query.Encode(), Body: body})
-			w := c.push.to(handler(t, c.cfg, replyWith(events.Text("hi")), nil))
+			a := newHandler(t, c.cfg, fn, nil).Handle(t.Context(),
+				events.Request{Method: http.MethodPost, RawQuery: c.push.query.Encode(),
+					Body: body})
+			w := c.push.to(newHandler(t, c.cfg, replyWith(events.Text("hi")), nil))
 			assert.Equal(t, c.status, a.Status)
 			assert.Equal(t, w.Code, a.Status)
 			assert.Equal(t, w.Header().Get("Content-Type"), a.ContentType)
@@ -1642,24 +1755,25 @@ func TestHandle(t *testing.T) {
 	}
 	t.Run("a nil context", func(t *testing.T) {
 		t.Parallel()
-		h := handler(t, plainMode(), replyWith(nil), nil)
+		h := newHandler(t, plainMode(), replyWith(nil), nil)
 		p := wechat().clear(message)
 		var none context.Context
-		a := h.Handle(none, events.Request{Method: http.MethodPost, RawQuery: p.query.Encode(), Body: []byte(p.body)})
+		a := h.Handle(none, events.Request{Method: http.MethodPost, RawQuery: p.query.Encode(),
+			Body: []byte(p.body)})
 		assert.Equal(t, "success", string(a.Body))
 		require.NoError(t, h.Shutdown(t.Context()))
 	})
 	t.Run("as large as may be", func(t *testing.T) {
 		t.Parallel()
 		p := wechat().clear(strings.Repeat("x", events.MaxBodyBytes))
-		a := handler(t, plainMode(), nil, nil).Handle(t.Context(), events.Request{
+		a := newHandler(t, plainMode(), nil, nil).Handle(t.Context(), events.Request{
 			Method: http.MethodPost, RawQuery: p.query.Encode(), Body: []byte(p.body),
 		})
 		assert.Equal(t, 400, a.Status, "it is no push")
 	})
 	t.Run("another method", func(t *testing.T) {
 		t.Parallel()
-		a := handler(t, plainMode(), nil, nil).Handle(t.Context(), events.Request{Method: "PUT"})
+		a := newHandler(t, plainMode(), nil, nil).Handle(t.Context(), events.Request{Method: "PUT"})
 		assert.Equal(t, 405, a.Status)
 	})
 }
@@ -1685,9 +1799,11 @@ func TestHandlerOptions(t *testing.T) {
 // A problem handler that panics harms nobody.
 func TestProblemHandlerThatPanics(t *testing.T) {
 	t.Parallel()
-	h, err := events.NewHandler(plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
-		return nil, io.EOF
-	}, events.WithoutRetries(), events.WithProblemHandler(func(context.Context, events.Problem) { panic("hook") }))
+	h, err := events.NewHandler(plainMode(),
+		func(context.Context, *wechatqr.Event) (events.Reply, error) {
+			return nil, io.EOF
+		}, events.WithoutRetries(),
+		events.WithProblemHandler(func(context.Context, events.Problem) { panic("hook") }))
 	require.NoError(t, err)
 	assert.Equal(t, 500, wechat().clear(sampleScan).to(h).Code)
 	assert.Equal(t, 403, push{body: "x"}.to(h).Code)
@@ -1700,7 +1816,8 @@ func TestProblemsAreLogged(t *testing.T) {
 	defer slog.SetDefault(before)
 	var out bytes.Buffer
 	slog.SetDefault(slog.New(slog.NewTextHandler(&out, nil)))
-	h, err := events.NewHandler(plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) { panic("boom") })
+	h, err := events.NewHandler(plainMode(),
+		func(context.Context, *wechatqr.Event) (events.Reply, error) { panic("boom") })
 	require.NoError(t, err)
 	push{body: "x"}.to(h)
 	assert.Contains(t, out.String(), "level=WARN")
@@ -1727,12 +1844,13 @@ func testConcurrentPosts(t *testing.T) {
 	var ran sync.Map
 	var runs atomic.Int32
 	var problems []events.Problem
-	h := handler(t, plainMode(), func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
-		runs.Add(1)
-		n, _ := ran.LoadOrStore(ev.EventKey, new(atomic.Int32))
-		n.(*atomic.Int32).Add(1)
-		return events.Text(ev.EventKey), nil
-	}, &problems, events.WithMaxRunning(senders))
+	h := newHandler(t, plainMode(),
+		func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
+			runs.Add(1)
+			n, _ := ran.LoadOrStore(ev.EventKey, new(atomic.Int32))
+			n.(*atomic.Int32).Add(1)
+			return events.Text(ev.EventKey), nil
+		}, &problems, events.WithMaxRunning(senders))
 	now := time.Now().Unix()
 	bodies := make([]push, posts)
 	for i := range bodies {
@@ -1784,20 +1902,21 @@ func TestSoak(t *testing.T) {
 	}
 	before := runtime.NumGoroutine()
 	var runs, late atomic.Int64
-	h := handler(t, safeMode(), func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
-		switch n := runs.Add(1); {
-		case length > 10*time.Second && n%5000 == 1:
-			time.Sleep(4600 * time.Millisecond)
-			late.Add(1)
-		case n%211 == 0:
-			return nil, io.ErrNoProgress
-		case n%13 == 0:
-			panic("boom")
-		case n%3 == 0:
-			return nil, nil
-		}
-		return events.Text(ev.EventKey), nil
-	}, nil, events.WithDeduper(events.NewMemoryDeduper(4096)), events.WithMaxRunning(100))
+	h := newHandler(t, safeMode(),
+		func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
+			switch n := runs.Add(1); {
+			case length > 10*time.Second && n%5000 == 1:
+				time.Sleep(4600 * time.Millisecond)
+				late.Add(1)
+			case n%211 == 0:
+				return nil, io.ErrNoProgress
+			case n%13 == 0:
+				panic("boom")
+			case n%3 == 0:
+				return nil, nil
+			}
+			return events.Text(ev.EventKey), nil
+		}, nil, events.WithDeduper(events.NewMemoryDeduper(4096)), events.WithMaxRunning(100))
 	server := httptest.NewServer(h)
 	client := server.Client()
 	client.Timeout = time.Minute
@@ -1817,7 +1936,8 @@ func TestSoak(t *testing.T) {
 				if i%7 == 0 {
 					p.query.Set("nonce", "wrong")
 				}
-				r, err := client.Post(server.URL+"/?"+p.query.Encode(), "text/xml", strings.NewReader(p.body))
+				r, err := client.Post(server.URL+"/?"+p.query.Encode(), "text/xml",
+					strings.NewReader(p.body))
 				if err != nil {
 					t.Error(err)
 					return
@@ -1837,7 +1957,8 @@ func TestSoak(t *testing.T) {
 	server.Close()
 	client.CloseIdleConnections()
 	require.NoError(t, h.Shutdown(t.Context()))
-	t.Logf("%d posts, %d runs, %d of them late; heap %d KiB after a quarter, %d KiB at the end", posts.Load(), runs.Load(), late.Load(), warm>>10, end>>10)
+	t.Logf("%d posts, %d runs, %d of them late; heap %d KiB after a quarter, %d KiB at the end",
+		posts.Load(), runs.Load(), late.Load(), warm>>10, end>>10)
 	assert.Less(t, end, warm+8<<20)
 	for range 500 { // goroutines end a little after what they tell
 		if runtime.NumGoroutine() <= before {
@@ -1846,4 +1967,35 @@ func TestSoak(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	assert.LessOrEqual(t, runtime.NumGoroutine(), before)
+}
+
+// One push that is replayed over and over leaves slots to other events.
+func TestReplaysLeaveSlotsToOthers(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		const slots, waiting = 20, 16
+		h := newHandler(t, safeMode(),
+			func(context.Context, *wechatqr.Event) (events.Reply, error) {
+				time.Sleep(4 * time.Second)
+				return nil, nil
+			}, nil, events.WithMaxRunning(slots))
+
+		replayed := wechat().sealed(t, scanPush("replayed"))
+		var statuses [3 * slots]int
+		var replays sync.WaitGroup
+		for i := range statuses {
+			replays.Go(func() { statuses[i] = replayed.to(h).Code })
+		}
+		synctest.Wait()
+		start := time.Now()
+		assert.Equal(t, 200, wechat().sealed(t, scanPush("another")).to(h).Code)
+		assert.Equal(t, 4*time.Second, time.Since(start), "it had a slot at once")
+
+		replays.Wait()
+		ended := map[int]int{}
+		for _, status := range statuses {
+			ended[status]++
+		}
+		assert.Equal(t, map[int]int{200: 1 + waiting, 503: len(statuses) - 1 - waiting}, ended)
+		assert.Equal(t, 200, replayed.to(h).Code, "those that waited are not counted any more")
+	})
 }

@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"sync"
 )
 
@@ -33,7 +32,8 @@ func (k Keys) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 // MarshalBinary refuses, so that gob stores no secret and none is missed later.
 func (k Keys) MarshalBinary() ([]byte, error) { return nil, errNotEncoded }
 
-var errNotEncoded = errors.New("wechatqr: events: keys are not encoded: store Token and EncodingAESKey by themselves")
+var errNotEncoded = errors.New("wechatqr: events: keys are not encoded: " +
+	"store Token and EncodingAESKey by themselves")
 
 // keyPair is Keys made ready, for any goroutine.
 type keyPair struct {
@@ -41,8 +41,8 @@ type keyPair struct {
 	block cipher.Block // nil in plaintext mode
 	iv    [aes.BlockSize]byte
 
-	// decrypters are cipher.BlockModes in whatever state the message before has
-	// left them. In CBC that garbles the first block alone, and the first block
+	// decrypters holds cipher.BlockModes in the state that the last message has
+	// left them in. In CBC that garbles the first block alone, and the first block
 	// is 16 random bytes that nobody reads. BenchmarkDecrypters shows the gain.
 	decrypters sync.Pool
 }
@@ -54,11 +54,14 @@ func newKeyPair(k Keys, plaintext bool) (*keyPair, error) {
 	case err != nil:
 		return nil, err
 	case plaintext && k.EncodingAESKey != "":
-		return nil, errors.New("both EncodingAESKey and Plaintext are set: remove EncodingAESKey if the console says plaintext mode (明文模式), else Plaintext")
+		return nil, errors.New("both EncodingAESKey and Plaintext are set: " +
+			"remove EncodingAESKey if the console says plaintext mode (明文模式), else Plaintext")
 	case plaintext:
 		return p, nil
 	case k.EncodingAESKey == "":
-		return nil, errors.New("EncodingAESKey is empty: copy it from the console; or set Plaintext if the console says plaintext mode (明文模式), the only one of a test account (测试号)")
+		return nil, errors.New("EncodingAESKey is empty: copy it from the console; " +
+			"or set Plaintext if the console says plaintext mode (明文模式), " +
+			"the only one of a test account (测试号)")
 	}
 	if err := checkKey("EncodingAESKey", k.EncodingAESKey, 43, 43); err != nil {
 		return nil, err
@@ -78,9 +81,11 @@ func checkKey(field, value string, least, most int) error {
 	case value == "":
 		return fmt.Errorf("%s is empty: copy it from the console", field)
 	case !alphanumeric(value):
-		return fmt.Errorf("%s has a character that is neither letter nor digit: copy it from the console, without spaces or line breaks", field)
+		return fmt.Errorf("%s has a character that is neither letter nor digit: "+
+			"copy it from the console, without spaces or line breaks", field)
 	case len(value) < least || len(value) > most:
-		return fmt.Errorf("%s has %d characters, and WeChat's have %d to %d: copy it whole from the console", field, len(value), least, most)
+		return fmt.Errorf("%s has %d characters, and WeChat's have %d to %d: "+
+			"copy it whole from the console", field, len(value), least, most)
 	}
 	return nil
 }
@@ -97,11 +102,11 @@ func alphanumeric(s string) bool {
 
 // signature is the SHA-1 of the token and the parts, sorted and joined, in hex.
 func (p *keyPair) signature(timestamp, nonce string, message []byte) [2 * sha1.Size]byte {
-	small := [3]string{p.token, timestamp, nonce}
-	slices.Sort(small[:])
-	var room [1024]byte // enough for most: no allocation
-	b := room[:0]
-	for _, s := range small {
+	lo, hi := min(timestamp, nonce), max(timestamp, nonce)
+	sorted := [...]string{min(lo, p.token), max(lo, min(hi, p.token)), max(hi, p.token)}
+	var buf [1024]byte // enough for most: no allocation
+	b := buf[:0]
+	for _, s := range sorted {
 		if string(message) < s {
 			b = append(b, message...)
 			message = nil
@@ -110,15 +115,15 @@ func (p *keyPair) signature(timestamp, nonce string, message []byte) [2 * sha1.S
 	}
 	b = append(b, message...)
 	sum := sha1.Sum(b)
-	var digits [2 * sha1.Size]byte
-	hex.Encode(digits[:], sum[:])
-	return digits
+	var inHex [2 * sha1.Size]byte
+	hex.Encode(inHex[:], sum[:])
+	return inHex
 }
 
-// signed reports whether signature is the right one.
-func (p *keyPair) signed(signature, timestamp, nonce string, message []byte) bool {
+// signed reports whether given is the right signature.
+func (p *keyPair) signed(given, timestamp, nonce string, message []byte) bool {
 	want := p.signature(timestamp, nonce, message)
-	return subtle.ConstantTimeCompare(want[:], []byte(signature)) == 1
+	return subtle.ConstantTimeCompare(want[:], []byte(given)) == 1
 }
 
 const (
@@ -131,16 +136,16 @@ const (
 //	random(16) | length(4, big endian) | message | AppID | padding(1…32)
 //
 // Padding, length and AppID are checked together and in the same time whichever
-// is wrong: who learned that the padding alone is right could encrypt messages
-// without the key.
+// is wrong: a caller that learns that the padding alone is right can encrypt
+// messages without the key.
 func (p *keyPair) open(sealed []byte, appID string) ([]byte, error) {
 	b := make([]byte, base64.StdEncoding.DecodedLen(len(sealed)))
 	n, err := base64.StdEncoding.Decode(b, sealed)
 	switch {
 	case err != nil:
-		return nil, refuse(ErrDecrypt, "Encrypt is not base64")
+		return nil, errorf(ErrDecrypt, "Encrypt is not base64")
 	case n%aes.BlockSize != 0 || n <= header+len(appID):
-		return nil, refuse(ErrDecrypt, "Encrypt holds %d bytes, which is no possible length", n)
+		return nil, errorf(ErrDecrypt, "Encrypt holds %d bytes, which is no possible length", n)
 	}
 	b = b[:n]
 	cbc := p.decrypters.Get().(cipher.BlockMode)
@@ -150,21 +155,21 @@ func (p *keyPair) open(sealed []byte, appID string) ([]byte, error) {
 	pad, padded := unpad(b)
 	content := b[header : n-pad]
 	length := int64(binary.BigEndian.Uint32(b[header-4:]))
-	rest := int64(len(content)) - length // what is left for the AppID
+	rest := int64(len(content)) - length // left for the AppID
 	tail := b[:n-pad]
 	tail = tail[max(0, len(tail)-len(appID)):]
-	ours := subtle.ConstantTimeCompare(tail, []byte(appID))
-	if padded&ours == 1 && rest == int64(len(appID)) {
+	sameAppID := subtle.ConstantTimeCompare(tail, []byte(appID))
+	if padded&sameAppID == 1 && rest == int64(len(appID)) {
 		return content[:length:length], nil
 	}
 
 	switch {
 	case padded == 0:
-		return nil, refuse(ErrDecrypt, "its padding is wrong, as it is with another EncodingAESKey")
+		return nil, errorf(ErrDecrypt, "its padding is wrong, as it is with another EncodingAESKey")
 	case rest < 0:
-		return nil, refuse(ErrDecrypt, "its length field is wrong, as it is with another EncodingAESKey")
+		return nil, errorf(ErrDecrypt, "its length field is wrong, as it is with another EncodingAESKey")
 	}
-	return nil, refuse(ErrWrongAccount, "it was encrypted for AppID %.64q", content[length:])
+	return nil, errorf(ErrWrongAccount, "it was encrypted for AppID %.64q", content[length:])
 }
 
 // unpad returns the length of the padding of two blocks or more, and 1 if it
@@ -176,8 +181,8 @@ func unpad(b []byte) (pad, ok int) {
 	longest := min(maxPadding, len(b)-header)
 	var wrong byte
 	for i, c := range b[len(b)-longest:] {
-		within := byte(int32(longest-pad-i-1) >> 31) // all ones, or 0 before the padding
-		wrong |= (c ^ last) & within
+		mask := byte(int32(longest-pad-i-1) >> 31) // all ones, or 0 before the padding
+		wrong |= (c ^ last) & mask
 	}
 	ok = subtle.ConstantTimeByteEq(wrong, 0) &
 		subtle.ConstantTimeLessOrEq(1, pad) & subtle.ConstantTimeLessOrEq(pad, longest)

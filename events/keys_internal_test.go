@@ -24,7 +24,9 @@ func TestSignatureVectors(t *testing.T) {
 		{"a", "b", "c", "a9993e364706816aba3e25717850c26c9cd0d89d"},
 	} {
 		// Their order is no matter.
-		for _, p := range [][3]string{{c.a, c.b, c.c}, {c.a, c.c, c.b}, {c.b, c.a, c.c}, {c.b, c.c, c.a}, {c.c, c.a, c.b}, {c.c, c.b, c.a}} {
+		for _, p := range [][3]string{{c.a, c.b, c.c}, {c.a, c.c, c.b}, {c.b, c.a, c.c},
+			{c.b, c.c, c.a},
+			{c.c, c.a, c.b}, {c.c, c.b, c.a}} {
 			got := (&keyPair{token: p[0]}).signature(p[1], p[2], nil)
 			assert.Equal(t, c.want, string(got[:]), p)
 		}
@@ -59,11 +61,13 @@ func TestSealVectors(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ name, key, appID, random, message, want string }{
 		{
-			"WeChat's reply", strings.Repeat("A", 43), "wxba5fad812f8e6fb9", "707722b803182950", `{"demo_resp":"good luck"}`,
+			"WeChat's reply", strings.Repeat("A", 43), "wxba5fad812f8e6fb9", "707722b803182950",
+			`{"demo_resp":"good luck"}`,
 			"ELGduP2YcVatjqIS+eZbp80MNLoAUWvzzyJxgGzxZO/5sAvd070Bs6qrLARC9nVHm48Y4hyRbtzve1L32tmxSQ==",
 		},
 		{
-			"Chinese", "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG", "wxb11529c136998cb6", "aaaabbbbccccdddd", "我是中文abcd123",
+			"Chinese", "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG", "wxb11529c136998cb6",
+			"aaaabbbbccccdddd", "我是中文abcd123",
 			"jn1L23DB+6ELqJ+6bruv21Y6MD7KeIfP82D6gU39rmkgczbWwt5+3bnyg5K55bgVtVzd832WzZGMhkP72vVOfg==",
 		},
 	} {
@@ -71,7 +75,8 @@ func TestSealVectors(t *testing.T) {
 			t.Parallel()
 			p, err := newKeyPair(Keys{Token: "AAAAA", EncodingAESKey: c.key}, false)
 			require.NoError(t, err)
-			assert.Equal(t, c.want, string(p.seal([16]byte([]byte(c.random)), []byte(c.message), c.appID)))
+			assert.Equal(t, c.want,
+				string(p.seal([16]byte([]byte(c.random)), []byte(c.message), c.appID)))
 			message, err := p.open([]byte(c.want), c.appID)
 			require.NoError(t, err)
 			assert.Equal(t, c.message, string(message))
@@ -79,14 +84,18 @@ func TestSealVectors(t *testing.T) {
 	}
 	p, err := newKeyPair(Keys{Token: "AAAAA"}, true)
 	require.NoError(t, err)
-	sign := p.signature("1713424427", "415670741", []byte("ELGduP2YcVatjqIS+eZbp80MNLoAUWvzzyJxgGzxZO/5sAvd070Bs6qrLARC9nVHm48Y4hyRbtzve1L32tmxSQ=="))
+	sign := p.signature("1713424427", "415670741",
+		[]byte(
+			"ELGduP2YcVatjqIS+eZbp80MNLoAUWvzzyJxgGzxZO/5sAvd070Bs6qrLARC9nVHm48Y4hyRbtzve1L32tmxSQ"+
+				"=="))
 	assert.Equal(t, "1b9339964ed2e271e7c7b6ff2b0ef902fc94dea1", string(sign[:]))
 }
 
 // Every length of padding.
 func TestSealOpens(t *testing.T) {
 	t.Parallel()
-	p, err := newKeyPair(Keys{Token: "aaa", EncodingAESKey: "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"}, false)
+	p, err := newKeyPair(Keys{Token: "aaa",
+		EncodingAESKey: "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"}, false)
 	require.NoError(t, err)
 	for n := range 100 {
 		want := strings.Repeat("x", n)

@@ -13,8 +13,8 @@ type ScanFunc func(ctx context.Context, scan wechatqr.Scan, ev *wechatqr.Event) 
 
 // Mux chooses the function for an event: for a scan that of its scene, else that
 // of the longest prefix of its scene; else, or if there is none, that of the
-// event's type; else the default. An event that nobody wants is answered with
-// success.
+// event's type; else the default. An event without a function is handled by doing
+// nothing: the response is "success".
 //
 // The zero Mux is ready. Set it up before it serves: Serve may run
 // concurrently, the Handle methods may not. Its method Serve is a [HandlerFunc].
@@ -48,8 +48,8 @@ func (m *Mux) HandleScenePrefix(prefix string, fn ScanFunc) {
 // HandleEvent has fn handle every event of this type, whatever the letter
 // case, that is not a scan which a scene or a prefix has a function for. It
 // panics as HandleScene does.
-func (m *Mux) HandleEvent(event wechatqr.EventType, fn HandlerFunc) {
-	add(&m.types, strings.ToLower(string(event)), fn, fn == nil)
+func (m *Mux) HandleEvent(eventType wechatqr.EventType, fn HandlerFunc) {
+	add(&m.types, strings.ToLower(string(eventType)), fn, fn == nil)
 }
 
 // HandleDefault has fn handle everything else, ordinary messages included. It
@@ -68,7 +68,7 @@ func add[F any](to *map[string]F, key string, fn F, isNil bool) {
 	(*to)[key] = fn
 }
 
-// Serve runs the function that is meant for the event.
+// Serve runs the function for the event.
 func (m *Mux) Serve(ctx context.Context, ev *wechatqr.Event) (Reply, error) {
 	if scan, ok := ev.Scan(); ok {
 		if fn := m.scanFunc(scan.SceneKey); fn != nil {

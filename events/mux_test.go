@@ -26,8 +26,13 @@ func TestMux(t *testing.T) {
 	mux.HandleEvent("SCAN", replyWith(events.Text("another code")))
 	mux.HandleDefault(replyWith(events.Text("default")))
 
-	scan := func(scene string) string { return strings.Replace(sampleScan, "SCENE_VALUE", scene, 1) }
-	follow := func(key string) string { return strings.Replace(sampleSubscribeByCode, "qrscene_123123", key, 1) }
+	scan := func(scene string) string {
+		return strings.Replace(sampleScan, "SCENE_VALUE", scene, 1)
+	}
+	follow := func(key string) string {
+		return strings.Replace(sampleSubscribeByCode, "qrscene_123123",
+			key, 1)
+	}
 	for message, want := range map[string]string{
 		scan("shop-1"):                 "a shop",
 		scan("shop-"):                  "a shop",
@@ -72,7 +77,8 @@ func TestMuxOfNothing(t *testing.T) {
 	reply, err := mux.Serve(t.Context(), ev)
 	require.NoError(t, err)
 	assert.Nil(t, reply)
-	assert.Equal(t, "success", wechat().clear(sampleScan).to(handler(t, plainMode(), mux.Serve, nil)).Body.String())
+	assert.Equal(t, "success",
+		wechat().clear(sampleScan).to(newHandler(t, plainMode(), mux.Serve, nil)).Body.String())
 
 	mux.HandleScenePrefix("", scanReply("every code"))
 	reply, err = mux.Serve(t.Context(), ev)
@@ -90,7 +96,8 @@ func TestMuxOfLongKey(t *testing.T) {
 		mux.HandleScene(fmt.Sprint("shop-", i), scanReply(""))
 	}
 	mux.HandleDefault(replyWith(events.Text("default")))
-	ev := &wechatqr.Event{MsgType: "event", Type: wechatqr.EventScan, EventKey: strings.Repeat("x", 64<<20)}
+	ev := &wechatqr.Event{MsgType: "event", Type: wechatqr.EventScan,
+		EventKey: strings.Repeat("x", 64<<20)}
 	for range 10 { // 64 MiB hashed a byte less each time would take days
 		reply, err := mux.Serve(t.Context(), ev)
 		require.NoError(t, err)
@@ -108,12 +115,19 @@ func TestMuxPanicsOnMistakes(t *testing.T) {
 		"a nil event function":  func(m *events.Mux) { m.HandleEvent("a", nil) },
 		"a nil default":         func(m *events.Mux) { m.HandleDefault(nil) },
 		"a scene of no key":     func(m *events.Mux) { m.HandleScene("", scanFn) },
-		"a scene twice":         func(m *events.Mux) { m.HandleScene("a", scanFn); m.HandleScene("a", scanFn) },
+		"a scene twice": func(m *events.Mux) {
+			m.HandleScene("a", scanFn)
+			m.HandleScene("a",
+				scanFn)
+		},
 		"a prefix twice": func(m *events.Mux) {
 			m.HandleScenePrefix("a", scanFn)
 			m.HandleScenePrefix("a", scanFn)
 		},
-		"an event twice":   func(m *events.Mux) { m.HandleEvent("SCAN", fn); m.HandleEvent("scan", fn) },
+		"an event twice": func(m *events.Mux) {
+			m.HandleEvent("SCAN", fn)
+			m.HandleEvent("scan", fn)
+		},
 		"a second default": func(m *events.Mux) { m.HandleDefault(fn); m.HandleDefault(fn) },
 	} {
 		assert.Panics(t, func() { set(new(events.Mux)) }, name)
@@ -140,7 +154,9 @@ func TestSceneOfOneIsNotSceneOfTen(t *testing.T) {
 	t.Parallel()
 	var scans []wechatqr.Scan
 	var mux events.Mux
-	mux.HandleScene("7", func(_ context.Context, scan wechatqr.Scan, ev *wechatqr.Event) (events.Reply, error) {
+	mux.HandleScene("7", func(
+		_ context.Context, scan wechatqr.Scan, ev *wechatqr.Event,
+	) (events.Reply, error) {
 		want, ok := ev.Scan()
 		assert.True(t, ok)
 		assert.Equal(t, want, scan)

@@ -38,16 +38,17 @@ func TestMain(m *testing.M) {
 // serveCallback prints its address and handles events until it is killed,
 // for which it waits in the middle of any event but the one that finishes.
 func serveCallback(store string) error {
-	h, err := events.NewHandler(plainMode(), func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
-		if ev.EventKey == "finishes" {
-			return nil, nil
-		}
-		_, err := remote{store}.ask("begun", "", "", 0)
-		if err != nil {
-			return nil, err
-		}
-		select {}
-	}, events.WithDeduper(remote{store}))
+	h, err := events.NewHandler(plainMode(),
+		func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
+			if ev.EventKey == "finishes" {
+				return nil, nil
+			}
+			_, err := remote{store}.ask("begun", "", "", 0)
+			if err != nil {
+				return nil, err
+			}
+			select {}
+		}, events.WithDeduper(remote{store}))
 	if err != nil {
 		return err
 	}
@@ -74,7 +75,9 @@ func (r remote) ask(what, id, owner string, d time.Duration) (string, error) {
 	return string(b), err
 }
 
-func (r remote) Claim(_ context.Context, id, owner string, lease time.Duration) (events.Claim, error) {
+func (r remote) Claim(
+	_ context.Context, id, owner string, lease time.Duration,
+) (events.Claim, error) {
 	answer, err := r.ask("claim", id, owner, lease)
 	if err != nil {
 		return 0, err
@@ -133,11 +136,11 @@ func TestKilledProcess(t *testing.T) {
 	address = strings.TrimSpace(address)
 
 	finishes, dies := scanPush("finishes"), scanPush("dies")
-	post := func(message string) (*http.Response, error) {
+	send := func(message string) (*http.Response, error) {
 		p := wechat().clear(message)
 		return http.Post(address+"/?"+p.query.Encode(), "text/xml", strings.NewReader(p.body))
 	}
-	resp, err := post(finishes)
+	resp, err := send(finishes)
 	require.NoError(t, err)
 	assert.Equal(t, http.StatusOK, resp.StatusCode)
 	require.NoError(t, resp.Body.Close())
@@ -145,7 +148,7 @@ func TestKilledProcess(t *testing.T) {
 
 	broken := make(chan error)
 	go func() {
-		resp, err := post(dies)
+		resp, err := send(dies)
 		if err == nil {
 			_ = resp.Body.Close()
 		}
@@ -160,11 +163,12 @@ func TestKilledProcess(t *testing.T) {
 	// Another server of the account, and what WeChat delivers again.
 	var ran []string
 	var took time.Duration
-	h := handler(t, plainMode(), func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
-		ran = append(ran, ev.EventKey)
-		took = time.Since(since)
-		return nil, nil
-	}, nil, events.WithDeduper(claims))
+	h := newHandler(t, plainMode(),
+		func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
+			ran = append(ran, ev.EventKey)
+			took = time.Since(since)
+			return nil, nil
+		}, nil, events.WithDeduper(claims))
 	assert.Equal(t, "success", wechat().clear(finishes).to(h).Body.String())
 	assert.Empty(t, ran, "it was handled before the process died")
 	for wechat().clear(dies).to(h).Code != http.StatusOK { // more than once on a busy machine

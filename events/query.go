@@ -6,61 +6,67 @@ import (
 	"strings"
 )
 
-// param is a query parameter that WeChat signs, or that says what is signed.
-// The openid beside them is neither.
-type param int
-
-const (
-	signature    param = iota // over the URL alone
-	msgSignature              // over Encrypt too
-	timestamp
-	nonce
-	echostr
-	encryptType
-	paramCount
-)
-
-var paramNames = [paramCount]string{"signature", "msg_signature", "timestamp", "nonce", "echostr", "encrypt_type"}
-
 // query is what a callback URL says. An empty value is none.
-type query [paramCount]string
+type query struct {
+	signature    string // over timestamp and nonce
+	msgSignature string // over Encrypt too
+	timestamp    string
+	nonce        string
+	echostr      string
+	encryptType  string
+}
 
-// scanQuery reads a raw query by the rules of url.ParseQuery, without its map.
-func scanQuery(raw string) (q query, err error) {
-	var seen [paramCount]bool
-	escapes := strings.IndexByte(raw, '%') >= 0 || strings.IndexByte(raw, '+') >= 0
+// paramNames has the names of a query's values. Other parameters do not matter
+// here, such as openid, which is not signed.
+var paramNames = [...]string{
+	"signature", "msg_signature", "timestamp", "nonce", "echostr", "encrypt_type",
+}
+
+// values are in the order of paramNames.
+func (q *query) values() [len(paramNames)]*string {
+	return [...]*string{
+		&q.signature, &q.msgSignature, &q.timestamp, &q.nonce, &q.echostr, &q.encryptType,
+	}
+}
+
+// parseQuery reads a raw query by the rules of url.ParseQuery, without its map.
+func parseQuery(raw string) (q query, err error) {
+	values := q.values()
+	var given [len(paramNames)]bool
+	escapes := strings.ContainsAny(raw, "%+")
 	for raw != "" {
-		var part string
-		part, raw, _ = strings.Cut(raw, "&")
-		key, value, _ := strings.Cut(part, "=")
+		var pair string
+		pair, raw, _ = strings.Cut(raw, "&")
+		name, value, _ := strings.Cut(pair, "=")
 		if escapes {
-			if key, err = url.QueryUnescape(key); err == nil {
+			if name, err = url.QueryUnescape(name); err == nil {
 				value, err = url.QueryUnescape(value)
 			}
 			if err != nil {
-				return q, refuse(ErrMalformed, "the query has a broken %% escape")
+				return q, errorf(ErrMalformed, "the query has a broken %% escape")
 			}
 		}
-		p := slices.Index(paramNames[:], key)
-		if p < 0 {
-			continue
+
+		i := slices.Index(paramNames[:], name)
+		switch {
+		case i < 0:
+		case given[i]:
+			return q, repeated(name)
+		default:
+			*values[i], given[i] = value, true
 		}
-		if seen[p] {
-			return q, repeated(p)
-		}
-		q[p], seen[p] = value, true
 	}
 	return q, nil
 }
 
 func queryOf(values url.Values) (q query, err error) {
-	for p, name := range paramNames {
-		switch given := values[name]; len(given) {
+	for i, value := range q.values() {
+		switch given := values[paramNames[i]]; len(given) {
 		case 0:
 		case 1:
-			q[p] = given[0]
+			*value = given[0]
 		default:
-			return q, repeated(p)
+			return q, repeated(paramNames[i])
 		}
 	}
 	return q, nil
@@ -68,6 +74,6 @@ func queryOf(values url.Values) (q query, err error) {
 
 // repeated refuses a second value: two readers of one request must not take
 // different ones.
-func repeated(p int) error {
-	return refuse(ErrMalformed, "the query has more than one %s", paramNames[p])
+func repeated(name string) error {
+	return errorf(ErrMalformed, "the query has more than one %s", name)
 }

@@ -19,8 +19,8 @@ import (
 // WeChat's page: https://developers.weixin.qq.com/doc/offiaccount/Message_Management/Passive_user_reply_message.html
 type Reply interface {
 	// AppendReply appends the message that answers ev, to ev.FromUserName and
-	// from ev.ToUserName, unencrypted, as XML, or as JSON if that is what ev came
-	// as. If it appends nothing, the answer is "success".
+	// from ev.ToUserName, unencrypted, as XML, or as JSON if ev came as JSON. If it
+	// appends nothing, the response is "success".
 	AppendReply(b []byte, ev *wechatqr.Event, now time.Time) ([]byte, error)
 }
 
@@ -61,7 +61,8 @@ type Track struct {
 func Music(t Track) Reply {
 	return mediaReply{"music", "Music", []member{
 		{"Title", t.Title, false}, {"Description", t.Description, false},
-		{"MusicUrl", t.URL, false}, {"HQMusicUrl", t.HQURL, false}, {"ThumbMediaId", t.ThumbMediaID, true},
+		{"MusicUrl", t.URL, false}, {"HQMusicUrl", t.HQURL, false},
+		{"ThumbMediaId", t.ThumbMediaID, true},
 	}}
 }
 
@@ -93,19 +94,19 @@ func (r textReply) AppendReply(b []byte, ev *wechatqr.Event, now time.Time) ([]b
 	if r == "" {
 		return b, nil
 	}
-	w := answer(b, ev, now, "text")
+	w := newReply(b, ev, now, "text")
 	w.text("Content", string(r))
 	return w.end()
 }
 
 func (r mediaReply) AppendReply(b []byte, ev *wechatqr.Event, now time.Time) ([]byte, error) {
-	w := answer(b, ev, now, r.msgType)
+	w := newReply(b, ev, now, r.msgType)
 	w.open(r.element, '{')
 	for _, m := range r.members {
 		if m.value != "" {
 			w.text(m.name, m.value)
 		} else if m.required {
-			w.fail(fmt.Errorf("%s is empty", m.name))
+			w.setErr(fmt.Errorf("%s is empty", m.name))
 		}
 	}
 	w.close(r.element, '}')
@@ -113,9 +114,9 @@ func (r mediaReply) AppendReply(b []byte, ev *wechatqr.Event, now time.Time) ([]
 }
 
 func (r newsReply) AppendReply(b []byte, ev *wechatqr.Event, now time.Time) ([]byte, error) {
-	w := answer(b, ev, now, "news")
+	w := newReply(b, ev, now, "news")
 	if len(r) == 0 {
-		w.fail(errors.New("News has no Article"))
+		w.setErr(errors.New("News has no Article"))
 	}
 	w.number("ArticleCount", int64(len(r)))
 	w.open("Articles", '[')
@@ -136,10 +137,10 @@ type writer struct {
 	b     []byte
 	start int // what was in b before
 	json  bool
-	err   error // the first
+	err   error // the first one
 }
 
-func answer(b []byte, ev *wechatqr.Event, now time.Time, msgType string) *writer {
+func newReply(b []byte, ev *wechatqr.Event, now time.Time, msgType string) *writer {
 	w := &writer{b: b, start: len(b), json: isJSON(ev.Raw)}
 	w.open("xml", '{')
 	w.text("ToUserName", ev.FromUserName)
@@ -199,7 +200,7 @@ var escapeJSON = strings.NewReplacer(`"`, `\"`, `\`, `\\`, "\n", `\n`, "\r", `\r
 
 // text writes raw UTF-8 in JSON too: WeChat is known not to decode every \u escape.
 func (w *writer) text(name, value string) {
-	w.fail(sendable(name, value))
+	w.setErr(sendable(name, value))
 	if w.json {
 		w.element(name, `"`, escapeJSON.Replace(value), `"`)
 		return
@@ -219,14 +220,14 @@ func (w *writer) element(name string, value ...string) {
 	w.str("</", name, ">")
 }
 
-func (w *writer) fail(err error) {
+func (w *writer) setErr(err error) {
 	if w.err == nil {
 		w.err = err
 	}
 }
 
-// sendable says which characters XML cannot carry, not even escaped. JSON
-// could, but what is a mistake in one is one in the other.
+// sendable refuses what XML cannot carry, not even escaped. JSON could, but a
+// reply must not depend on how the push came.
 func sendable(name, value string) error {
 	if !utf8.ValidString(value) {
 		return fmt.Errorf("%s is not UTF-8", name)

@@ -24,11 +24,13 @@ func asked(raw string) *wechatqr.Event {
 func TestReplies(t *testing.T) {
 	t.Parallel()
 	head := func(kind string) string {
-		return "<xml><ToUserName><![CDATA[toUser]]></ToUserName><FromUserName><![CDATA[fromUser]]></FromUserName>" +
+		return "<xml><ToUserName><![CDATA[toUser]]></ToUserName><FromUserName><![CDATA[fromUser]]>" +
+			"</FromUserName>" +
 			"<CreateTime>12345678</CreateTime><MsgType><![CDATA[" + kind + "]]></MsgType>"
 	}
 	headJSON := func(kind string) string {
-		return `{"ToUserName":"toUser","FromUserName":"fromUser","CreateTime":12345678,"MsgType":"` + kind + `",`
+		return `{"ToUserName":"toUser","FromUserName":"fromUser","CreateTime":12345678,"MsgType":"` +
+			kind + `",`
 	}
 	for _, c := range []struct {
 		name  string
@@ -36,7 +38,8 @@ func TestReplies(t *testing.T) {
 		xml   string
 		json  string
 	}{
-		{"text", events.Text("你好"), head("text") + "<Content><![CDATA[你好]]></Content></xml>", headJSON("text") + `"Content":"你好"}`},
+		{"text", events.Text("你好"), head("text") + "<Content><![CDATA[你好]]></Content></xml>",
+			headJSON("text") + `"Content":"你好"}`},
 		{
 			"image", events.Image("media_id"),
 			head("image") + "<Image><MediaId><![CDATA[media_id]]></MediaId></Image></xml>",
@@ -48,9 +51,13 @@ func TestReplies(t *testing.T) {
 			headJSON("voice") + `"Voice":{"MediaId":"media_id"}}`,
 		},
 		{
-			"video", events.Video(events.Clip{MediaID: "media_id", Title: "title", Description: "description"}),
-			head("video") + "<Video><MediaId><![CDATA[media_id]]></MediaId><Title><![CDATA[title]]></Title><Description><![CDATA[description]]></Description></Video></xml>",
-			headJSON("video") + `"Video":{"MediaId":"media_id","Title":"title","Description":"description"}}`,
+			"video", events.Video(events.Clip{MediaID: "media_id", Title: "title",
+				Description: "description"}),
+			head("video") +
+				"<Video><MediaId><![CDATA[media_id]]></MediaId><Title><![CDATA[title]]>" +
+				"</Title><Description><![CDATA[description]]></Description></Video></xml>",
+			headJSON("video") + `"Video":{"MediaId":"media_id",` +
+				`"Title":"title","Description":"description"}}`,
 		},
 		{
 			"video alone", events.Video(events.Clip{MediaID: "media_id"}),
@@ -58,33 +65,51 @@ func TestReplies(t *testing.T) {
 			headJSON("video") + `"Video":{"MediaId":"media_id"}}`,
 		},
 		{
-			"music", events.Music(events.Track{Title: "TITLE", Description: "DESCRIPTION", URL: "MUSIC_Url", HQURL: "HQ_MUSIC_Url", ThumbMediaID: "media_id"}),
-			head("music") + "<Music><Title><![CDATA[TITLE]]></Title><Description><![CDATA[DESCRIPTION]]></Description><MusicUrl><![CDATA[MUSIC_Url]]></MusicUrl><HQMusicUrl><![CDATA[HQ_MUSIC_Url]]></HQMusicUrl><ThumbMediaId><![CDATA[media_id]]></ThumbMediaId></Music></xml>",
-			headJSON("music") + `"Music":{"Title":"TITLE","Description":"DESCRIPTION","MusicUrl":"MUSIC_Url","HQMusicUrl":"HQ_MUSIC_Url","ThumbMediaId":"media_id"}}`,
+			"music",
+			events.Music(events.Track{Title: "TITLE", Description: "DESCRIPTION", URL: "MUSIC_Url",
+				HQURL: "HQ_MUSIC_Url", ThumbMediaID: "media_id"}),
+			head("music") +
+				"<Music><Title><![CDATA[TITLE]]></Title><Description><![CDATA[DESCRIPTION]]><" +
+				"/Description><MusicUrl><![CDATA[MUSIC_Url]]></MusicUrl><HQMusicUrl><![CDATA[HQ_MUSIC_Url]]>" +
+				"</HQMusicUrl><ThumbMediaId><![CDATA[media_id]]></ThumbMediaId></Music></xml>",
+			headJSON("music") + `"Music":{"Title":"TITLE","Description":"DESCRIPTION",` +
+				`"MusicUrl":"MUSIC_Url","HQMusicUrl":"HQ_MUSIC_Url","ThumbMediaId":"media_id"}}`,
 		},
 		{
 			"music alone", events.Music(events.Track{ThumbMediaID: "media_id"}),
-			head("music") + "<Music><ThumbMediaId><![CDATA[media_id]]></ThumbMediaId></Music></xml>",
+			head("music") +
+				"<Music><ThumbMediaId><![CDATA[media_id]]></ThumbMediaId></Music></xml>",
 			headJSON("music") + `"Music":{"ThumbMediaId":"media_id"}}`,
 		},
 		{
-			"news", events.News(events.Article{Title: "title1", Description: "description1", PicURL: "picurl", URL: "url"}),
-			head("news") + "<ArticleCount>1</ArticleCount><Articles><item><Title><![CDATA[title1]]></Title><Description><![CDATA[description1]]></Description><PicUrl><![CDATA[picurl]]></PicUrl><Url><![CDATA[url]]></Url></item></Articles></xml>",
-			headJSON("news") + `"ArticleCount":1,"Articles":[{"Title":"title1","Description":"description1","PicUrl":"picurl","Url":"url"}]}`,
+			"news", events.News(events.Article{Title: "title1", Description: "description1",
+				PicURL: "picurl", URL: "url"}),
+			head("news") +
+				"<ArticleCount>1</ArticleCount><Articles><item><Title><![CDATA[title1]]>" +
+				"</Title><Description><![CDATA[description1]]></Description><PicUrl><![CDATA[picurl]]>" +
+				"</PicUrl><Url><![CDATA[url]]></Url></item></Articles></xml>",
+			headJSON("news") + `"ArticleCount":1,"Articles":[{"Title":"title1",` +
+				`"Description":"description1","PicUrl":"picurl","Url":"url"}]}`,
 		},
 		{
 			"two news", events.News(events.Article{Title: "a"}, events.Article{Title: "b"}),
 			head("news") + "<ArticleCount>2</ArticleCount><Articles>" +
-				"<item><Title><![CDATA[a]]></Title><Description><![CDATA[]]></Description><PicUrl><![CDATA[]]></PicUrl><Url><![CDATA[]]></Url></item>" +
-				"<item><Title><![CDATA[b]]></Title><Description><![CDATA[]]></Description><PicUrl><![CDATA[]]></PicUrl><Url><![CDATA[]]></Url></item></Articles></xml>",
-			headJSON("news") + `"ArticleCount":2,"Articles":[{"Title":"a","Description":"","PicUrl":"","Url":""},{"Title":"b","Description":"","PicUrl":"","Url":""}]}`,
+				"<item><Title><![CDATA[a]]></Title><Description><![CDATA[]]></Description><PicUrl><![CDATA[]" +
+				"]></PicUrl><Url><![CDATA[]]></Url></item>" +
+				"<item><Title><![CDATA[b]]></Title><Description><![CDATA[]]></Description><PicUrl><![CDATA[]" +
+				"]></PicUrl><Url><![CDATA[]]></Url></item></Articles></xml>",
+			headJSON("news") + `"ArticleCount":2,"Articles":[{"Title":"a",` +
+				`"Description":"","PicUrl":"","Url":""},{"Title":"b","Description":"","PicUrl":"","Url":""}]}`,
 		},
 		{"an empty text", events.Text(""), "", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			now := time.Unix(12345678, 999)
-			for raw, want := range map[string]string{sampleScan: c.xml, "": c.xml, "\ufeff\n " + sampleJSON: c.json} {
+			for raw, want := range map[string]string{
+				sampleScan: c.xml, "": c.xml,
+				"\ufeff\n " + sampleJSON: c.json,
+			} {
 				got, err := c.reply.AppendReply([]byte("before"), asked(raw), now)
 				require.NoError(t, err)
 				assert.Equal(t, "before"+want, string(got))
@@ -100,7 +125,8 @@ func TestReplies(t *testing.T) {
 func TestReplyTextIsSafe(t *testing.T) {
 	t.Parallel()
 	for _, want := range []string{
-		"]]>", "a]]>b", "]]>]]>", "]]", "]]]]>>", "]]></Content><Content><![CDATA[x", "<a href=\"weixin://\">b</a> & c", "行\n行\t🏮\u2028",
+		"]]>", "a]]>b", "]]>]]>", "]]", "]]]]>>", "]]></Content><Content><![CDATA[x",
+		"<a href=\"weixin://\">b</a> & c", "行\n行\t🏮\u2028",
 		`"quoted" \ back`, `{"a":[1]}`, strings.Repeat("]]>", 1000),
 	} {
 		b, err := events.Text(want).AppendReply(nil, asked(""), time.Now())
@@ -144,17 +170,20 @@ func TestReplyRefuses(t *testing.T) {
 		reply  events.Reply
 		reason string
 	}{
-		"image without id":        {events.Image(""), "MediaId is empty"},
-		"voice without id":        {events.Voice(""), "MediaId is empty"},
-		"video without id":        {events.Video(events.Clip{Title: "a", Description: "b"}), "MediaId is empty"},
-		"music without thumb":     {events.Music(events.Track{URL: "a"}), "ThumbMediaId is empty"},
-		"no news":                 {events.News(), "no Article"},
-		"NUL":                     {events.Text("a\x00"), "Content has the character U+0000"},
-		"escape":                  {events.Text("\x1b[1m"), "U+001B"},
-		"no character":            {events.Text("\uffff"), "U+FFFF"},
-		"not UTF-8":               {events.Text("\xff"), "Content is not UTF-8"},
-		"a title with a bell":     {events.News(events.Article{Title: "\a"}), "Title has the character U+0007"},
-		"a description not UTF-8": {events.Video(events.Clip{MediaID: "id", Description: "\xc3"}), "Description is not UTF-8"},
+		"image without id": {events.Image(""), "MediaId is empty"},
+		"voice without id": {events.Voice(""), "MediaId is empty"},
+		"video without id": {events.Video(events.Clip{Title: "a", Description: "b"}),
+			"MediaId is empty"},
+		"music without thumb": {events.Music(events.Track{URL: "a"}), "ThumbMediaId is empty"},
+		"no news":             {events.News(), "no Article"},
+		"NUL":                 {events.Text("a\x00"), "Content has the character U+0000"},
+		"escape":              {events.Text("\x1b[1m"), "U+001B"},
+		"no character":        {events.Text("\uffff"), "U+FFFF"},
+		"not UTF-8":           {events.Text("\xff"), "Content is not UTF-8"},
+		"a title with a bell": {events.News(events.Article{Title: "\a"}),
+			"Title has the character U+0007"},
+		"a description not UTF-8": {events.Video(events.Clip{MediaID: "id", Description: "\xc3"}),
+			"Description is not UTF-8"},
 	} {
 		for _, raw := range []string{sampleScan, sampleJSON} {
 			b, err := c.reply.AppendReply([]byte("before"), asked(raw), time.Now())
@@ -169,7 +198,9 @@ func TestReplyRefuses(t *testing.T) {
 type customerService struct{}
 
 func (customerService) AppendReply(b []byte, ev *wechatqr.Event, _ time.Time) ([]byte, error) {
-	return append(b, "<xml><ToUserName>"+ev.FromUserName+"</ToUserName><MsgType>transfer_customer_service</MsgType></xml>"...), nil
+	return append(b,
+		"<xml><ToUserName>"+ev.FromUserName+"</ToUserName><MsgType>transfer_customer_s"+
+			"ervice</MsgType></xml>"...), nil
 }
 
 func TestSealedReplies(t *testing.T) {
@@ -179,15 +210,17 @@ func TestSealedReplies(t *testing.T) {
 		reply events.Reply
 		want  string
 	}{
-		"text":     {events.Text("你好"), "<Content><![CDATA[你好]]></Content>"},
-		"image":    {events.Image("id"), "<Image><MediaId><![CDATA[id]]></MediaId></Image>"},
-		"voice":    {events.Voice("id"), "<Voice><MediaId><![CDATA[id]]></MediaId></Voice>"},
-		"video":    {events.Video(events.Clip{MediaID: "id"}), "<Video><MediaId><![CDATA[id]]></MediaId></Video>"},
-		"music":    {events.Music(events.Track{ThumbMediaID: "id"}), "<ThumbMediaId><![CDATA[id]]></ThumbMediaId>"},
+		"text":  {events.Text("你好"), "<Content><![CDATA[你好]]></Content>"},
+		"image": {events.Image("id"), "<Image><MediaId><![CDATA[id]]></MediaId></Image>"},
+		"voice": {events.Voice("id"), "<Voice><MediaId><![CDATA[id]]></MediaId></Voice>"},
+		"video": {events.Video(events.Clip{MediaID: "id"}),
+			"<Video><MediaId><![CDATA[id]]></MediaId></Video>"},
+		"music": {events.Music(events.Track{ThumbMediaID: "id"}),
+			"<ThumbMediaId><![CDATA[id]]></ThumbMediaId>"},
 		"news":     {events.News(events.Article{Title: "a"}), "<ArticleCount>1</ArticleCount>"},
 		"your own": {customerService{}, "transfer_customer_service"},
 	} {
-		w := s.sealed(t, scanPush("shop-7")).to(handler(t, safeMode(), replyWith(c.reply), nil))
+		w := s.sealed(t, scanPush("shop-7")).to(newHandler(t, safeMode(), replyWith(c.reply), nil))
 		require.Equal(t, 200, w.Code)
 		assert.Equal(t, "text/xml; charset=utf-8", w.Header().Get("Content-Type"))
 		reply := openReply(t, s, w.Body.Bytes())
@@ -198,10 +231,11 @@ func TestSealedReplies(t *testing.T) {
 	t.Run("JSON", func(t *testing.T) {
 		t.Parallel()
 		message := strings.Replace(sampleJSON, "debug_demo", "SCAN", 1)
-		message = strings.Replace(message, "1714112445", strconv.FormatInt(time.Now().Unix(), 10), 1)
+		message = strings.Replace(message, "1714112445",
+			strconv.FormatInt(time.Now().Unix(), 10), 1)
 		sealed := s.seal(t, message)
 		p := s.envelope(`{"ToUserName":"`+testAccount+`","Encrypt":"`+sealed+`"}`, sealed)
-		w := p.to(handler(t, safeMode(), replyWith(events.Text("你好")), nil))
+		w := p.to(newHandler(t, safeMode(), replyWith(events.Text("你好")), nil))
 		require.Equal(t, 200, w.Code)
 		assert.Equal(t, "application/json; charset=utf-8", w.Header().Get("Content-Type"))
 		var v struct {
@@ -217,7 +251,7 @@ func TestSealedReplies(t *testing.T) {
 	})
 	t.Run("never twice alike", func(t *testing.T) {
 		t.Parallel()
-		h := handler(t, safeMode(), replyWith(events.Text("hi")), nil, events.WithDeduper(nil))
+		h := newHandler(t, safeMode(), replyWith(events.Text("hi")), nil, events.WithDeduper(nil))
 		p := s.sealed(t, scanPush("shop-7"))
 		assert.NotEqual(t, p.to(h).Body.String(), p.to(h).Body.String())
 	})

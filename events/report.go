@@ -10,8 +10,8 @@ import (
 	"github.com/wechatqr/wechatqr"
 )
 
-// Problem is something that went otherwise than the function meant: a refused
-// request, an error, a panic, a reply that could not be sent.
+// Problem is something that went wrong: a refused request, an error or a panic of
+// the function, a reply that could not be sent, a Deduper that failed.
 type Problem struct {
 	Err    error           // matches an Err value of this package
 	Status int             // of the response; 0 if the problem did not change it
@@ -21,11 +21,11 @@ type Problem struct {
 	Stack  []byte          // of a panic
 }
 
-// Delivery is one push that was answered.
+// Delivery is one push and the response to it.
 type Delivery struct {
 	Event     *wechatqr.Event // nil if the push was refused before it was known
 	Status    int             // of the response
-	Err       error           // nil if the status is 200; otherwise matches an Err value of this package
+	Err       error           // matches an Err value of this package; nil if the status is 200
 	Duration  time.Duration   // from the request to the response
 	Runs      int             // of the function, one that goes on included
 	Duplicate bool            // the event was handled before: the function did not run

@@ -21,27 +21,31 @@ import (
 // An observer hears of every push once, successes and durations included, and
 // not of the console's checks.
 func TestObserver(t *testing.T) {
-	at(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		var heard []events.Delivery
 		failed := false
-		h := handler(t, plainMode(), func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
-			switch ev.EventKey {
-			case "quick":
-				time.Sleep(time.Second)
-			case "slow":
-				time.Sleep(time.Hour)
-			case "again":
-				if !failed {
-					failed = true
-					return nil, errors.New("not yet")
+		h := newHandler(t, plainMode(),
+			func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
+				switch ev.EventKey {
+				case "quick":
+					time.Sleep(time.Second)
+				case "slow":
+					time.Sleep(time.Hour)
+				case "again":
+					if !failed {
+						failed = true
+						return nil, errors.New("not yet")
+					}
+				case "away":
+					return nil, errors.New("database is away")
+				case "panic":
+					panic("boom")
 				}
-			case "away":
-				return nil, errors.New("database is away")
-			case "panic":
-				panic("boom")
-			}
-			return nil, nil
-		}, nil, events.WithObserver(func(_ context.Context, d events.Delivery) { heard = append(heard, d) }))
+				return nil, nil
+			}, nil, events.WithObserver(func(_ context.Context,
+				d events.Delivery) {
+				heard = append(heard, d)
+			}))
 
 		stranger := wechat().clear(scanPush("quick"))
 		stranger.query.Set("signature", strings.Repeat("0", 40))
@@ -61,7 +65,8 @@ func TestObserver(t *testing.T) {
 			if d.Event != nil {
 				scene = d.Event.EventKey
 			}
-			got = append(got, fmt.Sprint(scene, " ", d.Status, " ", d.Runs, " ", d.Duplicate, " ", d.Duration))
+			got = append(got, fmt.Sprint(scene, " ", d.Status, " ", d.Runs, " ", d.Duplicate, " ",
+				d.Duration))
 			assert.Equal(t, d.Status == 200, d.Err == nil, scene)
 		}
 		assert.Equal(t, []string{
@@ -84,7 +89,7 @@ func TestObserver(t *testing.T) {
 // An observer that panics harms nobody.
 func TestObserverThatPanics(t *testing.T) {
 	t.Parallel()
-	h := handler(t, plainMode(), nil, nil,
+	h := newHandler(t, plainMode(), nil, nil,
 		events.WithObserver(func(context.Context, events.Delivery) { panic("observer") }))
 	assert.Equal(t, 200, wechat().clear(sampleScan).to(h).Code)
 	assert.Equal(t, 403, push{body: "x"}.to(h).Code)
@@ -111,18 +116,21 @@ func TestWithLogger(t *testing.T) {
 // All mistakes in the options are told at once.
 func TestOptionErrorsAreCollected(t *testing.T) {
 	t.Parallel()
-	_, err := events.NewHandler(plainMode(), nil, nil, events.WithMaxRunning(0), events.WithObserver(nil))
+	_, err := events.NewHandler(plainMode(), nil, nil, events.WithMaxRunning(0),
+		events.WithObserver(nil))
 	require.ErrorIs(t, err, wechatqr.ErrInvalidArgument)
-	for _, want := range []string{"HandlerFunc is nil", "nil Option", "WithMaxRunning(0)", "WithObserver(nil)"} {
+	for _, want := range []string{"HandlerFunc is nil", "nil Option", "WithMaxRunning(0)",
+		"WithObserver(nil)"} {
 		assert.ErrorContains(t, err, want)
 	}
 }
 
 // The memory that is too small for what comes says so, and not for each event.
 func TestForgottenEventsAreTold(t *testing.T) {
-	at(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		var problems []events.Problem
-		h := handler(t, plainMode(), nil, &problems, events.WithDeduper(events.NewMemoryDeduper(0)))
+		h := newHandler(t, plainMode(), nil, &problems,
+			events.WithDeduper(events.NewMemoryDeduper(0)))
 		now := time.Now().Unix()
 		deliver := func(from, to int) {
 			for i := from; i < to; i++ {
@@ -152,10 +160,10 @@ func TestForgottenEventsAreTold(t *testing.T) {
 
 // A shared store remembers what this process forgets.
 func TestForgottenEventsOfSharedDeduper(t *testing.T) {
-	at(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		s := &sleeper{start: time.Now()}
 		var problems []events.Problem
-		h := handler(t, plainMode(), s.fn, &problems,
+		h := newHandler(t, plainMode(), s.fn, &problems,
 			events.WithDeduper(&flaky{Deduper: events.NewMemoryDeduper(1 << 20)}))
 		p := wechat().clear(scanPush("shop-7"))
 		for range 3 {

@@ -32,6 +32,8 @@ const (
 	testKey     = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"
 	testAccount = "gh_97417a04a28d"
 	testUser    = "o9AgO5Kd5ggOC-bXrbNODIiE3bGY"
+	testTicket  = "gQH47joAAAAAAAAAASxodHRwOi8vd2VpeGluLnFxLmNvbS9xL2taZ2Z3TVRtNzJXV1Brb3ZhYmJJAAIE" +
+		"Z23sUwMEmm3sUw=="
 )
 
 func wechat() sender { return sender{appID: testAppID, token: testToken, key: testKey} }
@@ -58,7 +60,8 @@ func aesKey(t testing.TB, key string) []byte {
 // plaintext is what is encrypted, before the padding.
 func (s sender) plaintext(message string) []byte {
 	n := len(message)
-	return []byte("0123456789abcdef" + string([]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}) + message + s.appID)
+	return []byte("0123456789abcdef" +
+		string([]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}) + message + s.appID)
 }
 
 func pkcs7(b []byte) []byte {
@@ -99,7 +102,8 @@ func (s sender) open(t testing.TB, sealed string) (message, appID string) {
 }
 
 func envelope(sealed string) string {
-	return "<xml>\n    <ToUserName><![CDATA[" + testAccount + "]]></ToUserName>\n    <Encrypt><![CDATA[" + sealed + "]]></Encrypt>\n</xml>\n"
+	return "<xml>\n    <ToUserName><![CDATA[" + testAccount +
+		"]]></ToUserName>\n    <Encrypt><![CDATA[" + sealed + "]]></Encrypt>\n</xml>\n"
 }
 
 // push is a request in the making.
@@ -121,7 +125,8 @@ func (s sender) clearAt(at int64, message string) push {
 // signed signs whatever the timestamp and the nonce are.
 func (s sender) signed(ts, nonce, message string) push {
 	return push{url.Values{
-		"signature": {sign(s.token, ts, nonce)}, "timestamp": {ts}, "nonce": {nonce}, "openid": {testUser},
+		"signature": {sign(s.token, ts, nonce)}, "timestamp": {ts}, "nonce": {nonce},
+		"openid": {testUser},
 	}, message}
 }
 
@@ -138,7 +143,8 @@ func (s sender) envelope(body, sealed string) push {
 }
 
 func (p push) request() *http.Request {
-	r := httptest.NewRequest(http.MethodPost, "/callback?"+p.query.Encode(), strings.NewReader(p.body))
+	r := httptest.NewRequest(http.MethodPost, "/callback?"+p.query.Encode(),
+		strings.NewReader(p.body))
 	r.Header.Set("Content-Type", "text/xml")
 	return r
 }
@@ -159,6 +165,6 @@ func scanPushAt(at int64, scene string) string {
 <MsgType><![CDATA[event]]></MsgType>
 <Event><![CDATA[SCAN]]></Event>
 <EventKey><![CDATA[%s]]></EventKey>
-<Ticket><![CDATA[gQH47joAAAAAAAAAASxodHRwOi8vd2VpeGluLnFxLmNvbS9xL2taZ2Z3TVRtNzJXV1Brb3ZhYmJJAAIEZ23sUwMEmm3sUw==]]></Ticket>
-</xml>`, testAccount, testUser, at, scene)
+<Ticket><![CDATA[%s]]></Ticket>
+</xml>`, testAccount, testUser, at, scene, testTicket)
 }

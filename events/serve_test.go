@@ -44,7 +44,7 @@ func TestServeEndsWithoutLoss(t *testing.T) {
 	t.Parallel()
 	begun, goOn := make(chan struct{}), make(chan struct{})
 	finished := false
-	h := handler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
+	h := newHandler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
 		close(begun)
 		<-goOn
 		finished = true
@@ -76,7 +76,7 @@ func TestServeEndsWithoutLoss(t *testing.T) {
 // What is set stays.
 func TestServeKeepsSettings(t *testing.T) {
 	t.Parallel()
-	h := handler(t, plainMode(), nil, nil)
+	h := newHandler(t, plainMode(), nil, nil)
 	routes := http.NewServeMux()
 	routes.Handle("/wechat", h)
 	srv := http.Server{Handler: routes, ReadTimeout: time.Minute, IdleTimeout: time.Hour}
@@ -99,12 +99,14 @@ func TestServeTellsWhyItCannot(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer l.Close()
-	err = events.Serve(t.Context(), &http.Server{Addr: l.Addr().String()}, handler(t, plainMode(), nil, nil))
+	err = events.Serve(t.Context(), &http.Server{Addr: l.Addr().String()},
+		newHandler(t, plainMode(), nil, nil))
 	require.ErrorContains(t, err, l.Addr().String())
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	err = events.Serve(ctx, &http.Server{Addr: l.Addr().String()}, handler(t, plainMode(), nil, nil))
+	err = events.Serve(ctx, &http.Server{Addr: l.Addr().String()},
+		newHandler(t, plainMode(), nil, nil))
 	require.NoError(t, err, "it ended before it began")
 }
 
@@ -115,7 +117,7 @@ func TestServeWithTLSThatHasNoCertificate(t *testing.T) {
 	defer cancel()
 	srv := http.Server{Addr: "127.0.0.1:0", TLSConfig: &tls.Config{}}
 	srv.BaseContext = func(net.Listener) context.Context { cancel(); return ctx } // it serves
-	require.Error(t, events.Serve(ctx, &srv, handler(t, plainMode(), nil, nil)))
+	require.Error(t, events.Serve(ctx, &srv, newHandler(t, plainMode(), nil, nil)))
 }
 
 // The server that somebody else shut down has ended well.
@@ -123,10 +125,13 @@ func TestServeOfServerThatWasShutDown(t *testing.T) {
 	t.Parallel()
 	var srv http.Server
 	ended := make(chan error, 1)
-	h := handler(t, plainMode(), nil, nil)
+	h := newHandler(t, plainMode(), nil, nil)
 	ready := make(chan struct{})
 	srv.Addr = "127.0.0.1:0"
-	srv.BaseContext = func(net.Listener) context.Context { close(ready); return context.Background() }
+	srv.BaseContext = func(net.Listener) context.Context {
+		close(ready)
+		return context.Background()
+	}
 	go func() { ended <- events.Serve(t.Context(), &srv, h) }()
 	<-ready
 	require.NoError(t, srv.Shutdown(t.Context()))
@@ -135,9 +140,9 @@ func TestServeOfServerThatWasShutDown(t *testing.T) {
 
 // A function that does not end within its time is told, not waited for.
 func TestServeTellsOfFunctionsThatGoOn(t *testing.T) {
-	at(t, func(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
 		s := &sleeper{takes: time.Hour, start: time.Now()}
-		h := handler(t, plainMode(), s.fn, nil)
+		h := newHandler(t, plainMode(), s.fn, nil)
 		wechat().clear(scanPush("shop-7")).to(h)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()

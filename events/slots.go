@@ -7,19 +7,26 @@ import (
 	"time"
 )
 
-// slots limits how many deliveries are under way. Each takes one and gives it
-// back once. After shutdown no more can be had.
+// slots limits how many deliveries are under way. A delivery acquires one and
+// releases it once. All methods may be called by any goroutine.
+//
+//	state    begins when                      acquire       shutdown
+//	open     at first                         waits         begins closing
+//	closing  shutdown is called               ErrShutdown   waits
+//	idle     shutdown has taken every slot    ErrShutdown   returns at once
 type slots struct {
-	taken   chan struct{} // has room for all
+	taken   chan struct{} // a value for each slot that is taken
 	closing chan struct{} // closed when shutdown begins
 	close   sync.Once
 
-	kept atomic.Int64  // slots that shutdown took and does not give back
+	kept atomic.Int64  // slots that shutdown has taken for good
 	idle chan struct{} // closed when those are all
 }
 
 func newSlots(n int) *slots {
-	return &slots{taken: make(chan struct{}, n), closing: make(chan struct{}), idle: make(chan struct{})}
+	return &slots{
+		taken: make(chan struct{}, n), closing: make(chan struct{}), idle: make(chan struct{}),
+	}
 }
 
 // acquire takes a slot, waiting for one until the deadline.
@@ -32,15 +39,15 @@ func (s *slots) acquire(ctx context.Context, deadline time.Time) error {
 		select {
 		case s.taken <- struct{}{}:
 		case <-s.closing:
-			return refuse(ErrShutdown, "it takes no more")
+			return errorf(ErrShutdown, "it takes no more")
 		case <-ctx.Done():
-			return refuse(ErrOverloaded, "%d, which is the limit: %w", cap(s.taken), ctx.Err())
+			return errorf(ErrOverloaded, "%d, which is the limit: %w", cap(s.taken), ctx.Err())
 		}
 	}
 	select {
 	case <-s.closing:
 		s.release()
-		return refuse(ErrShutdown, "it takes no more")
+		return errorf(ErrShutdown, "it takes no more")
 	default:
 		return nil
 	}
@@ -48,8 +55,8 @@ func (s *slots) acquire(ctx context.Context, deadline time.Time) error {
 
 func (s *slots) release() { <-s.taken }
 
-// halfTaken is asked by one that has a slot, and reports whether others have
-// half of them.
+// halfTaken reports whether others than the caller, which has a slot, have half
+// of them.
 func (s *slots) halfTaken() bool { return 2*(len(s.taken)-1) >= cap(s.taken) }
 
 // shutdown waits until no slot is taken, by taking them all. It may be called

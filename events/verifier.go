@@ -34,7 +34,10 @@ const defaultMaxAge = 5 * time.Minute
 //
 // WeChat's page: https://developers.weixin.qq.com/doc/service/guide/dev/push/encryption.html
 type Config struct {
-	AppID string // needed unless Plaintext: a message encrypted for another is refused; a third-party platform's own
+	// AppID is needed unless Plaintext is set: a message encrypted for another is
+	// refused. A third-party platform (第三方平台) uses its own.
+	AppID string
+
 	Token string // 令牌, 3 to 32 letters and digits
 
 	// EncodingAESKey is 消息加解密密钥, 43 letters and digits, of safe mode
@@ -101,8 +104,8 @@ func (c Config) MarshalText() ([]byte, error) { return []byte(c.redacted()), nil
 // MarshalBinary refuses, so that gob stores no secret and none is missed later.
 func (c Config) MarshalBinary() ([]byte, error) { return nil, errNotEncoded }
 
-// Verifier tells WeChat's requests from others and opens them. It is safe for
-// concurrent use.
+// Verifier checks that a request is WeChat's, and decrypts and parses it. It does
+// not change once it is made: any goroutine may use it.
 type Verifier struct {
 	appID, account string
 	maxAge         int64 // seconds
@@ -130,7 +133,9 @@ func newVerifier(cfg Config) (*Verifier, error) {
 	}
 	var pairs []*keyPair
 	for i, k := range append([]Keys{{}}, cfg.Previous...) {
-		p, err := newKeyPair(Keys{cmp.Or(k.Token, cfg.Token), cmp.Or(k.EncodingAESKey, cfg.EncodingAESKey)}, cfg.Plaintext)
+		k.Token = cmp.Or(k.Token, cfg.Token)
+		k.EncodingAESKey = cmp.Or(k.EncodingAESKey, cfg.EncodingAESKey)
+		p, err := newKeyPair(k, cfg.Plaintext)
 		if err != nil && i > 0 {
 			err = fmt.Errorf("Previous[%d]: %w", i-1, err)
 		}
@@ -140,7 +145,7 @@ func newVerifier(cfg Config) (*Verifier, error) {
 		pairs = append(pairs, p)
 	}
 	if !cfg.Plaintext && cfg.AppID == "" {
-		return nil, errors.New("AppID is empty: an EncodingAESKey goes with the AppID that messages are encrypted for")
+		return nil, errors.New("AppID is empty: messages are encrypted for an AppID")
 	}
 	v.keys = func() []*keyPair { return pairs }
 	return v, nil
@@ -164,15 +169,16 @@ func (v *Verifier) echo(q *query, now time.Time) (string, error) {
 	if err := v.checkQuery(q, now); err != nil {
 		return "", err
 	}
-	if n := len(q[echostr]); n < 1 || n > maxParamBytes {
-		return "", refuse(ErrMalformed, "echostr has %d bytes, not 1 to %d", n, maxParamBytes)
+	if n := len(q.echostr); n < 1 || n > maxParamBytes {
+		return "", errorf(ErrMalformed, "echostr has %d bytes, not 1 to %d", n, maxParamBytes)
 	}
-	return q[echostr], nil
+	return q.echostr, nil
 }
 
 // Open checks a push, given the URL's query and the body, and returns the
 // message: decrypted, or in plaintext mode body itself. Give the message to
-// [Parse]. Open does not look at Config.Account, for that is in the message.
+// [Parse]. Open does not check Config.Account, which is for the message's
+// ToUserName. As for its error, see ParseRequest.
 func (v *Verifier) Open(values url.Values, body []byte) ([]byte, error) {
 	q, err := queryOf(values)
 	if err != nil {
@@ -184,7 +190,7 @@ func (v *Verifier) Open(values url.Values, body []byte) ([]byte, error) {
 	}
 
 	var f fields
-	if f.scan(message, createTime) == nil && f.has(createTime) {
+	if f.scan(message, elementCreateTime) == nil && f.has(elementCreateTime) {
 		created, err := f.unixTime()
 		if err == nil {
 			err = v.checkCreateTime(&q, created)
@@ -199,20 +205,22 @@ func (v *Verifier) Open(values url.Values, body []byte) ([]byte, error) {
 // open checks a push as far as it is possible without reading the message. It
 // gets the body only once the query is in order and signed. The keys are those
 // that the message was encrypted with, nil if it was in the clear.
-func (v *Verifier) open(q *query, now time.Time, readBody func() ([]byte, error)) (message []byte, keys *keyPair, err error) {
-	if q[echostr] != "" {
-		return nil, nil, refuse(ErrMalformed, "a push has no echostr")
+func (v *Verifier) open(
+	q *query, now time.Time, read func() ([]byte, error),
+) (message []byte, keys *keyPair, err error) {
+	if q.echostr != "" {
+		return nil, nil, errorf(ErrMalformed, "a push has no echostr")
 	}
 	if err := v.checkQuery(q, now); err != nil {
 		return nil, nil, err
 	}
-	body, err := readBody()
+	body, err := read()
 	switch {
 	case err != nil:
 		return nil, nil, err
 	case len(body) > MaxBodyBytes:
 		return nil, nil, tooLarge()
-	case v.plaintext && (q[encryptType] == "" || q[encryptType] == "raw"):
+	case v.plaintext && (q.encryptType == "" || q.encryptType == "raw"):
 		return body, nil, nil
 	}
 
@@ -221,43 +229,50 @@ func (v *Verifier) open(q *query, now time.Time, readBody func() ([]byte, error)
 		return nil, nil, err
 	}
 	switch {
-	case v.plaintext && f.has(encrypt) && f.has(fromUserName): // compatible mode
+	case v.plaintext && f.has(elementEncrypt) && f.has(elementFromUserName): // compatible mode
 		return body, nil, nil
 	case v.plaintext:
-		return nil, nil, refuse(ErrNoAESKey, "encrypt_type is %.16q", q[encryptType])
-	case !f.has(encrypt):
-		return nil, nil, refuse(ErrPlaintext, "the body has no Encrypt")
+		return nil, nil, errorf(ErrNoAESKey, "encrypt_type is %.16q", q.encryptType)
+	case !f.has(elementEncrypt):
+		return nil, nil, errorf(ErrPlaintext, "the body has no Encrypt")
 	}
-	return v.decrypt(q, f.value[encrypt])
+	return v.decrypt(q, f[elementEncrypt])
 }
 
-// checkQuery checks all that WeChat signs of a URL, and that it was WeChat.
+// checkQuery checks what WeChat signs of a URL, and the signature.
 func (v *Verifier) checkQuery(q *query, now time.Time) error {
-	for _, p := range [...]param{signature, timestamp, nonce} {
-		if q[p] == "" {
-			return unsigned(p)
-		}
+	switch "" {
+	case q.signature:
+		return unsigned("signature")
+	case q.timestamp:
+		return unsigned("timestamp")
+	case q.nonce:
+		return unsigned("nonce")
 	}
-	// Other bytes than these could be SHA-1 padding, with which who has one
-	// signature but no Token can sign more.
-	if len(q[nonce]) > maxParamBytes || !alphanumeric(q[nonce]) {
-		return refuse(ErrMalformed, "nonce %.32q is not 1 to %d letters and digits", q[nonce], maxParamBytes)
+
+	// Other bytes than these could be SHA-1 padding, by which one signature can be
+	// extended to others without the Token.
+	if len(q.nonce) > maxParamBytes || !alphanumeric(q.nonce) {
+		return errorf(ErrMalformed, "nonce %.32q is not 1 to %d letters and digits",
+			q.nonce, maxParamBytes)
 	}
-	if err := v.checkTimestamp(q[timestamp], now); err != nil {
+	if err := v.checkTimestamp(q.timestamp, now); err != nil {
 		return err
 	}
 	for _, p := range v.keys() {
-		if p.signed(q[signature], q[timestamp], q[nonce], nil) {
+		if p.signed(q.signature, q.timestamp, q.nonce, nil) {
 			return nil
 		}
 	}
-	return wrongSignature(signature)
+	return wrongSignature("signature")
 }
 
-func unsigned(p param) error { return refuse(ErrNoSignature, "the query has no %s", paramNames[p]) }
+func unsigned(param string) error {
+	return errorf(ErrNoSignature, "the query has no %s", param)
+}
 
-func wrongSignature(p param) error {
-	return refuse(ErrBadSignature, "%s was made with another Token or for another request", paramNames[p])
+func wrongSignature(param string) error {
+	return errorf(ErrBadSignature, "%s was made with another Token or for another request", param)
 }
 
 // checkTimestamp takes one way to write a time: ten digits, of which the first
@@ -265,25 +280,25 @@ func wrongSignature(p param) error {
 func (v *Verifier) checkTimestamp(stamp string, now time.Time) error {
 	t, err := strconv.ParseUint(stamp, 10, 63)
 	if err != nil || len(stamp) < 9 || len(stamp) > 10 || stamp[0] == '0' {
-		return refuse(ErrMalformed, "timestamp %.32q is no Unix time of ten digits", stamp)
+		return errorf(ErrMalformed, "timestamp %.32q is no Unix time of ten digits", stamp)
 	}
 	switch age := now.Unix() - int64(t); {
 	case age > v.maxAge:
-		return refuse(ErrStale, "it is %d s old, and %d s are allowed", age, v.maxAge)
+		return errorf(ErrStale, "it is %d s old, and %d s are allowed", age, v.maxAge)
 	case -age > v.maxAge:
-		return refuse(ErrStale, "it is %d s in the future, and %d s are allowed", -age, v.maxAge)
+		return errorf(ErrStale, "it is %d s in the future, and %d s are allowed", -age, v.maxAge)
 	}
 	return nil
 }
 
-// decrypt opens Encrypt with the keys that signed it. From here on all that
-// fails looks alike from outside.
+// decrypt opens Encrypt with the keys that signed it. Whatever fails from here on
+// has the same response.
 func (v *Verifier) decrypt(q *query, sealed []byte) (message []byte, keys *keyPair, err error) {
-	if q[msgSignature] == "" {
-		return nil, nil, unsigned(msgSignature)
+	if q.msgSignature == "" {
+		return nil, nil, unsigned("msg_signature")
 	}
 	for _, p := range v.keys() {
-		if !p.signed(q[msgSignature], q[timestamp], q[nonce], sealed) {
+		if !p.signed(q.msgSignature, q.timestamp, q.nonce, sealed) {
 			continue
 		}
 		message, failure := p.open(sealed, v.appID)
@@ -296,7 +311,7 @@ func (v *Verifier) decrypt(q *query, sealed []byte) (message []byte, keys *keyPa
 		}
 	}
 	if err == nil {
-		return nil, nil, wrongSignature(msgSignature)
+		return nil, nil, wrongSignature("msg_signature")
 	}
 	return nil, nil, conceal(err)
 }
@@ -305,9 +320,10 @@ func (v *Verifier) decrypt(q *query, sealed []byte) (message []byte, keys *keyPa
 // WeChat signs timestamp and nonce in sorted order, so a push whose nonce looks
 // like a later time could be replayed then with the two exchanged.
 func (v *Verifier) checkCreateTime(q *query, created time.Time) error {
-	t, _ := strconv.ParseInt(q[timestamp], 10, 64) // checkTimestamp has read it
+	t, _ := strconv.ParseInt(q.timestamp, 10, 64) // checkTimestamp has read it
 	if off := t - created.Unix(); off > v.maxAge || -off > v.maxAge {
-		return refuse(ErrStale, "CreateTime is %d s from the signed timestamp, and %d s are allowed", max(off, -off), v.maxAge)
+		return errorf(ErrStale, "CreateTime is %d s from the signed timestamp, and %d s are allowed",
+			max(off, -off), v.maxAge)
 	}
 	return nil
 }
@@ -316,11 +332,15 @@ func (v *Verifier) checkCreateTime(q *query, created time.Time) error {
 // up to [MaxBodyBytes] and not closed, and only if the query is in order and
 // signed. To answer with more than "success" use a [Handler], which encrypts
 // the reply when it must.
+//
+// Answer every error with the same status and text, and keep its own text for
+// the log: a caller that can tell wrong padding from a foreign AppID can encrypt
+// messages without the key.
 func (v *Verifier) ParseRequest(r *http.Request) (*wechatqr.Event, error) {
 	if r.Method != http.MethodPost {
-		return nil, refuse(ErrMethod, "a push is a POST, not %.16q", r.Method)
+		return nil, errorf(ErrMethod, "a push is a POST, not %.16q", r.Method)
 	}
-	q, err := scanQuery(r.URL.RawQuery)
+	q, err := parseQuery(r.URL.RawQuery)
 	if err != nil {
 		return nil, err
 	}
@@ -329,8 +349,10 @@ func (v *Verifier) ParseRequest(r *http.Request) (*wechatqr.Event, error) {
 }
 
 // parse opens and reads a push: see open.
-func (v *Verifier) parse(q *query, now time.Time, readBody func() ([]byte, error)) (*wechatqr.Event, *keyPair, error) {
-	message, keys, err := v.open(q, now, readBody)
+func (v *Verifier) parse(
+	q *query, now time.Time, read func() ([]byte, error),
+) (*wechatqr.Event, *keyPair, error) {
+	message, keys, err := v.open(q, now, read)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -339,7 +361,7 @@ func (v *Verifier) parse(q *query, now time.Time, readBody func() ([]byte, error
 		err = v.checkCreateTime(q, ev.CreateTime)
 	}
 	if err == nil && v.account != "" && ev.ToUserName != v.account {
-		err = refuse(ErrWrongAccount, "ToUserName is %.64q", ev.ToUserName)
+		err = errorf(ErrWrongAccount, "ToUserName is %.64q", ev.ToUserName)
 	}
 	switch {
 	case err == nil:
@@ -351,23 +373,25 @@ func (v *Verifier) parse(q *query, now time.Time, readBody func() ([]byte, error
 }
 
 // seal encrypts a reply in the envelope that belongs to it.
-func (v *Verifier) seal(q *query, keys *keyPair, ev *wechatqr.Event, reply []byte, now time.Time) []byte {
+func (v *Verifier) seal(
+	q *query, keys *keyPair, ev *wechatqr.Event, reply []byte, now time.Time,
+) []byte {
 	var random [16]byte
 	_, _ = rand.Read(random[:]) // never fails
 	sealed := keys.seal(random, reply, v.appID)
 	stamp := now.Unix()
-	sign := keys.signature(strconv.FormatInt(stamp, 10), q[nonce], sealed)
+	sign := keys.signature(strconv.FormatInt(stamp, 10), q.nonce, sealed)
 	w := &writer{b: make([]byte, 0, len(sealed)+256), json: isJSON(ev.Raw)}
 	w.open("xml", '{')
 	w.text("Encrypt", string(sealed))
 	w.text("MsgSignature", string(sign[:]))
 	w.number("TimeStamp", stamp)
-	w.text("Nonce", q[nonce])
+	w.text("Nonce", q.nonce)
 	envelope, _ := w.end() // ASCII never fails
 	return envelope
 }
 
-func tooLarge() error { return refuse(ErrTooLarge, "more than %d bytes", MaxBodyBytes) }
+func tooLarge() error { return errorf(ErrTooLarge, "more than %d bytes", MaxBodyBytes) }
 
 // readBody reads to the end or one byte beyond the limit, which open refuses.
 func readBody(r *http.Request) ([]byte, error) {
@@ -384,7 +408,7 @@ func readBody(r *http.Request) ([]byte, error) {
 		return b.Bytes(), nil
 	}
 	if e := (*http.MaxBytesError)(nil); errors.As(err, &e) {
-		return nil, refuse(ErrTooLarge, "a middleware allows %d bytes", e.Limit)
+		return nil, errorf(ErrTooLarge, "a middleware allows %d bytes", e.Limit)
 	}
-	return nil, refuse(ErrIncompleteBody, "%w", err)
+	return nil, errorf(ErrIncompleteBody, "%w", err)
 }

@@ -71,7 +71,8 @@ func TestManyAreReadBackFromZIP(t *testing.T) {
 	t.Parallel()
 	n := readBack(200)
 	var b bytes.Buffer
-	require.NoError(t, qrimage.ZIP(&b, all(n), qrimage.FormatSVG, qrimage.Style{Module: qrimage.Pixels(3)}))
+	require.NoError(t,
+		qrimage.ZIP(&b, all(n), qrimage.FormatSVG, qrimage.Style{Module: qrimage.Pixels(3)}))
 	names, files := unzip(t, b.Bytes())
 	require.Len(t, files, n)
 	assert.Len(t, slices.Compact(slices.Sorted(slices.Values(names))), n, "names")

@@ -47,7 +47,8 @@ func zbar(t testing.TB, pictures ...[]byte) []string {
 		require.NoError(t, os.WriteFile(name, picture, 0o600))
 		args = append(args, name)
 	}
-	out, err := exec.CommandContext(t.Context(), program(t, "zbarimg", "zbar-tools"), args...).Output()
+	out, err := exec.CommandContext(t.Context(), program(t, "zbarimg", "zbar-tools"),
+		args...).Output()
 	if len(out) == 0 {
 		require.Error(t, err)
 		return nil
@@ -61,7 +62,8 @@ func zbar(t testing.TB, pictures ...[]byte) []string {
 func zxing(img image.Image) (string, error) {
 	text, err := zxingFound(img, nil)
 	if err != nil {
-		return zxingFound(img, map[gozxing.DecodeHintType]any{gozxing.DecodeHintType_PURE_BARCODE: true})
+		return zxingFound(img,
+			map[gozxing.DecodeHintType]any{gozxing.DecodeHintType_PURE_BARCODE: true})
 	}
 	return text, nil
 }
@@ -104,9 +106,9 @@ func requireRead(t testing.TB, want []string, pictures ...[]byte) {
 }
 
 // code is a permanent code with a content like those of WeChat.
-func code(i int, caption string) qrimage.Code {
+func code(i int, text string) qrimage.Code {
 	content := fmt.Sprintf("http://weixin.qq.com/q/02%06xAbCdEfGh10000g0%02d", i*7919, i%100)
-	return qrimage.Code{Ticket: &wechatqr.Ticket{Value: "gQ", Content: content}, Caption: caption}
+	return qrimage.Code{Ticket: &wechatqr.Ticket{Value: "gQ", Content: content}, Caption: text}
 }
 
 func codeOf(content string) qrimage.Code {
@@ -168,7 +170,8 @@ func pathModules(t testing.TB, svg string) (rows []string) {
 		}
 		y = to
 	}
-	for _, step := range regexp.MustCompile(`M(\d+) (\d+)|([hv])(-?\d+)|z`).FindAllStringSubmatch(path, -1) {
+	for _, step := range regexp.MustCompile(
+		`M(\d+) (\d+)|([hv])(-?\d+)|z`).FindAllStringSubmatch(path, -1) {
 		length, _ := strconv.Atoi(step[4])
 		switch {
 		case step[0] == "z":

@@ -21,6 +21,35 @@ var ticket = &wechatqr.Ticket{
 	Scene: wechatqr.SceneString("shop-7"),
 }
 
+// A code for a web page: black on white, 8 pixels to a module.
+func Example() {
+	var png bytes.Buffer
+	err := qrimage.PNG(&png, qrimage.Code{Ticket: ticket}, qrimage.Style{})
+	fmt.Println(png.Len() > 0, err)
+	// Output: true <nil>
+}
+
+// A picture to draw into another, here with a logo in its centre.
+func ExampleImage() {
+	mark := image.NewUniform(color.RGBA{7, 193, 96, 255})
+	style := qrimage.Style{Logo: croppedImage{mark, image.Rect(0, 0, 64, 64)}}
+	picture, err := qrimage.Image(qrimage.Code{Ticket: ticket}, style)
+	if err != nil {
+		log.Fatal(err)
+	}
+	centre := picture.Bounds().Max.Div(2)
+	fmt.Println(picture.Bounds(), picture.At(centre.X, centre.Y))
+	// Output: (0,0)-(360,360) {7 193 96 255}
+}
+
+// croppedImage is a picture with other bounds.
+type croppedImage struct {
+	image.Image
+	bounds image.Rectangle
+}
+
+func (c croppedImage) Bounds() image.Rectangle { return c.bounds }
+
 // A file of a code of 30 mm, for a page that is printed at 600 dpi.
 func ExamplePNG() {
 	dir, err := os.MkdirTemp("", "codes")
@@ -88,9 +117,9 @@ func ExampleSheet() {
 
 // A code that will have expired on the wall is not printed by mistake.
 func ExampleSheet_temporary() {
-	temporary := *ticket
-	temporary.ExpiresAt = time.Date(2100, 1, 31, 18, 0, 0, 0, time.UTC)
-	codes := slices.Values([]qrimage.Code{{Ticket: &temporary, Caption: "today"}})
+	short := *ticket
+	short.ExpiresAt = time.Date(2100, 1, 31, 18, 0, 0, 0, time.UTC)
+	codes := slices.Values([]qrimage.Code{{Ticket: &short, Caption: "today"}})
 	var page bytes.Buffer
 	fmt.Println(qrimage.Sheet(&page, codes, qrimage.Layout{}))
 	fmt.Println(qrimage.Sheet(&page, codes, qrimage.Layout{AllowTemporary: true}))

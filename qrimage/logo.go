@@ -225,16 +225,16 @@ func reservedModules(size int) []bool {
 }
 
 // alignment is where the centres of alignment patterns are, both ways.
-func alignment(version int) []int {
-	if version == 1 {
+func alignment(v int) []int {
+	if v == 1 {
 		return nil
 	}
-	n := version/7 + 2
-	step := (version*8 + n*3 + 5) / (n*4 - 4) * 2
+	n := v/7 + 2
+	step := (v*8 + n*3 + 5) / (n*4 - 4) * 2
 	at := make([]int, n)
 	at[0] = 6
 	for i := 1; i < n; i++ {
-		at[i] = 17 + 4*version - 7 - (n-1-i)*step
+		at[i] = 17 + 4*v - 7 - (n-1-i)*step
 	}
 	return at
 }

@@ -58,8 +58,9 @@ func namesIn(data []byte) (names []string) {
 func TestZIP(t *testing.T) {
 	t.Parallel()
 	var codes []qrimage.Code
-	for i, caption := range []string{"北京店", "shop", "Shop", "shop (2)", "../../etc/passwd", "", ""} {
-		codes = append(codes, code(i, caption))
+	for i, text := range []string{"北京店", "shop", "Shop", "shop (2)",
+		"../../etc/passwd", "", ""} {
+		codes = append(codes, code(i, text))
 	}
 	var want []string
 	for _, c := range codes {
@@ -128,8 +129,8 @@ func FuzzFileName(f *testing.F) {
 	f.Add("a/b")
 	f.Add("aux .x")
 	f.Add("．．/\u200b")
-	f.Fuzz(func(t *testing.T, caption string) {
-		name := qrimage.FileName(caption)
+	f.Fuzz(func(t *testing.T, text string) {
+		name := qrimage.FileName(text)
 		assert.NotEmpty(t, name)
 		assert.LessOrEqual(t, len(name), 121)
 		assert.NotContains(t, ".- ", name[:1])

@@ -75,18 +75,18 @@ func logoStyles() map[string]qrimage.Style {
 	}
 }
 
-func drawPNG(t testing.TB, code qrimage.Code, style qrimage.Style) []byte {
+func drawPNG(t testing.TB, c qrimage.Code, style qrimage.Style) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	require.NoError(t, qrimage.PNG(&b, code, style))
+	require.NoError(t, qrimage.PNG(&b, c, style))
 	return b.Bytes()
 }
 
 // drawSVG draws an SVG and has librsvg make a picture of it, of eight pixels to a module.
-func drawSVG(t testing.TB, code qrimage.Code, style qrimage.Style) []byte {
+func drawSVG(t testing.TB, c qrimage.Code, style qrimage.Style) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	require.NoError(t, qrimage.SVG(&b, code, style))
+	require.NoError(t, qrimage.SVG(&b, c, style))
 	box := regexp.MustCompile(`viewBox="0 0 (\S+) `).FindSubmatch(b.Bytes())
 	modules, err := strconv.ParseFloat(string(box[1]), 64)
 	require.NoError(t, err)
@@ -100,7 +100,7 @@ func drawSVG(t testing.TB, code qrimage.Code, style qrimage.Style) []byte {
 
 func TestDecodersRead(t *testing.T) {
 	t.Parallel()
-	for format, draw := range map[string]func(testing.TB, qrimage.Code, qrimage.Style) []byte{
+	for format, write := range map[string]func(testing.TB, qrimage.Code, qrimage.Style) []byte{
 		"PNG": drawPNG, "SVG": drawSVG,
 	} {
 		for name, style := range styles() {
@@ -108,7 +108,7 @@ func TestDecodersRead(t *testing.T) {
 				t.Parallel()
 				var pictures [][]byte
 				for _, content := range contents() {
-					pictures = append(pictures, draw(t, codeOf(content), style))
+					pictures = append(pictures, write(t, codeOf(content), style))
 				}
 				requireRead(t, contents(), pictures...)
 			})
@@ -118,7 +118,7 @@ func TestDecodersRead(t *testing.T) {
 				t.Parallel()
 				var pictures [][]byte
 				for _, content := range logoContents() {
-					pictures = append(pictures, draw(t, codeOf(content), style))
+					pictures = append(pictures, write(t, codeOf(content), style))
 				}
 				requireRead(t, logoContents(), pictures...)
 			})
@@ -172,13 +172,19 @@ func TestSize(t *testing.T) {
 		side  int
 		svg   string
 	}{
-		{"default", qrimage.Style{}, 8 * (modules + 8), `width="296" height="296" viewBox="0 0 37 37"`},
-		{"pixels", qrimage.Style{Size: px(430)}, 430, `width="430" height="430" viewBox="0 0 37 37"`},
-		{"millimetres", qrimage.Style{Size: mm(25.4)}, 300, `width="25.4mm" height="25.4mm" viewBox="0 0 37 37"`},
-		{"at a dpi", qrimage.Style{Size: mm(25.4), DPI: 600}, 600, `width="25.4mm" height="25.4mm"`},
+		{"default", qrimage.Style{}, 8 * (modules + 8),
+			`width="296" height="296" viewBox="0 0 37 37"`},
+		{"pixels", qrimage.Style{Size: px(430)}, 430,
+			`width="430" height="430" viewBox="0 0 37 37"`},
+		{"millimetres", qrimage.Style{Size: mm(25.4)}, 300,
+			`width="25.4mm" height="25.4mm" viewBox="0 0 37 37"`},
+		{"at a dpi", qrimage.Style{Size: mm(25.4), DPI: 600}, 600,
+			`width="25.4mm" height="25.4mm"`},
 		{"module", qrimage.Style{Module: px(3)}, 3 * (modules + 8), `width="111" height="111"`},
-		{"module in mm", qrimage.Style{Module: mm(1)}, 11 * (modules + 8), `width="37mm" height="37mm"`},
-		{"no quiet zone", qrimage.Style{Quiet: qrimage.Modules(0)}, 8 * modules, `viewBox="0 0 29 29"`},
+		{"module in mm", qrimage.Style{Module: mm(1)}, 11 * (modules + 8),
+			`width="37mm" height="37mm"`},
+		{"no quiet zone", qrimage.Style{Quiet: qrimage.Modules(0)}, 8 * modules,
+			`viewBox="0 0 29 29"`},
 		{"quiet pixels", qrimage.Style{Quiet: px(20)}, 8*modules + 40, `viewBox="0 0 34 34"`},
 		{"quiet mm", qrimage.Style{Size: mm(39), Quiet: mm(5)}, 461, `viewBox="0 0 39 39"`},
 	} {
@@ -198,13 +204,15 @@ func TestQuietZoneIsKept(t *testing.T) {
 	t.Parallel()
 	for side := 90; side < 200; side += 7 {
 		for _, quiet := range []qrimage.Length{{}, qrimage.Modules(1.5), qrimage.Pixels(9)} {
-			img, err := qrimage.Image(codeOf(contents()[3]), qrimage.Style{Size: qrimage.Pixels(side), Quiet: quiet})
+			img, err := qrimage.Image(codeOf(contents()[3]),
+				qrimage.Style{Size: qrimage.Pixels(side), Quiet: quiet})
 			require.NoError(t, err)
 			p := img.(*image.Paletted)
 			first := bytes.IndexByte(p.Pix, 1)
 			module := bytes.IndexByte(p.Pix[first:], 0) / 7 // the finder's upper edge
 			want := map[qrimage.Length]float64{
-				{}: 4 * float64(module), qrimage.Modules(1.5): math.Floor(1.5 * float64(module)), qrimage.Pixels(9): 9,
+				{}: 4 * float64(module), qrimage.Modules(1.5): math.Floor(1.5 * float64(module)),
+				qrimage.Pixels(9): 9,
 			}[quiet]
 			assert.GreaterOrEqual(t, float64(first%p.Stride), want, "%d %v", side, quiet)
 			assert.GreaterOrEqual(t, float64(first/p.Stride), want, "%d %v", side, quiet)
@@ -273,7 +281,8 @@ func TestContrast(t *testing.T) {
 			}
 			require.NoError(t, err)
 			style.Module = qrimage.Pixels(20)
-			requireRead(t, []string{contents()[3], contents()[3]}, b.Bytes(), drawPNG(t, codeOf(contents()[3]), style))
+			requireRead(t, []string{contents()[3], contents()[3]}, b.Bytes(),
+				drawPNG(t, codeOf(contents()[3]), style))
 		})
 	}
 }
@@ -294,21 +303,25 @@ func TestRefused(t *testing.T) {
 		{"no level", codeOf("a"), qrimage.Style{Level: 5}, "5 is no Level"},
 		{"Size and Module", codeOf("a"), qrimage.Style{Size: px(99), Module: px(2)}, "both set"},
 		{"Size in modules", codeOf("a"), qrimage.Style{Size: qrimage.Modules(29)}, "Size is in"},
-		{"Module in modules", codeOf("a"), qrimage.Style{Module: qrimage.Modules(1)}, "Module is in"},
+		{"Module in modules", codeOf("a"), qrimage.Style{Module: qrimage.Modules(1)},
+			"Module is in"},
 		{"negative", codeOf("a"), qrimage.Style{Quiet: px(-1)}, "Quiet cannot be -1"},
 		{"no size", codeOf("a"), qrimage.Style{Size: px(0)}, "Size cannot be 0"},
 		{"not a number", codeOf("a"), qrimage.Style{Size: mm(math.NaN())}, "Size cannot be NaN"},
 		{"dpi", codeOf("a"), qrimage.Style{DPI: 35}, "36 to 2400"},
 		{"all quiet", codeOf("a"), qrimage.Style{Size: px(100), Quiet: px(50)}, ""},
-		{"a logo at low", codeOf("a"), qrimage.Style{Logo: logo(9, 9), Level: qrimage.LevelLow}, "needs LevelHigh"},
-		{"empty logo", codeOf("a"), qrimage.Style{Logo: image.NewGray(image.Rectangle{})}, "no pixels"},
+		{"a logo at low", codeOf("a"), qrimage.Style{Logo: logo(9, 9), Level: qrimage.LevelLow},
+			"needs LevelHigh"},
+		{"empty logo", codeOf("a"), qrimage.Style{Logo: image.NewGray(image.Rectangle{})},
+			"no pixels"},
 		{"all logo", codeOf("a"), qrimage.Style{Logo: logo(9, 9), LogoSize: 1}, "a share"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			for _, draw := range []func(io.Writer, qrimage.Code, qrimage.Style) error{qrimage.PNG, qrimage.SVG} {
+			for _, write := range []func(io.Writer, qrimage.Code, qrimage.Style) error{qrimage.PNG,
+				qrimage.SVG} {
 				var b bytes.Buffer
-				err := draw(&b, tt.code, tt.style)
+				err := write(&b, tt.code, tt.style)
 				require.ErrorIs(t, err, wechatqr.ErrInvalidArgument)
 				require.ErrorContains(t, err, tt.want)
 				assert.Empty(t, b.Bytes())
@@ -397,7 +410,8 @@ func TestLogoBoundary(t *testing.T) {
 			}
 			require.Greater(t, largest, 3)
 			share := float64(largest) / float64(size)
-			for _, picture := range []image.Image{logo(200, 200), image.NewGray(image.Rect(0, 0, 20, 20))} {
+			for _, picture := range []image.Image{logo(200, 200),
+				image.NewGray(image.Rect(0, 0, 20, 20))} {
 				style := qrimage.Style{Logo: picture, LogoSize: math.Floor(share*1000) / 1000}
 				requireRead(t, []string{content, content},
 					drawPNG(t, codeOf(content), style), drawSVG(t, codeOf(content), style))
@@ -405,7 +419,8 @@ func TestLogoBoundary(t *testing.T) {
 				style.LogoSize = math.Ceil(share*1000)/1000 + 0.001
 				err := qrimage.PNG(io.Discard, codeOf(content), style)
 				require.ErrorIs(t, err, wechatqr.ErrInvalidArgument)
-				require.ErrorContains(t, err, fmt.Sprintf("LogoSize %.3f", math.Floor(share*1000)/1000))
+				require.ErrorContains(t, err,
+					fmt.Sprintf("LogoSize %.3f", math.Floor(share*1000)/1000))
 			}
 		})
 	}
@@ -429,7 +444,8 @@ func TestLogoHidesNoAlignmentPattern(t *testing.T) {
 // sizeOf is the side of the code at LevelHigh, in modules.
 func sizeOf(t *testing.T, content string) int {
 	t.Helper()
-	style := qrimage.Style{Level: qrimage.LevelHigh, Module: qrimage.Pixels(2), Quiet: qrimage.Modules(0)}
+	style := qrimage.Style{Level: qrimage.LevelHigh, Module: qrimage.Pixels(2),
+		Quiet: qrimage.Modules(0)}
 	img, err := qrimage.Image(codeOf(content), style)
 	require.NoError(t, err)
 	return img.Bounds().Dx() / 2
@@ -446,8 +462,8 @@ func TestCaption(t *testing.T) {
 	requireRead(t, []string{c.Ticket.Content}, drawSVG(t, c, style))
 
 	require.ErrorIs(t, qrimage.PNG(io.Discard, c, style), wechatqr.ErrInvalidArgument, "no font")
-	style.DrawCaption = func(dst draw.Image, area image.Rectangle, caption string) error {
-		assert.Equal(t, c.Caption, caption)
+	style.DrawCaption = func(dst draw.Image, area image.Rectangle, text string) error {
+		assert.Equal(t, c.Caption, text)
 		assert.Equal(t, image.Pt(400, 450), dst.Bounds().Size())
 		assert.Equal(t, 400, area.Min.Y)
 		draw.Draw(dst, area, image.Black, image.Point{}, draw.Src)
@@ -455,6 +471,9 @@ func TestCaption(t *testing.T) {
 	}
 	requireRead(t, []string{c.Ticket.Content}, drawPNG(t, c, style))
 
-	style.DrawCaption = func(draw.Image, image.Rectangle, string) error { return io.ErrUnexpectedEOF }
+	style.DrawCaption = func(draw.Image, image.Rectangle,
+		string) error {
+		return io.ErrUnexpectedEOF
+	}
 	require.ErrorIs(t, qrimage.PNG(io.Discard, c, style), io.ErrUnexpectedEOF)
 }

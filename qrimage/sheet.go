@@ -44,6 +44,7 @@ const (
 	pageWidth, pageHeight = 210, 297
 	pageMargin            = 8
 	cutMark               = 4
+	captionMargin         = 3 // of a cell, left and right
 )
 
 // leastModule is four pixels at 200 dpi, in millimetres: zbar misses some codes of
@@ -52,7 +53,7 @@ const leastModule = 4 * mmPerInch / 200
 
 // Sheet writes one HTML page that prints as sheets of A4 with cut marks and a
 // caption beneath each code, of two lines at most, in the fonts of the system that
-// prints it. Print it from a browser at 100 %, or with
+// prints it. A caption that is long is smaller, down to half. Print it from a browser at 100 %, or with
 // chromium --headless --print-to-pdf. The page loads nothing and runs no script.
 //
 // Codes are drawn one after another as they come. It is an error if there is none.
@@ -120,11 +121,11 @@ func newSheet(layout Layout) (*sheet, error) {
 		return nil, invalid("Size is %v mm, and with %d codes on a page %v mm are the most",
 			style.Size.n, s.perPage, s.max)
 	}
-	pen, err := newPen(style)
+	p, err := newPen(style)
 	if err != nil {
 		return nil, err
 	}
-	s.pen, s.marks = pen, s.appendMarks(nil)
+	s.pen, s.marks = p, s.appendMarks(nil)
 	return s, nil
 }
 
@@ -145,7 +146,7 @@ section + section { break-before: page }
 section > svg { position: absolute; inset: 0; width: 100%%; height: 100%% }
 figure { display: flex; flex-direction: column; align-items: center; overflow: hidden; padding-top: %[10]smm }
 figure > svg { flex: none; display: block }
-figcaption { width: 100%%; padding: 0 3mm; font: %[9]vmm/1.25 sans-serif; text-align: center; color: #000 }
+figcaption { width: 100%%; padding: 0 %[11]dmm; font: %[9]vmm/1.25 sans-serif; text-align: center; color: #000 }
 figcaption b { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2; overflow: hidden;
 	font-weight: normal; overflow-wrap: anywhere }
 figcaption small { font-size: 75%%; white-space: nowrap }
@@ -153,7 +154,8 @@ figcaption small { font-size: 75%%; white-space: nowrap }
 </head>
 <body>
 `, html.EscapeString(xmlText(s.Title)), pageWidth, pageHeight, pageMargin, s.columns, s.rows,
-		appendNumber(nil, s.cellWidth()), appendNumber(nil, s.cellHeight()), s.font, appendNumber(nil, top))
+		appendNumber(nil, s.cellWidth()), appendNumber(nil, s.cellHeight()), s.font, appendNumber(nil, top),
+		captionMargin)
 	if s.pen.logo == nil {
 		return b, nil
 	}
@@ -189,21 +191,21 @@ func (s *sheet) appendMarks(b []byte) []byte {
 }
 
 func (s *sheet) appendCell(b []byte, code Code) ([]byte, error) {
-	symbol, err := s.pen.symbol(code)
+	sym, err := s.pen.symbol(code)
 	if err != nil {
 		return nil, err
 	}
 	if err := s.checkLife(code); err != nil {
 		return nil, err
 	}
-	g, err := s.pen.vector(symbol.size)
+	g, err := s.pen.vector(sym.size)
 	if err != nil {
 		return nil, err
 	}
 	if g.module < leastModule {
 		return nil, invalid("a code of %d modules in %v mm is too small to read: "+
 			"a module takes %.3f mm at least; fewer on a page have more room",
-			symbol.size, s.pen.Size.n, leastModule)
+			sym.size, s.pen.Size.n, leastModule)
 	}
 
 	b = append(b, "<figure><svg"...)
@@ -212,12 +214,16 @@ func (s *sheet) appendCell(b []byte, code Code) ([]byte, error) {
 	b = append(b, ` viewBox="0 0 `...)
 	b = append(appendNumber(b, g.modules), ' ')
 	b = append(appendNumber(b, g.modules), `">`...)
-	b = s.pen.appendCode(b, symbol, g, g.modules)
+	b = s.pen.appendCode(b, sym, g, g.modules)
 	if s.pen.logo != nil {
 		b = append(b, `<use href="#logo"`...)
-		b = append(appendLogoBox(b, symbol, g), `/>`...)
+		b = append(appendLogoBox(b, sym, g), `/>`...)
 	}
-	b = append(b, "</svg><figcaption><b>"...)
+	b = append(b, "</svg><figcaption><b"...)
+	if size := s.captionSize(code.Caption); size < s.font {
+		b = append(appendNumber(append(b, ` style="font-size:`...), size), `mm"`...)
+	}
+	b = append(b, '>')
 	b = append(b, html.EscapeString(xmlText(code.Caption))...)
 	b = append(b, "</b>"...)
 	if !code.Ticket.Permanent() {
@@ -226,6 +232,14 @@ func (s *sheet) appendCell(b []byte, code Code) ([]byte, error) {
 		b = append(b, "</small>"...)
 	}
 	return append(b, "</figcaption></figure>\n"...), nil
+}
+
+// captionSize is the size of the font in which two lines have room for the
+// caption, from half of the usual size to all of it.
+func (s *sheet) captionSize(caption string) float64 {
+	const usable = 0.85 // of two lines, where the first ends between words
+	width := 2 * usable * (s.cellWidth() - 2*captionMargin)
+	return max(s.font/2, min(s.font, width/ems(caption)))
 }
 
 func (s *sheet) checkLife(code Code) error {

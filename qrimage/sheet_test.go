@@ -75,9 +75,13 @@ func TestSheetIsReadFromPaper(t *testing.T) {
 		{"6", 2, 3, qrimage.Layout{PerPage: 6}, 13, 3},
 		{"12 by default", 3, 4, qrimage.Layout{}, 24, 2},
 		{"24", 4, 6, qrimage.Layout{PerPage: 24}, 30, 2},
-		{"logo", 4, 6, qrimage.Layout{PerPage: 24, Style: qrimage.Style{Logo: logo(400, 400)}}, 24, 1},
-		{"small", 4, 6, qrimage.Layout{PerPage: 24, Style: qrimage.Style{Size: qrimage.Millimetres(20.9)}}, 24, 1},
-		{"large", 2, 3, qrimage.Layout{PerPage: 6, Style: qrimage.Style{Size: qrimage.Millimetres(76)}}, 6, 1},
+		{"logo", 4, 6,
+			qrimage.Layout{PerPage: 24, Style: qrimage.Style{Logo: logo(400, 400)}}, 24, 1},
+		{"small", 4, 6,
+			qrimage.Layout{PerPage: 24, Style: qrimage.Style{Size: qrimage.Millimetres(20.9)}}, 24,
+			1},
+		{"large", 2, 3,
+			qrimage.Layout{PerPage: 6, Style: qrimage.Style{Size: qrimage.Millimetres(76)}}, 6, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -98,6 +102,34 @@ func TestSheetIsReadFromPaper(t *testing.T) {
 	}
 }
 
+// What tells two codes apart is often the end of their captions.
+func TestSheetShrinksLongCaptions(t *testing.T) {
+	t.Parallel()
+	captions := []string{
+		"上海市静安区南京西路一千二百六十六号恒隆广场五楼餐饮区第 17 号桌",
+		"Plaza 66, 1266 Nanjing West Road, Jing'an District, Shanghai, table 17",
+		strings.Repeat("号", 48) + "尾", // twice what the font of the others has room for
+		"short",
+	}
+	var codes []qrimage.Code
+	for i, text := range captions {
+		codes = append(codes, code(i, text))
+	}
+	for _, perPage := range []int{6, 12, 24} {
+		var b bytes.Buffer
+		layout := qrimage.Layout{PerPage: perPage}
+		require.NoError(t, qrimage.Sheet(&b, slices.Values(codes), layout))
+		pdf := filepath.Join(filepath.Dir(printed(t, b.Bytes())[0]), "sheet.pdf")
+		pdftotext := program(t, "pdftotext", "poppler-utils")
+		text, err := exec.CommandContext(t.Context(), pdftotext, pdf, "-").Output()
+		require.NoError(t, err)
+		squeeze := func(s string) string { return strings.Join(strings.Fields(s), "") }
+		for _, want := range captions {
+			assert.Contains(t, squeeze(string(text)), squeeze(want), "%d a page", perPage)
+		}
+	}
+}
+
 func contentsOf(codes []qrimage.Code) (out []string) {
 	for _, c := range codes {
 		out = append(out, c.Ticket.Content)
@@ -107,12 +139,12 @@ func contentsOf(codes []qrimage.Code) (out []string) {
 
 // requirePage fails unless zbar reads each cell, and ZXing each that its search
 // for the corners finds in a PNG.
-func requirePage(t *testing.T, codes []qrimage.Code, cells []image.Image, style qrimage.Style) {
+func requirePage(t *testing.T, codes []qrimage.Code, images []image.Image, style qrimage.Style) {
 	t.Helper()
 	var pictures [][]byte
 	read := 0
 	for i, c := range codes {
-		pictures = append(pictures, encodePNG(t, cells[i]))
+		pictures = append(pictures, encodePNG(t, images[i]))
 		img, err := qrimage.Image(c, qrimage.Style{Logo: style.Logo})
 		require.NoError(t, err)
 		if _, err := zxingFound(img, nil); err != nil {
@@ -135,14 +167,16 @@ func TestSheetTakesTemporaryCodesOnlyWhenTold(t *testing.T) {
 		codes := slices.Values([]qrimage.Code{code(1, "a"), temporary(end)})
 		err := qrimage.Sheet(io.Discard, codes, qrimage.Layout{})
 		require.ErrorIs(t, err, wechatqr.ErrInvalidArgument)
-		require.ErrorContains(t, err, `code 2, "until then": invalid argument: the code is temporary, valid until `+
-			end.Format(time.DateTime))
+		require.ErrorContains(t, err,
+			`code 2, "until then": invalid argument: the code is temporary, valid until `+
+				end.Format(time.DateTime))
 
 		var b bytes.Buffer
 		allowed := qrimage.Layout{AllowTemporary: true}
 		require.NoError(t, qrimage.Sheet(&b, codes, allowed))
 		assert.Equal(t, 1, strings.Count(b.String(), "有效至"))
-		assert.Contains(t, b.String(), "<small>有效至 until "+end.Format("2006-01-02 15:04")+" +08:00</small>")
+		assert.Contains(t, b.String(),
+			"<small>有效至 until "+end.Format("2006-01-02 15:04")+" +08:00</small>")
 
 		time.Sleep(time.Hour - time.Nanosecond)
 		require.NoError(t, qrimage.Sheet(io.Discard, codes, allowed))
@@ -188,5 +222,6 @@ func TestSheetEscapesCaptions(t *testing.T) {
 	require.NoError(t, qrimage.Sheet(&b, slices.Values([]qrimage.Code{c}), layout))
 	assert.NotContains(t, b.String(), "<script>")
 	assert.NotContains(t, b.String(), "\x00")
-	assert.Empty(t, regexp.MustCompile(`(?:src|href)="[^#d]`).FindString(b.String()), "nothing is loaded")
+	assert.Empty(t, regexp.MustCompile(`(?:src|href)="[^#d]`).FindString(b.String()),
+		"nothing is loaded")
 }

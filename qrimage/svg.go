@@ -109,16 +109,8 @@ func appendLogoBox(b []byte, s *symbol, g vector) []byte {
 
 // appendCaption writes one line, smaller if it is too long.
 func (p *pen) appendCaption(b []byte, caption string, g vector) []byte {
-	ems := 0.0 // how wide it is at most in most fonts
-	for _, r := range caption {
-		if utf8.RuneLen(r) > 2 {
-			ems++
-		} else {
-			ems += 0.62
-		}
-	}
 	room := g.modules / captionShare
-	size := min(room*0.6, g.modules*0.94/ems)
+	size := min(room*0.6, g.modules*0.94/ems(caption))
 	b = append(b, `<text text-anchor="middle" font-family="sans-serif" fill="`...)
 	b = append(append(b, hex(p.dark)...), '"')
 	b = appendAttr(b, "font-size", size, "")
@@ -127,6 +119,18 @@ func (p *pen) appendCaption(b []byte, caption string, g vector) []byte {
 	b = append(b, '>')
 	b = append(b, html.EscapeString(xmlText(caption))...)
 	return append(b, "</text>"...)
+}
+
+// ems is how wide a text is at most in most fonts, in sizes of the font.
+func ems(text string) (width float64) {
+	for _, r := range text {
+		if utf8.RuneLen(r) > 2 {
+			width++
+		} else {
+			width += 0.62
+		}
+	}
+	return width
 }
 
 // xmlText is text without what XML cannot carry.
@@ -194,9 +198,9 @@ func (s *symbol) appendOutline(b []byte, x0, y0 int, done []bool) []byte {
 	}
 }
 
-func appendAttr(b []byte, name string, value float64, unit string) []byte {
+func appendAttr(b []byte, name string, value float64, suffix string) []byte {
 	b = append(append(append(b, ' '), name...), `="`...)
-	return append(append(appendNumber(b, value), unit...), '"')
+	return append(append(appendNumber(b, value), suffix...), '"')
 }
 
 // appendNumber writes at most three decimals.

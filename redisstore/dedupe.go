@@ -11,12 +11,17 @@ import (
 	"github.com/wechatqr/wechatqr/events"
 )
 
-// An event's key holds "by:" and the claim's owner, then "done".
+// What an event's key holds is its state:
+//
+//	no key     unknown
+//	by:OWNER   claimed, until the key expires
+//	done       handled, until the key expires
 var (
+	// claimScript returns the number of an events.Claim.
 	claimScript = redis.NewScript(`
 local holder = redis.call('GET', KEYS[1])
-if holder == 'done' then return 0 end
-if holder and holder ~= ARGV[1] then return -1 end
+if holder == 'done' then return 2 end
+if holder and holder ~= ARGV[1] then return 3 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1`)
 
@@ -36,7 +41,7 @@ func (s *Store) eventKey(id string) string {
 
 func holder(owner string) string { return "by:" + owner }
 
-// Claim takes the event id for the time lease, 1 ms at least, or prolongs the
+// Claim claims the event id for the time lease, 1 ms at least, or prolongs the
 // claim that owner has. After an error Redis may have done so all the same: ask
 // again, or call Commit or Release, or let the lease end.
 func (s *Store) Claim(
@@ -49,13 +54,9 @@ func (s *Store) Claim(
 		return 0, failed(op, err)
 	}
 
-	switch value {
-	case int64(1):
-		return events.ClaimGranted, nil
-	case int64(0):
-		return events.ClaimHandled, nil
-	case int64(-1):
-		return events.ClaimBusy, nil
+	n, _ := value.(int64)
+	if got := events.Claim(n); events.ClaimGranted <= got && got <= events.ClaimBusy {
+		return got, nil
 	}
 	return 0, failed(op, unexpected(value))
 }
@@ -64,16 +65,10 @@ func (s *Store) Claim(
 // it: what one process has handled no other needs to handle.
 func (s *Store) Commit(ctx context.Context, id string, ttl time.Duration) error {
 	ms := max(1, ttl.Milliseconds())
-	if _, err := s.run(ctx, commitScript, s.eventKey(id), ms); err != nil {
-		return failed("commit event", err)
-	}
-	return nil
+	return s.do(ctx, "commit event", commitScript, s.eventKey(id), ms)
 }
 
 // Release ends the claim on id if it is owner's.
 func (s *Store) Release(ctx context.Context, id, owner string) error {
-	if _, err := s.run(ctx, releaseScript, s.eventKey(id), holder(owner)); err != nil {
-		return failed("release event", err)
-	}
-	return nil
+	return s.do(ctx, "release event", releaseScript, s.eventKey(id), holder(owner))
 }

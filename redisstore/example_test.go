@@ -10,11 +10,13 @@ import (
 	"github.com/wechatqr/wechatqr"
 	"github.com/wechatqr/wechatqr/events"
 	"github.com/wechatqr/wechatqr/redisstore"
+	"github.com/wechatqr/wechatqr/scanlogin"
 	"github.com/wechatqr/wechatqr/tickets"
 )
 
 func Example() {
-	creds := wechatqr.Credentials{AppID: "wx0123456789abcdef", AppSecret: "0123456789abcdef0123456789abcdef"}
+	creds := wechatqr.Credentials{AppID: "wx0123456789abcdef",
+		AppSecret: "0123456789abcdef0123456789abcdef"}
 	callback := events.Config{AppID: creds.AppID, Token: "token", Plaintext: true}
 	onScan := func(context.Context, *wechatqr.Event) (events.Reply, error) { return nil, nil }
 
@@ -37,8 +39,13 @@ func Example() {
 		log.Fatal(err)
 	}
 
-	fmt.Printf("%v, %T and %T are ready\n", client, handler, keeper)
-	// Output: wechatqr.Client, *events.Handler and *tickets.Keeper are ready
+	login, err := scanlogin.New(client, "https://example.com/login", scanlogin.WithStore(store))
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	fmt.Printf("%v, %T, %T and %T are ready\n", client, handler, keeper, login)
+	// Output: wechatqr.Client, *events.Handler, *tickets.Keeper and *scanlogin.Login are ready
 }
 
 func ExampleWithPrefix() {
@@ -49,4 +56,36 @@ func ExampleWithPrefix() {
 
 	fmt.Println(store, err)
 	// Output: redisstore.Store(wechatqr-test:) <nil>
+}
+
+// Any client of go-redis will do: of one server, a Sentinel or a cluster. New sends
+// nothing.
+func ExampleNew() {
+	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:6379"})
+	defer rdb.Close()
+
+	store, err := redisstore.New(rdb)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	fmt.Println(store)
+	// Output: redisstore.Store(wechatqr:)
+}
+
+// A Store is each of the memories that servers share.
+func ExampleStore() {
+	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:6379"})
+	defer rdb.Close()
+	store, err := redisstore.New(rdb)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	var (
+		_ wechatqr.TokenStore  = store // for wechatqr.WithTokenStore
+		_ wechatqr.TokenLeaser = store // of classic tokens
+		_ events.Deduper       = store // for events.WithDeduper
+		_ tickets.Store        = store // for tickets.NewKeeper
+	)
 }

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -38,6 +40,7 @@ type fleet struct {
 	answered    int
 	runs        map[string]int      // of the function, by the event's id
 	unreachable map[string]struct{} // ids of which a server could not ask Redis
+	unsent      int                 // operations that failed without a command for Redis
 	failed      []string            // pushes that no delivery had answered, and calls of the API
 	calls       int                 // of the API
 }
@@ -48,7 +51,7 @@ const (
 	deliveries   = 3 // of a push that is not answered by success
 )
 
-func startFleet(t *testing.T, connect func(t *testing.T) redis.UniversalClient) *fleet {
+func startFleet(t *testing.T, dial func(t *testing.T) redis.UniversalClient) *fleet {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	f := &fleet{
@@ -57,8 +60,10 @@ func startFleet(t *testing.T, connect func(t *testing.T) redis.UniversalClient) 
 	}
 	t.Cleanup(f.end)
 	for i := range fleetServers {
-		store := newStore(t, connect(t))
-		h, err := events.NewHandler(callback, f.handle, events.WithDeduper(watched{store, f}))
+		rdb := dial(t)
+		rdb.AddHook(hook(noteSent))
+		store := newStore(t, rdb)
+		h, err := events.NewHandler(pushConfig, f.handle, events.WithDeduper(watched{store, f}))
 		require.NoError(t, err)
 		f.handlers, f.stores = append(f.handlers, h), append(f.stores, store)
 		c, err := newClient(store, f.wx.URL, true, wechatqr.WithUserAgent(fmt.Sprint(i)))
@@ -85,23 +90,39 @@ type watched struct {
 func (w watched) Claim(
 	ctx context.Context, id, owner string, lease time.Duration,
 ) (events.Claim, error) {
-	got, err := w.Deduper.Claim(ctx, id, owner, lease)
-	w.note(id, err)
+	var sent atomic.Bool
+	got, err := w.Deduper.Claim(context.WithValue(ctx, sentKey{}, &sent), id, owner, lease)
+	w.note(id, err, sent.Load())
 	return got, err
 }
 
 func (w watched) Commit(ctx context.Context, id string, ttl time.Duration) error {
-	err := w.Deduper.Commit(ctx, id, ttl)
-	w.note(id, err)
+	var sent atomic.Bool
+	err := w.Deduper.Commit(context.WithValue(ctx, sentKey{}, &sent), id, ttl)
+	w.note(id, err, sent.Load())
 	return err
 }
 
-func (w watched) note(id string, err error) {
-	if err != nil && !errors.Is(err, errLost) {
-		w.f.mu.Lock()
-		defer w.f.mu.Unlock()
-		w.f.unreachable[id] = struct{}{}
+func (w watched) note(id string, err error, sent bool) {
+	if err == nil || errors.Is(err, errLost) {
+		return
 	}
+	w.f.mu.Lock()
+	defer w.f.mu.Unlock()
+	w.f.unreachable[id] = struct{}{}
+	if !sent {
+		w.f.unsent++
+	}
+}
+
+// sentKey is of a *atomic.Bool that tells whether the client got a command.
+type sentKey struct{}
+
+func noteSent(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
+	if sent, ok := ctx.Value(sentKey{}).(*atomic.Bool); ok {
+		sent.Store(true)
+	}
+	return next(ctx, cmd)
 }
 
 func (f *fleet) handle(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
@@ -117,13 +138,17 @@ func (f *fleet) call(ctx context.Context, c *wechatqr.Client) {
 		err := callAPI(context.WithoutCancel(ctx), c)
 		f.mu.Lock()
 		f.calls++
-		if err != nil {
+		if err != nil && !tooSlow(err) {
 			f.failed = append(f.failed, err.Error())
 		}
 		f.mu.Unlock()
 		time.Sleep(20 * time.Millisecond)
 	}
 }
+
+// tooSlow reports whether a starved machine took longer to fetch a token than the
+// token lives.
+func tooSlow(err error) bool { return strings.Contains(err.Error(), "the response was slow") }
 
 func (f *fleet) push(ctx context.Context) {
 	tick := time.NewTicker(pushInterval)
@@ -162,7 +187,7 @@ func (f *fleet) deliver(ev wechatqr.Event, server int) {
 	var status int
 	for i := range deliveries {
 		w := httptest.NewRecorder()
-		f.handlers[(server+i)%fleetServers].ServeHTTP(w, wechatqrtest.NewRequest(callback, ev))
+		f.handlers[(server+i)%fleetServers].ServeHTTP(w, wechatqrtest.NewRequest(pushConfig, ev))
 		if status = w.Code; status == http.StatusOK {
 			return
 		}
@@ -188,7 +213,7 @@ func (f *fleet) goOn(n int) {
 func (f *fleet) reached(hit func(eventKey string) bool) {
 	f.t.Helper()
 	id := "test"
-	for !hit(eventKey(id)) {
+	for !hit(keyOfEvent(id)) {
 		id += "+"
 	}
 	waitFor(f.t, "each server can use Redis again", func() bool {
@@ -207,12 +232,12 @@ func (f *fleet) reached(hit func(eventKey string) bool) {
 // check ends the load and delivers each push once more to each server, as who
 // replays it would. No push and no call may have failed. Each event ran, and
 // more than once only where Redis could not be asked of it, or lost the keys that
-// the fault has hit. doubles are those that ran more than once before the replay.
-func (f *fleet) check(hit func(eventKey string) bool, lost bool) (doubles int) {
+// the fault has hit. No operation failed without a command for Redis.
+func (f *fleet) check(hit func(eventKey string) bool, lost bool) {
 	t := f.t
 	t.Helper()
 	f.end()
-	doubles = f.doubles()
+	doubles := f.doubles()
 	slots := make(chan struct{}, 16)
 	for i, ev := range f.pushed {
 		for server := range fleetServers {
@@ -224,7 +249,7 @@ func (f *fleet) check(hit func(eventKey string) bool, lost bool) (doubles int) {
 
 	spared := 0 // of the events of which Redis could not be asked
 	for id := range f.unreachable {
-		if !hit(eventKey(id)) {
+		if !hit(keyOfEvent(id)) {
 			spared++
 		}
 	}
@@ -233,14 +258,16 @@ func (f *fleet) check(hit func(eventKey string) bool, lost bool) (doubles int) {
 		"of %d a server could not ask Redis, %d of them on a node that was well; %d API calls, %d tokens",
 		len(f.pushed), time.Second/pushInterval, fleetServers,
 		doubles, f.doubles(), len(f.unreachable), spared, f.calls, f.wx.count())
+	assert.Zero(t, f.unsent, "operations that failed without having asked Redis")
 	assert.Empty(t, f.failed)
 	assert.Len(t, f.runs, len(f.pushed), "events that ran")
 	for id, n := range f.runs {
 		if _, ok := f.unreachable[id]; n > 1 && !ok {
-			assert.True(t, lost && hit(eventKey(id)), "%s ran %d times: its key was reachable and not lost", id, n)
+			assert.True(t, lost && hit(keyOfEvent(id)),
+				"%s ran %d times: its key was reachable and not lost",
+				id, n)
 		}
 	}
-	return doubles
 }
 
 func (f *fleet) doubles() (n int) {

@@ -33,8 +33,8 @@ const childEnv = "REDISSTORE_TEST_CHILD"
 func TestMain(m *testing.M) {
 	slog.SetDefault(slog.New(slog.DiscardHandler)) // of Redis' failures
 	redis.SetLogger(silent{})
-	if role := os.Getenv(childEnv); role != "" {
-		if err := runChild([]byte(role)); err != nil {
+	if child := os.Getenv(childEnv); child != "" {
+		if err := runChild([]byte(child)); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

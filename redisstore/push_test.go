@@ -25,8 +25,9 @@ import (
 	"github.com/wechatqr/wechatqr/wechatqrtest"
 )
 
-var callback = events.Config{
-	AppID: creds.AppID, Token: "token", EncodingAESKey: "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG",
+var pushConfig = events.Config{
+	AppID: testCreds.AppID, Token: "token",
+	EncodingAESKey: "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG",
 }
 
 // servePushes is a child process that serves the callback URL. What there is
@@ -48,7 +49,7 @@ func servePushes(r role, store *redisstore.Store) error {
 		}
 		return nil, nil
 	}
-	h, err := events.NewHandler(callback, fn, events.WithDeduper(store))
+	h, err := events.NewHandler(pushConfig, fn, events.WithDeduper(store))
 	if err != nil {
 		return err
 	}
@@ -103,7 +104,7 @@ func startPushes(t *testing.T) *pushes {
 
 // deliver sends the event to a server and returns the response's status, 0 if none came.
 func (p *pushes) deliver(server int) int {
-	r := wechatqrtest.NewRequest(callback, p.event)
+	r := wechatqrtest.NewRequest(pushConfig, p.event)
 	resp, err := http.Post("http://"+p.servers[server].addr+r.RequestURI, "text/xml", r.Body)
 	if err != nil {
 		return 0

@@ -12,6 +12,7 @@ import (
 
 	"github.com/wechatqr/wechatqr"
 	"github.com/wechatqr/wechatqr/events"
+	"github.com/wechatqr/wechatqr/scanlogin"
 	"github.com/wechatqr/wechatqr/tickets"
 	"github.com/wechatqr/wechatqr/wechatqrtest"
 )
@@ -50,7 +51,7 @@ func TestReadmeUserSuffices(t *testing.T) {
 	require.NotNil(t, line)
 	added := regexp.MustCompile("For a Cluster add `(.*?)`").FindStringSubmatch(readme(t))
 	require.NotNil(t, added)
-	setUser := func(t *testing.T, s *server, rights string) {
+	setUser := func(t *testing.T, s *redisServer, rights string) {
 		args := []any{"ACL"}
 		for _, word := range strings.Fields(rights) {
 			args = append(args, word)
@@ -61,9 +62,11 @@ func TestReadmeUserSuffices(t *testing.T) {
 		t.Cleanup(func() { _ = c.Close() })
 		require.ErrorContains(t, c.Set(t.Context(), "other", 1, 0).Err(), "NOPERM")
 		require.ErrorContains(t, c.Do(t.Context(), "HGETALL", "wechatqr:x").Err(), "NOPERM")
-		wechatqrtest.TestTokenStore(t, func(t *testing.T) wechatqr.TokenStore { return newStore(t, c) })
+		wechatqrtest.TestTokenStore(t,
+			func(t *testing.T) wechatqr.TokenStore { return newStore(t, c) })
 		wechatqrtest.TestDeduper(t, func(t *testing.T) events.Deduper { return newStore(t, c) })
 		wechatqrtest.TestTicketStore(t, func(t *testing.T) tickets.Store { return newStore(t, c) })
+		wechatqrtest.TestLoginStore(t, func(t *testing.T) scanlogin.Store { return newStore(t, c) })
 	}
 
 	t.Run("server", func(t *testing.T) {

@@ -48,8 +48,8 @@ func connect(t *testing.T, addr string) *redis.Client {
 	return c
 }
 
-// server is a redis-server of the test's own.
-type server struct {
+// redisServer is a redis-server of the test's own.
+type redisServer struct {
 	addr  string
 	args  []string
 	cmd   *exec.Cmd
@@ -92,12 +92,12 @@ func freePort(t *testing.T) int {
 }
 
 // startServer starts a redis-server on a free port.
-func startServer(t *testing.T, args ...string) *server {
+func startServer(t *testing.T, args ...string) *redisServer {
 	t.Helper()
 	path := lookPath(t, "redis-server")
 	for range 5 { // should somebody take the port meanwhile, the next one is tried
 		port, dir := strconv.Itoa(freePort(t)), t.TempDir()
-		s := &server{addr: "127.0.0.1:" + port, args: append([]string{
+		s := &redisServer{addr: "127.0.0.1:" + port, args: append([]string{
 			path, "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
 			"--dir", dir, "--logfile", filepath.Join(dir, "log"), "--daemonize", "no",
 			"--repl-diskless-sync-delay", "0",
@@ -112,7 +112,7 @@ func startServer(t *testing.T, args ...string) *server {
 }
 
 // start runs the server and waits until it responds; false if it ended instead.
-func (s *server) start(t *testing.T) bool {
+func (s *redisServer) start(t *testing.T) bool {
 	t.Helper()
 	cmd := exec.Command(s.args[0], s.args[1:]...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -121,7 +121,8 @@ func (s *server) start(t *testing.T) bool {
 	go func() { defer close(ended); _ = cmd.Wait() }()
 	c := redis.NewClient(&redis.Options{Addr: s.addr, MaxRetries: -1})
 	defer c.Close()
-	for end := time.Now().Add(settles); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for until := time.Now().Add(settles); time.Now().Before(until); time.Sleep(
+		10 * time.Millisecond) {
 		select {
 		case <-ended:
 			return false
@@ -138,13 +139,13 @@ func (s *server) start(t *testing.T) bool {
 }
 
 // stop kills the server and waits until it is gone, and its port free.
-func (s *server) stop(t *testing.T) {
+func (s *redisServer) stop(t *testing.T) {
 	t.Helper()
 	s.signal(t, syscall.SIGKILL)
 	<-s.ended
 }
 
-func (s *server) signal(t *testing.T, sig syscall.Signal) {
+func (s *redisServer) signal(t *testing.T, sig syscall.Signal) {
 	t.Helper()
 	if err := s.cmd.Process.Signal(sig); err != nil && sig != syscall.SIGKILL {
 		t.Error(err)

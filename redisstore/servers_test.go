@@ -21,7 +21,8 @@ const (
 func check(t *testing.T, s seen, wx *wechat, fetches int) {
 	t.Helper()
 	n := wx.count()
-	t.Logf("%d calls, %v at the longest; %d fetches; %d failures of the store, %d stalls of the machine",
+	t.Logf("%d calls, %v at the longest; %d fetches; %d failures of the store, %d stalls of the "+
+		"machine",
 		s.Calls, s.Longest.Round(time.Millisecond), n, s.StoreFailures, s.Stalls)
 	assert.Zero(t, s.Failed, s.Error)
 	assert.GreaterOrEqual(t, n, min(fetches, 1))
@@ -78,7 +79,8 @@ func TestLeaderIsKilled(t *testing.T) {
 			t.Parallel()
 			rs, wx := startServer(t), startWeChat(t, 2*time.Hour, time.Minute)
 			ps := startProcesses(t, processes, role{
-				Redis: rs.addr, WeChat: wx.URL, Classic: classic, Workers: 20, Timeout: 5 * time.Second,
+				Redis: rs.addr, WeChat: wx.URL, Classic: classic, Workers: 20,
+				Timeout: 5 * time.Second,
 			})
 			ps[0].tell("burst")
 			require.Equal(t, "0", <-wx.asked)
@@ -168,7 +170,8 @@ func TestRedisAway(t *testing.T) {
 		begin, finish func()
 	}{
 		{"stopped", func() { rs.stop(t) }, func() { require.True(t, rs.start(t)) }},
-		{"paused", func() { rs.signal(t, syscall.SIGSTOP) }, func() { rs.signal(t, syscall.SIGCONT) }},
+		{"paused", func() { rs.signal(t, syscall.SIGSTOP) },
+			func() { rs.signal(t, syscall.SIGCONT) }},
 		{"full", do("CONFIG", "SET", "maxmemory", "1"), do("CONFIG", "SET", "maxmemory", "0")},
 		{"read-only", do("REPLICAOF", "127.0.0.1", "1"), do("REPLICAOF", "NO", "ONE")},
 		{"responding with an error", do("ACL", "SETUSER", "default", "-@scripting"),

@@ -1,10 +1,12 @@
 // Package redisstore shares an account's access token, the events that were
-// handled, and the tickets of its codes, between servers through one Redis.
+// handled, the tickets of its codes, and logins by scanning, between servers through
+// one Redis.
 //
 //	store, err := redisstore.New(rdb)
 //	client, err := wechatqr.New(creds, wechatqr.WithTokenStore(store))
 //	handler, err := events.NewHandler(cfg, fn, events.WithDeduper(store))
 //	keeper, err := tickets.NewKeeper(creds.AppID, client, store)
+//	login, err := scanlogin.New(client, pageURL, scanlogin.WithStore(store))
 //
 // It needs Redis 5 or later, or what speaks its language, and runs Lua scripts
 // on one key each, so that Redis Cluster serves as well as a single server.
@@ -26,8 +28,8 @@ import (
 // access token among them.
 var errNoScripts = errors.New("Redis knows no EVALSHA or no EVAL: it must run Lua scripts")
 
-// Store is a [wechatqr.TokenStore], a [wechatqr.TokenLeaser], an [events.Deduper]
-// and a [tickets.Store]. It is safe for concurrent use and remembers nothing: one
+// Store is a [wechatqr.TokenStore], a [wechatqr.TokenLeaser], an [events.Deduper],
+// a [tickets.Store] and a [scanlogin.Store]. It is safe for concurrent use and remembers nothing: one
 // for each process is enough, for any number of accounts.
 //
 // An operation returns when its context ends, with any settings of the client.
@@ -64,7 +66,8 @@ func New(client redis.UniversalClient, opts ...Option) (*Store, error) {
 		opt(&c)
 	}
 	if c.prefix == "" {
-		return nil, invalid("new store", errors.New(`WithPrefix(""): leave the option out for the default`))
+		err := errors.New(`WithPrefix(""): leave the option out for the default`)
+		return nil, invalid("new store", err)
 	}
 	return &Store{client: client, prefix: c.prefix}, nil
 }
@@ -83,7 +86,9 @@ func (s *Store) Format(f fmt.State, _ rune) {
 
 // run runs a script on one key. The client waits for a response without regard
 // to a cancelled ctx, and by default to its deadline too: hence the goroutine.
-func (s *Store) run(ctx context.Context, script *redis.Script, key string, args ...any) (any, error) {
+func (s *Store) run(
+	ctx context.Context, script *redis.Script, key string, args ...any,
+) (any, error) {
 	start := time.Now()
 	type response struct {
 		value any
@@ -109,15 +114,27 @@ func (s *Store) run(ctx context.Context, script *redis.Script, key string, args 
 	}
 
 	switch {
+	case r.err == nil:
+		return r.value, nil
 	case errors.Is(r.err, redis.Nil):
 		return nil, nil
-	case r.err != nil && ctx.Err() != nil:
+	case ctx.Err() != nil:
 		took := time.Since(start).Round(time.Millisecond)
 		return nil, fmt.Errorf("no response within %v: %w", took, ctx.Err())
 	case redis.HasErrorPrefix(r.err, "unknown command"):
 		return nil, errNoScripts
 	}
-	return r.value, r.err
+	return nil, r.err
+}
+
+// do runs a script whose result does not matter.
+func (s *Store) do(
+	ctx context.Context, op string, script *redis.Script, key string, args ...any,
+) error {
+	if _, err := s.run(ctx, script, key, args...); err != nil {
+		return failed(op, err)
+	}
+	return nil
 }
 
 func unexpected(value any) error { return fmt.Errorf("unexpected response %T from Redis", value) }

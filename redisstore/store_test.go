@@ -20,6 +20,7 @@ import (
 	"github.com/wechatqr/wechatqr"
 	"github.com/wechatqr/wechatqr/events"
 	"github.com/wechatqr/wechatqr/redisstore"
+	"github.com/wechatqr/wechatqr/scanlogin"
 	"github.com/wechatqr/wechatqr/tickets"
 	"github.com/wechatqr/wechatqr/wechatqrtest"
 )
@@ -40,7 +41,8 @@ func everyRedis(t *testing.T, fn func(t *testing.T, c redis.UniversalClient)) {
 
 func TestTokenStore(t *testing.T) {
 	everyRedis(t, func(t *testing.T, c redis.UniversalClient) {
-		wechatqrtest.TestTokenStore(t, func(t *testing.T) wechatqr.TokenStore { return newStore(t, c) })
+		wechatqrtest.TestTokenStore(t,
+			func(t *testing.T) wechatqr.TokenStore { return newStore(t, c) })
 	})
 }
 
@@ -56,17 +58,27 @@ func TestTicketStore(t *testing.T) {
 	})
 }
 
+func TestLoginStore(t *testing.T) {
+	everyRedis(t, func(t *testing.T, c redis.UniversalClient) {
+		wechatqrtest.TestLoginStore(t, func(t *testing.T) scanlogin.Store { return newStore(t, c) })
+	})
+}
+
 func TestCluster(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, 0).connect(t)
 	t.Run("tokens", func(t *testing.T) {
-		wechatqrtest.TestTokenStore(t, func(t *testing.T) wechatqr.TokenStore { return newStore(t, c) })
+		wechatqrtest.TestTokenStore(t,
+			func(t *testing.T) wechatqr.TokenStore { return newStore(t, c) })
 	})
 	t.Run("events", func(t *testing.T) {
 		wechatqrtest.TestDeduper(t, func(t *testing.T) events.Deduper { return newStore(t, c) })
 	})
 	t.Run("tickets", func(t *testing.T) {
 		wechatqrtest.TestTicketStore(t, func(t *testing.T) tickets.Store { return newStore(t, c) })
+	})
+	t.Run("logins", func(t *testing.T) {
+		wechatqrtest.TestLoginStore(t, func(t *testing.T) scanlogin.Store { return newStore(t, c) })
 	})
 }
 
@@ -199,9 +211,12 @@ func TestWarmTokenAsksNoRedis(t *testing.T) {
 }
 
 // everyTimeout runs a test on a server with each way of a client to treat ctx.
-func everyTimeout(t *testing.T, fn func(t *testing.T, rs *server, c redis.UniversalClient)) {
+func everyTimeout(t *testing.T, fn func(t *testing.T, rs *redisServer, c redis.UniversalClient)) {
 	t.Parallel()
-	for name, heeds := range map[string]bool{"the client ignores ctx": false, "it heeds deadlines": true} {
+	for name, heeds := range map[string]bool{
+		"the client ignores ctx": false,
+		"it heeds deadlines":     true,
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			rs := startServer(t)
@@ -217,7 +232,7 @@ func everyTimeout(t *testing.T, fn func(t *testing.T, rs *server, c redis.Univer
 // An operation returns when its context ends, however the client is set up,
 // and is tried as soon as Redis is back.
 func TestRedisHangs(t *testing.T) {
-	everyTimeout(t, func(t *testing.T, rs *server, c redis.UniversalClient) {
+	everyTimeout(t, func(t *testing.T, rs *redisServer, c redis.UniversalClient) {
 		s := newStore(t, c)
 		warm(t, s)
 		rs.signal(t, syscall.SIGSTOP)
@@ -246,7 +261,8 @@ func TestRedisHangs(t *testing.T) {
 			start := time.Now()
 			require.ErrorIs(t, op(ctx), context.DeadlineExceeded, name)
 			cancel()
-			assert.Less(t, time.Since(start), 30*time.Second, "%s: half of the client's own timeout", name)
+			assert.Less(t, time.Since(start), 30*time.Second,
+				"%s: half of the client's own timeout", name)
 		}
 
 		rs.signal(t, syscall.SIGCONT)
@@ -276,7 +292,7 @@ func TestAbandonedOperationEnds(t *testing.T) {
 
 // Callers that are gone before Redis has responded are nobody else's concern.
 func TestCallersThatCancel(t *testing.T) {
-	everyTimeout(t, func(t *testing.T, rs *server, c redis.UniversalClient) {
+	everyTimeout(t, func(t *testing.T, rs *redisServer, c redis.UniversalClient) {
 		s := newStore(t, c)
 		warm(t, s)
 		rs.signal(t, syscall.SIGSTOP)
@@ -348,7 +364,8 @@ func TestClientThatPanics(t *testing.T) {
 		return nil
 	}))
 	err = newStore(t, goexit).Commit(t.Context(), "id", time.Hour)
-	require.ErrorContains(t, err, "wechatqr: redis: commit event: the Redis client ended its goroutine")
+	require.ErrorContains(t, err,
+		"wechatqr: redis: commit event: the Redis client ended its goroutine")
 	_, err = newStore(t, (*redis.Client)(nil)).Claim(t.Context(), "id", "owner", time.Hour)
 	require.ErrorContains(t, err, "wechatqr: redis: claim event: the Redis client panicked: ")
 }

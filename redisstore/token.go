@@ -90,7 +90,7 @@ func (s *Store) Load(ctx context.Context, key string) (wechatqr.Token, error) {
 		return wechatqr.Token{}, wechatqr.ErrTokenNotFound
 	}
 
-	if fields, ok := value.([]any); ok && len(fields) == 2 {
+	if fields, _ := value.([]any); len(fields) == 2 {
 		token, ok1 := fields[0].(string)
 		left, ok2 := fields[1].(int64)
 		if ok1 && ok2 {
@@ -148,10 +148,7 @@ func (s *Store) redisTime(ctx context.Context, key string, t time.Time) (int64, 
 
 // Discard removes the token if its value is still rejected.
 func (s *Store) Discard(ctx context.Context, key, rejected string) error {
-	if _, err := s.run(ctx, discardScript, s.tokenKey(key), rejected); err != nil {
-		return failed("discard token", err)
-	}
-	return nil
+	return s.do(ctx, "discard token", discardScript, s.tokenKey(key), rejected)
 }
 
 // Lease takes the right to renew the token under key for the time ttl, or
@@ -170,8 +167,5 @@ func (s *Store) lease(ctx context.Context, op, key, owner string, ttl time.Durat
 
 // Unlease ends the lease on key if it is owner's.
 func (s *Store) Unlease(ctx context.Context, key, owner string) error {
-	if _, err := s.run(ctx, unleaseScript, s.tokenKey(key), owner); err != nil {
-		return failed("unlease", err)
-	}
-	return nil
+	return s.do(ctx, "unlease", unleaseScript, s.tokenKey(key), owner)
 }

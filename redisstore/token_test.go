@@ -135,7 +135,8 @@ func TestSaveThatComesLate(t *testing.T) {
 		save(t, s, lasting("newer", time.Hour-pause/2), "")
 		close(older.open)
 		<-older.done
-		assert.Equal(t, "newer", load(t, s), "it was sent %v before, to end %v before", pause, pause/2)
+		assert.Equal(t, "newer", load(t, s), "it was sent %v before, to end %v before",
+			pause, pause/2)
 	})
 }
 
@@ -145,7 +146,9 @@ func TestSaveThatComesTooLate(t *testing.T) {
 		warm(t, s)
 		short := newGate(c, "short")
 		ended := make(chan error, 1)
-		go func() { ended <- s.Save(t.Context(), "key", lasting("short", 500*time.Millisecond), "") }()
+		go func() {
+			ended <- s.Save(t.Context(), "key", lasting("short", 500*time.Millisecond), "")
+		}()
 		<-short.held
 		time.Sleep(600 * time.Millisecond)
 		close(short.open)
@@ -232,15 +235,19 @@ func TestUnexpectedResponses(t *testing.T) {
 	}))
 	s, ctx := newStore(t, c), t.Context()
 	for _, value = range []any{
-		"text", int64(7), []any{}, []any{"token"}, []any{"token", "1"}, []any{int64(1), int64(1)},
+		"text", int64(-1), int64(0), int64(7), []any{}, []any{"token"}, []any{"token", "1"},
+		[]any{int64(1), int64(1)},
 	} {
 		_, err := s.Load(ctx, "key")
-		require.ErrorContains(t, err, "wechatqr: redis: load token: unexpected response", "%v", value)
+		require.ErrorContains(t, err, "wechatqr: redis: load token: unexpected response",
+			"%v", value)
 		_, err = s.Claim(ctx, "id", "owner", time.Hour)
-		require.ErrorContains(t, err, "wechatqr: redis: claim event: unexpected response", "%v", value)
+		require.ErrorContains(t, err, "wechatqr: redis: claim event: unexpected response",
+			"%v", value)
 		if _, ok := value.(int64); !ok {
 			err = s.Save(ctx, "key", lasting("token", time.Hour), "")
-			require.ErrorContains(t, err, "wechatqr: redis: save token: unexpected response", "%v", value)
+			require.ErrorContains(t, err, "wechatqr: redis: save token: unexpected response",
+				"%v", value)
 		}
 		ok, err := s.Lease(ctx, "key", "owner", time.Hour)
 		require.NoError(t, err)
@@ -262,7 +269,8 @@ func TestTokenThatEnds(t *testing.T) {
 					break
 				}
 				require.False(t, got.Expiry.IsZero())
-				require.False(t, got.Expiry.After(tok.Expiry), "%v after %v", got.Expiry, tok.Expiry)
+				require.False(t, got.Expiry.After(tok.Expiry), "%v after %v",
+					got.Expiry, tok.Expiry)
 			}
 		}
 	})
@@ -300,7 +308,7 @@ func TestProcessesAgreeOnTheEnd(t *testing.T) {
 	t.Parallel()
 	addr := startServer(t).addr
 	var clocks [2]int64
-	process := func(ahead int, value string) (token string) {
+	inProcess := func(ahead int, value string) (token string) {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestProcessesAgreeOnTheEnd$")
 		cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d %s %s", env, ahead, addr, value))
 		out, err := cmd.CombinedOutput()
@@ -313,11 +321,11 @@ func TestProcessesAgreeOnTheEnd(t *testing.T) {
 		assert.Greater(t, left, 7200-60, "the test takes less than a minute")
 		return token
 	}
-	assert.Equal(t, "first", process(120, "first"))
-	assert.Equal(t, "first", process(0, "load"))
-	assert.Equal(t, "second", process(0, "second"),
+	assert.Equal(t, "first", inProcess(120, "first"))
+	assert.Equal(t, "first", inProcess(0, "load"))
+	assert.Equal(t, "second", inProcess(0, "second"),
 		"the later one, though by its saver's clock it ends before the first")
-	assert.Equal(t, "second", process(120, "load"))
-	assert.Equal(t, "third", process(120, "third"))
+	assert.Equal(t, "second", inProcess(120, "load"))
+	assert.Equal(t, "third", inProcess(120, "third"))
 	assert.EqualValues(t, 120, clocks[1]-clocks[0])
 }

@@ -27,8 +27,8 @@ func waitFor(t *testing.T, what string, ok func() bool) {
 // the slots. A node that fails costs its own keys only, and is replaced by its
 // replica after a second.
 type cluster struct {
-	masters  []*server
-	replicas []*server // replicas[i] follows masters[i]
+	masters  []*redisServer
+	replicas []*redisServer // replicas[i] follows masters[i]
 }
 
 const slotCount = 16384
@@ -51,8 +51,8 @@ func startCluster(t *testing.T, replicas int) *cluster {
 		require.NoError(t, connect(t, s.addr).ClusterAddSlotsRange(
 			ctx, i*slotCount/3, (i+1)*slotCount/3-1).Err())
 	}
-	all := append(append([]*server(nil), c.masters...), c.replicas...)
-	for _, s := range all[1:] {
+	nodes := append(append([]*redisServer(nil), c.masters...), c.replicas...)
+	for _, s := range nodes[1:] {
 		host, port, err := net.SplitHostPort(s.addr)
 		require.NoError(t, err)
 		require.NoError(t, first.ClusterMeet(ctx, host, port).Err())
@@ -67,13 +67,13 @@ func startCluster(t *testing.T, replicas int) *cluster {
 			return strings.Contains(replica.Info(ctx, "replication").Val(), "master_link_status:up")
 		})
 	}
-	for _, s := range all {
+	for _, s := range nodes {
 		node := connect(t, s.addr)
 		waitFor(t, "the node knows all slots and all nodes", func() bool {
 			info := node.ClusterInfo(ctx).Val()
 			return strings.Contains(info, "cluster_state:ok") &&
 				strings.Contains(info, "cluster_slots_ok:16384") &&
-				strings.Contains(info, fmt.Sprintf("cluster_known_nodes:%d\r", len(all)))
+				strings.Contains(info, fmt.Sprintf("cluster_known_nodes:%d\r", len(nodes)))
 		})
 	}
 	return c
@@ -81,7 +81,7 @@ func startCluster(t *testing.T, replicas int) *cluster {
 
 func (c *cluster) connect(t *testing.T) redis.UniversalClient {
 	var addrs []string
-	for _, s := range append(append([]*server(nil), c.masters...), c.replicas...) {
+	for _, s := range append(append([]*redisServer(nil), c.masters...), c.replicas...) {
 		addrs = append(addrs, s.addr)
 	}
 	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: addrs})
@@ -90,7 +90,7 @@ func (c *cluster) connect(t *testing.T) redis.UniversalClient {
 }
 
 // owner is which of the masters keeps a key, or kept it before it failed.
-func owner(key string) int { return (slotOf(key)*3 + 2) / slotCount }
+func masterIndex(key string) int { return (slotOf(key)*3 + 2) / slotCount }
 
 // slotOf is the CRC16 (XMODEM) by which Redis Cluster spreads keys.
 func slotOf(key string) int {
@@ -109,12 +109,13 @@ func slotOf(key string) int {
 }
 
 // isMaster tells whether the server takes writes by its own account.
-func isMaster(t *testing.T, s *server) bool {
-	return strings.Contains(connect(t, s.addr).Info(t.Context(), "replication").Val(), "role:master")
+func isMaster(t *testing.T, s *redisServer) bool {
+	return strings.Contains(connect(t, s.addr).Info(t.Context(), "replication").Val(),
+		"role:master")
 }
 
 // loseKeys empties a replica, as if its master's last writes had not come.
-func loseKeys(t *testing.T, replica *server) {
+func loseKeys(t *testing.T, replica *redisServer) {
 	t.Helper()
 	c := connect(t, replica.addr)
 	require.NoError(t, c.ConfigSet(t.Context(), "replica-read-only", "no").Err())
@@ -125,8 +126,8 @@ func loseKeys(t *testing.T, replica *server) {
 // sentinels is a Redis with a replica, and a sentinel that promotes it a
 // second after the master has failed.
 type sentinels struct {
-	master, replica *server
-	sentinel        *server
+	master, replica *redisServer
+	sentinel        *redisServer
 }
 
 func startSentinels(t *testing.T) *sentinels {
@@ -137,7 +138,8 @@ func startSentinels(t *testing.T) *sentinels {
 	s.replica = startServer(t, "--replicaof", host+" "+port)
 	replica := connect(t, s.replica.addr)
 	waitFor(t, "the replica follows its master", func() bool {
-		return strings.Contains(replica.Info(t.Context(), "replication").Val(), "master_link_status:up")
+		return strings.Contains(replica.Info(t.Context(), "replication").Val(),
+			"master_link_status:up")
 	})
 
 	path := lookPath(t, "redis-server")
@@ -150,7 +152,7 @@ sentinel monitor shared %s %s 1
 sentinel down-after-milliseconds shared 1000
 sentinel failover-timeout shared 3000
 `, sentinelPort, host, port), 0o600))
-		s.sentinel = &server{
+		s.sentinel = &redisServer{
 			addr: fmt.Sprintf("127.0.0.1:%d", sentinelPort),
 			args: []string{path, config, "--sentinel", "--logfile", config + ".log"},
 		}
@@ -183,9 +185,10 @@ func TestTopologies(t *testing.T) {
 		assert.False(t, isMaster(t, s))
 		assert.True(t, isMaster(t, c.masters[i]))
 	}
-	for _, key := range []string{"wechatqr:token:" + classicKey, eventKey("a"), eventKey("b")} {
-		at := c.masters[owner(key)]
-		require.NoError(t, connect(t, at.addr).Set(t.Context(), key, 1, 0).Err(), "its owner takes it")
+	for _, key := range []string{"wechatqr:token:" + classicKey, keyOfEvent("a"), keyOfEvent("b")} {
+		at := c.masters[masterIndex(key)]
+		require.NoError(t, connect(t, at.addr).Set(t.Context(), key, 1, 0).Err(),
+			"its owner takes it")
 	}
 	s := startSentinels(t)
 	assert.True(t, isMaster(t, s.master))

@@ -14,7 +14,7 @@ import (
 	"github.com/wechatqr/wechatqr/redisstore"
 )
 
-var creds = wechatqr.Credentials{
+var testCreds = wechatqr.Credentials{
 	AppID: "wx0123456789abcdef", AppSecret: "0123456789abcdef0123456789abcdef",
 }
 
@@ -26,7 +26,7 @@ func newClient(
 	if classic {
 		opts = append(opts, wechatqr.WithClassicToken())
 	}
-	return wechatqr.New(creds, opts...)
+	return wechatqr.New(testCreds, opts...)
 }
 
 // callAPI makes a call that needs nothing but a token.
@@ -35,7 +35,7 @@ func callAPI(ctx context.Context, c *wechatqr.Client) error {
 }
 
 // classicKey is where a client's classic token is in the store.
-var classicKey = creds.AppID + "/classic"
+var classicKey = testCreds.AppID + "/classic"
 
 // wechat is a WeChat that issues tokens and counts what it is asked. As
 // there, a classic token that is issued lets the one before it live on for five
@@ -106,11 +106,11 @@ func (w *wechat) issue(rw http.ResponseWriter, r *http.Request, fresh bool) {
 func (w *wechat) call(rw http.ResponseWriter, r *http.Request) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	end, known := w.ends[r.FormValue("access_token")]
+	expiry, known := w.ends[r.FormValue("access_token")]
 	switch {
 	case !known:
 		_, _ = rw.Write([]byte(`{"errcode":40001,"errmsg":"invalid credential"}`))
-	case !time.Now().Before(end):
+	case !time.Now().Before(expiry):
 		_, _ = rw.Write([]byte(`{"errcode":42001,"errmsg":"access_token expired"}`))
 	default:
 		w.served[r.UserAgent()+"/"+r.FormValue("goroutine")] = true

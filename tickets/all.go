@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/wechatqr/wechatqr"
@@ -15,115 +16,86 @@ const (
 	minuteLimitTries = 3           // for one code
 )
 
-// Progress is how far [Keeper.All] has come.
-type Progress struct {
-	Done    int // requests, those of the next two included
-	Created int // codes that had not been kept
-	Invalid int // requests
-}
-
 // StoppedError says why [Keeper.All] stopped, and what is left. It unwraps to Err.
 type StoppedError struct {
-	Progress
+	Done int                      // requests
 	Left []wechatqr.TicketRequest // from the one that failed on
 	Err  error
 }
 
 // Error is one line for people.
 func (e *StoppedError) Error() string {
-	return fmt.Sprintf("wechatqr: tickets: stopped after %d codes with %d left: %v", e.Done, len(e.Left), e.Err)
+	return fmt.Sprintf("wechatqr: tickets: stopped after %d codes with %d left: %v",
+		e.Done, len(e.Left), e.Err)
 }
 
 // Unwrap returns Err.
 func (e *StoppedError) Unwrap() error { return e.Err }
 
-// InvalidError is a request that [Keeper.All] left out. It unwraps to Err.
-type InvalidError struct {
-	Request wechatqr.TicketRequest
-	Err     error
-}
-
-// Error is Err's text.
-func (e *InvalidError) Error() string { return e.Err.Error() }
-
-// Unwrap returns Err.
-func (e *InvalidError) Unwrap() error { return e.Err }
-
 // All is [Keeper.Ticket] for each request of reqs, in their order and one after
-// another: those that are kept at once, the others at the pace of [WithPace]. To go
-// on after an end of any kind, call it again with the same requests, or with those
-// left: what is kept is not created again.
+// another: those that are kept at once, the others at the pace of [WithPace]. The
+// body of the loop runs after each and may report the progress. To go on after an
+// end of any kind, call All again with the same requests, or with those left: what
+// is kept is not created again.
 //
-// A request that is not valid is an [*InvalidError], and the next follows. Any
-// other error is a [*StoppedError], and the last: [wechatqr.ErrQuota] (45009, go on
-// tomorrow), [wechatqr.ErrPermanentLimit] (45029), [ErrBudget], the end of ctx, and
-// whatever else keeps Ticket from its work. After [wechatqr.ErrRateLimited] All
-// waits for a minute first, and tries the code three times in all.
+// An error is a [*StoppedError], and the last that All yields:
+// [wechatqr.ErrInvalidArgument] if any of the requests is not valid, before the
+// first code is created; [wechatqr.ErrQuota] (45009, go on tomorrow),
+// [wechatqr.ErrPermanentLimit] (45029), [ErrBudget], the end of ctx, and whatever
+// else keeps Ticket from its work. After [wechatqr.ErrRateLimited] All waits for a
+// minute first, tells the logger, and tries the code three times in all.
 //
-// reqs must end by itself: to tell what is left, All reads the rest of it.
+// All reads reqs to its end before it begins.
 func (k *Keeper) All(
 	ctx context.Context, reqs iter.Seq[wechatqr.TicketRequest],
 ) iter.Seq2[*wechatqr.Ticket, error] {
 	return func(yield func(*wechatqr.Ticket, error) bool) {
-		var progress Progress
-		var stopped *StoppedError
-		var next time.Time // of a creation, at the earliest
-		for req := range reqs {
-			if stopped != nil {
-				stopped.Left = append(stopped.Left, req)
-				continue
-			}
+		list := slices.Collect(reqs)
+		if err := validate(list); err != nil {
+			yield(nil, &StoppedError{Left: list, Err: err})
+			return
+		}
 
-			t, err := k.paced(ctx, req, &next, &progress)
-			if err != nil && !errors.Is(err, wechatqr.ErrInvalidArgument) {
-				stopped = &StoppedError{progress, []wechatqr.TicketRequest{req}, err}
-				continue
-			}
-			progress.Done++
+		var next time.Time // of a creation, at the earliest
+		for i, req := range list {
+			t, err := k.paced(ctx, keyOf(k.account, req), &next)
 			if err != nil {
-				progress.Invalid++
-				err = &InvalidError{req, err}
-			}
-			k.progress(progress)
-			if !yield(t, err) {
+				yield(nil, &StoppedError{i, list[i:], err})
 				return
 			}
-		}
-		if stopped != nil {
-			yield(nil, stopped)
+			if !yield(t, nil) {
+				return
+			}
 		}
 	}
 }
 
-// paced waits before a creation until next.
-func (k *Keeper) paced(
-	ctx context.Context, req wechatqr.TicketRequest, next *time.Time, progress *Progress,
-) (*wechatqr.Ticket, error) {
-	if err := req.Validate(); err != nil {
-		return nil, err
-	}
-	_, err := k.load(ctx, keyOf(k.account, req))
-	if errors.Is(err, ErrNotFound) {
-		if err := sleep(ctx, time.Until(*next)); err != nil {
-			return nil, failed("get ticket", err)
+func validate(reqs []wechatqr.TicketRequest) error {
+	for i, req := range reqs {
+		if err := req.Validate(); err != nil {
+			return fmt.Errorf("request %d: %w", i+1, err)
 		}
 	}
+	return nil
+}
 
+// paced waits before a creation until next.
+func (k *Keeper) paced(ctx context.Context, key Key, next *time.Time) (*wechatqr.Ticket, error) {
+	if t, err := k.kept(ctx, key); t != nil || err != nil {
+		return t, err
+	}
 	for tries := 1; ; tries++ {
-		t, made, err := k.ticket(ctx, req)
-		if made {
-			progress.Created++
-			*next = time.Now().Add(k.pace)
+		if err := sleep(ctx, time.Until(*next)); err != nil {
+			return nil, failed("create ticket", err)
 		}
-		if err == nil {
-			return &t, nil
-		}
+		t, err := k.created(ctx, key)
+		*next = time.Now().Add(k.pace)
 		if !errors.Is(err, wechatqr.ErrRateLimited) || tries == minuteLimitTries {
-			return nil, err
+			return t, err
 		}
-		if err := sleep(ctx, minuteLimitPause); err != nil {
-			return nil, failed("get ticket", err)
-		}
+		*next = time.Now().Add(minuteLimitPause)
+		k.logger.WarnContext(ctx, "wechatqr: the limit of the minute is reached; waiting for the next",
+			"key", key.Name(), "error", err)
 	}
 }
 

@@ -3,7 +3,9 @@ package tickets_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,7 +17,7 @@ import (
 	"github.com/wechatqr/wechatqr/tickets"
 )
 
-func shops(n int) []wechatqr.TicketRequest {
+func shopRequests(n int) []wechatqr.TicketRequest {
 	var list []wechatqr.TicketRequest
 	for i := range n {
 		list = append(list, wechatqr.Permanent(wechatqr.SceneID(uint32(i+1))))
@@ -41,27 +43,22 @@ func TestAllIsPacedAndResumed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w, s := &wechat{}, tickets.NewMemory()
-		var seen []tickets.Progress
-		k := newKeeper(t, w, s, tickets.WithPace(time.Second),
-			tickets.WithProgress(func(p tickets.Progress) { seen = append(seen, p) }))
+		k := newKeeper(t, w, s, tickets.WithPace(time.Second))
 
-		for ticket, err := range k.All(t.Context(), slices.Values(shops(5))) {
+		for ticket, err := range k.All(t.Context(), slices.Values(shopRequests(5))) {
 			require.NoError(t, err)
 			if ticket.Scene.Key() == "2" {
 				break
 			}
 		}
 		assert.Len(t, w.requests(), 2, "nothing is created that nobody takes")
-		assert.Equal(t, []tickets.Progress{{Done: 1, Created: 1}, {Done: 2, Created: 2}}, seen)
 
-		seen = nil
 		start := time.Now()
-		got, errs := all(t.Context(), k, append(shops(5), shops(1)...))
+		got, errs := all(t.Context(), k, append(shopRequests(5), shopRequests(1)...))
 		assert.Empty(t, errs)
 		assert.Equal(t, []string{"1", "2", "3", "4", "5", "1"}, got)
-		assert.Equal(t, shops(5), w.requests())
+		assert.Equal(t, shopRequests(5), w.requests())
 		assert.Equal(t, 2*time.Second, time.Since(start), "between the three that are created")
-		assert.Equal(t, tickets.Progress{Done: 6, Created: 3}, seen[len(seen)-1])
 	})
 }
 
@@ -88,14 +85,14 @@ func TestAllStops(t *testing.T) {
 			}}
 			s := tickets.NewMemory()
 			k := newKeeper(t, w, s, append(test.opts, tickets.WithPace(0))...)
-			got, errs := all(t.Context(), k, shops(5))
+			got, errs := all(t.Context(), k, shopRequests(5))
 			assert.Equal(t, []string{"1", "2"}, got)
 			require.Len(t, errs, 1)
 			require.ErrorIs(t, errs[0], test.want)
 			var stopped *tickets.StoppedError
 			require.ErrorAs(t, errs[0], &stopped)
-			assert.Equal(t, shops(5)[2:], stopped.Left)
-			assert.Equal(t, tickets.Progress{Done: 2, Created: 2}, stopped.Progress)
+			assert.Equal(t, shopRequests(5)[2:], stopped.Left)
+			assert.Equal(t, 2, stopped.Done)
 			assert.ErrorContains(t, errs[0], "stopped after 2 codes with 3 left")
 
 			w.set(nil)
@@ -116,35 +113,37 @@ func TestAllWaitsForTheNextMinute(t *testing.T) {
 			}
 			return nil
 		}}
-		k := newKeeper(t, w, tickets.NewMemory(), tickets.WithPace(0))
+		var log strings.Builder
+		k := newKeeper(t, w, tickets.NewMemory(), tickets.WithPace(0),
+			tickets.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
 		start := time.Now()
-		got, errs := all(t.Context(), k, shops(3))
+		got, errs := all(t.Context(), k, shopRequests(3))
 		assert.Empty(t, errs)
 		assert.Equal(t, []string{"1", "2", "3"}, got)
 		assert.Equal(t, 2*time.Minute, time.Since(start))
+		assert.Equal(t, 2, strings.Count(log.String(), "waiting for the next"))
 
 		w.set(always(limited))
-		_, errs = all(t.Context(), k, shops(5))
+		_, errs = all(t.Context(), k, shopRequests(5))
 		require.Len(t, errs, 1)
 		require.ErrorIs(t, errs[0], wechatqr.ErrRateLimited)
 		assert.Len(t, w.requests(), 8, "three times")
 	})
 }
 
-func TestAllGoesOnAfterAnInvalidRequest(t *testing.T) {
+func TestAllRefusesAnInvalidRequestBeforeItBegins(t *testing.T) {
 	t.Parallel()
-	reqs := append([]wechatqr.TicketRequest{wechatqr.Permanent(wechatqr.SceneID(100_001))}, shops(1)...)
-	var last tickets.Progress
-	k := newKeeper(t, &wechat{}, tickets.NewMemory(),
-		tickets.WithProgress(func(p tickets.Progress) { last = p }))
-	got, errs := all(t.Context(), k, reqs)
-	assert.Equal(t, []string{"1"}, got)
+	reqs := append(shopRequests(1), wechatqr.Permanent(wechatqr.SceneID(100_001)))
+	w := &wechat{}
+	got, errs := all(t.Context(), newKeeper(t, w, tickets.NewMemory()), reqs)
+	assert.Empty(t, got)
+	assert.Empty(t, w.requests())
 	require.Len(t, errs, 1)
 	require.ErrorIs(t, errs[0], wechatqr.ErrInvalidScene)
-	var bad *tickets.InvalidError
-	require.ErrorAs(t, errs[0], &bad)
-	assert.Equal(t, reqs[0], bad.Request)
-	assert.Equal(t, tickets.Progress{Done: 2, Created: 1, Invalid: 1}, last)
+	require.ErrorContains(t, errs[0], "request 2")
+	var stopped *tickets.StoppedError
+	require.ErrorAs(t, errs[0], &stopped)
+	assert.Equal(t, reqs, stopped.Left)
 }
 
 func TestAllEndsWithItsContext(t *testing.T) {
@@ -154,13 +153,13 @@ func TestAllEndsWithItsContext(t *testing.T) {
 		k := newKeeper(t, w, tickets.NewMemory(), tickets.WithPace(time.Minute))
 		ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 		defer cancel()
-		got, errs := all(ctx, k, shops(4))
+		got, errs := all(ctx, k, shopRequests(4))
 		assert.Equal(t, []string{"1", "2"}, got)
 		require.Len(t, errs, 1)
 		require.ErrorIs(t, errs[0], context.DeadlineExceeded)
 		var stopped *tickets.StoppedError
 		require.ErrorAs(t, errs[0], &stopped)
-		assert.Equal(t, shops(4)[2:], stopped.Left)
+		assert.Equal(t, shopRequests(4)[2:], stopped.Left)
 		assert.Len(t, w.requests(), 2)
 	})
 }

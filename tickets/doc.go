@@ -11,6 +11,9 @@
 // to ask for, then asks, then stores the ticket. A process that dies in between
 // leaves the scene behind, and the next one asks for the same scene again.
 //
+// Keep a ticket that was created elsewhere by [Store].SaveTicket; the Keeper then
+// has no need to create it. Ends are times of the machine's clock: keep it set.
+//
 // [NewMemory] and [OpenFile] are stores for one process, package redisstore has
 // one for many. wechatqrtest.TestTicketStore checks one of your own.
 package tickets

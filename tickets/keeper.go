@@ -49,10 +49,9 @@ type Keeper struct {
 type Option func(*config)
 
 type config struct {
-	budget   int
-	pace     time.Duration
-	logger   *slog.Logger
-	progress func(Progress)
+	budget int
+	pace   time.Duration
+	logger *slog.Logger
 }
 
 // WithBudget sets how many permanent codes the store may know of: a request of
@@ -65,20 +64,16 @@ func WithBudget(n int) Option { return func(c *config) { c.budget = n } }
 func WithPace(d time.Duration) Option { return func(c *config) { c.pace = d } }
 
 // WithLogger tells l, as warnings, what no caller is told: a renewal that failed
-// while the old code is good. The default is slog.Default at the time of NewKeeper.
+// while the old code is good, a pause of [Keeper.All], why [Keeper.Picture] has none.
+// The default is slog.Default at the time of NewKeeper.
 func WithLogger(l *slog.Logger) Option { return func(c *config) { c.logger = l } }
-
-// WithProgress has [Keeper.All] call fn after every request, in the goroutine
-// that ranges over it, before it yields.
-func WithProgress(fn func(Progress)) Option { return func(c *config) { c.progress = fn } }
 
 // NewKeeper makes a Keeper of the account with this AppID. It does no I/O.
 // Errors are [wechatqr.ErrInvalidArgument].
 func NewKeeper(appID string, client Client, store Store, opts ...Option) (*Keeper, error) {
 	const op = "new keeper"
 	c := config{
-		budget: wechatqr.MaxPermanentID, pace: 100 * time.Millisecond,
-		logger: slog.Default(), progress: func(Progress) {},
+		budget: wechatqr.MaxPermanentID, pace: 100 * time.Millisecond, logger: slog.Default(),
 	}
 	for _, opt := range opts {
 		if opt == nil {
@@ -96,8 +91,8 @@ func NewKeeper(appID string, client Client, store Store, opts ...Option) (*Keepe
 		err = fmt.Errorf("WithBudget(%d): use 0 to %d", c.budget, wechatqr.MaxPermanentID)
 	case c.pace < 0:
 		err = fmt.Errorf("WithPace(%v): use 0 or more", c.pace)
-	case c.logger == nil || c.progress == nil:
-		err = errors.New("a nil logger or function: leave the option out for the default")
+	case c.logger == nil:
+		err = errors.New("a nil logger: leave WithLogger out for the default")
 	}
 	if err != nil {
 		return nil, invalid(op, err)
@@ -109,7 +104,8 @@ func NewKeeper(appID string, client Client, store Store, opts ...Option) (*Keepe
 }
 
 func checkAccount(appID string) error {
-	if appID == "" || strings.ContainsFunc(appID, func(r rune) bool { return r <= ' ' || r > '~' || r == '/' }) {
+	bad := func(r rune) bool { return r <= ' ' || r > '~' || r == '/' }
+	if appID == "" || strings.ContainsFunc(appID, bad) {
 		return fmt.Errorf("%q is no AppID", appID)
 	}
 	return nil
@@ -154,36 +150,39 @@ func invalid(op string, err error) error {
 // saving a permanent ticket, the Keeper has the ticket in memory, and the next
 // call saves it.
 func (k *Keeper) Ticket(ctx context.Context, req wechatqr.TicketRequest) (*wechatqr.Ticket, error) {
-	t, _, err := k.ticket(ctx, req)
-	if err != nil {
+	if err := req.Validate(); err != nil {
 		return nil, err
+	}
+	key := keyOf(k.account, req)
+	if t, err := k.kept(ctx, key); t != nil || err != nil {
+		return t, err
+	}
+	return k.created(ctx, key)
+}
+
+// kept is the ticket in the store if it is good, or nil. It is renewed behind the
+// caller when that is due.
+func (k *Keeper) kept(ctx context.Context, key Key) (*wechatqr.Ticket, error) {
+	t, err := k.load(ctx, key)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case t.Expired(time.Now()):
+		return nil, nil
+	case renewalDue(key, t):
+		k.create(ctx, key, true)
 	}
 	return &t, nil
 }
 
-// ticket reports too whether the ticket was made for this call.
-func (k *Keeper) ticket(ctx context.Context, req wechatqr.TicketRequest) (t wechatqr.Ticket, made bool, err error) {
-	if err := req.Validate(); err != nil {
-		return t, false, err
+func (k *Keeper) created(ctx context.Context, key Key) (*wechatqr.Ticket, error) {
+	t, err := k.create(ctx, key, false).wait(ctx)
+	if err != nil {
+		return nil, err
 	}
-	if err := ctx.Err(); err != nil {
-		return t, false, failed("get ticket", err)
-	}
-
-	key := keyOf(k.account, req)
-	t, err = k.load(ctx, key)
-	good := err == nil && !t.Expired(time.Now())
-	switch {
-	case err != nil && !errors.Is(err, ErrNotFound):
-		return wechatqr.Ticket{}, false, err
-	case good && !renewalDue(key, t):
-		return t, false, nil
-	case good:
-		k.create(ctx, key, true)
-		return t, false, nil
-	}
-	t, err = k.create(ctx, key, false).wait(ctx)
-	return t, err == nil, err
+	return &t, nil
 }
 
 // renewAt is when half of a temporary ticket's life is over.
@@ -205,24 +204,24 @@ func (k *Keeper) create(ctx context.Context, key Key, renewal bool) *flight[wech
 		return nil
 	}
 
-	f := newFlight[wechatqr.Ticket]()
+	f := newFlight[wechatqr.Ticket]("create ticket")
 	k.running[key] = f
-	go f.run(ctx, func(ctx context.Context) (wechatqr.Ticket, error) {
+	f.behind(ctx, func(ctx context.Context) (wechatqr.Ticket, error) {
 		return k.createClaimed(ctx, key)
-	}, func(ctx context.Context) { k.settle(ctx, key, f, renewal) })
+	}, func() { k.settle(ctx, key, f.err, renewal) })
 	return f
 }
 
-func (k *Keeper) settle(ctx context.Context, key Key, f *flight[wechatqr.Ticket], renewal bool) {
+func (k *Keeper) settle(ctx context.Context, key Key, err error, renewal bool) {
 	k.mu.Lock()
 	delete(k.running, key)
 	if !key.Permanent() {
-		k.renewals.note(f.err, time.Now())
+		k.renewals.note(err, time.Now())
 	}
 	k.mu.Unlock()
-	if renewal && f.err != nil {
+	if renewal && err != nil {
 		k.logger.WarnContext(ctx, "wechatqr: the code was not renewed; the present one stays in use",
-			"key", key.Name(), "error", f.err)
+			"key", key.Name(), "error", err)
 	}
 }
 
@@ -254,24 +253,16 @@ func (k *Keeper) createClaimed(ctx context.Context, key Key) (wechatqr.Ticket, e
 	}
 }
 
-// createAndSave asks WeChat, twice at most, while it prolongs the claim.
-func (k *Keeper) createAndSave(ctx context.Context, key Key, owner string) (wechatqr.Ticket, error) {
+// createAndSave saves the ticket that could not be saved before, or a new one.
+func (k *Keeper) createAndSave(
+	ctx context.Context, key Key, owner string,
+) (t wechatqr.Ticket, err error) {
 	k.mu.Lock()
 	t, ok := k.unsaved[key]
 	k.mu.Unlock()
 	if !ok {
-		stop := k.prolong(ctx, key, owner)
-		defer stop()
-		created, err := k.client.CreateTicket(ctx, key.Request())
-		if errors.Is(err, wechatqr.ErrOutcomeUnknown) {
-			created, err = k.client.CreateTicket(ctx, key.Request())
-		}
-		if err != nil {
-			return wechatqr.Ticket{}, err
-		}
-		t = *created
-		if err := checkTicket(key, t); err != nil {
-			return wechatqr.Ticket{}, failed("create ticket", err)
+		if t, err = k.ask(ctx, key, owner); err != nil {
+			return t, err
 		}
 	}
 
@@ -285,6 +276,23 @@ func (k *Keeper) createAndSave(ctx context.Context, key Key, owner string) (wech
 		k.unsaved[key] = t
 	}
 	return kept, err
+}
+
+// ask asks WeChat, twice at most, while it prolongs the claim.
+func (k *Keeper) ask(ctx context.Context, key Key, owner string) (wechatqr.Ticket, error) {
+	stop := k.prolong(ctx, key, owner)
+	defer stop()
+	t, err := k.client.CreateTicket(ctx, key.Request())
+	if errors.Is(err, wechatqr.ErrOutcomeUnknown) {
+		t, err = k.client.CreateTicket(ctx, key.Request())
+	}
+	if err != nil {
+		return wechatqr.Ticket{}, err
+	}
+	if err := checkTicket(key, *t); err != nil {
+		return wechatqr.Ticket{}, failed("create ticket", err)
+	}
+	return *t, nil
 }
 
 // prolong keeps the claim until stop is called. A claim that is lost meanwhile
@@ -308,20 +316,19 @@ func (k *Keeper) prolong(ctx context.Context, key Key, owner string) (stop func(
 	return func() { cancel(); <-done }
 }
 
-func (k *Keeper) load(ctx context.Context, key Key) (t wechatqr.Ticket, err error) {
-	err = inStore(ctx, "load ticket", func(ctx context.Context) error {
-		t, err = k.store.LoadTicket(ctx, key)
+func (k *Keeper) load(ctx context.Context, key Key) (wechatqr.Ticket, error) {
+	return inStore(ctx, "load ticket", func(ctx context.Context) (wechatqr.Ticket, error) {
+		t, err := k.store.LoadTicket(ctx, key)
 		if err == nil {
 			err = checkTicket(key, t)
 		}
-		return err
+		return t, err
 	})
-	return t, err
 }
 
-func (k *Keeper) claim(ctx context.Context, key Key, owner string) (claim Claim, err error) {
-	err = inStore(ctx, "claim ticket", func(ctx context.Context) error {
-		claim, err = k.store.ClaimTicket(ctx, key, owner, claimLease, k.budget)
+func (k *Keeper) claim(ctx context.Context, key Key, owner string) (Claim, error) {
+	return inStore(ctx, "claim ticket", func(ctx context.Context) (Claim, error) {
+		claim, err := k.store.ClaimTicket(ctx, key, owner, claimLease, k.budget)
 		switch {
 		case err != nil:
 		case claim == ClaimOverBudget:
@@ -329,23 +336,25 @@ func (k *Keeper) claim(ctx context.Context, key Key, owner string) (claim Claim,
 		case claim != ClaimGranted && claim != ClaimBusy:
 			err = fmt.Errorf("the store returned Claim(%d)", claim)
 		}
-		return err
+		return claim, err
 	})
-	return claim, err
 }
 
 // save outlasts the creation's ctx and a store that fails for a moment: the
 // ticket is there, and would be lost.
-func (k *Keeper) save(ctx context.Context, key Key, t wechatqr.Ticket) (kept wechatqr.Ticket, err error) {
+func (k *Keeper) save(
+	ctx context.Context, key Key, t wechatqr.Ticket,
+) (kept wechatqr.Ticket, err error) {
 	for n := range 3 {
 		time.Sleep(time.Duration(n) * claimPoll)
-		err = inStore(context.WithoutCancel(ctx), "save ticket", func(ctx context.Context) error {
-			kept, err = k.store.SaveTicket(ctx, key, t)
-			if err == nil {
-				err = checkTicket(key, kept)
-			}
-			return err
-		})
+		kept, err = inStore(context.WithoutCancel(ctx), "save ticket",
+			func(ctx context.Context) (wechatqr.Ticket, error) {
+				kept, err := k.store.SaveTicket(ctx, key, t)
+				if err == nil {
+					err = checkTicket(key, kept)
+				}
+				return kept, err
+			})
 		if err == nil {
 			return kept, nil
 		}
@@ -354,24 +363,10 @@ func (k *Keeper) save(ctx context.Context, key Key, t wechatqr.Ticket) (kept wec
 }
 
 func (k *Keeper) release(ctx context.Context, key Key, owner string) {
-	_ = inStore(context.WithoutCancel(ctx), "release ticket", func(ctx context.Context) error {
-		return k.store.ReleaseTicket(ctx, key, owner)
+	ctx = context.WithoutCancel(ctx)
+	_, _ = inStore(ctx, "release ticket", func(ctx context.Context) (any, error) {
+		return nil, k.store.ReleaseTicket(ctx, key, owner)
 	}) // a claim that is not released ends by itself
-}
-
-// inStore runs one operation of the store's. A panic is its failure.
-func inStore(ctx context.Context, op string, fn func(context.Context) error) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
-	defer cancel()
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("the store panicked: %v", p)
-		}
-		if err != nil {
-			err = failed(op, err)
-		}
-	}()
-	return fn(ctx)
 }
 
 // Budget is how many permanent codes there may be, and are.
@@ -387,29 +382,8 @@ func (b Budget) Left() int { return max(0, b.Limit-b.Known) }
 // Budget counts the account's permanent codes that the store knows of. One that
 // WeChat refused to create is among them: asked for again, it counts once.
 func (k *Keeper) Budget(ctx context.Context) (Budget, error) {
-	b := Budget{Limit: k.budget}
-	err := inStore(ctx, "count tickets", func(ctx context.Context) (err error) {
-		b.Known, err = k.store.CountPermanent(ctx, k.account)
-		return err
+	known, err := inStore(ctx, "count tickets", func(ctx context.Context) (int, error) {
+		return k.store.CountPermanent(ctx, k.account)
 	})
-	return b, err
-}
-
-// Adopt keeps a permanent ticket that was created elsewhere, whatever the budget,
-// and returns the ticket that is kept: another one if the scene has one already.
-// Errors: [wechatqr.ErrInvalidArgument] if t is no permanent ticket; those of the Store.
-func (k *Keeper) Adopt(ctx context.Context, t wechatqr.Ticket) (*wechatqr.Ticket, error) {
-	req := wechatqr.Permanent(t.Scene)
-	if err := req.Validate(); err != nil {
-		return nil, err
-	}
-	key := keyOf(k.account, req)
-	if err := checkTicket(key, t); err != nil {
-		return nil, invalid("adopt ticket", err)
-	}
-	kept, err := k.save(ctx, key, t)
-	if err != nil {
-		return nil, err
-	}
-	return &kept, nil
+	return Budget{Known: known, Limit: k.budget}, err
 }

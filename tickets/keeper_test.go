@@ -101,7 +101,7 @@ func scenes() []wechatqr.Scene {
 var (
 	door   = wechatqr.SceneString("door")
 	print1 = wechatqr.Permanent(door)
-	screen = wechatqr.Temporary(door, time.Hour)
+	hourly = wechatqr.Temporary(door, time.Hour)
 )
 
 func newKeeper(
@@ -124,8 +124,10 @@ func value(t *testing.T, k *tickets.Keeper, req wechatqr.TicketRequest) string {
 // bothKinds runs a test in a bubble of synctest, once for a permanent and once for a
 // temporary code.
 func bothKinds(t *testing.T, fn func(t *testing.T, req wechatqr.TicketRequest)) {
+	t.Helper()
 	t.Parallel()
-	for name, req := range map[string]wechatqr.TicketRequest{"permanent": print1, "temporary": screen} {
+	for name, req := range map[string]wechatqr.TicketRequest{"permanent": print1,
+		"temporary": hourly} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { fn(t, req) })
 		})
@@ -310,7 +312,8 @@ func TestStoreFails(t *testing.T) {
 		away := errors.New("the store is away")
 		panics := func() error { panic("the store is broken") }
 		for name, s := range map[string]*spy{
-			"load": {load: func() error { return away }}, "claim": {claim: func() error { return away }},
+			"load":        {load: func() error { return away }},
+			"claim":       {claim: func() error { return away }},
 			"load panics": {load: panics}, "claim panics": {claim: panics},
 			"claim ends the goroutine": {claim: func() error { runtime.Goexit(); return nil }},
 		} {
@@ -340,6 +343,68 @@ func TestStoreDoesNotTakeTheTicket(t *testing.T) {
 			assert.Len(t, w.requests(), 1)
 		}
 		assert.Equal(t, ticket, value(t, newKeeper(t, w, s), req))
+
+		s.Store = tickets.NewMemory()
+		assert.NotEqual(t, ticket, value(t, k, req), "it is not remembered once it is saved")
+	})
+}
+
+// lateClient ignores ctx and has a ticket after all.
+type lateClient struct{ *wechat }
+
+func (c lateClient) CreateTicket(
+	ctx context.Context, req wechatqr.TicketRequest,
+) (*wechatqr.Ticket, error) {
+	return c.wechat.CreateTicket(context.WithoutCancel(ctx), req)
+}
+
+func TestTicketAfterTheTimeoutIsSaved(t *testing.T) {
+	bothKinds(t, func(t *testing.T, req wechatqr.TicketRequest) {
+		w, s := &wechat{delay: 61 * time.Second}, tickets.NewMemory()
+		assert.Equal(t, "1", value(t, newKeeper(t, lateClient{w}, s), req))
+		assert.Equal(t, "1", value(t, newKeeper(t, w, s), req))
+	})
+}
+
+func TestClaimEndsWithTheTimeout(t *testing.T) {
+	bothKinds(t, func(t *testing.T, req wechatqr.TicketRequest) {
+		w, s := &wechat{delay: time.Hour}, tickets.NewMemory()
+		_, err := newKeeper(t, w, s).Ticket(t.Context(), req)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		w.delay = 0
+		start := time.Now()
+		assert.Equal(t, "2", value(t, newKeeper(t, w, s), req))
+		assert.Zero(t, time.Since(start))
+	})
+}
+
+// expiring is a store that drops nothing, as one over a database may do.
+type expiring struct {
+	tickets.Store
+	last wechatqr.Ticket
+}
+
+func (s *expiring) LoadTicket(context.Context, tickets.Key) (wechatqr.Ticket, error) {
+	if s.last.Value == "" {
+		return s.last, tickets.ErrNotFound
+	}
+	return s.last, nil
+}
+
+func (s *expiring) SaveTicket(
+	ctx context.Context, key tickets.Key, t wechatqr.Ticket,
+) (wechatqr.Ticket, error) {
+	s.last = t
+	return s.Store.SaveTicket(ctx, key, t)
+}
+
+func TestStoreReturnsAnExpiredTicket(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		k := newKeeper(t, &wechat{}, &expiring{Store: tickets.NewMemory()})
+		assert.Equal(t, "1", value(t, k, hourly))
+		time.Sleep(time.Hour)
+		assert.Equal(t, "2", value(t, k, hourly))
 	})
 }
 
@@ -362,7 +427,8 @@ func TestStoreMixesTicketsUp(t *testing.T) {
 		wechatqr.Ticket{Value: "9", Scene: wechatqr.SceneID(9)})
 	require.NoError(t, err)
 	_, err = newKeeper(t, w, s).Ticket(ctx, print1)
-	require.ErrorContains(t, err, "another scene")
+	require.EqualError(t, err, "wechatqr: tickets: load ticket: "+
+		appID+"/permanent/str/door has the ticket of another scene or kind, or none")
 	assert.Empty(t, w.requests())
 }
 
@@ -374,7 +440,7 @@ func TestRenewal(t *testing.T) {
 		start := time.Now()
 		at := func(d time.Duration) string {
 			time.Sleep(time.Until(start.Add(d)))
-			got := value(t, k, screen)
+			got := value(t, k, hourly)
 			synctest.Wait()
 			return got
 		}
@@ -399,7 +465,7 @@ func TestWeChatIsAwayWhenItIsTimeToRenew(t *testing.T) {
 		w := &wechat{}
 		k := newKeeper(t, w, tickets.NewMemory(),
 			tickets.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
-		value(t, k, screen)
+		value(t, k, hourly)
 		w.set(always(errors.New("away")))
 
 		time.Sleep(30 * time.Minute)
@@ -407,7 +473,7 @@ func TestWeChatIsAwayWhenItIsTimeToRenew(t *testing.T) {
 		start := time.Now()
 		for since := time.Duration(0); since < 30*time.Minute; since = time.Since(start) {
 			before := len(w.requests())
-			assert.Equal(t, "1", value(t, k, screen))
+			assert.Equal(t, "1", value(t, k, hourly))
 			synctest.Wait()
 			if len(w.requests()) > before {
 				tried = append(tried, since)
@@ -419,10 +485,10 @@ func TestWeChatIsAwayWhenItIsTimeToRenew(t *testing.T) {
 		assert.Less(t, len(tried), 40)
 		assert.Contains(t, log.String(), "was not renewed")
 
-		_, err := k.Ticket(t.Context(), screen)
+		_, err := k.Ticket(t.Context(), hourly)
 		require.ErrorContains(t, err, "away", "it has expired")
 		w.set(nil)
-		assert.Equal(t, fmt.Sprint(len(w.requests())+1), value(t, k, screen), "without a pause")
+		assert.Equal(t, fmt.Sprint(len(w.requests())+1), value(t, k, hourly), "without a pause")
 	})
 }
 
@@ -430,7 +496,8 @@ func TestBudget(t *testing.T) {
 	t.Parallel()
 	w, s, ctx := &wechat{}, tickets.NewMemory(), t.Context()
 	k := newKeeper(t, w, s, tickets.WithBudget(2))
-	first, second := wechatqr.Permanent(wechatqr.SceneID(1)), wechatqr.Permanent(wechatqr.SceneID(2))
+	first, second := wechatqr.Permanent(wechatqr.SceneID(1)),
+		wechatqr.Permanent(wechatqr.SceneID(2))
 	assert.Equal(t, "1", value(t, k, first))
 	w.set(always(&wechatqr.Error{Code: 45009}))
 	_, err := k.Ticket(ctx, second)
@@ -445,33 +512,68 @@ func TestBudget(t *testing.T) {
 	require.ErrorIs(t, err, tickets.ErrBudget)
 	assert.Len(t, w.requests(), 2, "WeChat was not asked")
 	assert.Equal(t, "3", value(t, k, second), "it counts already")
-	assert.Equal(t, "4", value(t, k, screen), "a temporary one does not count")
+	assert.Equal(t, "4", value(t, k, hourly), "a temporary one does not count")
 
 	b, err = newKeeper(t, w, s).Budget(ctx)
 	require.NoError(t, err)
 	assert.Equal(t, 99_998, b.Left())
 }
 
-func TestAdopt(t *testing.T) {
+// A ticket that was created elsewhere is kept by saving it, whatever the budget.
+func TestTicketCreatedElsewhere(t *testing.T) {
 	t.Parallel()
-	w, ctx := &wechat{}, t.Context()
-	k := newKeeper(t, w, tickets.NewMemory(), tickets.WithBudget(0))
+	w, s := &wechat{}, tickets.NewMemory()
 	old := wechatqr.Ticket{Value: "old", Content: "c", Scene: door}
-	for range 2 {
-		kept, err := k.Adopt(ctx, old)
-		require.NoError(t, err)
-		assert.Equal(t, old, *kept)
-	}
-	assert.Equal(t, "old", value(t, k, print1))
-	kept, err := k.Adopt(ctx, wechatqr.Ticket{Value: "another", Scene: door})
+	_, err := s.SaveTicket(t.Context(), tickets.Key{Account: appID, Scene: door}, old)
 	require.NoError(t, err)
-	assert.Equal(t, "old", kept.Value)
-	for _, bad := range []wechatqr.Ticket{
-		{}, {Value: "v"}, {Scene: door}, {Value: "v", Scene: door, ExpiresAt: time.Now()},
-	} {
-		_, err := k.Adopt(ctx, bad)
-		assert.ErrorIs(t, err, wechatqr.ErrInvalidArgument)
+	assert.Equal(t, "old", value(t, newKeeper(t, w, s, tickets.WithBudget(0)), print1))
+	assert.Empty(t, w.requests())
+}
+
+// hanging is a store that answers when it is released, and not to ctx.
+type hanging struct {
+	tickets.Store
+	release chan struct{}
+	load    bool
+}
+
+func (s hanging) LoadTicket(ctx context.Context, key tickets.Key) (wechatqr.Ticket, error) {
+	if s.load {
+		<-s.release
 	}
+	return s.Store.LoadTicket(ctx, key)
+}
+
+func (s hanging) ClaimTicket(
+	ctx context.Context, key tickets.Key, owner string, lease time.Duration, budget int,
+) (tickets.Claim, error) {
+	<-s.release
+	return s.Store.ClaimTicket(ctx, key, owner, lease, budget)
+}
+
+func TestStoreHangs(t *testing.T) {
+	bothKinds(t, func(t *testing.T, req wechatqr.TicketRequest) {
+		for _, load := range []bool{true, false} {
+			w := &wechat{}
+			s := hanging{tickets.NewMemory(), make(chan struct{}), load}
+			k := newKeeper(t, w, s)
+			start := time.Now()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			_, err := k.Ticket(ctx, req)
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			assert.Equal(t, time.Second, time.Since(start), "the caller leaves with its own ctx")
+
+			_, err = k.Ticket(t.Context(), req)
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			assert.LessOrEqual(t, time.Since(start), 10*time.Second, "and nobody waits for ever")
+			assert.Empty(t, w.requests())
+			close(s.release)
+			synctest.Wait()
+			time.Sleep(time.Minute)
+			assert.Equal(t, "1", value(t, k, req))
+		}
+	})
 }
 
 func TestInvalidArguments(t *testing.T) {
@@ -481,11 +583,15 @@ func TestInvalidArguments(t *testing.T) {
 	require.ErrorIs(t, err, wechatqr.ErrInvalidScene)
 
 	for name, newBad := range map[string]func() (*tickets.Keeper, error){
-		"no AppID":   func() (*tickets.Keeper, error) { return tickets.NewKeeper("", w, s) },
-		"a slash":    func() (*tickets.Keeper, error) { return tickets.NewKeeper("wx/1", w, s) },
-		"no client":  func() (*tickets.Keeper, error) { return tickets.NewKeeper(appID, nil, s) },
-		"no store":   func() (*tickets.Keeper, error) { return tickets.NewKeeper(appID, w, nil) },
-		"nil option": func() (*tickets.Keeper, error) { return tickets.NewKeeper(appID, w, s, nil) },
+		"no AppID":  func() (*tickets.Keeper, error) { return tickets.NewKeeper("", w, s) },
+		"a space":   func() (*tickets.Keeper, error) { return tickets.NewKeeper("wx 1", w, s) },
+		"no ASCII":  func() (*tickets.Keeper, error) { return tickets.NewKeeper("wx号", w, s) },
+		"a slash":   func() (*tickets.Keeper, error) { return tickets.NewKeeper("wx/1", w, s) },
+		"no client": func() (*tickets.Keeper, error) { return tickets.NewKeeper(appID, nil, s) },
+		"no store":  func() (*tickets.Keeper, error) { return tickets.NewKeeper(appID, w, nil) },
+		"nil option": func() (*tickets.Keeper, error) {
+			return tickets.NewKeeper(appID, w, s, nil)
+		},
 		"budget": func() (*tickets.Keeper, error) {
 			return tickets.NewKeeper(appID, w, s, tickets.WithBudget(100_001))
 		},
@@ -494,9 +600,6 @@ func TestInvalidArguments(t *testing.T) {
 		},
 		"logger": func() (*tickets.Keeper, error) {
 			return tickets.NewKeeper(appID, w, s, tickets.WithLogger(nil))
-		},
-		"progress": func() (*tickets.Keeper, error) {
-			return tickets.NewKeeper(appID, w, s, tickets.WithProgress(nil))
 		},
 	} {
 		_, err := newBad()

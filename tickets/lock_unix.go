@@ -9,6 +9,14 @@ import (
 	"syscall"
 )
 
+type fileLock struct{ *os.File }
+
+// Close unlocks first: between fork and exec a child that starts meanwhile has the
+// file open too, and closing would leave it locked until then.
+func (l fileLock) Close() error {
+	return errors.Join(syscall.Flock(int(l.Fd()), syscall.LOCK_UN), l.File.Close())
+}
+
 func lockFile(path string) (io.Closer, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -23,7 +31,7 @@ func lockFile(path string) (io.Closer, error) {
 	}
 	switch {
 	case err == nil:
-		return f, nil
+		return fileLock{f}, nil
 	case errors.Is(err, syscall.EWOULDBLOCK):
 		err = ErrInUse
 	}

@@ -134,16 +134,16 @@ func (p *pictures) fetch(ctx context.Context, t wechatqr.Ticket, behind bool) *f
 		return p.running
 	}
 
-	f := newFlight[*picture]()
+	f := newFlight[*picture]("fetch picture")
 	p.running = f
-	go f.run(ctx, func(ctx context.Context) (*picture, error) {
+	f.behind(ctx, func(ctx context.Context) (*picture, error) {
 		code, err := p.keeper.client.FetchQRCode(ctx, t.Value)
 		if err != nil {
 			return nil, err
 		}
 		sum := sha256.Sum256(code.Data)
 		return &picture{code, t, `"` + hex.EncodeToString(sum[:16]) + `"`}, nil
-	}, func(ctx context.Context) { p.settle(ctx, f, behind) })
+	}, func() { p.settle(ctx, f, behind) })
 	return f
 }
 
@@ -156,7 +156,8 @@ func (p *pictures) settle(ctx context.Context, f *flight[*picture], behind bool)
 	}
 	p.mu.Unlock()
 	if behind && f.err != nil {
-		p.keeper.logger.WarnContext(ctx, "wechatqr: the picture of a renewed code was not fetched; the present one stays in use",
+		p.keeper.logger.WarnContext(ctx,
+			"wechatqr: the picture of a renewed code was not fetched; the present one stays in use",
 			"key", p.key.Name(), "error", f.err)
 	}
 }

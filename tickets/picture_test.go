@@ -4,6 +4,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -36,7 +37,7 @@ func TestPicture(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := &wechat{}
-		h := newKeeper(t, w, tickets.NewMemory()).Picture(screen)
+		h := newKeeper(t, w, tickets.NewMemory()).Picture(hourly)
 		resp := get(h)
 		assert.Equal(t, http.StatusOK, resp.Code)
 		assert.Equal(t, "picture of 1", resp.Body.String())
@@ -52,13 +53,15 @@ func TestPicture(t *testing.T) {
 		assert.Equal(t, "12", head.Header().Get("Content-Length"))
 		assert.Equal(t, etag, head.Header().Get("ETag"))
 
-		time.Sleep(29*time.Minute + 59*time.Second + 1)
+		time.Sleep(29*time.Minute + 59*time.Second)
+		assert.Equal(t, "max-age=1, must-revalidate", get(h).Header().Get("Cache-Control"))
+		time.Sleep(time.Nanosecond)
 		same := request(h, http.MethodGet, "If-None-Match", etag)
 		assert.Equal(t, http.StatusNotModified, same.Code)
 		assert.Equal(t, "no-cache", same.Header().Get("Cache-Control"), "less than a second")
 		assert.Len(t, w.fetched, 1)
 
-		time.Sleep(time.Second)
+		time.Sleep(time.Second - time.Nanosecond)
 		assert.Equal(t, "picture of 1", get(h).Body.String())
 		synctest.Wait()
 		get(h)
@@ -86,7 +89,7 @@ func TestManyScreensAskAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := &wechat{delay: time.Second}
-		h := newKeeper(t, w, tickets.NewMemory()).Picture(screen)
+		h := newKeeper(t, w, tickets.NewMemory()).Picture(hourly)
 		var wg sync.WaitGroup
 		for range 1000 {
 			wg.Go(func() { assert.Equal(t, "picture of 1", get(h).Body.String()) })
@@ -102,8 +105,11 @@ func TestPictureWhenWeChatIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		away := errors.New("away")
 		w := &wechat{}
-		h := newKeeper(t, w, tickets.NewMemory()).Picture(screen)
+		var log strings.Builder
+		logger := tickets.WithLogger(slog.New(slog.NewTextHandler(&log, nil)))
+		h := newKeeper(t, w, tickets.NewMemory(), logger).Picture(hourly)
 		require.Equal(t, http.StatusOK, get(h).Code)
+		assert.Empty(t, log.String())
 		first := time.Now()
 
 		// The code is renewed, and its picture cannot be had.
@@ -119,12 +125,17 @@ func TestPictureWhenWeChatIsAway(t *testing.T) {
 		}
 		assert.Len(t, w.requests(), 2)
 		assert.Len(t, w.fetched, 2, "not at every request")
+		assert.Equal(t, 1, strings.Count(log.String(), "level=WARN"))
+		assert.Contains(t, log.String(), "was not fetched")
 
 		time.Sleep(time.Until(first.Add(time.Hour - 1)))
 		assert.Equal(t, "picture of 1", get(h).Body.String(), "until the code ends")
 		synctest.Wait()
 		time.Sleep(time.Nanosecond)
+		log.Reset()
 		resp := get(h)
+		assert.Contains(t, log.String(), "there is no picture to show")
+		assert.NotContains(t, log.String(), "was not fetched", "the screen is told")
 		assert.Equal(t, http.StatusServiceUnavailable, resp.Code)
 		assert.Equal(t, "no-store", resp.Header().Get("Cache-Control"))
 		assert.NotEmpty(t, resp.Header().Get("Retry-After"))
@@ -148,7 +159,7 @@ func TestPictureWhenTheStoreIsAway(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := &spy{Store: tickets.NewMemory()}
-		h := newKeeper(t, &wechat{}, s).Picture(screen)
+		h := newKeeper(t, &wechat{}, s).Picture(hourly)
 		require.Equal(t, http.StatusOK, get(h).Code)
 		s.load = func() error { return errors.New("away") }
 		time.Sleep(time.Hour - 1)
@@ -168,7 +179,7 @@ func TestPictureOfAnInvalidRequest(t *testing.T) {
 func TestPictureFromWeChat(t *testing.T) {
 	t.Parallel()
 	srv := wechatqrtest.Start(t)
-	h := newKeeper(t, srv.Client(), tickets.NewMemory()).Picture(screen)
+	h := newKeeper(t, srv.Client(), tickets.NewMemory()).Picture(hourly)
 	resp := get(h)
 	assert.Equal(t, http.StatusOK, resp.Code)
 	assert.Equal(t, "image/jpeg", resp.Header().Get("Content-Type"))

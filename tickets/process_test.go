@@ -148,7 +148,8 @@ func TestKilledProcess(t *testing.T) {
 			assert.Equal(t, kept[0], kept[1])
 			_, ok := srv.QRCode(kept[0])
 			assert.True(t, ok)
-			require.Len(t, srv.QRCodes(), creations, "at most one more for a process that is killed")
+			require.Len(t, srv.QRCodes(), creations,
+				"at most one more for a process that is killed")
 			for _, code := range srv.QRCodes() {
 				assert.Equal(t, "QR_LIMIT_STR_SCENE", code.Action)
 				assert.Equal(t, "door", code.Scene())

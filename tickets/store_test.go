@@ -46,7 +46,8 @@ func TestFileIsReadAgain(t *testing.T) {
 	permanent := wechatqr.Ticket{Value: "p", Content: "http://weixin.qq.com/q/p", Scene: shop.Scene}
 	screen := tickets.Key{Account: appID, Scene: wechatqr.SceneID(4294967295), TTL: time.Hour}
 	temporary := wechatqr.Ticket{
-		Value: "t", Content: "c", Scene: screen.Scene, ExpiresAt: time.Now().Add(time.Hour).Round(0),
+		Value: "t", Content: "c", Scene: screen.Scene,
+		ExpiresAt: time.Now().Add(time.Hour).Round(0),
 	}
 	begun := tickets.Key{Account: appID, Scene: wechatqr.SceneID(7)}
 	for key, ticket := range map[tickets.Key]wechatqr.Ticket{shop: permanent, screen: temporary} {
@@ -110,11 +111,13 @@ func TestFileIsCorrupt(t *testing.T) {
 		"no account":        list(`{"scene":{"scene_id":7}}`),
 		"no scene":          list(`{"account":"wx1"}`),
 		"twice":             list(entry + "," + entry),
-		"life too long":     list(`{"account":"wx1","scene":{"scene_id":7},"ttl_seconds":9300000000}`),
-		"temporary, empty":  list(`{"account":"wx1","scene":{"scene_id":7},"ttl_seconds":60}`),
-		"another's ticket":  strings.Replace(string(good), `shop-7`, `shop-8`, 1),
-		"ticket with an end": list(`{"account":"wx1","scene":{"scene_id":7},"ticket":{"ticket":"t","url":"u",` +
-			`"scene":{"scene_id":7},"expires_at":"2030-01-01T00:00:00Z"}}`),
+		"life too long": list(
+			`{"account":"wx1","scene":{"scene_id":7},"ttl_seconds":9300000000}`),
+		"temporary, empty": list(`{"account":"wx1","scene":{"scene_id":7},"ttl_seconds":60}`),
+		"another's ticket": strings.Replace(string(good), `shop-7`, `shop-8`, 1),
+		"ticket with an end": list(
+			`{"account":"wx1","scene":{"scene_id":7},"ticket":{"ticket":"t","url":"u",` +
+				`"scene":{"scene_id":7},"expires_at":"2030-01-01T00:00:00Z"}}`),
 	} {
 		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
 		_, err := tickets.OpenFile(path)

@@ -17,7 +17,7 @@ import (
 	"github.com/wechatqr/wechatqr"
 )
 
-const maxBody = 1 << 20 // bytes of a request; WeChat's limit is not documented
+const maxBody = 16 << 20 // bytes of a request; WeChat's limit is not documented
 
 // route is one path of the API.
 type route struct {
@@ -41,8 +41,24 @@ func apiRoutes() map[string]route {
 		"/cgi-bin/clear_quota/v2":      {method: post, serve: (*Server).clearQuotaBySecret},
 		"/cgi-bin/openapi/quota/get":   {method: post, token: true, serve: (*Server).getQuota},
 		"/cgi-bin/openapi/rid/get":     {method: post, token: true, serve: (*Server).getRID},
+		"/cgi-bin/callback/check":      {method: post, token: true, serve: (*Server).checkCallback},
+		"/cgi-bin/tags/get":            {method: get, token: true, verified: true, serve: (*Server).getTags},
+		"/cgi-bin/tags/create":         {method: post, token: true, verified: true, serve: (*Server).createTag},
+		"/cgi-bin/menu/create":         {method: post, token: true, verified: true, serve: (*Server).createMenu},
+		"/cgi-bin/menu/get":            {method: get, token: true, verified: true, serve: (*Server).getMenu},
+		"/cgi-bin/menu/delete":         {method: get, token: true, verified: true, serve: (*Server).deleteMenu},
+		"/cgi-bin/media/upload":        {method: post, token: true, serve: (*Server).uploadMedia},
+		"/cgi-bin/ticket/getticket":    {method: get, token: true, serve: (*Server).getJSTicket},
+		"/sns/oauth2/access_token":     {method: get, verified: true, serve: (*Server).oauthToken},
+		"/sns/userinfo":                {method: get, verified: true, serve: (*Server).oauthUser},
 		"/cgi-bin/getcallbackip":       {method: get, token: true, serve: (*Server).addresses},
 		"/cgi-bin/get_api_domain_ip":   {method: get, token: true, serve: (*Server).addresses},
+
+		"/cgi-bin/message/template/send":       {method: post, token: true, verified: true, serve: (*Server).sendTemplate},
+		"/cgi-bin/tags/members/batchtagging":   {method: post, token: true, verified: true, serve: (*Server).tagUsers},
+		"/cgi-bin/tags/members/batchuntagging": {method: post, token: true, verified: true, serve: (*Server).untagUsers},
+		"/datacube/getusersummary":             {method: post, token: true, verified: true, serve: (*Server).userSummary},
+		"/datacube/getusercumulate":            {method: post, token: true, verified: true, serve: (*Server).userCumulate},
 	}
 }
 
@@ -61,6 +77,8 @@ type apiRequest struct {
 	query url.Values
 	body  []byte
 	ip    string
+
+	contentType string
 }
 
 // apiError is an errcode and a detail that is appended to WeChat's errmsg.
@@ -98,6 +116,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.release()
+	if r.Method == http.MethodConnect {
+		http.Error(w, "wechatqrtest: the Server is not a proxy", http.StatusMethodNotAllowed)
+		return
+	}
 
 	began := time.Now()
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
@@ -110,12 +132,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 
-	c := &apiRequest{query: parseQuery(r.URL.RawQuery), body: body, ip: r.RemoteAddr}
+	c := &apiRequest{
+		query: parseQuery(r.URL.RawQuery), body: body, ip: r.RemoteAddr,
+		contentType: r.Header.Get("Content-Type"),
+	}
 	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
 		c.ip = host
 	}
 
-	f := s.takeFault(r)
+	f := s.takeFault(r, c.query.Get("access_token"))
 	if !f.wait(r, s.ctx.Done()) {
 		s.record(r, c, began, response{})
 		drop(w)
@@ -131,9 +156,17 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) serve(r *http.Request, c *apiRequest) *response {
+	s.mu.Lock()
+	c.now = s.now()
+	fn, handled := s.handlers[r.URL.Path]
+	s.mu.Unlock()
+	if handled {
+		return s.serveHandled(fn, r, c)
+	}
 	if r.URL.Path == showPath {
 		return s.showCode(r, c)
 	}
+
 	s.mu.Lock()
 	c.now = s.now()
 	out, ref := s.dispatch(r, c)
@@ -215,6 +248,9 @@ func parseQuery(raw string) url.Values {
 	return v
 }
 
+const stableTokenHint = "could get access_token by getStableAccessToken, " +
+	"more details at https://mmbizurl.cn/s/JtxxFh33r"
+
 // errmsg is WeChat's text for the codes it was seen to send.
 func errmsg(code wechatqr.ErrorCode) string {
 	switch code {
@@ -223,29 +259,39 @@ func errmsg(code wechatqr.ErrorCode) string {
 	case 0:
 		return "ok"
 	case 40001:
-		return "invalid credential, access_token is invalid or not latest"
+		return "invalid credential, access_token is invalid or not latest, " + stableTokenHint
 	case 40002:
 		return "invalid grant_type"
 	case 40003:
 		return "invalid openid"
+	case 40004:
+		return "invalid media type"
 	case 40008:
 		return "invalid message type"
 	case 40013:
 		return "invalid appid"
 	case 40014:
 		return "invalid access_token"
+	case 40016:
+		return "invalid button size"
 	case 40032:
 		return "invalid openid list size"
 	case 40033:
 		return `invalid charset. please check your request, if include \uxxxx will create fail!`
+	case 40037:
+		return "invalid template_id"
 	case 40052:
 		return "invalid action name"
 	case 40053:
 		return "invalid action info"
 	case 40066:
 		return "invalid url"
+	case 40097:
+		return "invalid args"
 	case 40125:
 		return "invalid appsecret"
+	case 40163:
+		return "code been used"
 	case 40243:
 		return "appsecret is frozen"
 	case 41001:
@@ -254,18 +300,32 @@ func errmsg(code wechatqr.ErrorCode) string {
 		return "appid missing"
 	case 41004:
 		return "appsecret missing"
+	case 41005:
+		return "media data missing"
+	case 41008:
+		return "missing code"
 	case 42001:
 		return "access_token expired"
+	case 40202:
+		return "invalid check action"
+	case 40203:
+		return "invalid check operator"
+	case 40201:
+		return "callback url is empty"
 	case 43001:
 		return "require GET method"
 	case 43002:
 		return "require POST method"
 	case 43003:
 		return "require https"
+	case 43004:
+		return "require subscribe"
 	case 44002:
 		return "empty post data"
 	case 44004:
 		return "empty content"
+	case 45002:
+		return "content size out of limit"
 	case 45009:
 		return "reach max api daily quota limit"
 	case 45011:
@@ -274,6 +334,20 @@ func errmsg(code wechatqr.ErrorCode) string {
 		return "response out of time limit or subscription is canceled"
 	case 45029:
 		return "qrcode count out of limit"
+	case 45047:
+		return "out of response count limit"
+	case 45056:
+		return "too many tags now, please delete some"
+	case 45059:
+		return "has reached the limit of one user's tags"
+	case 45157:
+		return "invalid tag name"
+	case 45158:
+		return "tag name too long"
+	case 45159:
+		return "invalid tag id"
+	case 46003:
+		return "menu no exist"
 	case 47001:
 		return "data format error"
 	case 48001:
@@ -284,6 +358,10 @@ func errmsg(code wechatqr.ErrorCode) string {
 		return "forbid to clear quota because of reaching the limit"
 	case 50002:
 		return "user limited"
+	case 61500:
+		return "date format error"
+	case 61501:
+		return "date range error"
 	case 76001:
 		return "rid not found"
 	case 76002:

@@ -23,12 +23,12 @@ func TestAPIRefusals(t *testing.T) {
 	assert.Equal(t, 43002, code(t, body))
 	_, body = post(t, srv.URL()+"/cgi-bin/user/info?access_token="+tok, "{}")
 	assert.Equal(t, 43001, code(t, body))
-	_, body = post(t, srv.URL()+"/cgi-bin/menu/create?access_token="+tok, "{}")
+	_, body = post(t, srv.URL()+"/cgi-bin/poi/addpoi?access_token="+tok, "{}")
 	assert.Equal(t, 40066, code(t, body))
-	assert.Contains(t, body, "wechatqrtest has no /cgi-bin/menu/create")
+	assert.Contains(t, body, "wechatqrtest has no /cgi-bin/poi/addpoi")
 	_, body = post(t, srv.URL()+create, "{}")
 	assert.Equal(t, 41001, code(t, body))
-	resp, _ := post(t, srv.URL()+create+"?access_token="+tok, strings.Repeat(" ", 1<<20+1))
+	resp, _ := post(t, srv.URL()+create+"?access_token="+tok, strings.Repeat(" ", 16<<20+1))
 	assert.Equal(t, http.StatusRequestEntityTooLarge, resp.StatusCode)
 }
 

@@ -42,8 +42,8 @@ func TestSetCallback(t *testing.T) {
 	require.NoError(t, srv.SetCallback(wechatqrtest.Callback{URL: "https://127.0.0.1/x?y=z"}))
 	first.URL = "https://127.0.0.1/x?y=z"
 	assert.Equal(t, first, srv.Callback(), "what is left empty stays")
-	for _, token := range []string{"abc", strings.Repeat("a", 32)} {
-		require.NoError(t, srv.SetCallback(wechatqrtest.Callback{Token: token,
+	for _, value := range []string{"abc", strings.Repeat("a", 32)} {
+		require.NoError(t, srv.SetCallback(wechatqrtest.Callback{Token: value,
 			Mode: wechatqrtest.ModePlain}))
 	}
 	assert.Empty(t, srv.CallbackConfig().EncodingAESKey)
@@ -72,7 +72,8 @@ func TestCheckCallback(t *testing.T) {
 			wechatqrtest.ReasonWrongEcho, "line breaks", 200},
 		"empty": {say(func(*http.Request) string { return "" }), wechatqrtest.ReasonWrongEcho,
 			"empty", 200},
-		"success": {say(func(*http.Request) string { return "success" }), wechatqrtest.ReasonWrongEcho,
+		"success": {say(func(*http.Request) string { return "success" }),
+			wechatqrtest.ReasonWrongEcho,
 			`"success"`, 200},
 		"not found": {http.NotFound, wechatqrtest.ReasonWrongStatus, "404", 404},
 		"redirected": {func(w http.ResponseWriter, r *http.Request) {

@@ -44,7 +44,7 @@ func (d *brokenDeduper) name(id string) string {
 }
 
 func (d *brokenDeduper) Claim(
-	ctx context.Context, id, owner string, lease time.Duration,
+	ctx context.Context, id, owner string, leaseFor time.Duration,
 ) (events.Claim, error) {
 	if d.broken == "deaf to ctx" && ctx.Err() != nil {
 		select {}
@@ -93,7 +93,7 @@ func (d *brokenDeduper) Claim(
 		return events.ClaimBusy, nil
 	}
 	if !runs || d.broken != "claim is not prolonged" {
-		d.claims[id] = claim{owner: owner, end: time.Now().Add(lease)}
+		d.claims[id] = claim{owner: owner, end: time.Now().Add(leaseFor)}
 	}
 	return events.ClaimGranted, nil
 }
@@ -137,13 +137,15 @@ func TestDeduperOfMemory(t *testing.T) {
 	t.Parallel()
 	wechatqrtest.TestDeduper(t, func(*testing.T) events.Deduper { return newBrokenDeduper("") })
 	t.Run("package events", func(t *testing.T) {
-		wechatqrtest.TestDeduper(t, func(*testing.T) events.Deduper { return events.NewMemoryDeduper(0) })
+		wechatqrtest.TestDeduper(t,
+			func(*testing.T) events.Deduper { return events.NewMemoryDeduper(0) })
 	})
 }
 
 func TestDeduperFindsBroken(t *testing.T) {
 	if way := os.Getenv(brokenEnv); way != "" {
-		wechatqrtest.TestDeduper(t, func(*testing.T) events.Deduper { return newBrokenDeduper(way) })
+		wechatqrtest.TestDeduper(t,
+			func(*testing.T) events.Deduper { return newBrokenDeduper(way) })
 		return
 	}
 	t.Parallel()

@@ -5,23 +5,28 @@
 // its base URL.
 //
 //	srv := wechatqrtest.Start(t)
-//	client := srv.Client()
-//	srv.ServeCallback(backend) // made with srv.CallbackConfig()
-//	ticket, err := client.CreateTicket(ctx, wechatqr.Temporary(scene, time.Hour))
-//	push, err := srv.Scan(ctx, ticket.Value, "o6_somebody")
+//	backend := newBackend(srv.Client())
+//	srv.ServeFunc(backend.handle)
+//	code, err := srv.CreateCode(wechatqr.Permanent(scene))
+//	push, err := srv.Scan(ctx, code.Ticket, "o6_somebody")
 //	// push.Reply is the backend's reply, push.UserSees() what the user sees.
 //
-// A [Server] is one account and keeps its state: tokens, codes, users, quotas. To
-// cause failures use [Server.Inject], [Server.RevokeTokens], [Server.SetQuota] and
-// [Server.Advance]; to deliver events late, twice or out of order, [Server.ScanEvent]
-// and [Server.Push]. To test a handler without a Server, see [NewRequest]; to test
-// your own store, [TestTokenStore] and [TestDeduper]; to test timeouts without
-// waiting, [WithoutNetwork].
+// A [Server] is one account and keeps its state: tokens, codes, users, quotas. Start
+// logs it when the test fails; see [Server.State]. To cause failures of the API use
+// [Server.Inject], [Server.RevokeTokens], [Server.SetQuota] and [Server.Advance]; to
+// lose or delay pushes, [Server.InjectPush]; to deliver events late, twice or out of
+// order, [Server.ScanEvent] and [Server.Push]; to wait for what a backend does in the
+// background, [Server.WaitPush] and [Server.WaitMessage]. To test a handler without a
+// Server, see [NewRequest]; to test your own store, [TestTokenStore], [TestTicketStore] and [TestDeduper].
+//
+// With [WithoutNetwork] in a bubble of testing/synctest the backend and the Server have
+// one clock: time.Sleep turns both, and nothing waits in real time. [Server.Advance]
+// turns the Server's alone.
 //
 // # The API
 //
 // The Server serves these paths, with the parameters, responses and errcodes that
-// WeChat documents; any other path gets errcode 40066:
+// WeChat documents; any other path gets errcode 40066, unless [Server.Handle] serves it:
 //
 //	GET  /cgi-bin/token                POST /cgi-bin/stable_token
 //	POST /cgi-bin/qrcode/create        GET  /cgi-bin/showqrcode
@@ -29,7 +34,42 @@
 //	GET  /cgi-bin/user/get             POST /cgi-bin/message/custom/send
 //	POST /cgi-bin/clear_quota          POST /cgi-bin/clear_quota/v2
 //	POST /cgi-bin/openapi/quota/get    POST /cgi-bin/openapi/rid/get
+//	POST /cgi-bin/callback/check
+//	GET  /cgi-bin/tags/get             POST /cgi-bin/tags/create
+//	POST /cgi-bin/tags/members/batchtagging and batchuntagging
+//	POST /datacube/getusersummary      POST /datacube/getusercumulate
 //	GET  /cgi-bin/getcallbackip        GET  /cgi-bin/get_api_domain_ip
+//	POST /cgi-bin/message/template/send
+//	POST /cgi-bin/menu/create          GET  /cgi-bin/menu/get and delete
+//	POST /cgi-bin/media/upload         GET  /cgi-bin/ticket/getticket
+//	GET  /sns/oauth2/access_token      GET  /sns/userinfo
+//
+// # What was captured from WeChat
+//
+// Sources: "capture" is a response or push recorded from WeChat, "log" and "thread" are
+// what others published in that year, and "page" is WeChat's documentation.
+//
+//	answer                                                source          same here
+//	a token never issued, 43 characters: 40001, a hint    capture, 2026   yes, of any length
+//	  at getStableAccessToken, a rid
+//	the AppID is checked before the grant type            capture, 2026   yes
+//	user/get, all on one page: next_openid is the last    capture         yes
+//	  openid; the page after it has no data
+//	three messages within a minute after a follow, scan   page            yes
+//	  or menu click, five within 48 hours after a text
+//	follow after a scan: the scene is kept for four       threads, 2022   yes: ScanAndFollow
+//	  minutes and gone after five                           and 2024
+//	push answered with 201: four deliveries at once, URL  log, 2021       yes; or else
+//	  and body the same, and the user sees a fault                          WithSpacedRetries
+//	push without a response within 5 s: three deliveries  page            yes
+//	header fields and query of pushes, both signatures    capture         yes
+//	  in safe and compatible mode
+//	articles beyond one for a message, eight for an       page            stricter: a fault
+//	  event are cut
+//	revocations name the user in OpenID                   page            yes: Revoke
+//	large scene_id becomes 4294967295; \u escapes stay    capture         WithLenient;
+//	  undecoded                                                             else refused
+//	the layout of tickets                                 capture         yes
 //
 // # How it differs from WeChat
 //
@@ -58,8 +98,10 @@
 //   - user/info reports the scene of the last follow, not of the scans since.
 //
 // And the Server is simpler than WeChat:
-//   - The URL in a code has WeChat's form, but no phone can open it. Users scan
-//     with [Server.Scan]; a user who does not follow always follows then.
+//   - The URL in a code has WeChat's form, but no phone can open it, unless
+//     [WithContentPrefix] leads it to a page of yours. Users scan
+//     with [Server.Scan]; a user who does not follow always follows then: on
+//     WeChat a scan without a follow pushes nothing.
 //   - errmsg says more than WeChat's where that helps, before the rid.
 //   - There is plain HTTP and no IP whitelist, no administrator's confirmation
 //     and no frozen account: inject 40164, 89503 or 50007 for those.
@@ -67,8 +109,12 @@
 //     qrcode/create, user/info, user/get and message/custom/send, with a limit per
 //     minute for stable_token alone; the other paths have none.
 //   - A token is valid everywhere until it expires.
-//   - Customer service messages are accepted for 48 hours after the user's last
-//     event or message, in any number, and their media IDs are not checked.
+//   - Media IDs are not checked, templates are not either, and whoever grants an OAuth
+//     code is a new user without a name.
+//   - callback/check resolves and pings nothing: the address is 127.0.0.1.
+//   - datacube counts the users of [Server.PutUser] too, on the day of FollowedAt, and
+//     knows three sources: 1 (searched), 30 (scanned) and 0 (the rest). An unfollow
+//     counts under the source of the follow, which is a guess.
 //   - Events of one user have CreateTimes at least one second apart, which may be
 //     later than the clock: on WeChat two scans within a second can look like one
 //     that is delivered twice. In safe and compatible mode a backend refuses events

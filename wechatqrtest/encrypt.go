@@ -36,16 +36,16 @@ func aesKey(encoding string) ([]byte, error) {
 const paddingBlock = 32 // bytes that the padding fills up to; AES blocks have 16
 
 // encrypt encrypts a message: random(16), length(4), message, AppID, padding(1…32).
-func encrypt(key []byte, appID string, message []byte) string {
+func encrypt(key []byte, appID string, plain []byte) string {
 	var prefix [16]byte
 	_, _ = rand.Read(prefix[:]) // never fails
-	return encryptWith(prefix, key, appID, message)
+	return encryptWith(prefix, key, appID, plain)
 }
 
-func encryptWith(prefix [16]byte, key []byte, appID string, message []byte) string {
+func encryptWith(prefix [16]byte, key []byte, appID string, plain []byte) string {
 	b := slices.Clone(prefix[:])
-	b = binary.BigEndian.AppendUint32(b, uint32(len(message)))
-	b = append(b, message...)
+	b = binary.BigEndian.AppendUint32(b, uint32(len(plain)))
+	b = append(b, plain...)
 	b = append(b, appID...)
 	n := paddingBlock - len(b)%paddingBlock
 	b = append(b, bytes.Repeat([]byte{byte(n)}, n)...)
@@ -72,11 +72,11 @@ func decrypt(key []byte, appID, ciphertext string) ([]byte, error) {
 	b = b[:len(b)-n]
 	length := int64(binary.BigEndian.Uint32(b[16:20]))
 	if rest := b[20:]; length <= int64(len(rest)) {
-		message, id := rest[:length], string(rest[length:])
+		plain, id := rest[:length], string(rest[length:])
 		if id != appID {
 			return nil, errors.New("it was encrypted for the AppID " + id + ", not " + appID)
 		}
-		return message, nil
+		return plain, nil
 	}
 	return nil, errors.New("its length field is larger than the message")
 }

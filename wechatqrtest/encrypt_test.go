@@ -60,18 +60,18 @@ func TestEncryptVectors(t *testing.T) {
 			require.NoError(t, err)
 			assert.Equal(t, tt.want, encryptWith([16]byte([]byte(tt.prefix)), key, tt.appID,
 				[]byte(tt.message)))
-			message, err := decrypt(key, tt.appID, tt.want)
+			plain, err := decrypt(key, tt.appID, tt.want)
 			require.NoError(t, err)
-			assert.Equal(t, tt.message, string(message))
+			assert.Equal(t, tt.message, string(plain))
 		})
 	}
 	key, err := aesKey(keyK)
 	require.NoError(t, err)
-	message, err := decrypt(key, spam, spamE)
+	plain, err := decrypt(key, spam, spamE)
 	require.NoError(t, err)
-	assert.Len(t, message, 280)
-	assert.Contains(t, string(message), "abcdteT")
-	assert.Contains(t, string(message), "6054768590064713728")
+	assert.Len(t, plain, 280)
+	assert.Contains(t, string(plain), "abcdteT")
+	assert.Contains(t, string(plain), "6054768590064713728")
 }
 
 func TestEncryptEveryPadding(t *testing.T) {
@@ -79,10 +79,10 @@ func TestEncryptEveryPadding(t *testing.T) {
 	key, err := aesKey(keyK)
 	require.NoError(t, err)
 	for n := range 65 {
-		message := strings.Repeat("m", n)
-		got, err := decrypt(key, spam, encrypt(key, spam, []byte(message)))
+		plain := strings.Repeat("m", n)
+		got, err := decrypt(key, spam, encrypt(key, spam, []byte(plain)))
 		require.NoError(t, err)
-		require.Equal(t, message, string(got))
+		require.Equal(t, plain, string(got))
 	}
 }
 

@@ -57,17 +57,18 @@ func ExampleServer_RevokeTokens() {
 	srv := wechatqrtest.NewServer()
 	defer srv.Close()
 	client := srv.Client()
-	create := func() error {
+	createURL := func() error {
 		_, err := client.CreateTicket(context.Background(),
 			wechatqr.Temporary(wechatqr.SceneID(1), time.Minute))
 		return err
 	}
-	fmt.Println("at first:", create())
+	fmt.Println("at first:", createURL())
 	srv.RevokeTokens()
-	fmt.Println("revoked:", create(), "after", srv.Count("/cgi-bin/stable_token"), "tokens")
+	fmt.Println("revoked:", createURL(), "after", srv.Count("/cgi-bin/stable_token"), "tokens")
 	srv.RevokeTokens()
-	srv.Inject(wechatqrtest.Fault{Path: "/cgi-bin/stable_token", Code: 40243}) // the secret is frozen
-	fmt.Println("frozen:", errors.Is(create(), wechatqr.ErrInvalidCredential))
+	srv.Inject(
+		wechatqrtest.Fault{Path: "/cgi-bin/stable_token", Code: 40243}) // the secret is frozen
+	fmt.Println("frozen:", errors.Is(createURL(), wechatqr.ErrInvalidCredential))
 	// Output:
 	// at first: <nil>
 	// revoked: <nil> after 2 tokens
@@ -119,7 +120,7 @@ func ExampleNewRequest() {
 	rec := httptest.NewRecorder()
 	backend.ServeHTTP(rec, wechatqrtest.NewRequest(cfg,
 		wechatqr.Event{Type: wechatqr.EventScan, EventKey: "shop-7"}))
-	reply, err := wechatqrtest.ParseReply(cfg, rec.Body.Bytes())
-	fmt.Println(reply.Text(), err)
+	answered, err := wechatqrtest.ParseReply(cfg, rec.Body.Bytes())
+	fmt.Println(answered.Text(), err)
 	// Output: Welcome to shop-7 <nil>
 }

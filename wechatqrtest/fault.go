@@ -26,7 +26,7 @@ type Fault struct {
 	Times int    `json:"times"` // how many requests it applies to; 0: all, until ClearFaults
 
 	Delay   time.Duration      `json:"delay,omitempty"`   // before anything else, in nanoseconds
-	Code    wechatqr.ErrorCode `json:"errcode,omitempty"` // errcode
+	Code    wechatqr.ErrorCode `json:"errcode,omitempty"` // errcode; 40001 revokes the request's token
 	Message string             `json:"message,omitempty"` // errmsg; empty: WeChat's text for Code
 	Status  int                `json:"status,omitempty"`  // of HTTP; alone: with a page of HTML
 	Break   Break              `json:"break,omitempty"`
@@ -50,6 +50,8 @@ const (
 type faults struct {
 	list []*Fault
 	fn   func(*http.Request) (Fault, bool)
+
+	pushes []*pushFault
 }
 
 // Inject adds a fault. If several apply to a request, the one added first is used.
@@ -76,14 +78,10 @@ func (s *Server) InjectFunc(fn func(*http.Request) (Fault, bool)) {
 func (s *Server) Faults() []Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := make([]Fault, len(s.faults.list))
-	for i, f := range s.faults.list {
-		out[i] = *f
-	}
-	return out
+	return copies(s.faults.list)
 }
 
-// ClearFaults removes every fault, that of InjectFunc included. A request that
+// ClearFaults removes every fault, those of InjectFunc and InjectPush included. A request that
 // hangs keeps hanging.
 func (s *Server) ClearFaults() {
 	s.mu.Lock()
@@ -93,8 +91,21 @@ func (s *Server) ClearFaults() {
 	s.notify()
 }
 
-// takeFault returns the fault that applies to r and counts it; the zero Fault is none.
-func (s *Server) takeFault(r *http.Request) Fault {
+// takeFault chooses the fault of r. If it refuses the token, it is revoked.
+func (s *Server) takeFault(r *http.Request, accessToken string) Fault {
+	f := s.chooseFault(r)
+	if f.Code == 40001 {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if t, ok := s.tokens[accessToken]; ok {
+			t.revoke(s.now())
+		}
+	}
+	return f
+}
+
+// chooseFault returns the fault that applies to r and counts it; the zero Fault is none.
+func (s *Server) chooseFault(r *http.Request) Fault {
 	s.mu.Lock()
 	for i, f := range s.faults.list {
 		if f.Path != "" && f.Path != r.URL.Path {

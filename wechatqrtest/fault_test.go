@@ -32,8 +32,9 @@ func TestFaults(t *testing.T) {
 			`{"errcode":48001,"errmsg":"api unauthorized hint: [x]"}`, nil, false},
 		"address": {wechatqrtest.Fault{Code: 40164}, 200,
 			`invalid ip 127.0.0.1 ipv6 ::ffff:127.0.0.1, not in whitelist rid: `, nil, false},
-		"status":          {wechatqrtest.Fault{Status: 502}, 502, "<html>", nil, false},
-		"code and status": {wechatqrtest.Fault{Status: 500, Code: -1}, 500, `"errcode":-1`, nil, false},
+		"status": {wechatqrtest.Fault{Status: 502}, 502, "<html>", nil, false},
+		"code and status": {wechatqrtest.Fault{Status: 500, Code: -1}, 500, `"errcode":-1`,
+			nil, false},
 		"truncate": {wechatqrtest.Fault{Break: wechatqrtest.BreakTruncate}, 200,
 			`{"ticket":"gQH`[:13], nil, true},
 		"length": {wechatqrtest.Fault{Break: wechatqrtest.BreakWrongLength}, 200,
@@ -82,7 +83,8 @@ func TestFaultReset(t *testing.T) {
 	address := srv.URL() + create + "?access_token=" + token(t, srv)
 	srv.Inject(wechatqrtest.Fault{Path: create, Times: 1, Break: wechatqrtest.BreakReset})
 	resp, err := http.Post(address, "application/json",
-		strings.NewReader(`{"action_name":"QR_LIMIT_SCENE","action_info":{"scene":{"scene_id":1}}}`))
+		strings.NewReader(
+			`{"action_name":"QR_LIMIT_SCENE","action_info":{"scene":{"scene_id":1}}}`))
 	if err == nil { // the reset may overtake the headers
 		defer resp.Body.Close()
 		_, err = io.ReadAll(resp.Body)

@@ -30,10 +30,10 @@ func (s *Server) HTTPClient() *http.Client {
 // newPushClient returns the client for pushes: no redirects, no proxy, and a new
 // connection for each, so that an idle one which the callback has closed is not
 // counted as a failure.
-func (s *Server) newPushClient() *http.Client {
+func newPushClient(memory *memoryNetwork) *http.Client {
 	t := &http.Transport{DisableKeepAlives: true, DisableCompression: true}
-	if s.memory != nil {
-		t.DialContext = s.memory.dial
+	if memory != nil {
+		t.DialContext = memory.dial
 	}
 	return &http.Client{
 		Transport:     t,

@@ -39,7 +39,8 @@ func TestPictureReadsAsURL(t *testing.T) {
 	dir := t.TempDir()
 	args, want := []string{"--quiet", "--raw"}, ""
 	for i := range 20 {
-		ticket, err := c.CreateTicket(t.Context(), wechatqr.Temporary(wechatqr.SceneID(7), time.Hour))
+		ticket, err := c.CreateTicket(t.Context(),
+			wechatqr.Temporary(wechatqr.SceneID(7), time.Hour))
 		require.NoError(t, err)
 		picture, err := c.FetchQRCode(t.Context(), ticket.Value)
 		require.NoError(t, err)

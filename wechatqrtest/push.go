@@ -21,11 +21,13 @@ const ServiceFault = "该公众号提供的服务出现故障，请稍后再试"
 
 // Push is one push and its deliveries so far.
 type Push struct {
-	ID       int            `json:"id"` // 1, 2, … in the order of the first deliveries
+	ID       int            `json:"id"`    // 1, 2, … in the order of the first deliveries
+	Order    int            `json:"order"` // among requests, pushes and messages, by arrival
 	Event    wechatqr.Event `json:"event"`
 	Attempts []Attempt      `json:"attempts"`
 	Reply    ReceivedReply  `json:"reply"`
-	Done     bool           `json:"done"` // no further attempt will be made
+	Done     bool           `json:"done"`              // no further attempt will be made
+	Dropped  bool           `json:"dropped,omitempty"` // by a PushFault
 }
 
 // Attempt is one delivery of a push: a POST with the headers of [NewRequest].
@@ -51,8 +53,8 @@ func (p Push) Err() error {
 // or none.
 func (p Push) UserSees() string {
 	switch {
-	case !p.Done || p.Event.Type.Is(wechatqr.EventUnsubscribe):
-		return "" // the chat is gone with the subscription
+	case !p.Done || p.Dropped || !hasChat(p.Event):
+		return ""
 	case p.Err() != nil:
 		return ServiceFault
 	}
@@ -80,9 +82,14 @@ const keptPushes = 200
 func (s *Server) Pushes() []Push {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := make([]Push, len(s.st.Pushes))
-	for i, p := range s.st.Pushes {
-		out[i] = p.clone()
+	return s.pushes()
+}
+
+// pushes are copies. The caller holds mu.
+func (s *Server) pushes() []Push {
+	out := copies(s.st.Pushes)
+	for i := range out {
+		out[i].Attempts = append([]Attempt{}, out[i].Attempts...)
 	}
 	return out
 }
@@ -109,7 +116,8 @@ func (p *Push) clone() Push {
 //
 // If the callback fails, the error is that of [Push.Err] and wraps a
 // *[CallbackError]. Other errors are ErrNoCallback, that of ctx, and
-// http.ErrServerClosed. The returned Push is valid with any error.
+// http.ErrServerClosed. The returned Push is valid with any error. A push that a
+// PushFault dropped is no error.
 func (s *Server) Push(ctx context.Context, ev wechatqr.Event) (Push, error) {
 	s.mu.Lock()
 	complete(&ev, s.st.Account, s.nextEventTime)
@@ -124,15 +132,21 @@ func (s *Server) Push(ctx context.Context, ev wechatqr.Event) (Push, error) {
 	}
 
 	s.st.LastPush++
-	p := &Push{ID: s.st.LastPush, Event: ev}
+	p := &Push{ID: s.st.LastPush, Order: s.nextOrder(), Event: ev}
 	if len(s.st.Pushes) >= keptPushes {
 		s.st.Pushes = slices.Delete(s.st.Pushes, 0, len(s.st.Pushes)-keptPushes+1)
 	}
 	s.st.Pushes = append(s.st.Pushes, p)
+	fault := s.takePushFault()
+	p.Dropped = fault.Drop
 	s.notify()
 	s.mu.Unlock()
 
-	err = s.deliver(ctx, codec, base, p)
+	if !fault.Drop {
+		if err = s.pause(ctx, fault.Delay); err == nil {
+			err = s.deliver(ctx, codec, base, p)
+		}
+	}
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -148,7 +162,7 @@ func (s *Server) Push(ctx context.Context, ev wechatqr.Event) (Push, error) {
 func (s *Server) deliver(ctx context.Context, codec callbackCodec, base string, p *Push) error {
 	target, body := codec.push(base, p.Event, time.Now())
 	for n := 1; ; n++ {
-		a, err := s.requestCallback(ctx, http.MethodPost, target, body)
+		a, _, err := s.requestCallback(ctx, http.MethodPost, target, body)
 		final := err != nil || a.Err == nil // status 200, whatever the body says
 		wrongStatus := a.Err != nil &&
 			(a.Err.Reason == ReasonWrongStatus || a.Err.Reason == ReasonRedirected)
@@ -171,7 +185,7 @@ func (s *Server) deliver(ctx context.Context, codec callbackCodec, base string, 
 		case burst || n >= maxSpacedDeliveries:
 			return nil
 		default:
-			if err := s.waitRetryDelay(ctx); err != nil {
+			if err := s.pause(ctx, s.retryDelay); err != nil {
 				return err
 			}
 			target, body = codec.push(base, p.Event, time.Now())
@@ -184,25 +198,15 @@ func (c callbackCodec) replyTo(ev wechatqr.Event, a Attempt) (ReceivedReply, *Ca
 	reply, wrong := c.parseReply([]byte(a.Response))
 	if wrong == nil && reply.MsgType != "" {
 		wrong = checkAddress(reply, ev)
+		if n := len(reply.Articles); wrong == nil && n > 1 && ev.MsgType != "event" {
+			wrong = &CallbackError{Reason: ReasonWrongReply,
+				Detail: fmt.Sprintf("there are %d articles, and in reply to a message only one is shown", n)}
+		}
 	}
 	if wrong != nil {
-		wrong.Status = a.Status
-		return ReceivedReply{}, wrong
+		return ReceivedReply{}, wrong.withStatus(a.Status)
 	}
 	return reply, nil
-}
-
-func (s *Server) waitRetryDelay(ctx context.Context) error {
-	t := time.NewTimer(s.retryDelay)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-s.ctx.Done():
-		return http.ErrServerClosed
-	}
 }
 
 func checkAddress(r ReceivedReply, ev wechatqr.Event) *CallbackError {

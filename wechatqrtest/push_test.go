@@ -71,8 +71,9 @@ func TestPushReachesHandler(t *testing.T) {
 				strings.Contains(push.Attempts[0].Body, "<Encrypt>"))
 			scan, ok := got.Load().Scan()
 			require.True(t, ok)
-			assert.Equal(t, wechatqr.Scan{SceneKey: "shop-7", OpenID: "o6_user", Ticket: push.Event.Ticket,
-				NewFollower: true, Time: scan.Time}, scan)
+			assert.Equal(t,
+				wechatqr.Scan{SceneKey: "shop-7", OpenID: "o6_user", Ticket: push.Event.Ticket,
+					NewFollower: true, Time: scan.Time}, scan)
 			assert.Equal(t, push.Event.ID(), got.Load().ID())
 			assert.Equal(t, srv.Account(), got.Load().ToUserName)
 
@@ -97,24 +98,29 @@ func TestPushReplies(t *testing.T) {
 		shown string
 	}{
 		"none": {nil, wechatqrtest.ReceivedReply{}, ""},
-		"text": {events.Text("hi"), wechatqrtest.ReceivedReply{MsgType: "text", Content: "hi"}, "hi"},
+		"text": {events.Text("hi"),
+			wechatqrtest.ReceivedReply{MsgType: "text", Content: "hi"}, "hi"},
 		"image": {events.Image("m1"), wechatqrtest.ReceivedReply{MsgType: "image", MediaID: "m1"},
 			"[image m1]"},
 		"voice": {events.Voice("m2"), wechatqrtest.ReceivedReply{MsgType: "voice", MediaID: "m2"},
 			"[voice m2]"},
 		"video": {events.Video(events.Clip{MediaID: "m3", Title: "T", Description: "D"}),
-			wechatqrtest.ReceivedReply{MsgType: "video", MediaID: "m3", Title: "T", Description: "D"},
+			wechatqrtest.ReceivedReply{MsgType: "video", MediaID: "m3", Title: "T",
+				Description: "D"},
 			"[video m3]\nT\nD"},
 		"music": {
-			events.Music(events.Track{Title: "T", URL: "http://u", HQURL: "http://h", ThumbMediaID: "m4"}),
+			events.Music(
+				events.Track{Title: "T", URL: "http://u", HQURL: "http://h", ThumbMediaID: "m4"}),
 			wechatqrtest.ReceivedReply{MsgType: "music", Title: "T", MusicURL: "http://u",
 				HQMusicURL: "http://h", ThumbMediaID: "m4"}, "[music http://u]\nT",
 		},
 		"news": {
-			events.News(events.Article{Title: "T", Description: "D", PicURL: "http://p", URL: "http://u"},
+			events.News(
+				events.Article{Title: "T", Description: "D", PicURL: "http://p", URL: "http://u"},
 				events.Article{Title: "T2", URL: "http://2"}),
 			wechatqrtest.ReceivedReply{MsgType: "news",
-				Articles: []events.Article{{Title: "T", Description: "D", PicURL: "http://p", URL: "http://u"},
+				Articles: []events.Article{
+					{Title: "T", Description: "D", PicURL: "http://p", URL: "http://u"},
 					{Title: "T2", URL: "http://2"}}},
 			"T\nD\nhttp://u\nT2\nhttp://2",
 		},
@@ -123,7 +129,10 @@ func TestPushReplies(t *testing.T) {
 			t.Parallel()
 			srv := wechatqrtest.Start(t)
 			h, err := events.NewHandler(srv.CallbackConfig(),
-				func(context.Context, *wechatqr.Event) (events.Reply, error) { return tt.reply, nil })
+				func(context.Context,
+					*wechatqr.Event) (events.Reply, error) {
+					return tt.reply, nil
+				})
 			require.NoError(t, err)
 			srv.ServeCallback(h)
 			push, err := srv.Follow(t.Context(), "o6_user")
@@ -214,7 +223,8 @@ func TestPushChecksResponses(t *testing.T) {
 		"news without article": {wechatqrtest.ModePlain, replaced("[text]", "[news]"),
 			wechatqrtest.ReasonWrongReply, "Articles"},
 		"encrypted in safe": {wechatqrtest.ModeSafe,
-			func(s *wechatqrtest.Server) string { return encrypted(s, s.CallbackConfig()) }, "", ""},
+			func(s *wechatqrtest.Server) string { return encrypted(s, s.CallbackConfig()) }, "",
+			""},
 		"encrypted in plain": {wechatqrtest.ModePlain, func(s *wechatqrtest.Server) string {
 			cfg := s.CallbackConfig()
 			cfg.EncodingAESKey, cfg.Plaintext = s.Callback().EncodingAESKey, false
@@ -262,9 +272,9 @@ func TestPushChecksResponses(t *testing.T) {
 // What is delivered again, how often, when and how, depends on what went wrong.
 func TestPushIsDeliveredAgain(t *testing.T) {
 	t.Parallel()
-	status := func(code int) http.HandlerFunc {
+	status := func(given int) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
-			w.WriteHeader(code)
+			w.WriteHeader(given)
 			_, _ = io.WriteString(w, "success")
 		}
 	}
@@ -295,12 +305,14 @@ func TestPushIsDeliveredAgain(t *testing.T) {
 		{"201", status(201), nil, wechatqrtest.ReasonWrongStatus, 4, 0, false},
 		{"redirect", redirect, nil, wechatqrtest.ReasonRedirected, 4, 0, false},
 		{"500, delay", status(500), spaced[1:], wechatqrtest.ReasonWrongStatus, 4, 0, false},
-		{"500, spaced", status(500), spaced, wechatqrtest.ReasonWrongStatus, 3, 2 * time.Second, true},
+		{"500, spaced", status(500), spaced, wechatqrtest.ReasonWrongStatus, 3,
+			2 * time.Second, true},
 		{"reset", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, nil,
-			wechatqrtest.ReasonUnreachable, 3, 0, true},
-		{"cut", cut, spaced[1:], wechatqrtest.ReasonUnreachable, 3, 2 * time.Second, true},
+			wechatqrtest.ReasonNoResponse, 3, 0, true},
+		{"cut", cut, spaced[1:], wechatqrtest.ReasonIncomplete, 3, 2 * time.Second, true},
 		{"silent", silent, nil, wechatqrtest.ReasonTooSlow, 3, 15 * time.Second, true},
-		{"silent, delay", silent, spaced[1:], wechatqrtest.ReasonTooSlow, 3, 17 * time.Second, true},
+		{"silent, delay", silent, spaced[1:], wechatqrtest.ReasonTooSlow, 3,
+			17 * time.Second, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -13,6 +13,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/wechatqr/wechatqr"
 )
 
 const (
@@ -52,11 +54,7 @@ func (c QRCode) expired(now time.Time) bool { return !c.Permanent() && !now.Befo
 func (s *Server) QRCodes() []QRCode {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := make([]QRCode, len(s.st.Codes))
-	for i, c := range s.st.Codes {
-		out[i] = *c
-	}
-	return out
+	return copies(s.st.Codes)
 }
 
 // QRCode finds a code by its ticket.
@@ -88,15 +86,52 @@ func (s *Server) createCode(c *apiRequest) (any, *apiError) {
 		}
 		s.st.Permanent++
 	}
-	code.CreatedAt = c.now.Truncate(time.Second)
+	s.addCode(code, ttl, c.now)
+	return createResponse{code.Ticket, ttl, code.Content}, nil
+}
+
+// addCode completes and keeps a code. The caller holds mu.
+func (s *Server) addCode(code *QRCode, ttl int64, now time.Time) {
+	code.CreatedAt = now.Truncate(time.Second)
 	if ttl > 0 {
-		code.ExpiresAt = c.now.Add(time.Duration(ttl) * time.Second)
+		code.ExpiresAt = now.Add(time.Duration(ttl) * time.Second)
 	}
-	code.Content = "http://weixin.qq.com/q/02" + random(20)
+	code.Content = s.contentPrefix + "02" + random(20)
 	code.Ticket = newTicket(code.Content, code.CreatedAt, ttl)
 	s.st.Codes = append(s.st.Codes, code)
 	s.codes[code.Ticket] = code
-	return createResponse{code.Ticket, ttl, code.Content}, nil
+	s.notify()
+}
+
+// CreateCode creates a code without a request to the API: no quota, fault or permanent
+// limit applies. The error is that of req.Validate.
+func (s *Server) CreateCode(req wechatqr.TicketRequest) (QRCode, error) {
+	if err := req.Validate(); err != nil {
+		return QRCode{}, err
+	}
+	code := &QRCode{Action: "QR_"}
+	ttl := int64(req.TTL() / time.Second)
+	if ttl == 0 {
+		code.Action += "LIMIT_"
+	}
+	scene := req.Scene()
+	if scene == wechatqr.SceneString(scene.Key()) {
+		code.Action, code.SceneStr = code.Action+"STR_SCENE", scene.Key()
+	} else {
+		id, err := strconv.ParseUint(scene.Key(), 10, 32)
+		if err != nil {
+			return QRCode{}, fmt.Errorf("wechatqrtest: create code: %w", err)
+		}
+		code.Action, code.SceneID = code.Action+"SCENE", uint32(id)
+	}
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ttl == 0 {
+		s.st.Permanent++
+	}
+	s.addCode(code, ttl, s.now())
+	return *code, nil
 }
 
 // readCreate checks the body of qrcode/create. A ttl of 0 is a permanent code.

@@ -70,8 +70,7 @@ func (s *Server) count(path string, now time.Time) *apiError {
 	switch {
 	case m.Daily > 0 && m.Used >= m.Daily:
 		if path == "/cgi-bin/token" {
-			return refuse(45009, "could get access_token by getStableAccessToken, "+
-				"more details at https://mmbizurl.cn/s/JtxxFh33r")
+			return refuse(45009, stableTokenHint)
 		}
 		return refuse(45009, "")
 	case m.PerMinute > 0 && m.usedMinute >= m.PerMinute:
@@ -86,6 +85,11 @@ func (s *Server) count(path string, now time.Time) *apiError {
 func (s *Server) Quotas() []Quota {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.quotas()
+}
+
+// quotas are copies. The caller holds mu.
+func (s *Server) quotas() []Quota {
 	now := s.now()
 	out := make([]Quota, len(s.st.Quotas))
 	for i, m := range s.st.Quotas {

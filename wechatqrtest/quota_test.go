@@ -45,7 +45,8 @@ func TestQuota(t *testing.T) {
 	tok = token(t, srv)
 	assert.Equal(t, 0, make())
 	q := quota()
-	assert.Equal(t, []int{100_000, 1, 99_999}, []int{q.Quota.DailyLimit, q.Quota.Used, q.Quota.Remain})
+	assert.Equal(t, []int{100_000, 1, 99_999},
+		[]int{q.Quota.DailyLimit, q.Quota.Used, q.Quota.Remain})
 
 	srv.SetQuota(wechatqrtest.Quota{Path: create, Daily: 3, Used: 2})
 	assert.Equal(t, 0, make())
@@ -59,7 +60,8 @@ func TestQuota(t *testing.T) {
 	assert.Equal(t, 0, make())
 
 	srv.SetQuota(wechatqrtest.Quota{Path: create, PerMinute: 2})
-	assert.Equal(t, []int{2, 60}, []int{quota().RateLimit.CallCount, quota().RateLimit.RefreshSecond})
+	assert.Equal(t, []int{2, 60},
+		[]int{quota().RateLimit.CallCount, quota().RateLimit.RefreshSecond})
 	var codes []int
 	for range 5 { // of which two minutes at the most have a part
 		codes = append(codes, make())

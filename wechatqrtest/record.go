@@ -11,10 +11,11 @@ import (
 )
 
 // RecordedRequest is one request to the API or the picture host and the response
-// to it. AppSecrets and access tokens are replaced by "[redacted]", wrong ones
-// too. Bodies are cut after 16 KiB.
+// to it. AppSecrets, access tokens and the callback's keys are replaced by "[redacted]"
+// wherever they stand, wrong ones where they were sent. Bodies are cut after 16 KiB.
 type RecordedRequest struct {
-	ID       int                `json:"id"` // 1, 2, … in the order of the responses
+	ID       int                `json:"id"`    // 1, 2, … in the order of the responses
+	Order    int                `json:"order"` // among requests, pushes and messages, by arrival
 	Time     time.Time          `json:"time"`
 	Duration time.Duration      `json:"duration"`
 	Method   string             `json:"method"`
@@ -52,7 +53,7 @@ func (r *requestLog) add(c RecordedRequest) {
 // ordered returns the requests, oldest first.
 func (r *requestLog) ordered() []RecordedRequest {
 	if len(r.list) < keptRequests {
-		return slices.Clone(r.list)
+		return append([]RecordedRequest{}, r.list...)
 	}
 	at := r.last % keptRequests
 	return append(slices.Clone(r.list[at:]), r.list[:at]...)
@@ -77,33 +78,67 @@ func (s *Server) Count(path string) int {
 }
 
 var (
-	secretJSON  = regexp.MustCompile(`(["'](?:secret|appsecret|access_token)["']\s*:\s*)(?:"(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s,}]+)`)
+	secretJSON  = regexp.MustCompile(`(["'](?:secret|appsecret|access_token|refresh_token)["']\s*:\s*)(?:"(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s,}]+)`)
 	secretQuery = regexp.MustCompile(`(^|&)((?:[a-z_]*access_token|secret|appsecret)=)[^&]*`)
 )
 
-// redactBody takes the secrets out of a body, be it JSON, nearly JSON or a form.
-func redactBody(b []byte) string {
-	text := string(b)
-	if strings.Contains(text, "secret") || strings.Contains(text, "access_token") {
-		text = redactQuery(secretJSON.ReplaceAllString(text, `$1"[redacted]"`))
+const redacted = "[redacted]"
+
+// redactNamed takes the values of secret parameters out of a query or a body, be it JSON,
+// nearly JSON or a form.
+func redactNamed(text string) string {
+	if !strings.Contains(text, "secret") && !strings.Contains(text, "access_token") {
+		return text
 	}
-	return text[:min(len(text), keptBody)]
+	text = secretJSON.ReplaceAllString(text, `$1"`+redacted+`"`)
+	return secretQuery.ReplaceAllString(text, "${1}${2}"+redacted)
 }
 
-func redactQuery(text string) string { return secretQuery.ReplaceAllString(text, "${1}${2}[redacted]") }
+const minSecret = 6 // bytes; a shorter text may stand anywhere by chance
+
+// redactor replaces secrets by value, wherever they stand: the AppSecret, the tokens,
+// the callback's keys, and what the request sent in their place. The caller holds mu.
+func (s *Server) redactor(c *apiRequest) *strings.Replacer {
+	var pairs []string
+	add := func(value string) {
+		if len(value) >= minSecret {
+			pairs = append(pairs, value, redacted)
+		}
+	}
+
+	add(s.st.AppSecret)
+	add(s.st.Callback.EncodingAESKey)
+	if value := s.st.Callback.Token; len(value) >= minMasked { // a shorter one may be any word
+		add(value)
+	}
+	for value := range s.tokens {
+		add(value)
+	}
+	for value := range s.oauthTokens {
+		add(value)
+	}
+	add(c.query.Get("access_token"))
+	add(c.query.Get("secret"))
+	return strings.NewReplacer(pairs...)
+}
 
 func (s *Server) record(r *http.Request, c *apiRequest, began time.Time, resp response) {
-	entry := RecordedRequest{
-		Time: c.now, Duration: time.Since(began),
-		Method: r.Method, Path: r.URL.Path, Query: redactQuery(r.URL.RawQuery), Body: redactBody(c.body),
-		Status: resp.status, Code: resp.code, RID: resp.rid, IP: c.ip,
-	}
-	if !strings.HasPrefix(resp.header.Get("Content-Type"), "image/") {
-		entry.Response = redactBody(resp.body)
+	received := string(resp.body)
+	if strings.HasPrefix(resp.header.Get("Content-Type"), "image/") {
+		received = ""
 	}
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	byValue := s.redactor(c)
+	redact := func(text string) string { return byValue.Replace(redactNamed(text)) }
+	sent, received := redact(string(c.body)), redact(received)
+	entry := RecordedRequest{
+		Order: s.nextOrder(), Time: c.now, Duration: time.Since(began),
+		Method: r.Method, Path: redact(r.URL.Path), Query: redact(r.URL.RawQuery),
+		Body: sent[:min(len(sent), keptBody)], Response: received[:min(len(received), keptBody)],
+		Status: resp.status, Code: resp.code, RID: resp.rid, IP: c.ip,
+	}
 	if entry.Time.IsZero() {
 		entry.Time = s.now()
 	}

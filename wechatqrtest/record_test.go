@@ -77,3 +77,28 @@ func TestCallsAreBounded(t *testing.T) {
 	assert.Equal(t, 1003, srv.Count("/cgi-bin/getcallbackip"))
 	assert.Zero(t, srv.Count("/cgi-bin/token"))
 }
+
+// Secrets of the account are known by their value, whatever they are called.
+func TestCallsHoldNoSecretUnderAnotherName(t *testing.T) {
+	t.Parallel()
+	srv := wechatqrtest.Start(t)
+	tok := token(t, srv)
+	secrets := []string{
+		tok, srv.Credentials().AppSecret, srv.Callback().Token, srv.Callback().EncodingAESKey,
+	}
+	for _, secret := range secrets {
+		post(t, srv.URL()+"/x/"+secret+"?q="+secret, `{"note":"`+secret+`"}`)
+	}
+	srv.RevokeTokens()
+	post(t, srv.URL()+"/x", tok)
+	for _, c := range srv.Requests() {
+		for _, secret := range secrets {
+			assert.NotContains(t, fmt.Sprintf("%+v", c), secret)
+		}
+	}
+
+	require.NoError(t, srv.SetCallback(wechatqrtest.Callback{Token: "shop"}))
+	post(t, srv.URL()+"/x", "shop-7")
+	calls := srv.Requests()
+	assert.Equal(t, "shop-7", calls[len(calls)-1].Body, "a short Token may be any word")
+}

@@ -4,6 +4,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 
@@ -73,7 +74,7 @@ func ParseReply(cfg events.Config, body []byte) (ReceivedReply, error) {
 	}
 	reply, wrong := codec.parseReply(body)
 	if wrong != nil {
-		return ReceivedReply{}, wrong
+		return ReceivedReply{}, wrong.withStatus(0)
 	}
 	return reply, nil
 }
@@ -120,50 +121,79 @@ type media struct {
 func (c callbackCodec) parseReply(body []byte) (ReceivedReply, *CallbackError) {
 	text := strings.TrimSpace(string(body))
 	switch {
+	case len(body) >= maxResponseBytes:
+		return ReceivedReply{}, &CallbackError{Reason: ReasonWrongReply,
+			Detail: fmt.Sprintf("the response has %d KiB or more", maxResponseBytes>>10)}
 	case text == "" || text == "success":
 		return ReceivedReply{}, nil
 	case strings.Trim(text, `"'`) == "success":
 		return ReceivedReply{}, &CallbackError{Reason: ReasonQuoted, Detail: fmt.Sprintf(
 			"the response is %s with the quotes: send success as text, not as JSON", text)}
 	}
-	message, wrong := parseReplyXML(text)
+	sent, wrong := parseReplyXML(text)
 	if wrong != nil {
 		return ReceivedReply{}, wrong
 	}
 
-	if message.Encrypt == nil {
+	if sent.Encrypt == nil {
 		if c.mode == ModeSafe {
 			return ReceivedReply{}, &CallbackError{Reason: ReasonNotEncrypted,
 				Detail: "the reply is plain text, and in safe mode it must be encrypted"}
 		}
-		return message.reply(text, false)
+		return sent.reply(text, false)
 	}
 
-	plain, err := c.decryptReply(message)
+	plain, err := c.decryptReply(sent)
 	if err != nil {
 		return ReceivedReply{}, &CallbackError{Reason: ReasonUndecryptable, Detail: err.Error()}
 	}
-	if message, wrong = parseReplyXML(plain); wrong != nil {
+	if sent, wrong = parseReplyXML(plain); wrong != nil {
 		return ReceivedReply{}, wrong
 	}
-	return message.reply(plain, true)
+	return sent.reply(plain, true)
 }
 
-func (c callbackCodec) decryptReply(message *replyXML) (string, error) {
+func (c callbackCodec) decryptReply(sent *replyXML) (string, error) {
 	if c.key == nil {
 		return "", errors.New("the reply is encrypted, and the account is in plain mode")
 	}
-	if message.MsgSignature != sign(c.token, message.TimeStamp, message.Nonce, *message.Encrypt) {
+	if sent.MsgSignature != sign(c.token, sent.TimeStamp, sent.Nonce, *sent.Encrypt) {
 		return "", errors.New("MsgSignature is not that of Token, TimeStamp, Nonce and Encrypt")
 	}
-	plain, err := decrypt(c.key, c.appID, *message.Encrypt)
+	plain, err := decrypt(c.key, c.appID, *sent.Encrypt)
 	return string(plain), err
 }
 
+// decodeDocument reads the one XML document that text is.
+func decodeDocument(text string, into any) error {
+	d := xml.NewDecoder(strings.NewReader(text))
+	if err := d.Decode(into); err != nil {
+		return err
+	}
+	for {
+		line, column := d.InputPos()
+		part, err := d.Token()
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		}
+		switch part := part.(type) {
+		case xml.StartElement:
+			return fmt.Errorf("a second element, %s, at line %d, column %d", part.Name.Local, line, column)
+		case xml.CharData:
+			if len(strings.TrimSpace(string(part))) > 0 {
+				return fmt.Errorf("text after the XML at line %d, column %d", line, column)
+			}
+		}
+	}
+}
+
 func parseReplyXML(text string) (*replyXML, *CallbackError) {
-	var message replyXML
-	if err := xml.Unmarshal([]byte(text), &message); err != nil {
-		kind := "it is neither XML nor success"
+	var sent replyXML
+	if err := decodeDocument(text, &sent); err != nil {
+		kind := "it is neither one XML document nor success"
 		lower := strings.ToLower(text)
 		switch {
 		case strings.HasPrefix(text, "{"), strings.HasPrefix(text, "["):
@@ -171,10 +201,12 @@ func parseReplyXML(text string) (*replyXML, *CallbackError) {
 		case strings.HasPrefix(lower, "<!doctype html"), strings.HasPrefix(lower, "<html"):
 			kind = "it is an HTML page"
 		}
-		return nil, &CallbackError{Reason: ReasonNotXML, Detail: fmt.Sprintf("%s: %.80q", kind, text)}
+		return nil, &CallbackError{Reason: ReasonNotXML, Detail: fmt.Sprintf("%s: %v: %.80q", kind, err, text)}
 	}
-	return &message, nil
+	return &sent, nil
 }
+
+const maxArticles = 8 // in reply to an event; in reply to a message only one
 
 // reply checks that the message is a reply that WeChat shows.
 func (e *replyXML) reply(text string, encrypted bool) (ReceivedReply, *CallbackError) {
@@ -210,6 +242,8 @@ func (e *replyXML) reply(text string, encrypted bool) (ReceivedReply, *CallbackE
 			err = errors.New("Articles has no item")
 		case e.ArticleCount != strconv.Itoa(len(r.Articles)):
 			err = fmt.Errorf("ArticleCount is %q and there are %d articles", e.ArticleCount, len(r.Articles))
+		case len(r.Articles) > maxArticles:
+			err = fmt.Errorf("there are %d articles, and at most %d are shown", len(r.Articles), maxArticles)
 		}
 	case "transfer_customer_service":
 	case "":

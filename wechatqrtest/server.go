@@ -1,6 +1,7 @@
 package wechatqrtest
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -8,10 +9,10 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/wechatqr/wechatqr"
+	"github.com/wechatqr/wechatqr/events"
 )
 
 // Server is a WeChat with one account: the API, the picture host and the
@@ -26,11 +27,16 @@ type Server struct {
 	cancel   context.CancelFunc // called by Close
 
 	mu       sync.Mutex // guards all fields below
-	st       state
+	st       snapshot
 	codes    map[string]*QRCode // by ticket
 	users    map[string]*User   // by openid
 	tokens   map[string]*token  // by value
 	faults   faults
+	handlers map[string]http.HandlerFunc // of Handle, by path
+
+	oauthCodes  map[string]bool   // used
+	oauthTokens map[string]string // openid by token
+
 	requests requestLog
 	counts   map[string]int // requests so far, by path
 	changed  chan struct{}  // closed at the next change; nil while nobody waits
@@ -42,6 +48,7 @@ type Server struct {
 type config struct {
 	creds        wechatqr.Credentials
 	origin       string
+	account      string         // original ID; empty: random
 	memory       *memoryNetwork // nil: the machine's network
 	lenient      bool
 	unverified   bool
@@ -50,6 +57,8 @@ type config struct {
 	pushTimeout  time.Duration
 	retryDelay   time.Duration
 	spaced       bool // retry a wrong status like no response
+
+	contentPrefix string // of codes
 }
 
 // Option configures a Server.
@@ -86,16 +95,19 @@ func WithPermanentLimit(n int) Option { return func(c *config) { c.maxPermanent 
 // NewServer starts a Server on a free port of 127.0.0.1. Close it when done.
 // Like httptest.NewServer it panics if it cannot listen.
 func NewServer(opts ...Option) *Server {
-	st := newState()
+	st := newSnapshot()
 	cfg := config{
 		creds:        wechatqr.Credentials{AppID: st.AppID, AppSecret: st.AppSecret},
 		maxPermanent: 100_000,
-		pushTimeout:  5 * time.Second,
+		pushTimeout:  callbackTimeout,
+
+		contentPrefix: "http://weixin.qq.com/q/",
 	}
 	for _, o := range opts {
 		o(&cfg)
 	}
 	st.AppID, st.AppSecret = cfg.creds.AppID, cfg.creds.AppSecret
+	st.Account = cmp.Or(cfg.account, st.Account)
 
 	s := &Server{
 		config: cfg,
@@ -105,21 +117,40 @@ func NewServer(opts ...Option) *Server {
 		users:  map[string]*User{},
 		tokens: map[string]*token{},
 		counts: map[string]int{},
+
+		handlers:    map[string]http.HandlerFunc{},
+		oauthCodes:  map[string]bool{},
+		oauthTokens: map[string]string{},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.idle = sync.NewCond(&s.mu)
-	s.client = s.newPushClient()
+	s.client = newPushClient(s.memory)
 	if s.origin == "" {
 		s.origin = s.listen(s)
 	}
 	return s
 }
 
-// Start is NewServer for a test, which closes the Server when it ends.
-func Start(tb testing.TB, opts ...Option) *Server {
-	tb.Helper()
+// Tester is what Start needs of a [testing.TB], so that other test frameworks can
+// provide it too.
+type Tester interface {
+	Helper()
+	Failed() bool
+	Logf(format string, args ...any)
+	Cleanup(fn func())
+}
+
+// Start is NewServer for a test. When the test ends it closes the Server and, if the
+// test has failed, logs its State.
+func Start(t Tester, opts ...Option) *Server {
+	t.Helper()
 	s := NewServer(opts...)
-	tb.Cleanup(s.Close)
+	t.Cleanup(func() {
+		defer s.Close()
+		if t.Failed() {
+			t.Logf("%v", s.State())
+		}
+	})
 	return s
 }
 
@@ -192,6 +223,16 @@ func (s *Server) Client(opts ...wechatqr.Option) *wechatqr.Client {
 		panic(fmt.Sprintf("wechatqrtest: client: %v", err))
 	}
 	return c
+}
+
+// ServeFunc serves fn as the callback, with the account's keys and the current mode, and
+// returns its URL. It panics if events.NewHandler refuses the options or if it cannot listen.
+func (s *Server) ServeFunc(fn events.HandlerFunc, opts ...events.Option) string {
+	h, err := events.NewHandler(s.CallbackConfig(), fn, opts...)
+	if err != nil {
+		panic(fmt.Sprintf("wechatqrtest: serve: %v", err))
+	}
+	return s.ServeCallback(h)
 }
 
 // Changed returns a channel that is closed at the next change of anything that

@@ -18,7 +18,8 @@ import (
 
 func TestManyClients(t *testing.T) {
 	t.Parallel()
-	srv := wechatqrtest.Start(t, wechatqrtest.WithPushTimeout(time.Minute)) // the machine may be busy
+	srv := wechatqrtest.Start(t,
+		wechatqrtest.WithPushTimeout(time.Minute)) // the machine may be busy
 	srv.ServeCallback(respondWith("success"))
 	ctx, cancel := context.WithCancel(t.Context())
 	var watcher sync.WaitGroup
@@ -41,7 +42,8 @@ func TestManyClients(t *testing.T) {
 	for i := range 1000 {
 		clients.Go(func() {
 			c := srv.Client(wechatqr.WithHTTPClient(&http.Client{})) // without a timeout
-			ticket, err := c.CreateTicket(ctx, wechatqr.Temporary(wechatqr.SceneID(uint32(i+1)), time.Hour))
+			ticket, err := c.CreateTicket(ctx,
+				wechatqr.Temporary(wechatqr.SceneID(uint32(i+1)), time.Hour))
 			if err == nil {
 				_, err = srv.Scan(ctx, ticket.Value, fmt.Sprintf("o6_%d", i%100))
 			}
@@ -77,7 +79,8 @@ func TestCloseTwice(t *testing.T) {
 func TestWithOrigin(t *testing.T) {
 	t.Parallel()
 	front := httptest.NewUnstartedServer(nil)
-	srv := wechatqrtest.Start(t, wechatqrtest.WithOrigin("http://"+front.Listener.Addr().String()+"/"))
+	srv := wechatqrtest.Start(t,
+		wechatqrtest.WithOrigin("http://"+front.Listener.Addr().String()+"/"))
 	front.Config.Handler = srv
 	front.Start()
 	defer front.Close()

@@ -1,8 +1,10 @@
 package wechatqrtest_test
 
 import (
+	"encoding/json"
+	"fmt"
+	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -10,58 +12,70 @@ import (
 	"github.com/wechatqr/wechatqr/wechatqrtest"
 )
 
-func TestSnapshot(t *testing.T) {
+func TestStateOfAnEmptyServerHasNoNull(t *testing.T) {
 	t.Parallel()
-	old := wechatqrtest.Start(t)
-	old.ServeCallback(respondWith("success"))
-	old.Advance(time.Hour)
-	ticket := temporary(t, old)
-	tok := token(t, old)
-	_, err := old.Scan(t.Context(), ticket, "o6_user")
+	data, err := json.Marshal(wechatqrtest.Start(t).State())
 	require.NoError(t, err)
-	_, err = old.SendText(t.Context(), "o6_user", "hi")
-	require.NoError(t, err)
-	post(t, old.URL()+"/cgi-bin/message/custom/send?access_token="+tok,
-		`{"touser":"o6_user","msgtype":"text","text":{"content":"hi"}}`)
-	old.SetQuota(wechatqrtest.Quota{Path: create, Daily: 9, Used: 8})
-	snapshot, err := old.Snapshot()
-	require.NoError(t, err)
-
-	srv := wechatqrtest.Start(t)
-	first := srv.Changed()
-	require.NoError(t, srv.Restore(snapshot))
-	<-first
-	again, err := srv.Snapshot()
-	require.NoError(t, err)
-	assert.JSONEq(t, string(snapshot), string(again))
-	assert.Equal(t, old.Credentials(), srv.Credentials())
-	assert.Equal(t, old.Account(), srv.Account())
-	assert.Equal(t, old.Callback(), srv.Callback())
-	assert.Equal(t, old.Quotas(), srv.Quotas())
-	assert.WithinDuration(t, old.Now(), srv.Now(), time.Minute)
-	assert.Len(t, srv.Messages(), 1)
-	assert.Equal(t, 0, errcodeWith(t, srv, tok), "tokens stay valid")
-	assert.Equal(t, tok, token(t, srv))
-	push, err := srv.Scan(t.Context(), ticket, "o6_user")
-	require.NoError(t, err)
-	assert.Equal(t, 3, push.ID)
-	assert.Equal(t, "shop-7", push.Event.EventKey)
+	assert.NotContains(t, string(data), "null")
 }
 
-func TestRestoreRefuses(t *testing.T) {
+func TestStateHoldsEverythingButSecrets(t *testing.T) {
 	t.Parallel()
 	srv := wechatqrtest.Start(t)
-	before, err := srv.Snapshot()
+	srv.ServeCallback(respondWith("success"))
+	ticket := temporary(t, srv)
+	_, err := srv.Scan(t.Context(), ticket, "o6_user")
 	require.NoError(t, err)
-	for _, bad := range []string{
-		``, `[]`, `{"appid":""}`, `{"codes":[null]}`, `{"users":[null]}`, `{"pushes":[null]}`,
-		`{"quotas":[null]}`, `{"last_event_times":null}`,
-		`{"tokens":{"classic":[null]}}`, `{"callback":{"token":"x"}}`,
+	srv.Inject(wechatqrtest.Fault{Path: create, Code: -1})
+
+	st := srv.State()
+	assert.Equal(t, srv.QRCodes(), st.QRCodes)
+	assert.Equal(t, srv.Users(), st.Users)
+	assert.Equal(t, srv.Pushes(), st.Pushes)
+	assert.Equal(t, srv.Requests(), st.Requests)
+	assert.Equal(t, srv.Faults(), st.Faults)
+	assert.Equal(t, srv.Quotas(), st.Quotas)
+	assert.Equal(t, srv.Callback().URL, st.Callback.URL)
+
+	data, err := json.Marshal(st)
+	require.NoError(t, err)
+	text := st.String()
+	assert.Contains(t, text, "o6_user")
+	assert.Contains(t, text, ticket)
+	assert.Less(t, strings.Index(text, create), strings.Index(text, "push 1: subscribe"))
+	for _, secret := range []string{
+		srv.Credentials().AppSecret, srv.Callback().Token, srv.Callback().EncodingAESKey,
 	} {
-		require.ErrorContains(t, srv.Restore([]byte(bad)), "wechatqrtest: restore: ", bad)
+		assert.NotContains(t, string(data)+text, secret)
 	}
-	after, err := srv.Snapshot()
-	require.NoError(t, err)
-	assert.Equal(t, string(before), string(after))
-	require.NoError(t, srv.Restore([]byte(`{}`)), "what is not there is as in a new Server")
+}
+
+// recordingTester is a Tester of another framework than testing.
+type recordingTester struct {
+	failed   bool
+	logged   string
+	cleanups []func()
+}
+
+func (r *recordingTester) Helper()           {}
+func (r *recordingTester) Failed() bool      { return r.failed }
+func (r *recordingTester) Cleanup(fn func()) { r.cleanups = append(r.cleanups, fn) }
+func (r *recordingTester) Logf(format string, args ...any) {
+	r.logged += fmt.Sprintf(format, args...)
+}
+
+func TestStartLogsTheStateOfAFailedTest(t *testing.T) {
+	t.Parallel()
+	for name, failed := range map[string]bool{"passed": false, "failed": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tester := &recordingTester{failed: failed}
+			srv := wechatqrtest.Start(tester)
+			temporary(t, srv)
+			for _, fn := range tester.cleanups {
+				fn()
+			}
+			assert.Equal(t, failed, strings.Contains(tester.logged, create), tester.logged)
+		})
+	}
 }

@@ -60,7 +60,8 @@ func (s *ticketStore) wait(ctx context.Context, broken string) {
 }
 
 func (s *ticketStore) know(key tickets.Key) {
-	if !key.Permanent() && s.broken != "counts temporary ones" || s.broken == "forgets what is known" {
+	if !key.Permanent() && s.broken != "counts temporary ones" ||
+		s.broken == "forgets what is known" {
 		return
 	}
 	if s.known[key.Account] == nil {
@@ -90,7 +91,7 @@ func (s *ticketStore) LoadTicket(ctx context.Context, key tickets.Key) (wechatqr
 }
 
 func (s *ticketStore) ClaimTicket(
-	ctx context.Context, key tickets.Key, owner string, lease time.Duration, budget int,
+	ctx context.Context, key tickets.Key, owner string, leaseFor time.Duration, budget int,
 ) (tickets.Claim, error) {
 	s.wait(ctx, "claim is deaf to ctx")
 	s.mu.Lock()
@@ -102,7 +103,8 @@ func (s *ticketStore) ClaimTicket(
 		s.mu.Lock()
 	}
 	runs := time.Now().Before(e.until) || s.broken == "claims never end" && e.owner != ""
-	same := e.owner == owner || s.broken == "owners have no case" && strings.EqualFold(e.owner, owner)
+	same := e.owner == owner || s.broken == "owners have no case" &&
+		strings.EqualFold(e.owner, owner)
 	if s.broken == "the same owner is refused" {
 		same = false
 	}
@@ -123,7 +125,7 @@ func (s *ticketStore) ClaimTicket(
 		e.ticket = wechatqr.Ticket{}
 	}
 	if !runs || s.broken != "a claim is not prolonged" {
-		e.owner, e.until = owner, time.Now().Add(lease)
+		e.owner, e.until = owner, time.Now().Add(leaseFor)
 	}
 	s.entries[s.name(key)] = e
 	return tickets.ClaimGranted, nil
@@ -201,12 +203,14 @@ func TestTicketStoreOfMemory(t *testing.T) {
 
 func TestTicketStoreFindsBroken(t *testing.T) {
 	if way := os.Getenv(brokenEnv); way != "" {
-		wechatqrtest.TestTicketStore(t, func(*testing.T) tickets.Store { return newTicketStore(way) })
+		wechatqrtest.TestTicketStore(t,
+			func(*testing.T) tickets.Store { return newTicketStore(way) })
 		return
 	}
 	t.Parallel()
 	findsBroken(t, t.Name(),
-		"scenes only", "no account", "no life", "keys are cut", "keys have no case", "keys are trimmed",
+		"scenes only", "no account", "no life", "keys are cut", "keys have no case",
+		"keys are trimmed",
 		"no error", "cuts values", "loses the content", "loses the end", "ends late",
 		"always replaces", "never replaces", "returns what was given", "save is two steps",
 		"save needs a claim", "save leaves the claim", "a saved ticket is not known",

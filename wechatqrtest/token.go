@@ -72,6 +72,18 @@ func current(list []*token) *token {
 	return list[len(list)-1]
 }
 
+// checkTokenRequest checks in WeChat's order, in which the AppID comes first.
+func (s *Server) checkTokenRequest(appID, grantType, secret string) *apiError {
+	switch r := s.checkSecret(appID, secret); {
+	case r != nil && (r.code == 41002 || r.code == 40013):
+		return r
+	case grantType != "client_credential":
+		return refuse(40002, "")
+	default:
+		return r
+	}
+}
+
 func (s *Server) checkSecret(appID, secret string) *apiError {
 	switch {
 	case appID == "":
@@ -88,10 +100,8 @@ func (s *Server) checkSecret(appID, secret string) *apiError {
 
 // classicToken is GET /cgi-bin/token: each call issues a new token.
 func (s *Server) classicToken(c *apiRequest) (any, *apiError) {
-	if c.query.Get("grant_type") != "client_credential" {
-		return nil, refuse(40002, "")
-	}
-	if r := s.checkSecret(c.query.Get("appid"), c.query.Get("secret")); r != nil {
+	q := c.query
+	if r := s.checkTokenRequest(q.Get("appid"), q.Get("grant_type"), q.Get("secret")); r != nil {
 		return nil, r
 	}
 	for _, t := range s.st.Tokens.Classic {
@@ -114,10 +124,7 @@ func (s *Server) stableToken(c *apiRequest) (any, *apiError) {
 	if r := c.decode(&in); r != nil {
 		return nil, r
 	}
-	if in.GrantType != "client_credential" {
-		return nil, refuse(40002, "")
-	}
-	if r := s.checkSecret(in.AppID, in.Secret); r != nil {
+	if r := s.checkTokenRequest(in.AppID, in.GrantType, in.Secret); r != nil {
 		return nil, r
 	}
 
@@ -130,7 +137,7 @@ func (s *Server) stableToken(c *apiRequest) (any, *apiError) {
 		// Only the previous token stays valid: two forced refreshes end a leaked one.
 		for _, old := range *list {
 			if old.Superseded {
-				old.Expires = earlier(old.Expires, c.now)
+				old.revoke(c.now)
 			} else {
 				old.supersede(c.now)
 			}
@@ -170,10 +177,15 @@ func (s *Server) RevokeTokens() {
 	defer s.mu.Unlock()
 	now := s.now()
 	for _, t := range s.tokens {
-		t.Superseded = true
-		t.Expires = earlier(t.Expires, now)
+		t.revoke(now)
 	}
 	s.notify()
+}
+
+// revoke makes a call with t get 40001.
+func (t *token) revoke(now time.Time) {
+	t.Superseded = true
+	t.Expires = earlier(t.Expires, now)
 }
 
 // checkToken checks the access_token of a request.
@@ -186,8 +198,6 @@ func (s *Server) checkToken(value string, sent bool, now time.Time) *apiError {
 	}
 	t, ok := s.tokens[value]
 	switch {
-	case !ok && len(value) < 64:
-		return refuse(40014, "")
 	case !ok:
 		return refuse(40001, "")
 	case now.Before(t.Expires):

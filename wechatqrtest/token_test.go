@@ -155,7 +155,7 @@ func TestTokensThatAreNone(t *testing.T) {
 	t.Parallel()
 	srv := wechatqrtest.Start(t)
 	assert.Equal(t, 41001, errcodeWith(t, srv, ""))
-	assert.Equal(t, 40014, errcodeWith(t, srv, "short"))
+	assert.Equal(t, 40001, errcodeWith(t, srv, "short"))
 	assert.Equal(t, 40001, errcodeWith(t, srv, stable(t, wechatqrtest.Start(t), false).AccessToken),
 		"of another account")
 }
@@ -207,7 +207,7 @@ func TestCloudHosting(t *testing.T) {
 	assert.Equal(t, 0, code(t, body))
 	assert.NotEmpty(t, resp.Header.Get("X-Openapi-Seqid"))
 	assert.Equal(t, 41001, errcodeWith(t, srv, ""), "an empty token is a mistake")
-	assert.Equal(t, 40014, errcodeWith(t, srv, "short"))
+	assert.Equal(t, 40001, errcodeWith(t, srv, "short"))
 	c := srv.Client(wechatqr.WithCloudHosting())
 	_, err := c.CreateTicket(t.Context(), wechatqr.Temporary(wechatqr.SceneID(1), time.Minute))
 	require.NoError(t, err)

@@ -219,7 +219,8 @@ func (m *memoryStore) Unlease(ctx context.Context, key, owner string) error {
 
 func TestTokenStoreOfMemory(t *testing.T) {
 	t.Parallel()
-	wechatqrtest.TestTokenStore(t, func(*testing.T) wechatqr.TokenStore { return newMemoryStore("") })
+	wechatqrtest.TestTokenStore(t,
+		func(*testing.T) wechatqr.TokenStore { return newMemoryStore("") })
 	t.Run("no leaser", func(t *testing.T) {
 		wechatqrtest.TestTokenStore(t, func(*testing.T) wechatqr.TokenStore {
 			return struct{ wechatqr.TokenStore }{newMemoryStore("")}
@@ -241,12 +242,14 @@ func findsBroken(t *testing.T, test string, ways ...string) {
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+test+"$", "-test.timeout=2m")
+			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+test+"$",
+				"-test.timeout=2m")
 			cmd.Env = append(os.Environ(), brokenEnv+"="+way)
 			out, err := cmd.CombinedOutput()
 			var exit *exec.ExitError
 			assert.ErrorAs(t, err, &exit, "%s: the test passes:\n%s", way, out)
-			assert.Contains(t, string(out), "--- FAIL: "+test, "%s: the test fails for another reason", way)
+			assert.Contains(t, string(out), "--- FAIL: "+test,
+				"%s: the test fails for another reason", way)
 		})
 	}
 	wg.Wait()
@@ -264,8 +267,10 @@ func TestTokenStoreFindsBroken(t *testing.T) {
 		"no error", "keeps expired", "rounds up", "forgets the end", "cuts values",
 		"never replaces", "always replaces", "the leader always replaces",
 		"never discards", "discards any", "discard is two steps", "discard ends the lease",
-		"saves what it refuses", "refuses without an error", "save ends the lease", "save ignores leases",
-		"save without an owner is not refused", "save needs a lease", "save is refused under any lease",
+		"saves what it refuses", "refuses without an error", "save ends the lease",
+		"save ignores leases",
+		"save without an owner is not refused", "save needs a lease",
+		"save is refused under any lease",
 		"leases are kept", "leases to all", "leases never end", "lease is two steps",
 		"lease is not prolonged", "the same owner is refused", "owners have no case",
 		"one owner of all keys", "a lease is a token", "a lease ends with the token",

@@ -12,6 +12,7 @@ import (
 // User is a WeChat user in relation to the account.
 type User struct {
 	OpenID  string `json:"openid"`
+	UnionID string `json:"unionid,omitempty"` // of an account that belongs to an open platform
 	Follows bool   `json:"follows"`
 
 	// Of the last follow, as user/info returns them.
@@ -19,8 +20,11 @@ type User struct {
 	SubscribeScene string    `json:"subscribe_scene,omitempty"` // ADD_SCENE_QR_CODE, …
 	SceneID        uint32    `json:"scene_id,omitempty"`
 	SceneStr       string    `json:"scene_str,omitempty"`
+	TagIDs         []int     `json:"tag_ids,omitempty"`
 
-	ActiveAt time.Time `json:"active_at,omitzero"` // of the last scan, message or follow
+	// In which the account may send the user customer service messages; the first
+	// ends first.
+	MessageWindows []MessageWindow `json:"message_windows,omitempty"`
 }
 
 // Errors of the methods by which users act.
@@ -34,11 +38,7 @@ var (
 func (s *Server) Users() []User {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := make([]User, len(s.st.Users))
-	for i, u := range s.st.Users {
-		out[i] = *u
-	}
-	return out
+	return copies(s.st.Users)
 }
 
 // User finds a user by openid.
@@ -54,7 +54,8 @@ func (s *Server) User(openID string) (User, bool) {
 
 // PutUser adds u, or replaces the user with its OpenID, and pushes nothing. An
 // empty OpenID becomes a random one; a zero FollowedAt of a follower becomes the
-// current time. It returns u with both set.
+// current time. A follower without MessageWindows has the one of the follow. It
+// returns u with all of that set.
 func (s *Server) PutUser(u User) User {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -64,6 +65,10 @@ func (s *Server) PutUser(u User) User {
 	if u.Follows && u.FollowedAt.IsZero() {
 		u.FollowedAt = s.now().Truncate(time.Second)
 	}
+	if u.Follows && u.MessageWindows == nil {
+		u.openMessageWindow(u.FollowedAt, actionWindow, actionMessages)
+	}
+	s.st.FollowCounts.change(known, &u, s.now())
 	*known = u
 	s.notify()
 	return u
@@ -100,12 +105,15 @@ func (s *Server) user(openID string) *User {
 	return u
 }
 
-// follow makes u a follower: by a scan of c, or by searching if c is nil.
-func (u *User) follow(c *QRCode, at time.Time) {
-	*u = User{OpenID: u.OpenID, Follows: true, FollowedAt: at, SubscribeScene: "ADD_SCENE_SEARCH"}
+// follow makes u a follower: by a scan of c, or by searching if c is nil. The
+// caller holds mu.
+func (s *Server) follow(u *User, c *QRCode, at time.Time) {
+	now := User{OpenID: u.OpenID, UnionID: u.UnionID, Follows: true, FollowedAt: at, SubscribeScene: "ADD_SCENE_SEARCH"}
 	if c != nil {
-		u.SubscribeScene, u.SceneID, u.SceneStr = "ADD_SCENE_QR_CODE", c.SceneID, c.SceneStr
+		now.SubscribeScene, now.SceneID, now.SceneStr = "ADD_SCENE_QR_CODE", c.SceneID, c.SceneStr
 	}
+	s.st.FollowCounts.change(u, &now, s.now())
+	*u = now
 }
 
 // Scan has the user scan the code, follow the account if they do not yet, and
@@ -144,17 +152,23 @@ func (s *Server) ScanEvent(ticket, openID string) (wechatqr.Event, error) {
 		CreateTime: s.nextEventTime(u.OpenID),
 	}
 	if !u.Follows {
-		u.follow(c, ev.CreateTime.Add(s.st.Ahead))
+		s.follow(u, c, ev.CreateTime.Add(s.st.Ahead))
 		ev.Type, ev.EventKey = wechatqr.EventSubscribe, "qrscene_"+c.Scene()
 	}
 	c.Scans++
 	return s.emit(u, ev), nil
 }
 
-// emit completes an event of u and notes the activity. The caller holds mu and
-// passes the event to Push.
+// emit completes an event of u and opens the window for messages that it opens. The
+// caller holds mu and passes the event to Push.
 func (s *Server) emit(u *User, ev wechatqr.Event) wechatqr.Event {
-	u.ActiveAt = s.now()
+	switch {
+	case !u.Follows:
+	case ev.MsgType == "text":
+		u.openMessageWindow(s.now(), replyWindow, replyMessages)
+	default:
+		u.openMessageWindow(s.now(), actionWindow, actionMessages)
+	}
 	ev.FromUserName = u.OpenID
 	complete(&ev, s.st.Account, s.nextEventTime)
 	s.notify()
@@ -167,7 +181,7 @@ func (s *Server) Follow(ctx context.Context, openID string) (Push, error) {
 	s.mu.Lock()
 	u := s.user(openID)
 	ev := wechatqr.Event{Type: wechatqr.EventSubscribe, CreateTime: s.nextEventTime(u.OpenID)}
-	u.follow(nil, ev.CreateTime.Add(s.st.Ahead))
+	s.follow(u, nil, ev.CreateTime.Add(s.st.Ahead))
 	ev = s.emit(u, ev)
 	s.mu.Unlock()
 	return s.Push(ctx, ev)
@@ -182,7 +196,9 @@ func (s *Server) Unfollow(ctx context.Context, openID string) (Push, error) {
 		s.mu.Unlock()
 		return Push{}, ErrNotFollowing
 	}
-	*u = User{OpenID: openID}
+	gone := User{OpenID: openID, UnionID: u.UnionID}
+	s.st.FollowCounts.change(u, &gone, s.now())
+	*u = gone
 	ev := s.emit(u, wechatqr.Event{Type: wechatqr.EventUnsubscribe})
 	s.mu.Unlock()
 	return s.Push(ctx, ev)
@@ -207,6 +223,7 @@ type userInfo struct {
 	OpenID         string `json:"openid"`
 	Language       string `json:"language"`
 	SubscribeTime  int64  `json:"subscribe_time"`
+	UnionID        string `json:"unionid,omitempty"`
 	Remark         string `json:"remark"`
 	GroupID        int    `json:"groupid"`
 	TagIDs         []int  `json:"tagid_list"`
@@ -230,7 +247,8 @@ func (s *Server) infoOf(openID string) (any, *apiError) {
 		return nonFollower{0, openID}, nil
 	}
 	return userInfo{
-		Subscribe: 1, OpenID: openID, SubscribeTime: u.FollowedAt.Unix(), TagIDs: []int{},
+		Subscribe: 1, OpenID: openID, SubscribeTime: u.FollowedAt.Unix(),
+		UnionID: u.UnionID, TagIDs: append([]int{}, u.TagIDs...),
 		SubscribeScene: u.SubscribeScene, QRScene: u.SceneID, QRSceneStr: u.SceneStr,
 	}, nil
 }
@@ -291,11 +309,9 @@ func (s *Server) userGet(c *apiRequest) (any, *apiError) {
 		}
 		all = all[i+1:]
 	}
-	if len(all) > userPageSize {
-		all = all[:userPageSize]
-		out.NextOpenID = all[userPageSize-1]
-	}
+	all = all[:min(len(all), userPageSize)]
 	if out.Count = len(all); out.Count > 0 {
+		out.NextOpenID = all[out.Count-1] // on the last page too
 		out.Data = &struct {
 			OpenIDs []string `json:"openid"`
 		}{all}

@@ -41,7 +41,8 @@ func TestScans(t *testing.T) {
 	srv := wechatqrtest.Start(t)
 	srv.ServeCallback(respondWith("success"))
 	text := temporary(t, srv)
-	numbered, err := srv.Client().CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(42)))
+	numbered, err := srv.Client().CreateTicket(t.Context(),
+		wechatqr.Permanent(wechatqr.SceneID(42)))
 	require.NoError(t, err)
 
 	push, err := srv.Scan(t.Context(), text, "o6_user")
@@ -97,8 +98,8 @@ func TestScans(t *testing.T) {
 	_, err = userInfo(t, srv, "o6_nobody")
 	require.ErrorIs(t, err, wechatqr.ErrInvalidArgument)
 	assert.Len(t, srv.Users(), 3)
-	code, _ := srv.QRCode(text)
-	assert.Equal(t, 2, code.Scans)
+	given, _ := srv.QRCode(text)
+	assert.Equal(t, 2, given.Scans)
 }
 
 // Each is handled, though all may fall into one second; a redelivery is not.
@@ -118,7 +119,8 @@ func TestEventsOfOneUserHaveTheirOwnSecond(t *testing.T) {
 	push := func(p wechatqrtest.Push, err error) {
 		t.Helper()
 		require.NoError(t, err)
-		assert.False(t, p.Event.CreateTime.Before(last.Add(time.Second)), "%v, and the last was at %v",
+		assert.False(t, p.Event.CreateTime.Before(last.Add(time.Second)),
+			"%v, and the last was at %v",
 			p.Event.CreateTime, last)
 		last = p.Event.CreateTime
 	}
@@ -224,7 +226,8 @@ func TestUserGet(t *testing.T) {
 		NextOpenID   string `json:"next_openid"`
 	}) {
 		require.NoError(t, c.Do(t.Context(), wechatqr.Request{
-			Method: http.MethodGet, Path: "/cgi-bin/user/get", Query: url.Values{"next_openid": {next}},
+			Method: http.MethodGet, Path: "/cgi-bin/user/get",
+			Query: url.Values{"next_openid": {next}},
 		}, &out))
 		return out
 	}
@@ -234,15 +237,18 @@ func TestUserGet(t *testing.T) {
 		srv.PutUser(wechatqrtest.User{OpenID: fmt.Sprintf("o6_%05d", i), Follows: true})
 	}
 	p := page("")
-	assert.Equal(t, []any{10_000, 10_000, ""}, []any{p.Total, p.Count, p.NextOpenID})
+	assert.Equal(t, []any{10_000, 10_000, "o6_09999"}, []any{p.Total, p.Count, p.NextOpenID})
+	p = page(p.NextOpenID)
+	assert.Equal(t, []any{10_000, 0, ""}, []any{p.Total, p.Count, p.NextOpenID})
 	last := srv.PutUser(wechatqrtest.User{Follows: true})
 	p = page("")
 	assert.Equal(t, []any{10_001, 10_000, "o6_09999"}, []any{p.Total, p.Count, p.NextOpenID})
 	p = page(p.NextOpenID)
-	assert.Equal(t, []any{10_001, 1, "", []string{last.OpenID}},
+	assert.Equal(t, []any{10_001, 1, last.OpenID, []string{last.OpenID}},
 		[]any{p.Total, p.Count, p.NextOpenID, p.Data.OpenID})
 	err := c.Do(t.Context(), wechatqr.Request{
-		Method: http.MethodGet, Path: "/cgi-bin/user/get", Query: url.Values{"next_openid": {"o6_x"}},
+		Method: http.MethodGet, Path: "/cgi-bin/user/get",
+		Query: url.Values{"next_openid": {"o6_x"}},
 	}, nil)
 	require.ErrorIs(t, err, wechatqr.ErrInvalidArgument)
 }
@@ -253,7 +259,8 @@ func TestUserInfoBatch(t *testing.T) {
 	address := srv.URL() + "/cgi-bin/user/info/batchget?access_token=" + token(t, srv)
 	srv.PutUser(wechatqrtest.User{OpenID: "o6_1", Follows: true, SceneID: 9})
 	srv.PutUser(wechatqrtest.User{OpenID: "o6_2"})
-	_, body := post(t, address, `{"user_list":[{"openid":"o6_1","lang":"zh_CN"},{"openid":"o6_2"}]}`)
+	_, body := post(t, address,
+		`{"user_list":[{"openid":"o6_1","lang":"zh_CN"},{"openid":"o6_2"}]}`)
 	var out struct {
 		List []info `json:"user_info_list"`
 	}

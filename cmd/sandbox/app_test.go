@@ -110,7 +110,8 @@ func TestActions(t *testing.T) {
 
 	require.True(t, do(t, h, "check").OK)
 	require.True(t, do(t, h, "fault", "what", "busy", "path", "/cgi-bin/token", "times", "3").OK)
-	assert.Equal(t, []wechatqrtest.Fault{{Path: "/cgi-bin/token", Times: 3, Code: -1}}, a.wx.Faults())
+	assert.Equal(t, []wechatqrtest.Fault{{Path: "/cgi-bin/token", Times: 3, Code: -1}},
+		a.wx.Faults())
 	require.True(t, do(t, h, "clear").OK)
 	assert.Empty(t, a.wx.Faults())
 
@@ -131,10 +132,47 @@ func TestActions(t *testing.T) {
 	assert.Zero(t, a.ahead())
 }
 
+func TestPushFaults(t *testing.T) {
+	t.Parallel()
+	a, h := newTestApp(t)
+	serveBackend(t, a)
+	require.True(t, do(t, h, "create", "scene", "shop-42").OK)
+	require.True(t, do(t, h, "pushfault", "drop", "1", "times", "1").OK)
+	require.True(t, do(t, h, "pushfault", "delay", "1ms", "share", "0.5").OK)
+	assert.Equal(t, []wechatqrtest.PushFault{
+		{Times: 1, Drop: true}, {Share: 0.5, Delay: time.Millisecond},
+	}, a.wx.PushFaults())
+	got := do(t, h, "scan", "scene", "shop-42")
+	require.True(t, got.OK, got.Message)
+	assert.True(t, got.Push.Dropped)
+	turn := a.view(english, "p1").Timeline.Items[0].Turn
+	assert.True(t, turn.Lost)
+	assert.Empty(t, turn.Fault)
+	assert.Equal(t, "Lin scanned shop-42 and followed the account. The push was lost.",
+		turn.Announcement.in(english))
+	require.True(t, do(t, h, "clear").OK)
+	assert.Empty(t, a.wx.PushFaults())
+	for _, form := range [][]string{
+		nil, {"drop", "1", "times", "-1"}, {"drop", "1", "times", "x"}, {"delay", "soon"},
+		{"drop", "1", "share", "2"}, {"drop", "1", "share", "x"},
+	} {
+		assert.False(t, do(t, h, "pushfault", form...).OK, form)
+	}
+
+	got = do(t, h, "scan", "scene", "shop-42", "after", "6m")
+	require.True(t, got.OK, got.Message)
+	assert.Equal(t, wechatqr.EventSubscribe, got.Push.Event.Type)
+	assert.Empty(t, got.Push.Event.EventKey, "WeChat has forgotten the scene")
+	assert.False(t, do(t, h, "scan", "scene", "shop-42", "after", "later").OK)
+	assert.False(t, do(t, h, "scan", "scene", "shop-42", "after", "6m", "openid",
+		got.Push.Event.FromUserName).OK, "they follow already")
+}
+
 func TestActionsRefuse(t *testing.T) {
 	t.Parallel()
 	a, h := newTestApp(t)
 	stranger := a.wx.PutUser(wechatqrtest.User{}).OpenID
+	follower := a.wx.PutUser(wechatqrtest.User{Follows: true}).OpenID
 	for _, tc := range []struct {
 		action string
 		form   []string
@@ -164,6 +202,20 @@ func TestActionsRefuse(t *testing.T) {
 		{"fault", []string{"what", "unknown", "times", "1"}, "does not exist"},
 		{"fault", []string{"what", "busy", "times", "-1"}, "is not a number of calls"},
 		{"fault", []string{"what", "busy"}, "is not a number of calls"},
+		{"fault", []string{"errcode", "x", "times", "1"}, "is not an errcode"},
+		{"fault", []string{"errcode", "0", "times", "1"}, "is not an errcode"},
+		{"fault", []string{"errcode", "4294967296", "times", "1"}, "is not an errcode"},
+		{"remove", []string{"openid", "unknown"}, "does not exist"},
+		{"event", []string{"openid", "unknown", "xml", "<MsgType>text</MsgType>"},
+			"does not exist"},
+		{"event", []string{"openid", stranger}, "is empty"},
+		{"event", []string{"openid", stranger, "xml", "<MsgType>text"}, "not a message of WeChat"},
+		{"click", []string{"openid", stranger, "key", "x"}, "does not follow"},
+		{"image", []string{"openid", stranger}, "does not follow"},
+		{"location", []string{"openid", stranger}, "does not follow"},
+		{"click", []string{"openid", follower}, "has no key"},
+		{"location", []string{"openid", follower, "lat", "91", "lng", "0"}, "is a latitude"},
+		{"location", []string{"openid", follower, "lat", "x", "lng", "0"}, "is a latitude"},
 		{"clock", []string{"by", "tomorrow"}, "is not a duration"},
 		{"clock", []string{"by", "90000h"}, "ten years"},
 		{"clock", []string{"by", "-90000h"}, "ten years"},
@@ -190,63 +242,6 @@ func TestActionsRefuse(t *testing.T) {
 	assert.Equal(t, http.StatusBadRequest, w.Code)
 }
 
-// The echo is good with any key, AppID and mode: the probe tells.
-func TestCheckPushesATestEvent(t *testing.T) {
-	t.Parallel()
-	for name, tc := range map[string]struct {
-		mode   wechatqrtest.Mode
-		change func(*events.Config)
-		status int // 0: all is well
-	}{
-		"right":           {wechatqrtest.ModeSafe, func(*events.Config) {}, 0},
-		"right, in plain": {wechatqrtest.ModePlain, func(*events.Config) {}, 0},
-		"wrong key": {wechatqrtest.ModeSafe,
-			func(c *events.Config) { c.EncodingAESKey = strings.Repeat("k", 43) }, 400},
-		"wrong AppID": {wechatqrtest.ModeSafe,
-			func(c *events.Config) { c.AppID = "wx0000000000000000" }, 400},
-		"backend in plain": {wechatqrtest.ModeSafe,
-			func(c *events.Config) { c.EncodingAESKey, c.Plaintext = "", true }, 400},
-		"plain, compatible": {wechatqrtest.ModeCompatible,
-			func(c *events.Config) { c.EncodingAESKey, c.Plaintext = "", true }, 0},
-		"backend in safe": {wechatqrtest.ModePlain,
-			func(c *events.Config) { c.EncodingAESKey, c.Plaintext = strings.Repeat("k", 43), false }, 403},
-		"backend too strict": {wechatqrtest.ModeCompatible,
-			func(c *events.Config) { c.EncodingAESKey = strings.Repeat("k", 43) }, 400},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			a, h := newTestApp(t)
-			require.NoError(t, a.wx.SetCallback(wechatqrtest.Callback{Mode: tc.mode}))
-			cfg := a.wx.CallbackConfig()
-			tc.change(&cfg)
-			backend, err := events.NewHandler(cfg, func(context.Context,
-				*wechatqr.Event) (events.Reply, error) {
-				return nil, nil
-			})
-			require.NoError(t, err)
-			a.wx.ServeCallback(backend)
-			require.NoError(t, a.wx.CheckCallback(t.Context()))
-
-			got := do(t, h, "check")
-			assert.Equal(t, tc.status == 0, got.OK)
-			v := a.view(english)
-			require.NotNil(t, v.Check)
-			assert.Equal(t, tc.status == 0, v.Check.OK)
-			require.Len(t, v.Feed, 1)
-			assert.Equal(t, "A test push, not from any user.", v.Feed[0].Event.in(english))
-			assert.Empty(t, v.Feed[0].Fault, "no user is told")
-			assert.Empty(t, got.UserSees)
-			assert.Empty(t, a.wx.Users(), "nobody is made up")
-			if tc.status == 0 {
-				assert.Contains(t, got.Message, "the test push that follows checks the key and the mode")
-				return
-			}
-			assert.Equal(t, adviceOnStatus(tc.status), v.Check.Advice.Remedy)
-			assert.Equal(t, adviceOnStatus(tc.status).Text, got.Advice)
-		})
-	}
-}
-
 // A program learns as much of a failure as the page shows.
 func TestAdviceForPrograms(t *testing.T) {
 	t.Parallel()
@@ -256,7 +251,7 @@ func TestAdviceForPrograms(t *testing.T) {
 	for _, got := range []result{do(t, h, "check"), do(t, h, "scan", "scene", "x")} {
 		assert.False(t, got.OK)
 		assert.Contains(t, got.Message, "The response has the status 404, not 200.")
-		assert.Equal(t, adviceOnStatus(http.StatusNotFound).Text, got.Advice)
+		assert.Contains(t, got.Advice, "The backend does not serve this path")
 		assert.Contains(t, got.Detail, `HTTP 404: "404 page not found`)
 	}
 	serveBackend(t, a)
@@ -274,33 +269,10 @@ func TestEveryFaultCanBeArmedAndIsNamed(t *testing.T) {
 	faults := a.wx.Faults()
 	require.Len(t, faults, len(faultKinds))
 	for i, f := range faults {
-		assert.Equal(t, faultKinds[i].label, faultLabel(f))
+		assert.Equal(t, faultKinds[i].label, faultLabel(f).Text)
 	}
-	assert.Equal(t, "Another fault", faultLabel(wechatqrtest.Fault{Code: 1}))
-}
-
-func TestEveryReasonHasAdvice(t *testing.T) {
-	t.Parallel()
-	other := adviceOn(&wechatqrtest.CallbackError{Reason: "something new"})
-	for _, p := range []wechatqrtest.Reason{
-		wechatqrtest.ReasonUnreachable, wechatqrtest.ReasonTooSlow, wechatqrtest.ReasonRedirected, wechatqrtest.ReasonWrongStatus, wechatqrtest.ReasonQuoted,
-		wechatqrtest.ReasonWrongEcho, wechatqrtest.ReasonNotXML, wechatqrtest.ReasonWrongReply, wechatqrtest.ReasonNotEncrypted, wechatqrtest.ReasonUndecryptable,
-	} {
-		got := adviceOn(&wechatqrtest.CallbackError{Reason: p})
-		assert.NotEqual(t, other.What.Text, got.What.Text, p)
-		assert.NotEmpty(t, got.Remedy.Text, p)
-	}
-	seen := map[string]int{adviceOnStatus(http.StatusTeapot).Text: http.StatusTeapot}
-	for _, status := range []int{400, 401, 404, 405, 413, 500, 502, 503} {
-		text := adviceOnStatus(status).Text
-		assert.NotContains(t, seen, text, status)
-		seen[text] = status
-	}
-	assert.Equal(t, adviceOnStatus(401), adviceOnStatus(403))
-	assert.Equal(t, adviceOnStatus(502), adviceOnStatus(504))
-	e := &wechatqrtest.CallbackError{Reason: wechatqrtest.ReasonWrongStatus, Status: 413}
-	assert.Equal(t, "The response has the status 413, not 200.", adviceOn(e).What.in(english))
-	assert.Equal(t, "响应的状态码是 413，而不是 200。", adviceOn(e).What.in(chinese))
+	assert.Equal(t, "errcode 40003", faultLabel(wechatqrtest.Fault{Code: 40003}).in(english))
+	assert.Equal(t, "Another fault", faultLabel(wechatqrtest.Fault{Status: 418}).in(english))
 }
 
 func TestTheStreamTellsOfEachChange(t *testing.T) {
@@ -339,27 +311,165 @@ func TestThePageHidesSecretsOfCallsAndEscapes(t *testing.T) {
 	page := w.Body.String()
 	assert.Contains(t, page, `&lt;b&gt;&#34;x&#34;&lt;/b&gt;`)
 	assert.NotContains(t, page, `<b>"x"</b>`)
-	_, calls, _ := strings.Cut(page, `<section id="calls"`)
-	assert.Contains(t, calls, "/cgi-bin/stable_token")
-	assert.NotContains(t, calls, a.wx.Credentials().AppSecret)
-	assert.NotContains(t, calls, "97_", "no token")
-	assert.Contains(t, calls, "[redacted]")
+	assert.Contains(t, page, "/cgi-bin/stable_token")
+	assert.NotContains(t, page, "97_", "no token")
+	assert.Contains(t, page, "[redacted]")
+	for _, secret := range []string{
+		a.wx.Credentials().AppSecret, a.wx.Callback().Token, a.wx.Callback().EncodingAESKey,
+	} {
+		assert.NotContains(t, page, secret)
+	}
 }
 
 func TestStateForPrograms(t *testing.T) {
 	t.Parallel()
-	_, h := newTestApp(t)
-	require.True(t, do(t, h, "create", "scene", "shop-42", "ttl", "1h").OK)
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "http://127.0.0.1/_sandbox/state", nil))
-	var got struct {
-		Codes    []wechatqrtest.QRCode
-		Requests []wechatqrtest.RecordedRequest
+	a, h := newTestApp(t)
+	state := func() string {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "http://127.0.0.1/_sandbox/state", nil))
+		return w.Body.String()
 	}
-	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &got))
+	assert.NotContains(t, state(), "null", "an empty list is a list")
+	require.True(t, do(t, h, "create", "scene", "shop-42", "ttl", "1h").OK)
+	serveBackend(t, a)
+	require.True(t, do(t, h, "check").OK)
+	require.True(t, do(t, h, "scan", "scene", "shop-42").OK)
+
+	text := state()
+	for _, secret := range []string{
+		a.wx.Credentials().AppSecret, a.wx.Callback().Token, a.wx.Callback().EncodingAESKey, "97_",
+	} {
+		assert.NotContains(t, text, secret)
+	}
+	var got struct {
+		AppID     string
+		AppSecret string
+		Account   string
+		Callback  wechatqrtest.Callback
+		Check     wechatqrtest.Diagnosis
+		Codes     []wechatqrtest.QRCode
+		Pushes    []wechatqrtest.Push
+		Requests  []wechatqrtest.RecordedRequest
+	}
+	require.NoError(t, json.Unmarshal([]byte(text), &got))
+	assert.Equal(t, a.wx.Credentials().AppID, got.AppID)
+	assert.Equal(t, a.wx.Account(), got.Account)
+	assert.Equal(t, a.wx.Credentials().AppSecret[:4]+"…", got.AppSecret)
+	assert.Equal(t, a.wx.Callback().URL, got.Callback.URL)
+	assert.Equal(t, wechatqrtest.VerdictPassed, got.Check.Finding(wechatqrtest.QuestionKey).Verdict)
 	require.Len(t, got.Codes, 1)
 	assert.Equal(t, "shop-42", got.Codes[0].SceneStr)
+	assert.Len(t, got.Pushes, 1)
 	assert.Len(t, got.Requests, 2)
+}
+
+func TestActionsReadJSON(t *testing.T) {
+	t.Parallel()
+	a, h := newTestApp(t)
+	post := func(action, body string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1/_sandbox/"+action,
+			strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/json; charset=utf-8")
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		return w
+	}
+	w := post("person", `{"openid": "oLin", "follows": true}`)
+	require.Equal(t, http.StatusOK, w.Code, "%s", w.Body)
+	assert.Equal(t, "application/json", w.Header().Get("Content-Type"))
+	u, ok := a.wx.User("oLin")
+	assert.True(t, ok && u.Follows)
+	require.Equal(t, http.StatusOK, post("person",
+		`{"openid": "oMei", "follows": false, "x": null}`).Code)
+	u, ok = a.wx.User("oMei")
+	assert.True(t, ok && !u.Follows)
+	require.Equal(t, http.StatusOK, post("fault", `{"errcode": 45029, "times": 2}`).Code)
+	assert.Equal(t, []wechatqrtest.Fault{{Code: 45029, Times: 2}}, a.wx.Faults())
+	require.Equal(t, http.StatusOK, post("clear", `{}`).Code)
+	for _, bad := range []string{"", "scene=x", "[]", `{"openid": ["o"]}`, `{"openid":`} {
+		assert.Equal(t, http.StatusBadRequest, post("person", bad).Code, bad)
+	}
+}
+
+func TestMessagesOfAUser(t *testing.T) {
+	t.Parallel()
+	a, h := newTestApp(t)
+	serveBackend(t, a)
+	lin := a.wx.PutUser(wechatqrtest.User{Follows: true}).OpenID
+	ids := map[string]bool{}
+	push := func(action string, form ...string) wechatqr.Event {
+		t.Helper()
+		got := do(t, h, action, append(form, "openid", lin)...)
+		require.True(t, got.OK, got.Message)
+		require.NotNil(t, got.Push)
+		assert.Equal(t, lin, got.Push.Event.FromUserName)
+		assert.Equal(t, a.wx.Account(), got.Push.Event.ToUserName)
+		assert.False(t, ids[got.Push.Event.ID()], "no two have one ID")
+		ids[got.Push.Event.ID()] = true
+		return got.Push.Event
+	}
+	ev := push("click", "key", "MENU_1")
+	assert.True(t, ev.Type.Is("CLICK"))
+	assert.Equal(t, "MENU_1", ev.EventKey)
+	ev = push("image", "url", "http://shop.example/a?b&c")
+	assert.Equal(t, "image", ev.MsgType)
+	assert.Contains(t, string(ev.Raw), "<PicUrl>http://shop.example/a?b&amp;c</PicUrl>")
+	ev = push("image")
+	assert.Contains(t, string(ev.Raw), "/_sandbox/icon.svg</PicUrl>")
+	ev = push("location", "lat", "39.9", "lng", "-116.4")
+	assert.Contains(t, string(ev.Raw),
+		"<Location_X>39.900000</Location_X><Location_Y>-116.400000</Location_Y>")
+	for range 2 {
+		ev = push("event", "xml",
+			"<MsgType>event</MsgType><Event>VIEW</Event><EventKey>http://x/</EventKey>")
+		assert.True(t, ev.Type.Is("VIEW"))
+		assert.Equal(t, "http://x/", ev.EventKey)
+	}
+
+	got := do(t, h, "event", "openid", lin, "xml", fmt.Sprintf("<xml><ToUserName>%s</ToUserName>"+
+		"<FromUserName>oX</FromUserName><CreateTime>%d</CreateTime><MsgType>event</MsgType><Event>user_info_modified"+
+		"</Event></xml>", a.wx.Account(), time.Now().Unix()))
+	require.True(t, got.OK, got.Message)
+	assert.Equal(t, "oX", got.Push.Event.FromUserName, "a whole message is pushed as it is")
+
+	require.True(t, do(t, h, "remove", "openid", lin).OK)
+	_, ok := a.wx.User(lin)
+	assert.False(t, ok)
+	assert.Contains(t, do(t, h, "click", "openid", lin, "key", "x").Message, "does not exist")
+	require.True(t, do(t, h, "reset").OK)
+	assert.Empty(t, a.wx.Pushes())
+}
+
+// A push that fails after the page was shown turns its notice.
+func TestNoticeTurns(t *testing.T) {
+	t.Parallel()
+	a, h := newTestApp(t)
+	require.True(t, do(t, h, "create", "scene", "x", "ttl", "1h").OK)
+	respond := make(chan struct{})
+	a.wx.ServeCallback(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		<-respond
+		http.Error(w, "no", http.StatusInternalServerError)
+	}))
+	r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1/_sandbox/scan",
+		strings.NewReader("scene=x"))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Referer", "http://127.0.0.1/?show=p1&n=7")
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	require.Equal(t, http.StatusSeeOther, w.Code)
+	assert.Equal(t, "/?n=1&show=p1", w.Header().Get("Location"))
+	page := func() string {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "http://127.0.0.1/?n=1", nil))
+		return w.Body.String()
+	}
+	assert.Contains(t, page(), `<div class="notice"><p>Lin scanned x and followed the account.</p>`)
+	changed := a.change()
+	close(respond)
+	<-changed
+	assert.Contains(t, page(),
+		`<div class="notice bad"><p>Lin scanned x and followed the account. The backend failed: `+
+			`The response has the status 500, not 200. The backend failed: see its log.</p>`)
 }
 
 func TestPicture(t *testing.T) {

@@ -71,11 +71,13 @@ func (g *guard) page(next http.Handler) http.Handler {
 func (g *guard) api(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		site := r.Header.Get("Sec-Fetch-Site")
-		picture := r.URL.Path == "/cgi-bin/showqrcode" && (r.Method == http.MethodGet || r.Method == http.MethodHead)
+		reads := r.Method == http.MethodGet || r.Method == http.MethodHead
+		picture := reads && r.URL.Path == "/cgi-bin/showqrcode"
 		if site != "" || r.Header.Get("Origin") != "" {
 			crossOrigin := site == "cross-site" || site == "same-site" || g.crossOrigin.Check(r) != nil
 			if !g.allowsHost(r.Host) || crossOrigin && !picture {
-				http.Error(w, "sandbox: the request comes from another origin: the API is for backends", http.StatusForbidden)
+				http.Error(w, "sandbox: the request comes from another origin: the API is for backends",
+					http.StatusForbidden)
 				return
 			}
 		}

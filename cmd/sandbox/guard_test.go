@@ -12,10 +12,10 @@ import (
 )
 
 // newTestApp is a sandbox without a listener, under http://wechat.test:8900.
-func newTestApp(t *testing.T) (*app, http.Handler) {
+func newTestApp(t *testing.T, opts ...wechatqrtest.Option) (*app, http.Handler) {
 	t.Helper()
 	const origin = "http://wechat.test:8900"
-	wx := wechatqrtest.NewServer(wechatqrtest.WithOrigin(origin))
+	wx := wechatqrtest.NewServer(append(opts, wechatqrtest.WithOrigin(origin))...)
 	a, err := newApp(t.Context(), wx, origin)
 	require.NoError(t, err)
 	h, err := a.handler()
@@ -96,7 +96,8 @@ func TestGuard(t *testing.T) {
 			browser("cross-site", ""), http.StatusNotFound},
 		"a picture, posted to": {"POST", "127.0.0.1:8900", "/cgi-bin/showqrcode?ticket=x",
 			browser("cross-site", ""), http.StatusForbidden},
-		"a path that neither side knows": {"GET", "127.0.0.1:8900", "/cgi-bin/cgi-bin/token", nil, ok},
+		"a path that neither side knows": {"GET", "127.0.0.1:8900",
+			"/cgi-bin/cgi-bin/token", nil, ok},
 	} {
 		r := httptest.NewRequest(tc.method, "http://x"+tc.path, nil)
 		r.Host = tc.host

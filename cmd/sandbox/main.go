@@ -5,6 +5,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -13,11 +14,8 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"net"
-	"net/http"
 	"os"
 	"os/signal"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -45,24 +43,34 @@ const (
 )
 
 // run serves the sandbox until ctx ends.
-func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
+func run(
+	ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer,
+) error {
 	cfg, err := parseConfig(args, getenv, stderr)
 	if err != nil {
 		return err
 	}
 	logger := log.New(stderr, "", log.LstdFlags)
 
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", cfg.addr)
+	l, err := cfg.listen(ctx)
 	if err != nil {
-		return fmt.Errorf("sandbox: %w; choose another address with -addr", err)
+		return err
 	}
-	defer func() { _ = l.Close() }() // Shutdown may have done it
+	defer l.close()
 	if cfg.origin == "" {
-		cfg.origin = originOf(l.Addr())
+		cfg.origin = originOf(l.http.Addr())
+	}
+	var scanPage *phone
+	if l.phone != nil {
+		scanPage = &phone{origin: phoneOrigin(l.phone.Addr())}
 	}
 
-	wx, state, err := cfg.account(logger)
+	state, err := openState(cfg.state, logger)
+	if err != nil {
+		return err
+	}
+	defer state.close()
+	wx, err := cfg.server(state, scanPage)
 	if err != nil {
 		return err
 	}
@@ -73,44 +81,42 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if err != nil {
 		return err
 	}
-	h, err := a.handler()
+	if scanPage != nil {
+		scanPage.app, a.phone = a, scanPage
+	}
+	term := newTerminal(a, stdout)
+	srv, err := newServer(cfg, l, a, term, logger)
 	if err != nil {
 		return err
 	}
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, ErrorLog: logger}
-	_, _ = io.WriteString(stdout, a.greeting(cfg))
-
-	var saver sync.WaitGroup
-	if state != nil {
-		saver.Go(func() { state.saveChanges(appCtx, saveInterval) })
+	if srv.tunnels != nil {
+		a.proxyCA = srv.authority.file
 	}
-	served := make(chan error, 1)
-	go func() { served <- srv.Serve(l) }()
-	select {
-	case err = <-served:
-		err = fmt.Errorf("sandbox: %w", err)
-	case <-ctx.Done():
-		err = nil
-	}
+	_, _ = io.WriteString(stdout, a.greeting(cfg, srv))
 
-	cancelApp() // event streams and pushes
+	var background sync.WaitGroup
+	background.Go(func() { state.saveChanges(appCtx, saveInterval) })
+	background.Go(func() { term.follow(appCtx) })
+	if cfg.callback.URL != "" {
+		background.Go(func() {
+			if d, _ := a.diagnose(appCtx); d.Findings != nil {
+				term.check(d)
+			}
+		})
+	}
+	err = srv.serve(ctx)
+
+	cancelApp() // event streams, pushes and the check
 	wx.Close()  // API requests that hang
-	shutdownCtx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
-	defer cancel()
-	if srv.Shutdown(shutdownCtx) != nil {
-		_ = srv.Close()
-	}
+	srv.shutdown()
 	a.pushes.Wait()
-	saver.Wait()
-	if state != nil {
-		err = errors.Join(err, state.save())
-	}
-	return err
+	background.Wait()
+	return errors.Join(err, state.save())
 }
 
-// account creates the fake account and restores the state file, if there is one.
+// server creates the fake account and restores the state file, if there is one.
 // The flags of the callback override the file.
-func (c *config) account(logger *log.Logger) (*wechatqrtest.Server, *stateFile, error) {
+func (c *config) server(state *stateFile, scanPage *phone) (*wechatqrtest.Server, error) {
 	creds := wechatqr.Credentials{AppID: c.appID, AppSecret: c.appSecret}
 	if creds.AppID == "" {
 		creds.AppID = "wx" + randomHex(8)
@@ -122,6 +128,12 @@ func (c *config) account(logger *log.Logger) (*wechatqrtest.Server, *stateFile, 
 		wechatqrtest.WithOrigin(c.origin), wechatqrtest.WithCredentials(creds),
 		wechatqrtest.WithPushTimeout(c.pushTimeout),
 	}
+	if c.account != "" {
+		opts = append(opts, wechatqrtest.WithAccount(c.account))
+	}
+	if scanPage != nil {
+		opts = append(opts, wechatqrtest.WithContentPrefix(scanPage.contentPrefix()))
+	}
 	if c.lenient {
 		opts = append(opts, wechatqrtest.WithLenient())
 	}
@@ -130,19 +142,18 @@ func (c *config) account(logger *log.Logger) (*wechatqrtest.Server, *stateFile, 
 	}
 	wx := wechatqrtest.NewServer(opts...)
 
-	var state *stateFile
+	state.wx = wx
 	if c.state != "" {
-		state = &stateFile{path: c.state, wx: wx, log: logger}
 		if err := state.load(); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		saved := wx.Credentials()
-		if c.appID != "" && c.appID != saved.AppID || c.appSecret != "" && c.appSecret != saved.AppSecret {
-			return nil, nil, fmt.Errorf("sandbox: -state %s has the AppID %s and its AppSecret, not those of the flags: "+
-				"leave -appid and -secret out, or move the file away", c.state, saved.AppID)
+		if !c.isAccountOf(wx) {
+			return nil, fmt.Errorf("sandbox: -state %s has an account of its own, with the AppID %s: "+
+				"leave -appid, -secret "+
+				"and -account out, or move the file away", c.state, wx.Credentials().AppID)
 		}
 		if err := state.save(); err != nil { // fail now if the file is not writable
-			return nil, nil, err
+			return nil, err
 		}
 	}
 
@@ -152,66 +163,21 @@ func (c *config) account(logger *log.Logger) (*wechatqrtest.Server, *stateFile, 
 	}
 	cb.Token, cb.EncodingAESKey, cb.Mode = c.callback.Token, c.callback.EncodingAESKey, c.callback.Mode
 	if err := wx.SetCallback(cb); err != nil {
-		return nil, nil, fmt.Errorf("sandbox: %s", plain(err))
+		return nil, fmt.Errorf("sandbox: %s", plain(err))
 	}
-	return wx, state, nil
+	return wx, nil
+}
+
+// isAccountOf reports whether the flags that are set are those of the account.
+func (c *config) isAccountOf(wx *wechatqrtest.Server) bool {
+	creds := wx.Credentials()
+	return cmp.Or(c.appID, creds.AppID) == creds.AppID &&
+		cmp.Or(c.appSecret, creds.AppSecret) == creds.AppSecret &&
+		cmp.Or(c.account, wx.Account()) == wx.Account()
 }
 
 func randomHex(n int) string {
 	b := make([]byte, n)
 	_, _ = rand.Read(b) // never fails
 	return hex.EncodeToString(b)
-}
-
-// handler serves the page and the API, each behind its guard.
-func (a *app) handler() (http.Handler, error) {
-	g, err := newGuard(a.origin)
-	if err != nil {
-		return nil, err
-	}
-	page, api := g.page(a.routes()), g.api(a.wx)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/" || strings.HasPrefix(r.URL.Path, "/_sandbox/") {
-			page.ServeHTTP(w, r)
-			return
-		}
-		api.ServeHTTP(w, r)
-	}), nil
-}
-
-// greeting is printed when the program is ready.
-func (a *app) greeting(cfg config) string {
-	var b strings.Builder
-	creds, cb := a.wx.Credentials(), a.wx.Callback()
-	url := cb.URL
-	if url == "" {
-		url = "none yet: set it on the page, or start with -callback http://127.0.0.1:3000/wechat"
-	}
-	fmt.Fprintf(&b, `WeChat sandbox: a fake account for development. Nothing reaches Tencent.
-
-  page            %s/
-  base URL        %[1]s
-  AppID           %s
-  AppSecret       %s
-  callback        %s
-  Token           %s
-  EncodingAESKey  %s
-  mode            %s
-
-Configure your backend with it: use the base URL in place of
-https://api.weixin.qq.com and https://mp.weixin.qq.com.
-
-`, a.origin, creds.AppID, creds.AppSecret, url, cb.Token, cb.EncodingAESKey, cb.Mode)
-	for _, h := range hintsFor(a.origin) {
-		fmt.Fprintf(&b, "  %s\n    %s\n", h.SDK, strings.ReplaceAll(h.Code, "\n", "\n    "))
-	}
-	if cfg.state == "" {
-		b.WriteString("\nThe keys are new at each start: -state sandbox.json saves them and the rest of the state.\n")
-	}
-	if host, _, err := net.SplitHostPort(cfg.addr); err == nil && host != "localhost" {
-		if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
-			b.WriteString("\nWarning: it listens beyond this machine, and everybody who reaches it can use it.\n")
-		}
-	}
-	return b.String()
 }

@@ -47,9 +47,9 @@ func start(t *testing.T, args ...string) (base, greeting string, stop func() err
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var out printed
-	done := make(chan error, 1)
+	finished := make(chan error, 1)
 	go func() {
-		done <- run(ctx, append([]string{"-addr", "127.0.0.1:0"}, args...), noEnv, &out,
+		finished <- run(ctx, append([]string{"-addr", "127.0.0.1:0"}, args...), noEnv, &out,
 			io.Discard)
 	}()
 	address := regexp.MustCompile(`base URL +(\S+)`)
@@ -58,7 +58,7 @@ func start(t *testing.T, args ...string) (base, greeting string, stop func() err
 	return address.FindStringSubmatch(out.String())[1], out.String(), func() error {
 		cancel()
 		select {
-		case err := <-done:
+		case err := <-finished:
 			return err
 		case <-time.After(20 * time.Second):
 			t.Fatal("it does not stop")
@@ -67,15 +67,28 @@ func start(t *testing.T, args ...string) (base, greeting string, stop func() err
 	}
 }
 
+func get(t *testing.T, target string) string {
+	t.Helper()
+	resp, err := http.Get(target)
+	require.NoError(t, err)
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	return string(body)
+}
+
 func TestRunServesAndStops(t *testing.T) {
 	t.Parallel()
-	creds := wechatqr.Credentials{AppID: "wx0123456789abcdef", AppSecret: "secret"}
+	creds := wechatqr.Credentials{AppID: "wx0123456789abcdef", AppSecret: "4f6c9a1be27d8305"}
 	base, greeting, stop := start(t, "-appid", creds.AppID, "-secret", creds.AppSecret, "-token",
 		"atoken", "-mode", "compatible")
-	for _, want := range []string{creds.AppID, creds.AppSecret, "atoken", "compatible",
-		"wx.mp.hosts.api-host=" + base} {
+	for _, want := range []string{creds.AppID, "compatible", base + "/_sandbox/env"} {
 		assert.Contains(t, greeting, want)
 	}
+	for _, secret := range []string{creds.AppSecret, "atoken"} {
+		assert.NotContains(t, strings.ReplaceAll(greeting, "AppSecret", ""), secret)
+	}
+	assert.Contains(t, get(t, base+"/_sandbox/env"), "WECHAT_TOKEN=atoken\n")
 	c, err := wechatqr.New(creds, wechatqr.WithBaseURL(base))
 	require.NoError(t, err)
 	_, err = c.CreateTicket(t.Context(), wechatqr.Temporary(wechatqr.SceneID(1), time.Hour))
@@ -119,7 +132,8 @@ func TestRunServesAndStops(t *testing.T) {
 func TestStateIsKept(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "state.json")
-	base, first, stop := start(t, "-state", file)
+	base, _, stop := start(t, "-state", file)
+	first := get(t, base+"/_sandbox/env")
 	resp, err := http.PostForm(base+"/_sandbox/create",
 		map[string][]string{"scene": {"kept"}, "ttl": {"1h"}})
 	require.NoError(t, err)
@@ -129,11 +143,16 @@ func TestStateIsKept(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, os.FileMode(0o600), info.Mode().Perm(), "it holds secrets")
 
-	base, second, stop := start(t, "-state", file, "-callback", "http://127.0.0.1:3000/", "-token",
+	base, _, stop = start(t, "-state", file, "-callback", "http://127.0.0.1:3000/", "-token",
 		"newtoken")
-	keys := regexp.MustCompile(`AppID +\S+\n +AppSecret +\S+`)
+	second := get(t, base+"/_sandbox/env")
+	keys := regexp.MustCompile(`WECHAT_APP_ID=\S+\nWECHAT_APP_SECRET=\S+`)
+	require.NotEmpty(t, keys.FindString(first))
 	assert.Equal(t, keys.FindString(first), keys.FindString(second))
 	assert.Contains(t, second, "newtoken", "a flag replaces what was kept of the callback")
+	err = run(t.Context(), []string{"-addr", "127.0.0.1:0", "-state", file}, noEnv, io.Discard,
+		io.Discard)
+	require.ErrorContains(t, err, "another sandbox uses this file")
 	resp, err = http.Get(base + "/_sandbox/state")
 	require.NoError(t, err)
 	var got struct{ Codes []wechatqrtest.QRCode }
@@ -144,11 +163,15 @@ func TestStateIsKept(t *testing.T) {
 	require.NoError(t, stop())
 	left, err := os.ReadDir(filepath.Dir(file))
 	require.NoError(t, err)
-	assert.Len(t, left, 1, "no temporary files are left")
+	assert.Len(t, left, 2, "the state and its lock: no temporary files are left")
 
-	err = run(t.Context(), []string{"-addr", "127.0.0.1:0", "-state", file, "-appid", "wxother"},
-		noEnv, io.Discard, io.Discard)
-	assert.ErrorContains(t, err, "not those of the flags")
+	for _, flag := range [][]string{
+		{"-appid", "wxother"}, {"-secret", "other"}, {"-account", "gh_other"},
+	} {
+		args := append([]string{"-addr", "127.0.0.1:0", "-state", file}, flag...)
+		err = run(t.Context(), args, noEnv, io.Discard, io.Discard)
+		assert.ErrorContains(t, err, "has an account of its own", flag)
+	}
 }
 
 func TestRunRefuses(t *testing.T) {
@@ -213,9 +236,9 @@ func TestKeepSavesChanges(t *testing.T) {
 	wx := wechatqrtest.Start(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	s := &stateFile{path: file, wx: wx, log: log.New(io.Discard, "", 0)}
-	done := make(chan struct{})
+	finished := make(chan struct{})
 	go func() {
-		defer close(done)
+		defer close(finished)
 		s.saveChanges(ctx, time.Millisecond)
 	}()
 	wx.PutUser(wechatqrtest.User{OpenID: "oKept"})
@@ -224,5 +247,66 @@ func TestKeepSavesChanges(t *testing.T) {
 		return err == nil && strings.Contains(string(data), "oKept")
 	}, 20*time.Second, 5*time.Millisecond)
 	cancel()
-	<-done
+	<-finished
+}
+
+// The terminal shows what happens, a line each, and no secret.
+func TestTerminal(t *testing.T) {
+	t.Parallel()
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			_, _ = io.WriteString(w, r.URL.Query().Get("echostr"))
+			return
+		}
+		http.Error(w, "no", http.StatusInternalServerError)
+	}))
+	defer backend.Close()
+	creds := wechatqr.Credentials{AppID: "wx0123456789abcdef", AppSecret: "4f6c9a1be27d83051f6c"}
+	ctx, cancel := context.WithCancel(t.Context())
+	var out printed
+	finished := make(chan error, 1)
+	go func() {
+		finished <- run(ctx, []string{"-addr", "127.0.0.1:0", "-appid", creds.AppID, "-secret",
+			creds.AppSecret,
+			"-callback", backend.URL, "-proxy", "-state", filepath.Join(t.TempDir(),
+				"s.json")}, noEnv, &out, io.Discard)
+	}()
+	see := func(pattern string) string {
+		t.Helper()
+		expr := regexp.MustCompile(pattern)
+		require.Eventually(t, func() bool { return expr.MatchString(out.String()) }, 20*time.Second,
+			5*time.Millisecond, pattern)
+		return expr.FindStringSubmatch(out.String())[1]
+	}
+	base := see(`base URL +(\S+)`)
+	see(`check +(Token: warning\. A wrong signature is not refused\.)`)
+	see(`check +(Key and mode: failed\. The response has the status 500, not 200\.)`)
+
+	client, err := wechatqr.New(creds, wechatqr.WithBaseURL(base))
+	require.NoError(t, err)
+	_, err = client.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneString("shop-7")))
+	require.NoError(t, err)
+	see(`(call   POST /cgi-bin/stable_token: 200, )`)
+	see(`(call   POST /cgi-bin/qrcode/create: 200, )`)
+	err = client.Do(t.Context(), wechatqr.Request{Method: "GET", Path: "/cgi-bin/user/info",
+		Query: url.Values{"openid": {"oX"}}}, nil)
+	require.Error(t, err)
+	see(`(call   GET /cgi-bin/user/info: 40003 invalid openid, )`)
+	resp, err := http.PostForm(base+"/_sandbox/scan", url.Values{"scene": {"shop-7"}})
+	require.NoError(t, err)
+	_ = resp.Body.Close()
+	see(`(push   #1 Lin scanned shop-7 and followed the account\. The backend failed: The response has ` +
+		`the status 500, not 200\. The backend failed: see its log\. \(.*, 4 attempts\))`)
+
+	proxyURL, err := url.Parse(base)
+	require.NoError(t, err)
+	proxied := &http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(proxyURL)}}
+	resp, err = proxied.Get("http://example.com/")
+	require.NoError(t, err)
+	_ = resp.Body.Close()
+	see(`(proxy  refused example\.com)`)
+	cancel()
+	require.NoError(t, <-finished)
+	assert.NotContains(t, out.String(), creds.AppSecret)
+	assert.NotContains(t, out.String(), "o6_", "no openid")
 }

@@ -14,13 +14,39 @@ import (
 	"github.com/wechatqr/wechatqr/wechatqrtest"
 )
 
-// stateFile saves the state of wx. Only one goroutine at a time may use it: run
-// until saveChanges has returned, then run's caller again.
+// stateFile saves the state of wx, unless its path is empty. Only one goroutine at
+// a time may use it: run until saveChanges has begun, and again when it has returned.
 type stateFile struct {
 	path  string
+	lock  *os.File // until close
 	wx    *wechatqrtest.Server
 	log   *log.Logger
 	saved []byte // content of the file
+}
+
+// openState locks the file against other processes.
+func openState(path string, logger *log.Logger) (*stateFile, error) {
+	f := &stateFile{path: path, log: logger}
+	if path == "" {
+		return f, nil
+	}
+	lock, held, err := lockFile(path + ".lock")
+	switch {
+	case held:
+		return nil, fmt.Errorf("sandbox: -state %s: another sandbox uses this file: stop it, or choose "+
+			"another file", path)
+	case err != nil:
+		return nil, fmt.Errorf("sandbox: -state: %w", err)
+	}
+	f.lock = lock
+	return f, nil
+}
+
+// close lets other processes use the file.
+func (f *stateFile) close() {
+	if f.lock != nil {
+		_ = f.lock.Close() // nothing was written
+	}
 }
 
 // load restores the state from the file, if the file exists.
@@ -33,13 +59,17 @@ func (f *stateFile) load() error {
 		return fmt.Errorf("sandbox: -state: %w", err)
 	}
 	if err := f.wx.Restore(data); err != nil {
-		return fmt.Errorf("sandbox: -state %s: %w; move the file away to start with an empty state", f.path, err)
+		return fmt.Errorf("sandbox: -state %s: %w; move the file away to start with an empty state",
+			f.path, err)
 	}
 	return nil
 }
 
 // saveChanges saves after every change until ctx ends, at most once per interval.
 func (f *stateFile) saveChanges(ctx context.Context, interval time.Duration) {
+	if f.path == "" {
+		return
+	}
 	for {
 		changed := f.wx.Changed()
 		if err := f.save(); err != nil {
@@ -60,6 +90,9 @@ func (f *stateFile) saveChanges(ctx context.Context, interval time.Duration) {
 
 // save replaces the file atomically.
 func (f *stateFile) save() error {
+	if f.path == "" {
+		return nil
+	}
 	data, err := f.wx.Snapshot()
 	if err != nil {
 		return fmt.Errorf("sandbox: -state: %w", err)

@@ -23,11 +23,11 @@ const (
 var chineseJSON []byte
 
 var chineseTexts = sync.OnceValue(func() map[string]string {
-	var texts map[string]string
-	if err := json.Unmarshal(chineseJSON, &texts); err != nil {
+	var list map[string]string
+	if err := json.Unmarshal(chineseJSON, &list); err != nil {
 		panic("zh-CN.json: " + err.Error())
 	}
-	return texts
+	return list
 })
 
 // phrase is a text that is translated when it is shown.

@@ -14,23 +14,33 @@ import (
 // texts are those of the page and the actions, read from the source.
 func texts(t *testing.T) map[string]bool {
 	t.Helper()
-	const quoted = `("(?:[^"\\]|\\.)*")`
-	out := map[string]bool{otherFault: true}
+	const literals = `("(?:[^"\\]|\\.)*")`
+	out := map[string]bool{}
 	collect := func(file, pattern string) {
 		source, err := os.ReadFile(file)
 		require.NoError(t, err)
-		for _, m := range regexp.MustCompile(`(?m)`+pattern).FindAllStringSubmatch(string(source), -1) {
+		for _, m := range regexp.MustCompile(`(?m)`+pattern).FindAllStringSubmatch(string(source),
+			-1) {
 			text, err := strconv.Unquote(m[1])
 			require.NoError(t, err)
 			out[text] = true
 		}
 	}
-	collect("page/page.html", `\{\{[^{}]*?\bt `+quoted)
-	collect("page/page.html", `else\}\}\{\{t `+quoted)
-	for _, file := range []string{"app.go", "view.go", "advice.go"} {
-		collect(file, `\bsay\(`+quoted)
-		collect(file, `translate\(lang, `+quoted)
-		collect(file, `(?:done|failed)\("[a-z]+", `+quoted)
+	for _, file := range []string{"page/page.html", "page/phone.html"} {
+		collect(file, `\{\{[^{}]*?\bt `+literals)
+		collect(file, `else\}\}\{\{t `+literals)
+	}
+	for _, file := range []string{"actions.go", "messages.go", "view.go", "timeline.go", "check.go",
+		"faults.go"} {
+		collect(file, `\bsay\(\s*`+literals)
+		collect(file, `translate\(lang, `+literals)
+		collect(file, `(?:done|failed)\("[a-z]+",\s*`+literals)
+	}
+	for _, q := range questions {
+		out[q.title], out[q.passed] = true, true
+	}
+	for _, word := range verdicts {
+		out[word] = true
 	}
 	for _, k := range faultKinds {
 		out[k.label] = true
@@ -45,7 +55,7 @@ func texts(t *testing.T) map[string]bool {
 }
 
 // untranslated are equal in both languages.
-var untranslated = map[string]bool{"%s": true, "%s %d": true}
+var untranslated = map[string]bool{"%s": true, "%s %d": true, "Token": true}
 
 func TestEveryTextIsTranslatedAndNoneUnused(t *testing.T) {
 	t.Parallel()
@@ -58,7 +68,8 @@ func TestEveryTextIsTranslatedAndNoneUnused(t *testing.T) {
 		}
 		zh, ok := chineseTexts()[text]
 		assert.True(t, ok, "not in zh-CN.json: %q", text)
-		assert.Equal(t, verbs.FindAllString(text, -1), verbs.FindAllString(zh, -1), "the verbs of %q",
+		assert.Equal(t, verbs.FindAllString(text, -1), verbs.FindAllString(zh, -1),
+			"the verbs of %q",
 			text)
 	}
 	for text := range chineseTexts() {

@@ -2,10 +2,7 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"embed"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"html/template"
 	"io/fs"
@@ -16,7 +13,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/wechatqr/wechatqr"
 	"github.com/wechatqr/wechatqr/wechatqrtest"
 )
 
@@ -46,14 +42,16 @@ func newPages() (pages, error) {
 	ps := pages{}
 	for _, lang := range [...]string{english, chinese} {
 		tmpl, err := template.New("page.html").Funcs(template.FuncMap{
-			"t":     func(text string, args ...any) string { return translate(lang, text, args...) },
-			"say":   func(p phrase) string { return p.in(lang) },
-			"clock": func(t time.Time) string { return clockText(t, time.Now()) },
-			"stamp": func(t time.Time) string { return t.Format(time.RFC3339) },
-			"took":  tookText,
-			"left":  func(d time.Duration) string { return leftText(lang, d) },
-			"long":  func(d time.Duration) string { return longText(lang, d) },
-		}).ParseFS(files, "page/page.html")
+			"t":      func(text string, args ...any) string { return translate(lang, text, args...) },
+			"say":    func(p phrase) string { return p.in(lang) },
+			"clock":  func(t time.Time) string { return clockText(t, time.Now()) },
+			"stamp":  func(t time.Time) string { return t.Format(time.RFC3339) },
+			"took":   tookText,
+			"curl":   curl,
+			"advice": func(e *wechatqrtest.CallbackError) string { return adviceIn(lang, e) },
+			"left":   func(d time.Duration) string { return leftText(lang, d) },
+			"long":   func(d time.Duration) string { return longText(lang, d) },
+		}).ParseFS(files, "page/page.html", "page/phone.html")
 		if err != nil {
 			return nil, err
 		}
@@ -106,41 +104,34 @@ func longText(lang string, d time.Duration) string {
 type view struct {
 	Lang, Other, OtherName string
 	Origin                 string
-	Creds                  wechatqr.Credentials
+	AppID, AppSecret       string // AppSecret is masked
 	Account                string
 	Now                    time.Time
 	Ahead                  time.Duration
 	Notice                 *noticeView
-	Callback               wechatqrtest.Callback
+	LastNotice             int                   // id
+	Callback               wechatqrtest.Callback // its keys are masked
 	Check                  *checkView
+	Connected              bool // the check has passed: the settings may be closed
 	Modes                  []modeView
 	Codes                  []codeView
 	OlderCodes             int
 	Users                  []userView
 	OlderUsers             int
-	Feed                   []feedItem
-	OlderPushes            int
-	Requests               []requestView
-	OlderRequests          int
+	Timeline               timeline
 	FaultKinds             []labelView
 	FaultPaths             []string
 	Faults                 []faultView
+	PushFaults             []wechatqrtest.PushFault
 	Quotas                 []quotaView
-	Hints                  []hint
+	SDKs                   sdkSettings
 }
 
 type noticeView struct {
 	Text  phrase
 	Bad   bool
 	Place string // id of the section that shows more
-}
-
-type checkView struct {
-	At     time.Time
-	Stale  bool // the URL has changed since
-	OK     bool
-	Advice advice
-	Detail string
+	Wrong *wechatqrtest.CallbackError
 }
 
 type modeView struct {
@@ -157,16 +148,12 @@ var modeViews = [...]modeView{
 
 type labelView struct{ Key, Label string }
 
-type namedUser struct {
-	name  phrase
-	color int
-}
-
 type userView struct {
 	wechatqrtest.User
 	Name, Letter string
 	Color        int
 	Scene        string // of the QR code by which they followed
+	Thread       string // for the page's address
 }
 
 type codeView struct {
@@ -177,62 +164,8 @@ type codeView struct {
 	Left    time.Duration
 }
 
-// feedItem is a push or a customer service message.
-type feedItem struct {
-	ID           string // in the page
-	At           time.Time
-	Who          string
-	Letter       string
-	Color        int
-	OpenID       string
-	Event        *phrase // what happened; nil for a message
-	Kind         string  // WeChat's name for it
-	Text         string  // what the user wrote
-	Service      bool    // a customer service message
-	State        string  // "running", "ok" or "failed"
-	Took         time.Duration
-	Tries        int
-	Reply        *replyView
-	Fault        string // the text that the user sees if the push failed
-	Silent       bool   // there was no reply
-	Advice       *advice
-	Detail       string
-	Push         int // id
-	Attempts     []attemptView
-	Message      string // decrypted
-	ReplyXML     string // decrypted; empty if the reply was not encrypted
-	Announcement phrase
-}
-
-type replyView struct {
-	Kind     string
-	Text     string
-	Articles []articleView
-}
-
-type articleView struct{ Title, Description, URL string }
-
-type attemptView struct {
-	N        int
-	Status   int
-	Took     time.Duration
-	Response string
-	Advice   *advice
-	Detail   string
-	Curl     string
-	OK       bool
-}
-
-type requestView struct {
-	wechatqrtest.RecordedRequest
-	ID     string // in the page
-	Bad    bool
-	Pretty string
-	Sent   string
-}
-
 type faultView struct {
-	Label string
+	Label phrase
 	Path  string
 	Times int
 }
@@ -244,10 +177,8 @@ type quotaView struct {
 
 // The page shows the newest of each list.
 const (
-	maxCodes    = 24
-	maxUsers    = 40
-	maxFeed     = 30
-	maxRequests = 60
+	maxCodes = 24
+	maxUsers = 40
 )
 
 // show is GET /.
@@ -262,15 +193,20 @@ func (a *app) show(w http.ResponseWriter, r *http.Request) {
 	}
 
 	lang := languageOf(r)
-	v := a.view(lang)
+	v := a.view(lang, r.URL.Query().Get("show"))
 	a.mu.Lock()
+	v.LastNotice = a.last.id
 	if r.URL.Query().Get("n") == strconv.Itoa(a.last.id) && a.last.id > 0 {
-		v.Notice = &noticeView{a.last.text, a.last.bad, a.last.place}
+		v.Notice = &noticeView{a.last.text, a.last.bad, a.last.place, a.last.wrong}
 	}
 	a.mu.Unlock()
 
+	a.pages.show(w, lang, "page.html", v)
+}
+
+func (ps pages) show(w http.ResponseWriter, lang, name string, data any) {
 	var b bytes.Buffer
-	if err := a.pages[lang].Execute(&b, v); err != nil {
+	if err := ps[lang].ExecuteTemplate(&b, name, data); err != nil {
 		http.Error(w, "sandbox: "+err.Error(), http.StatusInternalServerError)
 		return
 	}
@@ -282,67 +218,56 @@ func (a *app) show(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(b.Bytes()) // the browser may have closed the connection
 }
 
-func (a *app) view(lang string) *view {
-	users := a.wx.Users()
-	names := a.names(users)
+// view is the page, with the timeline of one thread or, if thread is empty, of all.
+func (a *app) view(lang, th string) *view {
+	st := a.wx.State()
 	v := &view{
 		Lang: lang, Other: chinese, OtherName: "中文",
-		Origin: a.origin, Creds: a.wx.Credentials(), Account: a.wx.Account(),
-		Now: a.wx.Now(), Ahead: a.ahead(), Callback: a.wx.Callback(),
-		FaultPaths: faultPaths, Hints: hintsFor(a.origin),
+		Origin: a.origin, AppID: st.AppID, AppSecret: st.AppSecret, Account: st.Account,
+		Now: st.Now, Ahead: a.ahead(),
+		Callback: st.Callback, Check: newCheckView(lang, a.lastCheck(st.Callback)),
+		PushFaults: st.PushFaults, FaultPaths: faultPaths, SDKs: settingsFor(a.origin, a.proxyCA),
 	}
+	v.Connected = v.Check != nil && v.Check.Err() == nil
 	if lang == chinese {
 		v.Other, v.OtherName = english, "English"
 	}
 	for _, m := range modeViews {
-		m.Selected = m.Value == v.Callback.Mode
+		m.Selected = m.Value == st.Callback.Mode
 		v.Modes = append(v.Modes, m)
 	}
-	v.Check = a.checkView(v.Callback.URL)
-	v.codes(a.wx.QRCodes())
+	names := a.people.named(st.Users)
+	v.Timeline = newTimeline(st, names, lang, th)
+	v.codes(st.QRCodes)
+	v.users(st.Users, names)
+	for _, k := range faultKinds {
+		v.FaultKinds = append(v.FaultKinds, labelView{k.Key, k.label})
+	}
+	for _, f := range st.Faults {
+		v.Faults = append(v.Faults, faultView{faultLabel(f), f.Path, f.Times})
+	}
+	for _, q := range st.Quotas {
+		v.Quotas = append(v.Quotas, quotaView{q, q.Daily > 0 && q.Used >= q.Daily})
+	}
+	return v
+}
+
+func (v *view) users(users []wechatqrtest.User, names map[string]namedUser) {
 	slices.Reverse(users)
 	if n := len(users) - maxUsers; n > 0 {
 		v.OlderUsers, users = n, users[:maxUsers]
 	}
 	for _, u := range users {
 		named := names[u.OpenID]
-		p := userView{User: u, Name: named.name.in(lang), Color: named.color, Scene: u.SceneStr}
+		p := userView{
+			User: u, Name: named.name.in(v.Lang), Color: named.color, Thread: named.thread, Scene: u.SceneStr,
+		}
 		p.Letter = firstRune(p.Name)
 		if p.Scene == "" && u.SceneID != 0 {
 			p.Scene = strconv.FormatUint(uint64(u.SceneID), 10)
 		}
 		v.Users = append(v.Users, p)
 	}
-	v.feed(a.wx.Pushes(), a.wx.Messages(), names, lang)
-	v.requests(a.wx.Requests())
-	for _, k := range faultKinds {
-		v.FaultKinds = append(v.FaultKinds, labelView{k.Key, k.label})
-	}
-	for _, f := range a.wx.Faults() {
-		v.Faults = append(v.Faults, faultView{faultLabel(f), f.Path, f.Times})
-	}
-	for _, q := range a.wx.Quotas() {
-		v.Quotas = append(v.Quotas, quotaView{q, q.Daily > 0 && q.Used >= q.Daily})
-	}
-	return v
-}
-
-func (a *app) checkView(address string) *checkView {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	c := a.checked
-	if c == nil {
-		return nil
-	}
-	out := &checkView{At: c.at, Stale: c.url != address, OK: c.err == nil}
-	var wrong *wechatqrtest.CallbackError
-	switch {
-	case errors.As(c.err, &wrong):
-		out.Advice, out.Detail = adviceOn(wrong), wrong.Detail
-	case c.err != nil:
-		out.Advice = advice{What: say("%s", plain(c.err))}
-	}
-	return out
 }
 
 func (v *view) codes(codes []wechatqrtest.QRCode) {
@@ -360,184 +285,10 @@ func (v *view) codes(codes []wechatqrtest.QRCode) {
 	}
 }
 
-func (v *view) feed(
-	pushes []wechatqrtest.Push, messages []wechatqrtest.Message, names map[string]namedUser, lang string,
-) {
-	for _, p := range pushes {
-		v.Feed = append(v.Feed, pushItem(p, names, lang))
-	}
-	for _, m := range messages {
-		who := names[m.OpenID]
-		item := feedItem{
-			ID: fmt.Sprintf("message-%d", m.Time.UnixNano()), At: m.Time,
-			Who: who.name.in(lang), Color: who.color, OpenID: m.OpenID,
-			Service: true, State: "ok",
-			Reply: &replyView{Kind: m.MsgType, Text: m.Content}, Message: indented(m.Body),
-		}
-		item.Letter = firstRune(item.Who)
-		if item.Reply.Text == "" {
-			item.Reply.Text = "[" + m.MsgType + "]"
-		}
-		item.Announcement = say("The account wrote to %s: %s", item.Who, item.Reply.Text)
-		v.Feed = append(v.Feed, item)
-	}
-	slices.SortStableFunc(v.Feed, func(a, b feedItem) int {
-		return cmp.Or(b.At.Compare(a.At), cmp.Compare(b.Push, a.Push))
-	})
-	if n := len(v.Feed) - maxFeed; n > 0 {
-		v.OlderPushes, v.Feed = n, v.Feed[:maxFeed]
-	}
-}
-
-func pushItem(p wechatqrtest.Push, names map[string]namedUser, lang string) feedItem {
-	who := names[p.Event.FromUserName]
-	item := feedItem{
-		ID: "push-" + strconv.Itoa(p.ID), Push: p.ID, At: p.Event.CreateTime,
-		Who: who.name.in(lang), Color: who.color, OpenID: p.Event.FromUserName,
-		Kind: string(p.Event.Type), Tries: len(p.Attempts), Message: string(p.Event.Raw), State: "running",
-	}
-	item.Letter = firstRune(item.Who)
-	happened := whatHappened(&p.Event, item.Who)
-	if p.Event.MsgType == "text" {
-		item.Kind, item.Text = "text", p.Event.Content
-	} else {
-		item.Event = &happened
-	}
-	for i, at := range p.Attempts {
-		av := attemptView{
-			N: i + 1, Status: at.Status, Took: at.Duration, Response: at.Response,
-			Curl: curl(at), OK: at.Err == nil,
-		}
-		if at.Err != nil {
-			adv := adviceOn(at.Err)
-			av.Advice, av.Detail = &adv, at.Err.Detail
-		}
-		item.Attempts = append(item.Attempts, av)
-		item.Took, item.Advice, item.Detail = av.Took, av.Advice, av.Detail
-	}
-	if len(p.Attempts) > 0 {
-		item.At = p.Attempts[0].Time
-	}
-	if !p.Done {
-		item.Announcement = happened
-		return item
-	}
-	noChat := p.Event.Type.Is(wechatqr.EventUnsubscribe) || p.Event.Type.Is(testEvent)
-	item.Announcement = happened
-	switch {
-	case p.Err() != nil:
-		item.State = "failed"
-		if !noChat {
-			item.Fault = wechatqrtest.ServiceFault
-		}
-		item.Announcement = say("%s The backend failed: %s", happened, adviceOn(p.Attempts[len(p.Attempts)-1].Err).What)
-	case len(p.Attempts) == 0 || p.Attempts[len(p.Attempts)-1].Duration == 0 && p.Attempts[len(p.Attempts)-1].Status == 0:
-		item.State = "failed" // cancelled
-	default:
-		item.State = "ok"
-		item.Reply = replyOf(p.Reply)
-		item.Silent = item.Reply == nil && !noChat
-		if p.Reply.Encrypted {
-			item.ReplyXML = p.Reply.XML
-		}
-		if item.Reply != nil {
-			item.Announcement = say("%s The user sees: %s", happened, p.Reply.Text())
-		}
-	}
-	return item
-}
-
-func replyOf(r wechatqrtest.ReceivedReply) *replyView {
-	switch r.MsgType {
-	case "":
-		return nil
-	case "news":
-		out := &replyView{Kind: r.MsgType}
-		for _, art := range r.Articles {
-			out.Articles = append(out.Articles, articleView{art.Title, art.Description, art.URL})
-		}
-		return out
-	}
-	return &replyView{Kind: r.MsgType, Text: r.Text()}
-}
-
-// whatHappened describes the event.
-func whatHappened(ev *wechatqr.Event, who string) phrase {
-	scan, scanned := ev.Scan()
-	switch {
-	case scanned && scan.NewFollower:
-		return say("%s scanned %s and followed the account.", who, scan.SceneKey)
-	case scanned:
-		return say("%s scanned %s.", who, scan.SceneKey)
-	case ev.Type.Is(wechatqr.EventSubscribe):
-		return say("%s followed the account.", who)
-	case ev.Type.Is(wechatqr.EventUnsubscribe):
-		return say("%s unfollowed the account.", who)
-	case ev.Type.Is(testEvent):
-		return say("A test push, not from any user.")
-	case ev.MsgType == "text":
-		return say("%s wrote: %s", who, ev.Content)
-	}
-	return say("%s: %s", who, string(ev.Type)+" "+ev.EventKey)
-}
-
-func (v *view) requests(requests []wechatqrtest.RecordedRequest) {
-	slices.Reverse(requests)
-	if n := len(requests) - maxRequests; n > 0 {
-		v.OlderRequests, requests = n, requests[:maxRequests]
-	}
-	for _, c := range requests {
-		v.Requests = append(v.Requests, requestView{
-			RecordedRequest: c, ID: "call-" + strconv.Itoa(c.ID), Bad: c.Code != 0 || c.Status != http.StatusOK,
-			Pretty: indented(c.Response), Sent: indented(c.Body),
-		})
-	}
-}
-
-const maxShownBytes = 4 << 10 // of a body
-
-func indented(text string) string {
-	var b bytes.Buffer
-	if json.Indent(&b, []byte(text), "", "  ") == nil {
-		text = b.String()
-	}
-	if len(text) > maxShownBytes {
-		text = strings.ToValidUTF8(text[:maxShownBytes], "") + "…"
-	}
-	return text
-}
-
-// curl is the delivery as a shell command. Backends that check the timestamp
-// accept it for five minutes.
-func curl(at wechatqrtest.Attempt) string {
-	return "curl -i " + quoted(at.URL) + " \\\n" +
-		"  -H 'Content-Type: text/xml' -A Mozilla/4.0 \\\n  --data-binary " + quoted(at.Body)
-}
-
-func quoted(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
-
 func firstRune(s string) string {
 	r, n := utf8.DecodeRuneInString(s)
 	if n == 0 {
 		return "?"
 	}
 	return string(r)
-}
-
-// userNames are the names that the page gives to users.
-var userNames = [...]string{"Lin", "Mei", "Bo", "Yun", "Tao", "Xia", "Jun", "Hua", "Qing", "Peng", "Rui", "Shan"}
-
-const colors = 6 // of avatars
-
-// names gives each user a unique name, which does not change.
-func (a *app) names(users []wechatqrtest.User) map[string]namedUser {
-	out := make(map[string]namedUser, len(users))
-	for i, u := range users {
-		name := say(userNames[i%len(userNames)])
-		if n := i / len(userNames); n > 0 {
-			name = say("%s %d", name, n+1)
-		}
-		out[u.OpenID] = namedUser{name, i % colors}
-	}
-	return out
 }

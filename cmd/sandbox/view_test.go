@@ -72,7 +72,7 @@ func TestNamesStay(t *testing.T) {
 		a.wx.PutUser(wechatqrtest.User{})
 	}
 	users := a.wx.Users()
-	names := a.names(users)
+	names := a.names()
 	assert.Equal(t, "Lin", names[users[0].OpenID].name.in(english))
 	assert.Equal(t, "Lin 2", names[users[len(userNames)].OpenID].name.in(english))
 	assert.Equal(t, "林林 2", names[users[len(userNames)].OpenID].name.in(chinese))
@@ -97,13 +97,14 @@ func TestPushItem(t *testing.T) {
 		"waiting": {wechatqrtest.Push{Event: scan}, "running", false, false, "Lin scanned 7."},
 		"again": {wechatqrtest.Push{Event: scan, Attempts: []wechatqrtest.Attempt{bad}}, "running",
 			false, false, "Lin scanned 7."},
-		"success": {wechatqrtest.Push{Event: scan, Attempts: []wechatqrtest.Attempt{ok}, Done: true},
+		"success": {
+			wechatqrtest.Push{Event: scan, Attempts: []wechatqrtest.Attempt{ok}, Done: true},
 			"ok", false, true, "Lin scanned 7."},
 		"late": {wechatqrtest.Push{Event: scan, Attempts: []wechatqrtest.Attempt{bad, ok},
 			Done: true}, "ok", false, true, "Lin scanned 7."},
 		"failed": {wechatqrtest.Push{Event: scan, Attempts: []wechatqrtest.Attempt{bad, bad, bad},
 			Done: true}, "failed", true, false,
-			"Lin scanned 7. The backend failed: There is no response from this address."},
+			"Lin scanned 7. The backend failed: There is no connection to this address."},
 		"broken off": {wechatqrtest.Push{Event: scan, Done: true}, "failed", false, false,
 			"Lin scanned 7."},
 		"text": {wechatqrtest.Push{Event: scan, Attempts: []wechatqrtest.Attempt{ok}, Done: true,
@@ -134,24 +135,40 @@ func TestALongHistoryIsCutShort(t *testing.T) {
 	for range maxCodes + 2 {
 		require.True(t, do(t, h, "create", "scene", "x", "ttl", "1h").OK)
 	}
-	for range maxRequests {
+	for range maxCalls {
 		_, err := a.client.FetchQRCode(t.Context(), a.wx.QRCodes()[0].Ticket)
 		require.NoError(t, err)
 	}
 	a.wx.ServeCallback(http.NotFoundHandler())
-	for range maxFeed + 1 {
+	for range maxTurns + 1 {
 		_, err := a.wx.SendText(t.Context(), last.OpenID, "hi")
 		require.Error(t, err)
 	}
-	v := a.view(english)
+	v := a.view(english, "")
 	assert.Len(t, v.Users, maxUsers)
 	assert.Equal(t, 4, v.OlderUsers)
 	assert.Equal(t, "oLast", v.Users[0].OpenID, "newest first")
 	assert.Len(t, v.Codes, maxCodes)
 	assert.Equal(t, 2, v.OlderCodes)
-	assert.Len(t, v.Feed, maxFeed)
-	assert.Equal(t, 1, v.OlderPushes)
-	assert.Equal(t, maxFeed+1, v.Feed[0].Push)
-	assert.Len(t, v.Requests, maxRequests)
-	assert.Equal(t, maxCodes+2+1, v.OlderRequests, "the calls that made codes, and one for the token")
+	turns, calls := 0, 0
+	for _, i := range v.Timeline.Items {
+		if i.Turn != nil {
+			turns++
+		} else {
+			calls++
+		}
+	}
+	assert.Equal(t, maxTurns, turns)
+	assert.Equal(t, maxCalls, calls)
+	assert.Equal(t, maxTurns+1, v.Timeline.Items[0].Turn.Push)
+	assert.Equal(t, 1+maxCodes+2+1, v.Timeline.Older,
+		"a push, the calls that made codes, and one for the token")
+
+	v = a.view(english, a.names()[last.OpenID].thread)
+	assert.Len(t, v.Timeline.Items, maxTurns)
+	assert.Equal(t, 1, v.Timeline.Older)
+	v = a.view(english, callsThread)
+	assert.Len(t, v.Timeline.Items, maxCalls)
+	v = a.view(english, "p1")
+	assert.Empty(t, v.Timeline.Items)
 }

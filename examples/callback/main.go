@@ -12,25 +12,23 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"html/template"
 	"io"
-	"io/fs"
 	"log"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/wechatqr/wechatqr"
 	"github.com/wechatqr/wechatqr/events"
+	"github.com/wechatqr/wechatqr/tickets"
 	"github.com/wechatqr/wechatqr/wechatqrtest"
 )
 
@@ -48,7 +46,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("callback", flag.ContinueOnError)
 	flags.SetOutput(out)
 	listen := flags.String("listen", ":8080", "the `address` to serve; WeChat itself calls ports 80 and 443 only")
-	file := flags.String("tickets", "tickets.json", "the `file` that keeps the codes: an account has 100000 permanent ones in all")
+	file := flags.String("tickets", "tickets.json", "the `file` that keeps the codes; back it up: an account has 100000 permanent ones in all")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -70,7 +68,16 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	b, err := newBackend(ctx, client, cfg, *file, logger)
+	store, err := tickets.OpenFile(*file)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	keeper, err := tickets.NewKeeper(creds.AppID, client, store)
+	if err != nil {
+		return err
+	}
+	b, err := newBackend(ctx, keeper, cfg, logger)
 	if err != nil {
 		return err
 	}
@@ -97,9 +104,8 @@ func shops() []shop {
 
 // backend is the codes, the callback and the page.
 type backend struct {
-	client  *wechatqr.Client
+	keeper  *tickets.Keeper
 	logger  *log.Logger
-	tickets map[string]*wechatqr.Ticket // by scene
 	handler *events.Handler
 
 	mu    sync.Mutex
@@ -108,8 +114,16 @@ type backend struct {
 
 type tally struct{ New, Known int }
 
-func newBackend(ctx context.Context, client *wechatqr.Client, cfg events.Config, file string, logger *log.Logger) (*backend, error) {
-	b := &backend{client: client, logger: logger, scans: make(map[string]tally)}
+// request is for the shop's code. It is permanent: it hangs on a wall.
+func (s shop) request() wechatqr.TicketRequest {
+	return wechatqr.Permanent(wechatqr.SceneString(s.scene))
+}
+
+// newBackend makes the codes that are missing.
+func newBackend(
+	ctx context.Context, keeper *tickets.Keeper, cfg events.Config, logger *log.Logger,
+) (*backend, error) {
+	b := &backend{keeper: keeper, logger: logger, scans: make(map[string]tally)}
 	var mux events.Mux
 	for _, s := range shops() {
 		mux.HandleScene(s.scene, b.scanned(s))
@@ -128,8 +142,12 @@ func newBackend(ctx context.Context, client *wechatqr.Client, cfg events.Config,
 	if err != nil {
 		return nil, err
 	}
-	b.tickets, err = loadTickets(ctx, client, file)
-	return b, err
+	for _, s := range shops() {
+		if _, err := keeper.Ticket(ctx, s.request()); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
 }
 
 // scanned counts a scan, by a new follower or an old one, and welcomes them.
@@ -154,6 +172,9 @@ func (b *backend) serve(ctx context.Context, listen string, serving func(addr st
 	routes := http.NewServeMux()
 	routes.Handle("/wechat", b.handler)
 	routes.HandleFunc("GET /{$}", b.page)
+	for _, s := range shops() {
+		routes.Handle("/codes/"+s.scene, b.keeper.Picture(s.request()))
+	}
 	server := &http.Server{Addr: listen, Handler: routes, WriteTimeout: 10 * time.Second}
 	server.BaseContext = func(l net.Listener) context.Context {
 		serving(l.Addr().String())
@@ -165,20 +186,20 @@ func (b *backend) serve(ctx context.Context, listen string, serving func(addr st
 var pageTemplate = template.Must(template.New("page").Parse(`<!DOCTYPE html>
 <html lang="zh-CN"><meta charset="utf-8"><title>门店二维码</title>
 <h1>门店二维码</h1>
-{{range .}}<figure><img src="{{.Picture}}" width="258" alt="{{.Name}}">
+{{range .}}<figure><img src="/codes/{{.Scene}}" width="258" alt="{{.Name}}">
 <figcaption>{{.Name}}：新关注 {{.New}}，老用户 {{.Known}}</figcaption></figure>
 {{end}}</html>
 `))
 
 func (b *backend) page(w http.ResponseWriter, _ *http.Request) {
 	type row struct {
-		Name, Picture string
+		Name, Scene string
 		tally
 	}
 	var rows []row
 	b.mu.Lock()
 	for _, s := range shops() {
-		rows = append(rows, row{s.name, b.client.QRCodeURL(b.tickets[s.scene].Value), b.scans[s.scene]})
+		rows = append(rows, row{s.name, s.scene, b.scans[s.scene]})
 	}
 	b.mu.Unlock()
 	if err := pageTemplate.Execute(w, rows); err != nil {
@@ -186,67 +207,15 @@ func (b *backend) page(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
-// loadTickets reads the codes from the file and makes those that are missing.
-func loadTickets(ctx context.Context, client *wechatqr.Client, file string) (map[string]*wechatqr.Ticket, error) {
-	tickets := make(map[string]*wechatqr.Ticket)
-	data, err := os.ReadFile(file)
-	if err == nil {
-		err = json.Unmarshal(data, &tickets)
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s: %w", file, err)
-	}
-	for _, s := range shops() {
-		if tickets[s.scene] != nil {
-			continue
-		}
-		ticket, err := client.CreateTicket(ctx, wechatqr.Permanent(wechatqr.SceneString(s.scene)))
-		if err != nil {
-			return nil, err
-		}
-		// At once: what is made and not kept is lost to the account for ever.
-		tickets[s.scene] = ticket
-		if err := saveTickets(file, tickets); err != nil {
-			return nil, err
-		}
-	}
-	return tickets, nil
-}
-
-// saveTickets writes the whole file or leaves the old one as it is.
-func saveTickets(file string, tickets map[string]*wechatqr.Ticket) error {
-	data, err := json.MarshalIndent(tickets, "", "\t")
-	if err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".*.tmp") // readable by its owner alone
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	err = errors.Join(err, f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), file)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
-}
-
 // demo is the backend and a day in the shops.
 func demo(ctx context.Context, logger *log.Logger) error {
 	wx := wechatqrtest.NewServer()
 	defer wx.Close()
-	dir, err := os.MkdirTemp("", "callback")
+	keeper, err := tickets.NewKeeper(wx.Credentials().AppID, wx.Client(), tickets.NewMemory())
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	b, err := newBackend(ctx, wx.Client(), wx.CallbackConfig(), dir+"/tickets.json", logger)
+	b, err := newBackend(ctx, keeper, wx.CallbackConfig(), logger)
 	if err != nil {
 		return err
 	}
@@ -273,7 +242,13 @@ func (b *backend) day(ctx context.Context, wx *wechatqrtest.Server, url string) 
 	}
 	b.logger.Printf("the console has accepted %s, messages are encrypted", url)
 	scans := func(scene string) func(string) (wechatqrtest.Push, error) {
-		return func(who string) (wechatqrtest.Push, error) { return wx.Scan(ctx, b.tickets[scene].Value, who) }
+		return func(who string) (wechatqrtest.Push, error) {
+			kept, err := b.keeper.Ticket(ctx, shop{scene: scene}.request())
+			if err != nil {
+				return wechatqrtest.Push{}, err
+			}
+			return wx.Scan(ctx, kept.Value, who)
+		}
 	}
 	for _, step := range []struct {
 		who, does string

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatqr/wechatqr"
+	"github.com/wechatqr/wechatqr/tickets"
 	"github.com/wechatqr/wechatqr/wechatqrtest"
 )
 
@@ -38,17 +39,32 @@ func TestDemo(t *testing.T) {
 	assert.NotContains(t, text, "callback:", "no problem was reported")
 }
 
+func newTestBackend(t *testing.T, wx *wechatqrtest.Server, file string) *backend {
+	t.Helper()
+	store, err := tickets.OpenFile(file)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = store.Close() })
+	keeper, err := tickets.NewKeeper(wx.Credentials().AppID, wx.Client(), store)
+	require.NoError(t, err)
+	b, err := newBackend(t.Context(), keeper, wx.CallbackConfig(), log.New(io.Discard, "", 0))
+	require.NoError(t, err)
+	return b
+}
+
+// ticket is the shop's.
+func ticket(t *testing.T, b *backend, s shop) string {
+	t.Helper()
+	kept, err := b.keeper.Ticket(t.Context(), s.request())
+	require.NoError(t, err)
+	return kept.Value
+}
+
 // The server as it runs in production, with a fake account's credentials.
 func TestServe(t *testing.T) {
 	t.Parallel()
 	wx := wechatqrtest.Start(t)
-	file := filepath.Join(t.TempDir(), "tickets.json")
-	logger := log.New(io.Discard, "", 0)
-	_, err := newBackend(t.Context(), wx.Client(), wx.CallbackConfig(), file, logger)
-	require.NoError(t, err)
-	b, err := newBackend(t.Context(), wx.Client(), wx.CallbackConfig(), file, logger)
-	require.NoError(t, err)
-	require.Len(t, wx.QRCodes(), len(shops()), "a second start makes no more")
+	b := newTestBackend(t, wx, filepath.Join(t.TempDir(), "tickets.json"))
+	require.Len(t, wx.QRCodes(), len(shops()))
 	for _, code := range wx.QRCodes() {
 		assert.True(t, code.Permanent())
 	}
@@ -62,7 +78,7 @@ func TestServe(t *testing.T) {
 	require.NoError(t, wx.SetCallback(wechatqrtest.Callback{URL: address + "/wechat"}))
 	require.NoError(t, wx.CheckCallback(t.Context()))
 	for _, s := range shops() {
-		push, err := wx.Scan(t.Context(), b.tickets[s.scene].Value, "")
+		push, err := wx.Scan(t.Context(), ticket(t, b, s), "")
 		require.NoError(t, err)
 		assert.Contains(t, push.UserSees(), "欢迎来到"+s.name)
 	}
@@ -75,10 +91,11 @@ func TestServe(t *testing.T) {
 	for _, s := range shops() {
 		assert.Contains(t, string(page), s.name+"：新关注 1，老用户 0")
 	}
-	resp, err = http.Get(wx.Client().QRCodeURL(b.tickets["shop-beijing"].Value))
+	resp, err = http.Get(address + "/codes/shop-beijing")
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())
 	assert.Equal(t, http.StatusOK, resp.StatusCode)
+	assert.Equal(t, "image/jpeg", resp.Header.Get("Content-Type"))
 
 	stop()
 	require.NoError(t, <-served)
@@ -87,7 +104,8 @@ func TestServe(t *testing.T) {
 // setenv leaves of this module's variables those in env.
 func setenv(t *testing.T, env map[string]string) {
 	t.Helper()
-	for _, name := range []string{"APP_ID", "APP_SECRET", "TOKEN", "AES_KEY", "PLAINTEXT", "ACCOUNT", "BASE_URL"} {
+	for _, name := range []string{"APP_ID", "APP_SECRET", "TOKEN", "AES_KEY", "PLAINTEXT",
+		"ACCOUNT", "BASE_URL"} {
 		t.Setenv("WECHAT_"+name, env["WECHAT_"+name])
 	}
 }
@@ -97,11 +115,16 @@ func TestRunRefuses(t *testing.T) {
 		env  map[string]string
 		want string
 	}{
-		"no secret": {map[string]string{"WECHAT_APP_ID": "wx1", "WECHAT_TOKEN": "token"}, "AppSecret is empty"},
-		"no id":     {map[string]string{"WECHAT_APP_SECRET": "s", "WECHAT_TOKEN": "token"}, "AppID is empty"},
-		"no token":  {map[string]string{"WECHAT_APP_ID": "wx1", "WECHAT_APP_SECRET": "s"}, "WECHAT_TOKEN is empty"},
-		"no key":    {map[string]string{"WECHAT_APP_ID": "wx1", "WECHAT_APP_SECRET": "s", "WECHAT_TOKEN": "token"}, "WECHAT_PLAINTEXT=1"},
-		"a key":     {map[string]string{"WECHAT_AES_KEY": "k"}, "AppID is empty"},
+		"no secret": {map[string]string{"WECHAT_APP_ID": "wx1", "WECHAT_TOKEN": "token"},
+			"AppSecret is empty"},
+		"no id": {map[string]string{"WECHAT_APP_SECRET": "s", "WECHAT_TOKEN": "token"},
+			"AppID is empty"},
+		"no token": {map[string]string{"WECHAT_APP_ID": "wx1", "WECHAT_APP_SECRET": "s"},
+			"WECHAT_TOKEN is empty"},
+		"no key": {
+			map[string]string{"WECHAT_APP_ID": "wx1", "WECHAT_APP_SECRET": "s",
+				"WECHAT_TOKEN": "token"}, "WECHAT_PLAINTEXT=1"},
+		"a key": {map[string]string{"WECHAT_AES_KEY": "k"}, "AppID is empty"},
 	} {
 		setenv(t, c.env)
 		err := run(t.Context(), nil, io.Discard)
@@ -110,23 +133,54 @@ func TestRunRefuses(t *testing.T) {
 	}
 	file := filepath.Join(t.TempDir(), "tickets.json")
 	require.NoError(t, os.WriteFile(file, []byte("{"), 0o600))
-	_, err := loadTickets(t.Context(), wechatqrtest.Start(t).Client(), file)
-	require.ErrorContains(t, err, "tickets.json", "a broken file is not overwritten")
+	wx := wechatqrtest.Start(t)
+	setenv(t, runEnv(wx))
+	require.ErrorIs(t, run(t.Context(), []string{"-tickets", file}, io.Discard), tickets.ErrCorrupt)
+}
+
+// runEnv points the program at wx.
+func runEnv(wx *wechatqrtest.Server) map[string]string {
+	return map[string]string{
+		"WECHAT_APP_ID": wx.Credentials().AppID, "WECHAT_APP_SECRET": wx.Credentials().AppSecret,
+		"WECHAT_TOKEN": "token", "WECHAT_PLAINTEXT": "1", "WECHAT_BASE_URL": wx.URL(),
+	}
+}
+
+// A second start of the program makes no more codes.
+func TestSecondStart(t *testing.T) {
+	wx := wechatqrtest.Start(t)
+	setenv(t, runEnv(wx))
+	args := []string{"-listen", "127.0.0.1:0", "-tickets",
+		filepath.Join(t.TempDir(), "tickets.json")}
+	for range 2 {
+		ctx, stop := context.WithCancel(t.Context())
+		require.NoError(t, run(ctx, args, writerFunc(func(line []byte) {
+			if bytes.HasPrefix(line, []byte("serving ")) {
+				stop()
+			}
+		})))
+	}
+	assert.Len(t, wx.QRCodes(), len(shops()))
+}
+
+type writerFunc func(line []byte)
+
+func (f writerFunc) Write(line []byte) (int, error) {
+	f(line)
+	return len(line), nil
 }
 
 // A code of another's whose scene only begins as a shop's does is not that shop's.
 func TestShopsAreToldApart(t *testing.T) {
 	t.Parallel()
 	wx := wechatqrtest.Start(t)
-	file := filepath.Join(t.TempDir(), "tickets.json")
-	b, err := newBackend(t.Context(), wx.Client(), wx.CallbackConfig(), file, log.New(io.Discard, "", 0))
-	require.NoError(t, err)
+	b := newTestBackend(t, wx, filepath.Join(t.TempDir(), "tickets.json"))
 	wx.ServeCallback(b.handler)
 	for _, s := range shops() {
 		scene := wechatqr.SceneString(s.scene + "-2")
-		ticket, err := wx.Client().CreateTicket(t.Context(), wechatqr.Permanent(scene))
+		made, err := wx.Client().CreateTicket(t.Context(), wechatqr.Permanent(scene))
 		require.NoError(t, err)
-		push, err := wx.Scan(t.Context(), ticket.Value, "")
+		push, err := wx.Scan(t.Context(), made.Value, "")
 		require.NoError(t, err)
 		assert.NotContains(t, push.UserSees(), "欢迎来到"+s.name)
 	}

@@ -25,14 +25,16 @@ import (
 )
 
 var config = events.Config{
-	AppID: "wx0123456789abcdef", Token: "token", EncodingAESKey: "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG",
+	AppID: "wx0123456789abcdef", Token: "token",
+	EncodingAESKey: "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG",
 }
 
 func newHandler() *events.Handler {
-	handler, err := events.NewHandler(config, func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
-		scan, _ := ev.Scan()
-		return events.Text("Welcome to " + scan.SceneKey), nil
-	})
+	handler, err := events.NewHandler(config,
+		func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
+			scan, _ := ev.Scan()
+			return events.Text("Welcome to " + scan.SceneKey), nil
+		})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -42,13 +44,14 @@ func newHandler() *events.Handler {
 // try has the console check the callback and somebody scan, and prints what
 // the callback answers.
 func try(do func(*http.Request) (status int, contentType string, body []byte)) {
-	echo := wechatqrtest.NewEchoRequest(config, "4375120948345356249")
-	scan := wechatqrtest.NewRequest(config, wechatqr.Event{Type: wechatqr.EventScan, EventKey: "shop-7"})
-	for _, req := range []*http.Request{echo, scan} {
+	check := wechatqrtest.NewEchoRequest(config, "4375120948345356249")
+	scan := wechatqrtest.NewRequest(config,
+		wechatqr.Event{Type: wechatqr.EventScan, EventKey: "shop-7"})
+	for _, req := range []*http.Request{check, scan} {
 		req.URL.Path = "/wechat"
 		req.RequestURI = req.URL.RequestURI()
 	}
-	status, kind, body := do(echo)
+	status, kind, body := do(check)
 	fmt.Println(status, kind, string(body))
 	status, kind, body = do(scan)
 	reply, err := wechatqrtest.ParseReply(config, body)
@@ -127,7 +130,8 @@ func Example_hertz() {
 	})
 
 	try(func(req *http.Request) (int, string, []byte) {
-		resp := ut.PerformRequest(h.Engine, req.Method, req.RequestURI, &ut.Body{Body: req.Body, Len: int(req.ContentLength)}).Result()
+		resp := ut.PerformRequest(h.Engine, req.Method, req.RequestURI,
+			&ut.Body{Body: req.Body, Len: int(req.ContentLength)}).Result()
 		return resp.StatusCode(), string(resp.Header.ContentType()), resp.Body()
 	})
 	// Output:

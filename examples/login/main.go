@@ -1,86 +1,75 @@
 // Command login is a website where one logs in by scanning a code with WeChat
-// (扫码登录): the page shows a temporary code, the scan comes to the callback, and
-// the reply in the chat names a number that the page then asks for.
+// (扫码登录), by package scanlogin. What is its own is the session.
 //
-// # What that protects against
+// Without WECHAT_APP_ID it is a backend of the sandbox:
 //
-// Whoever sees a code can scan it and show it to others, so neither the code nor
-// the scan opens anything. The browser that asked for the code has a secret of
-// its own in a cookie; the code carries a hash of it. A code lives five minutes,
-// its first scan wins, and it is used once.
+//	go run ./cmd/sandbox -appid wx0123456789abcdef -secret 0123456789abcdef0123456789abcdef \
+//		-token token -aeskey abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG \
+//		-callback http://127.0.0.1:8080/wechat
+//	go run ./examples/login
 //
-// The number goes from the phone to the browser, so it takes both. Somebody who
-// passes his code on, as a coupon or in a chat, does not get into the account of
-// those who scan it, for the number is in their chat and not in his. Somebody who
-// scans the code on another's screen does not log that browser in as himself.
-//
-// It does not protect those who type the number into a false page that fetches
-// a code here and shows it at once, or who tell it to somebody. The reply says
-// which address to type it at, and more it cannot do: against a false page in
-// between only what knows the address by itself helps, such as passkeys.
-//
-// # To run it
-//
-// With WECHAT_APP_ID, WECHAT_APP_SECRET and WECHAT_TOKEN in the environment, and
-// WECHAT_AES_KEY, or WECHAT_PLAINTEXT=1 for plaintext mode, it serves WeChat
-// behind something that does TLS and that limits requests by address: the
-// number of logins under way is bounded, and one visitor could take them all. In
-// the console give it the URL https://your-host/wechat. Without them it serves a
-// fake WeChat that it starts itself, has two people log in, and ends.
-//
-// WECHAT_BASE_URL points it at the sandbox; then -origin http://127.0.0.1:8080 is
-// enough, for on loopback nobody listens in.
-//
-// Logins and sessions are in memory: with several processes, or to keep them
-// over a restart, put them into your database.
+// Then open http://127.0.0.1:8080, and scan the code on the sandbox's page. For an
+// account set the variables of its console, and with -page the https address at which
+// people see the page: something in front of it does TLS.
 package main
 
 import (
 	"context"
-	"errors"
+	"crypto/rand"
 	"flag"
 	"fmt"
-	"io"
+	"html/template"
 	"log"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
 	"github.com/wechatqr/wechatqr"
 	"github.com/wechatqr/wechatqr/events"
+	"github.com/wechatqr/wechatqr/scanlogin"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := run(ctx, os.Args[1:], os.Stdout)
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "login:", err)
-		os.Exit(1)
+	listen := flag.String("listen", ":8080", "the `address` to serve")
+	page := flag.String("page", "http://127.0.0.1:8080/login",
+		"the login page's `address` as people see it")
+	flag.Parse()
+	if os.Getenv("WECHAT_APP_ID") == "" {
+		sandbox()
+	}
+	l, err := net.Listen("tcp", *listen)
+	if err == nil {
+		log.Printf("serving %s: the page is at %s, the callback is at /wechat", l.Addr(), *page)
+		err = run(ctx, l, *page)
+	}
+	if err != nil {
+		log.Fatal(err)
 	}
 }
 
-func run(ctx context.Context, args []string, out io.Writer) error {
-	flags := flag.NewFlagSet("login", flag.ContinueOnError)
-	flags.SetOutput(out)
-	listen := flags.String("listen", ":8080", "the `address` to serve")
-	origin := flags.String("origin", "", "the page's address as people see it, such as `https://login.example.com`")
-	if err := flags.Parse(args); err != nil {
+// sandbox sets what the command above does.
+func sandbox() {
+	for name, value := range map[string]string{
+		"BASE_URL": "http://127.0.0.1:8900", "TOKEN": "token",
+		"APP_ID": "wx0123456789abcdef", "APP_SECRET": "0123456789abcdef0123456789abcdef",
+		"AES_KEY": "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG",
+	} {
+		os.Setenv("WECHAT_"+name, value)
+	}
+}
+
+// run serves until ctx ends, and leaves no event half handled.
+func run(ctx context.Context, l net.Listener, page string) error {
+	creds, err := wechatqr.CredentialsFromEnv()
+	if err != nil {
 		return err
-	}
-	creds := wechatqr.Credentials{AppID: os.Getenv("WECHAT_APP_ID"), AppSecret: os.Getenv("WECHAT_APP_SECRET")}
-	logger := log.New(out, "", 0)
-	if creds == (wechatqr.Credentials{}) && os.Getenv("WECHAT_TOKEN") == "" && os.Getenv("WECHAT_AES_KEY") == "" {
-		logger.Print("No WECHAT_APP_ID, WECHAT_APP_SECRET and WECHAT_TOKEN: this is a fake WeChat inside this process.")
-		return demo(ctx, logger)
-	}
-	if !strings.HasPrefix(*origin, "https://") && !onLoopback(*origin) {
-		return fmt.Errorf("-origin is %q: give the page's address, with https://, for the cookie is as good as a password", *origin)
 	}
 	var opts []wechatqr.Option
 	if base := os.Getenv("WECHAT_BASE_URL"); base != "" {
@@ -90,44 +79,138 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	cfg, err := events.ConfigFromEnv()
+	s := &sessions{secure: strings.HasPrefix(page, "https://"), bySecret: map[string]session{}}
+	login, err := scanlogin.New(client, page, scanlogin.WithUnsubscribe(s.end))
 	if err != nil {
 		return err
 	}
-	s, err := newSite(client, cfg, *origin, logger)
+	var mux events.Mux
+	login.Register(&mux)
+	config, err := events.ConfigFromEnv()
 	if err != nil {
 		return err
 	}
-	l, err := net.Listen("tcp", *listen)
+	callback, err := events.NewHandler(config, mux.Serve)
 	if err != nil {
 		return err
 	}
-	logger.Printf("serving %s: the page is at /, the callback is at /wechat", l.Addr())
-	return s.serve(ctx, l)
+
+	routes := http.NewServeMux()
+	routes.Handle("/wechat", callback)
+	routes.Handle("/login", login.Handler(s.begin))
+	routes.Handle("POST /logout", http.NewCrossOriginProtection().Handler(http.HandlerFunc(s.logout)))
+	routes.HandleFunc("GET /{$}", s.home)
+	routes.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusNoContent)
+	})
+	srv := &http.Server{Handler: routes, ReadTimeout: 10 * time.Second}
+	srv.RegisterOnShutdown(login.Close)
+	return serve(ctx, srv, l, callback)
 }
 
-// onLoopback reports whether the address is http on this machine.
-func onLoopback(origin string) bool {
-	u, err := url.Parse(origin)
-	if err != nil || u.Scheme != "http" {
-		return false
-	}
-	ip := net.ParseIP(u.Hostname())
-	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
-}
-
-// serve ends when ctx does, and leaves no event half handled.
-func (s *site) serve(ctx context.Context, l net.Listener) error {
-	server := &http.Server{Handler: s.routes(), ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second}
+func serve(ctx context.Context, srv *http.Server, l net.Listener, callback *events.Handler) error {
 	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(l) }()
+	go func() { failed <- srv.Serve(l) }()
 	select {
 	case err := <-failed:
 		return err
 	case <-ctx.Done():
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	// In this order: functions may go on after their requests.
-	return errors.Join(server.Shutdown(ctx), s.callback.Shutdown(ctx))
+	if err := srv.Shutdown(ctx); err != nil {
+		return err
+	}
+	return callback.Shutdown(ctx) // functions may go on after their requests
+}
+
+// sessions are who is logged in: put them into your database, or use the sessions that
+// your site has.
+type sessions struct {
+	secure   bool
+	mu       sync.Mutex
+	bySecret map[string]session
+}
+
+type session struct {
+	openID string // find your own user by it
+	ends   time.Time
+}
+
+// begin logs in who has scanned and confirmed. The secret is new: nobody knew it before.
+func (s *sessions) begin(w http.ResponseWriter, r *http.Request, result scanlogin.Result) {
+	secret, now := rand.Text(), time.Now()
+	s.mu.Lock()
+	s.bySecret[secret] = session{result.OpenID, now.Add(12 * time.Hour)}
+	for key, one := range s.bySecret {
+		if now.After(one.ends) {
+			delete(s.bySecret, key)
+		}
+	}
+	s.mu.Unlock()
+	s.setCookie(w, secret)
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+}
+
+// end logs out who follows the account no longer.
+func (s *sessions) end(_ context.Context, openID string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for secret, one := range s.bySecret {
+		if one.openID == openID {
+			delete(s.bySecret, secret)
+		}
+	}
+	return nil
+}
+
+func (s *sessions) logout(w http.ResponseWriter, r *http.Request) {
+	if c, err := r.Cookie(s.cookie()); err == nil {
+		s.mu.Lock()
+		delete(s.bySecret, c.Value)
+		s.mu.Unlock()
+	}
+	s.setCookie(w, "")
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+}
+
+func (s *sessions) cookie() string {
+	if s.secure {
+		return "__Host-session"
+	}
+	return "session"
+}
+
+func (s *sessions) setCookie(w http.ResponseWriter, secret string) {
+	c := &http.Cookie{
+		Name: s.cookie(), Value: secret, Path: "/",
+		Secure: s.secure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+	}
+	if secret == "" {
+		c.MaxAge = -1
+	}
+	http.SetCookie(w, c)
+}
+
+var home = template.Must(template.New("home").Parse(`<!DOCTYPE html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Home</title>
+{{if .}}<p>You are <code>{{.}}</code>.</p>
+<form method="post" action="/logout"><button>Log out</button></form>
+{{else}}<p><a href="/login">Log in with WeChat</a></p>{{end}}`))
+
+func (s *sessions) home(w http.ResponseWriter, r *http.Request) {
+	var one session
+	if c, err := r.Cookie(s.cookie()); err == nil {
+		s.mu.Lock()
+		one = s.bySecret[c.Value]
+		s.mu.Unlock()
+	}
+	if time.Now().After(one.ends) {
+		one = session{}
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	if err := home.Execute(w, one.openID); err != nil {
+		fmt.Fprintln(os.Stderr, "login:", err)
+	}
 }

@@ -1,13 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"io"
-	"log"
-	"maps"
 	"net"
 	"net/http"
+	"net/http/cookiejar"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -18,90 +17,107 @@ import (
 	"github.com/wechatqr/wechatqr/wechatqrtest"
 )
 
-func TestDemo(t *testing.T) {
-	var out bytes.Buffer
-	setenv(t, nil)
-	require.NoError(t, run(t.Context(), nil, &out))
-	text := regexp.MustCompile(`\d{6}\b|127\.0\.0\.1:\d+|q/\S+|login-\S+`).ReplaceAllString(out.String(), "…")
-	const reads = "登录验证码 …，五分钟内有效。只能填写在 http://… ，切勿告诉他人。如果不是您在登录，请忽略。\n" +
-		"Your login number is …, for five minutes. Type it at http://… only, and tell nobody. If you are not logging in, ignore it.\n" +
-		"  types the number, and is: in\n"
-	assert.Equal(t, "No WECHAT_APP_ID, WECHAT_APP_SECRET and WECHAT_TOKEN: this is a fake WeChat inside this process.\n"+
-		"the console has accepted http://…/wechat, messages are encrypted\n"+
-		"o-wang opens the page, which shows http://weixin.qq.com/… with the scene …\n"+
-		"  scans it, as WeChat tells by subscribe, and reads:\n"+reads+
-		"o-li opens the page, which shows http://weixin.qq.com/… with the scene …\n"+
-		"  scans it, as WeChat tells by SCAN, and reads:\n"+reads, text)
+// browser is somebody at the site.
+type browser struct {
+	*testing.T
+	http   http.Client
+	origin string
 }
 
-func TestServe(t *testing.T) {
-	t.Parallel()
+func (b *browser) read(resp *http.Response, err error) string {
+	b.Helper()
+	require.NoError(b, err)
+	defer resp.Body.Close()
+	page, err := io.ReadAll(resp.Body)
+	require.NoError(b, err)
+	return string(page)
+}
+
+func (b *browser) get(path string) string {
+	b.Helper()
+	return b.read(b.http.Get(b.origin + path))
+}
+
+func (b *browser) post(path string, form url.Values) string {
+	b.Helper()
+	return b.read(b.http.PostForm(b.origin+path, form))
+}
+
+// start serves the site for a WeChat, and returns what makes browsers.
+func start(t *testing.T) (*wechatqrtest.Server, func() *browser) {
+	t.Helper()
 	wx := wechatqrtest.Start(t)
+	creds, callback := wx.Credentials(), wx.CallbackConfig()
+	for name, value := range map[string]string{
+		"BASE_URL": wx.URL(), "APP_ID": creds.AppID, "APP_SECRET": creds.AppSecret,
+		"TOKEN": callback.Token, "AES_KEY": callback.EncodingAESKey, "PLAINTEXT": "", "ACCOUNT": "",
+	} {
+		t.Setenv("WECHAT_"+name, value)
+	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	address := "http://" + l.Addr().String()
-	s, err := newSite(wx.Client(), wx.CallbackConfig(), address, log.New(io.Discard, "", 0))
-	require.NoError(t, err)
+	origin := "http://" + l.Addr().String()
 	ctx, stop := context.WithCancel(t.Context())
-	served := make(chan error)
-	go func() { served <- s.serve(ctx, l) }()
-	require.NoError(t, wx.SetCallback(wechatqrtest.Callback{URL: address + "/wechat"}))
+	served := make(chan error, 1)
+	go func() { served <- run(ctx, l, origin+"/login") }()
+	t.Cleanup(func() {
+		stop()
+		assert.NoError(t, <-served)
+	})
+	require.NoError(t, wx.SetCallback(wechatqrtest.Callback{URL: origin + "/wechat"}))
 	require.NoError(t, wx.CheckCallback(t.Context()))
-	stop()
-	require.NoError(t, <-served)
-}
-
-// setenv leaves of this module's variables those in env.
-func setenv(t *testing.T, env map[string]string) {
-	t.Helper()
-	for _, name := range []string{"APP_ID", "APP_SECRET", "TOKEN", "AES_KEY", "PLAINTEXT", "ACCOUNT", "BASE_URL"} {
-		t.Setenv("WECHAT_"+name, env["WECHAT_"+name])
+	return wx, func() *browser {
+		jar, err := cookiejar.New(nil)
+		require.NoError(t, err)
+		return &browser{t, http.Client{Jar: jar}, origin}
 	}
 }
 
-func TestRunRefuses(t *testing.T) {
-	ended, end := context.WithCancel(t.Context()) // should it serve, it does not go on
-	end()
-	env := map[string]string{"WECHAT_APP_ID": "wx1", "WECHAT_APP_SECRET": "s", "WECHAT_TOKEN": "token", "WECHAT_PLAINTEXT": "1"}
-	for name, c := range map[string]struct{ without, args, want string }{
-		"no secret":       {"WECHAT_APP_SECRET", "-origin https://a.example", "AppSecret is empty"},
-		"no id":           {"WECHAT_APP_ID", "-origin https://a.example", "AppID is empty"},
-		"no token":        {"WECHAT_TOKEN", "-origin https://a.example", "WECHAT_TOKEN is empty"},
-		"no origin":       {"", "", `-origin is ""`},
-		"no TLS":          {"", "-origin http://a.example", `-origin is "http://a.example"`},
-		"no TLS, by name": {"", "-origin http://localhost.example", `-origin is "http://localhost.example"`},
-		"origin and path": {"", "-origin https://a.example/login", "https://a.example/login"},
-		"an unknown flag": {"", "-x", "-x"},
-	} {
-		with := maps.Clone(env)
-		delete(with, c.without)
-		setenv(t, with)
-		err := run(ended, strings.Fields(c.args), io.Discard)
-		require.ErrorContains(t, err, c.want, name)
-	}
+// login has who scan the code that the browser shows, and type the number.
+func (b *browser) login(wx *wechatqrtest.Server, who string) string {
+	b.Helper()
+	b.post("/login", url.Values{"do": {"begin"}})
+	codes := wx.QRCodes()
+	push, err := wx.Scan(b.Context(), codes[len(codes)-1].Ticket, who)
+	require.NoError(b, err)
+	number := regexp.MustCompile(`\b\d{6}\b`).FindString(push.UserSees())
+	return b.post("/login", url.Values{"do": {"confirm"}, "number": {number}})
 }
 
-func TestOnLoopback(t *testing.T) {
-	t.Parallel()
-	for origin, want := range map[string]bool{
-		"http://127.0.0.1:8080": true, "http://[::1]:8080": true, "http://localhost:8080": true,
-		"http://10.0.0.1:8080": false, "https://127.0.0.1": false, "http://localhost.example": false, "": false,
-	} {
-		assert.Equal(t, want, onLoopback(origin), origin)
-	}
-}
+func TestLogin(t *testing.T) {
+	wx, open := start(t)
+	wang, li := open(), open()
+	assert.Contains(t, wang.get("/"), "Log in with WeChat")
+	assert.Contains(t, wang.login(wx, "o-wang"), "You are <code>o-wang</code>")
+	assert.Contains(t, li.login(wx, "o-li"), "You are <code>o-li</code>")
 
-// What the program serves over https.
-func TestCookie(t *testing.T) {
-	t.Parallel()
-	wx := wechatqrtest.Start(t)
-	s, err := newSite(wx.Client(), wx.CallbackConfig(), "https://login.example.com", log.New(io.Discard, "", 0))
+	_, err := wx.Unfollow(t.Context(), "o-wang")
 	require.NoError(t, err)
-	resp := post(s, "/login", nil)
-	require.Equal(t, http.StatusSeeOther, resp.StatusCode)
-	require.Len(t, resp.Cookies(), 1)
-	c := resp.Cookies()[0]
-	assert.Equal(t, "__Host-login="+c.Value+"; Path=/; HttpOnly; Secure; SameSite=Lax", c.Raw)
-	assert.GreaterOrEqual(t, len(c.Value), 26, "128 bits")
-	assert.NotContains(t, wx.QRCodes()[0].Scene(), c.Value)
+	assert.Contains(t, wang.get("/"), "Log in with WeChat")
+	assert.Contains(t, li.get("/"), "o-li")
+
+	assert.Contains(t, li.post("/logout", nil), "Log in with WeChat")
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, li.origin+"/logout",
+		strings.NewReader(""))
+	require.NoError(t, err)
+	req.Header.Set("Origin", "https://evil.example")
+	resp, err := li.http.Do(req)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	assert.Equal(t, http.StatusForbidden, resp.StatusCode)
+}
+
+func TestSandbox(t *testing.T) {
+	for _, name := range []string{"BASE_URL", "APP_ID", "APP_SECRET", "TOKEN", "AES_KEY",
+		"PLAINTEXT", "ACCOUNT"} {
+		t.Setenv("WECHAT_"+name, "") // restored afterwards
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	ended, end := context.WithCancel(t.Context())
+	end()
+	require.Error(t, run(ended, l, "http://127.0.0.1/login"))
+	sandbox()
+	require.ErrorContains(t, run(ended, l, "http://site.example/login"), "use https")
+	require.NoError(t, run(ended, l, "http://127.0.0.1/login"))
 }

@@ -3,7 +3,7 @@
 //
 // Without WECHAT_APP_ID and WECHAT_APP_SECRET in the environment it talks to a
 // fake WeChat that it starts itself, and needs no account. WECHAT_BASE_URL points
-// it at the sandbox.
+// it at the sandbox. tickets.json keeps the codes of an account, each made once.
 package main
 
 import (
@@ -14,11 +14,13 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/wechatqr/wechatqr"
 	"github.com/wechatqr/wechatqr/events"
+	"github.com/wechatqr/wechatqr/tickets"
 	"github.com/wechatqr/wechatqr/wechatqrtest"
 )
 
@@ -50,120 +52,147 @@ func run(ctx context.Context, args []string, getenv func(string) string, out io.
 	if err != nil {
 		return err
 	}
-	m := &maker{dir: s.dir, out: out}
-	if getenv("WECHAT_APP_ID") == "" && getenv("WECHAT_APP_SECRET") == "" {
-		fmt.Fprintln(out, "WECHAT_APP_ID and WECHAT_APP_SECRET are not set: this is a fake WeChat inside this process.")
-		return m.tour(ctx, s.codes(defaults()))
+	creds := wechatqr.Credentials{
+		AppID: getenv("WECHAT_APP_ID"), AppSecret: getenv("WECHAT_APP_SECRET"),
+	}
+	baseURL := getenv("WECHAT_BASE_URL")
+	if creds == (wechatqr.Credentials{}) && baseURL == "" {
+		fmt.Fprintln(out, "WECHAT_APP_ID and WECHAT_APP_SECRET are not set: "+
+			"this is a fake WeChat inside this process, whose codes no phone can follow.")
+		return s.tour(ctx, out, s.codes(wechatqr.Permanent(wechatqr.SceneString("shop-1"))))
 	}
 
-	creds := wechatqr.Credentials{AppID: getenv("WECHAT_APP_ID"), AppSecret: getenv("WECHAT_APP_SECRET")}
-	var opts []wechatqr.Option
-	if url := getenv("WECHAT_BASE_URL"); url != "" {
-		opts = append(opts, wechatqr.WithBaseURL(url))
-	}
-	if m.client, err = wechatqr.New(creds, opts...); err != nil {
+	client, err := newClient(creds, baseURL)
+	if err != nil {
 		return err
 	}
-	if _, err := m.makeAll(ctx, s.codes(defaults()[:2])); err != nil {
+	if err := os.MkdirAll(s.dir, 0o755); err != nil {
 		return err
 	}
-	fmt.Fprintln(out, "Scan one. To see who did, WeChat must reach your server: examples/callback is one.")
+	store, err := tickets.OpenFile(filepath.Join(s.dir, "tickets.json"))
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	m, err := newMaker(client, creds.AppID, store, s.dir, out)
+	if err != nil {
+		return err
+	}
+	if _, err := m.makeAll(ctx, s.codes()); err != nil {
+		return err
+	}
+	if baseURL != "" {
+		fmt.Fprintf(out, "The sandbox scans them on its page, %s\n", baseURL)
+	}
+	fmt.Fprintln(out, "To see who scans, WeChat must reach your server: examples/callback is one.")
 	return nil
 }
 
-// code is one to make.
-type code struct {
-	scene wechatqr.Scene
-	ttl   time.Duration // 0: permanent
-}
-
-// defaults are a number, a text with characters that want care, and a permanent one.
-func defaults() []code {
-	return []code{
-		{wechatqr.SceneID(7), 24 * time.Hour},
-		{wechatqr.SceneString("渠道=北京&a<b"), 24 * time.Hour},
-		{wechatqr.SceneString("shop-1"), 0},
+func newClient(creds wechatqr.Credentials, baseURL string) (*wechatqr.Client, error) {
+	if creds.AppID == "" || creds.AppSecret == "" {
+		return nil, errors.New("set WECHAT_APP_ID and WECHAT_APP_SECRET, both; " +
+			"or, for the fake, neither, and no WECHAT_BASE_URL")
 	}
-}
-
-func (c code) request() wechatqr.TicketRequest {
-	if c.ttl == 0 {
-		return wechatqr.Permanent(c.scene)
+	var opts []wechatqr.Option
+	if baseURL != "" {
+		opts = append(opts, wechatqr.WithBaseURL(baseURL))
 	}
-	return wechatqr.Temporary(c.scene, c.ttl)
-}
-
-func (c code) String() string {
-	if c.ttl == 0 {
-		return "a permanent code with the scene " + c.scene.Key()
-	}
-	return fmt.Sprintf("a code with the scene %s for %v", c.scene.Key(), c.ttl)
+	return wechatqr.New(creds, opts...)
 }
 
 // settings are what the flags say.
 type settings struct {
-	only *code // nil: one of each kind
-	dir  string
+	text      string
+	id        uint
+	ttl       time.Duration
+	permanent bool
+	dir       string
+	given     map[string]bool         // the flags that were set
+	only      *wechatqr.TicketRequest // nil: one of each kind
 }
 
-func (s settings) codes(otherwise []code) []code {
+// codes are the one that the flags ask for; or else a number, a text with
+// characters that want care, and more.
+func (s *settings) codes(more ...wechatqr.TicketRequest) []wechatqr.TicketRequest {
 	if s.only != nil {
-		return []code{*s.only}
+		return []wechatqr.TicketRequest{*s.only}
 	}
-	return otherwise
+	return append([]wechatqr.TicketRequest{
+		wechatqr.Temporary(wechatqr.SceneID(7), 24*time.Hour),
+		wechatqr.Temporary(wechatqr.SceneString("渠道=北京&a<b"), 24*time.Hour),
+	}, more...)
 }
 
-func parse(args []string, out io.Writer) (settings, error) {
+func parse(args []string, out io.Writer) (*settings, error) {
+	s := &settings{given: map[string]bool{}}
 	flags := flag.NewFlagSet("quickstart", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	flags.Usage = func() {}
-	text := flags.String("scene", "", "make one code with this `text`, 1 to 64 bytes")
-	id := flags.Uint("id", 0, "make one code with this `number`, 1 to 4294967295, or 100000 with -permanent")
-	ttl := flags.Duration("ttl", 24*time.Hour, "how `long` a temporary code lives, 1s to 720h")
-	permanent := flags.Bool("permanent", false, "make a permanent code; an account has 100000 of them in all and none can be deleted")
-	dir := flags.String("out", ".", "the `folder` for the pictures and the tickets")
+	flags.StringVar(&s.text, "scene", "", "make one code with this `text`, 1 to 64 bytes")
+	flags.UintVar(&s.id, "id", 0,
+		"make one code with this `number`, 1 to 4294967295, or 100000 with -permanent")
+	flags.DurationVar(&s.ttl, "ttl", 24*time.Hour,
+		"how `long` a temporary code lives, 1s to 720h")
+	flags.BoolVar(&s.permanent, "permanent", false,
+		"make a permanent code; an account has 100000 of them in all and none can be deleted")
+	flags.StringVar(&s.dir, "out", ".", "the `folder` for the pictures and the tickets")
 
-	switch err := flags.Parse(args); {
+	err := flags.Parse(args)
+	flags.Visit(func(f *flag.Flag) { s.given[f.Name] = true })
+	switch {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprintln(out, `quickstart makes WeChat parametric QR codes. Without -scene or -id it makes one of each kind.
-Set WECHAT_APP_ID and WECHAT_APP_SECRET to make them with your account; without, a fake WeChat is used.`)
+		fmt.Fprintln(out, usage)
 		flags.SetOutput(out)
 		flags.PrintDefaults()
-		return settings{}, err
-	case err != nil:
-		return settings{}, fmt.Errorf("%w: %w", err, errUsage)
-	case flags.NArg() > 0:
-		return settings{}, fmt.Errorf("%q is no flag: %w", flags.Arg(0), errUsage)
+		return nil, err
+	case err == nil && flags.NArg() > 0:
+		err = fmt.Errorf("%q is no flag", flags.Arg(0))
+	case err == nil:
+		s.only, err = s.request()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", err, errUsage)
+	}
+	return s, nil
+}
+
+const usage = `quickstart makes WeChat parametric QR codes. Without -scene or -id it makes one of
+each kind. Set WECHAT_APP_ID and WECHAT_APP_SECRET to make them with your account; without, a
+fake WeChat is used. WECHAT_BASE_URL points it at the sandbox.`
+
+// request is the only code that the flags ask for, nil if they name no scene.
+func (s *settings) request() (*wechatqr.TicketRequest, error) {
+	named := s.given["scene"] || s.given["id"]
+	switch {
+	case s.dir == "":
+		return nil, errors.New("-out is empty")
+	case s.given["scene"] && s.given["id"]:
+		return nil, errors.New("a code carries -scene or -id, not both")
+	case !named && (s.permanent || s.given["ttl"]):
+		return nil, errors.New("-permanent and -ttl want -scene or -id")
+	case !named:
+		return nil, nil
+	case s.permanent && s.given["ttl"]:
+		return nil, errors.New("a permanent code has no -ttl")
+	case uint64(uint32(s.id)) != uint64(s.id):
+		return nil, errors.New("-id is above 4294967295")
 	}
 
-	given := map[string]bool{}
-	flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
-	c := code{wechatqr.SceneString(*text), *ttl}
-	switch {
-	case given["scene"] && given["id"]:
-		return settings{}, fmt.Errorf("a code carries -scene or -id, not both: %w", errUsage)
-	case !given["scene"] && !given["id"] && (*permanent || given["ttl"]):
-		return settings{}, fmt.Errorf("-permanent and -ttl want -scene or -id: %w", errUsage)
-	case *permanent && given["ttl"]:
-		return settings{}, fmt.Errorf("a permanent code has no -ttl: %w", errUsage)
-	case !given["scene"] && !given["id"]:
-		return settings{dir: *dir}, nil
-	case given["id"] && uint64(uint32(*id)) != uint64(*id):
-		return settings{}, fmt.Errorf("-id is above 4294967295: %w", errUsage)
-	case given["id"]:
-		c.scene = wechatqr.SceneID(uint32(*id))
+	scene := wechatqr.SceneString(s.text)
+	if s.given["id"] {
+		scene = wechatqr.SceneID(uint32(s.id))
 	}
-	if *permanent {
-		c.ttl = 0
+	req := wechatqr.Temporary(scene, s.ttl)
+	if s.permanent {
+		req = wechatqr.Permanent(scene)
 	}
-	if err := c.request().Validate(); err != nil {
-		return settings{}, fmt.Errorf("%w: %w", err, errUsage)
-	}
-	return settings{&c, *dir}, nil
+	return &req, req.Validate()
 }
 
 // tour makes the codes and has a stranger and a follower scan each.
-func (m *maker) tour(ctx context.Context, codes []code) error {
+func (s *settings) tour(
+	ctx context.Context, out io.Writer, codes []wechatqr.TicketRequest,
+) error {
 	wx := wechatqrtest.NewServer()
 	defer wx.Close()
 	onEvent := func(_ context.Context, ev *wechatqr.Event) (events.Reply, error) {
@@ -175,7 +204,8 @@ func (m *maker) tour(ctx context.Context, codes []code) error {
 		if scan.NewFollower {
 			who = "a new follower"
 		}
-		fmt.Fprintf(m.out, "  %s: scene %s scanned by %s, %s\n", ev.Type, scan.SceneKey, scan.OpenID, who)
+		fmt.Fprintf(out, "  %s: scene %s scanned by %s, %s\n",
+			ev.Type, scan.SceneKey, scan.OpenID, who)
 		return events.Text("欢迎！ Welcome! " + scan.SceneKey), nil
 	}
 	handler, err := events.NewHandler(wx.CallbackConfig(), onEvent)
@@ -184,20 +214,27 @@ func (m *maker) tour(ctx context.Context, codes []code) error {
 	}
 	wx.ServeCallback(handler)
 
-	m.client = wx.Client()
-	tickets, err := m.makeAll(ctx, codes)
+	if err := os.MkdirAll(s.dir, 0o755); err != nil {
+		return err
+	}
+	m, err := newMaker(wx.Client(), wx.Credentials().AppID, tickets.NewMemory(), s.dir, out)
 	if err != nil {
 		return err
 	}
-	for _, ticket := range tickets {
-		openID := "o-" + strings.TrimPrefix(ticket.Content, "http://weixin.qq.com/q/") // anybody new
-		for range 2 {                                                                  // by the second time they follow
-			fmt.Fprintf(m.out, "somebody scans the code with the scene %s\n", ticket.Scene)
+	made, err := m.makeAll(ctx, codes)
+	if err != nil {
+		return err
+	}
+	for _, ticket := range made {
+		// Somebody new for each code.
+		openID := "o-" + strings.TrimPrefix(ticket.Content, "http://weixin.qq.com/q/")
+		for range 2 { // by the second time they follow
+			fmt.Fprintf(out, "somebody scans the code with the scene %s\n", ticket.Scene)
 			push, err := wx.Scan(ctx, ticket.Value, openID)
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(m.out, "  and reads: %s\n", push.Reply.Content)
+			fmt.Fprintf(out, "  and reads: %s\n", push.Reply.Content)
 		}
 	}
 	return handler.Shutdown(ctx)

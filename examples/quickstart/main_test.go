@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"flag"
 	"io"
 	"os"
@@ -36,6 +35,19 @@ func decode(t *testing.T, path string) string {
 
 func noEnv(string) string { return "" }
 
+func env(vars map[string]string) func(string) string {
+	return func(name string) string { return vars[name] }
+}
+
+// envOf has the program talk to wx as it would to the sandbox.
+func envOf(wx *wechatqrtest.Server) func(string) string {
+	creds := wx.Credentials()
+	return env(map[string]string{
+		"WECHAT_APP_ID": creds.AppID, "WECHAT_APP_SECRET": creds.AppSecret,
+		"WECHAT_BASE_URL": wx.URL(),
+	})
+}
+
 func TestTour(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
@@ -43,70 +55,100 @@ func TestTour(t *testing.T) {
 	require.NoError(t, run(t.Context(), []string{"-out", dir}, noEnv, &out))
 	text := out.String()
 	assert.NotContains(t, text, "\x1b", "plain text, for this is no terminal")
-	code := regexp.MustCompile(`(?m)^  content (\S+)\n  kept in (\S+)\n  picture (\S+)$`)
-	codes := code.FindAllStringSubmatch(text, -1)
+	shown := regexp.MustCompile(`(?m)^  content (\S+)\n  picture (\S+)$`)
+	codes := shown.FindAllStringSubmatch(text, -1)
 	require.Len(t, codes, 3)
 	for _, scene := range []string{"7", "渠道=北京&a<b", "shop-1"} {
-		assert.Regexp(t, `(?m)^  subscribe: scene `+scene+` scanned by o-\S+, a new follower$`, text)
+		assert.Regexp(t,
+			`(?m)^  subscribe: scene `+scene+` scanned by o-\S+, a new follower$`, text)
 		assert.Regexp(t, `(?m)^  SCAN: scene `+scene+` scanned by o-\S+, a follower$`, text)
 	}
 	assert.Equal(t, 6, strings.Count(text, "and reads: 欢迎！"))
-	for _, code := range codes {
-		kept, err := os.ReadFile(code[2])
-		require.NoError(t, err)
-		var ticket wechatqr.Ticket
-		require.NoError(t, json.Unmarshal(kept, &ticket))
-		assert.Equal(t, code[1], ticket.Content)
-		assert.Contains(t, text, "  ticket  "+ticket.Value+"\n")
-		assert.Equal(t, code[1], decode(t, code[3]))
+	for _, made := range codes {
+		assert.Equal(t, made[1], decode(t, made[2]))
 	}
 }
 
 func TestNothingIsOverwritten(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
+	dir := filepath.Join(t.TempDir(), "[a")
+	require.NoError(t, os.Mkdir(dir, 0o755))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "code-1.jpg"), []byte("mine"), 0o600))
 	for range 2 {
-		require.NoError(t, run(t.Context(), []string{"-scene", "a", "-out", dir}, noEnv, io.Discard))
+		require.NoError(t,
+			run(t.Context(), []string{"-scene", "a", "-out", dir}, noEnv, io.Discard))
 	}
 	mine, err := os.ReadFile(filepath.Join(dir, "code-1.jpg"))
 	require.NoError(t, err)
 	assert.Equal(t, "mine", string(mine))
-	for _, name := range []string{"code-2.jpg", "code-2.json", "code-3.jpg", "code-3.json"} {
+	for _, name := range []string{"code-2.jpg", "code-3.jpg"} {
 		assert.FileExists(t, filepath.Join(dir, name))
 	}
 }
 
-// The sandbox's address leads here: a permanent code whose picture cannot be
-// had is not lost.
+// writerFunc is an io.Writer.
+type writerFunc func(p []byte) (int, error)
+
+func (fn writerFunc) Write(p []byte) (int, error) { return fn(p) }
+
+// Where nobody reads the output, printing ends the process: "quickstart | head -1".
+func TestTicketIsKeptBeforeItIsPrinted(t *testing.T) {
+	t.Parallel()
+	wx := wechatqrtest.Start(t)
+	dir := t.TempDir()
+	printed := 0
+	out := writerFunc(func(p []byte) (int, error) {
+		if len(wx.QRCodes()) > 0 {
+			printed++
+			kept, err := os.ReadFile(filepath.Join(dir, "tickets.json"))
+			require.NoError(t, err)
+			assert.Contains(t, string(kept), wx.QRCodes()[0].Ticket, "before %q", p)
+		}
+		return len(p), nil
+	})
+	args := []string{"-scene", "a", "-permanent", "-out", dir}
+	require.NoError(t, run(t.Context(), args, envOf(wx), out))
+	assert.Positive(t, printed)
+}
+
+func TestSandbox(t *testing.T) {
+	t.Parallel()
+	wx := wechatqrtest.Start(t)
+	var out bytes.Buffer
+	require.NoError(t, run(t.Context(), []string{"-out", t.TempDir()}, envOf(wx), &out))
+	for _, qr := range wx.QRCodes() {
+		assert.False(t, qr.Permanent(), "no permanent one unless asked for")
+		assert.Contains(t, out.String(), qr.Ticket)
+	}
+	assert.Contains(t, out.String(), "on its page, "+wx.URL())
+}
+
+// A permanent code whose picture cannot be had is not lost, and the next run makes
+// no other.
 func TestTicketIsKeptWhenThePictureFails(t *testing.T) {
 	t.Parallel()
 	wx := wechatqrtest.Start(t)
 	wx.Inject(wechatqrtest.Fault{Path: "/cgi-bin/showqrcode", Status: 404})
-	creds := wx.Credentials()
-	getenv := func(name string) string {
-		return map[string]string{
-			"WECHAT_APP_ID": creds.AppID, "WECHAT_APP_SECRET": creds.AppSecret, "WECHAT_BASE_URL": wx.URL(),
-		}[name]
-	}
 	var out bytes.Buffer
-	dir := t.TempDir()
-	err := run(t.Context(), []string{"-scene", "a", "-permanent", "-out", dir}, getenv, &out)
+	args := []string{"-scene", "a", "-permanent", "-out", t.TempDir()}
+	err := run(t.Context(), args, envOf(wx), &out)
 	require.ErrorIs(t, err, wechatqr.ErrTicketNotFound)
 	require.Equal(t, 1, exitCode(err))
+	require.Len(t, wx.QRCodes(), 1)
 
+	wx.ClearFaults()
+	out.Reset()
+	require.NoError(t, run(t.Context(), args, envOf(wx), &out))
 	require.Len(t, wx.QRCodes(), 1)
 	assert.Contains(t, out.String(), wx.QRCodes()[0].Ticket)
-	kept, err := os.ReadFile(filepath.Join(dir, "code-1.json"))
-	require.NoError(t, err)
-	assert.Contains(t, string(kept), wx.QRCodes()[0].Ticket)
 }
 
 func TestFlags(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ name, args, want string }{
 		{"one number", "-id 4294967295", "a code with the scene 4294967295 for 24h"},
-		{"one permanent text", "-scene shop-9 -permanent", "a permanent code with the scene shop-9"},
+		{"one permanent text", "-scene shop-9 -permanent",
+			"a permanent code with the scene shop-9"},
 		{"an hour", "-scene a -ttl 1h", "SCAN: scene a"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -122,6 +164,7 @@ func TestFlags(t *testing.T) {
 		{"both", "-id 1 -scene a", "not both"},
 		{"too large", "-id 4294967296", "4294967295"},
 		{"too large for a permanent code", "-id 100001 -permanent", "at most 100000"},
+		{"for no time", "-scene a -ttl 0s", "lives from"},
 		{"too long", "-ttl 721h -id 1", "lives from"},
 		{"number zero", "-id 0", "the scene is empty"},
 		{"no text", "-scene=", "the scene is empty"},
@@ -129,12 +172,14 @@ func TestFlags(t *testing.T) {
 		{"a permanent code of nothing", "-permanent", "want -scene or -id"},
 		{"stray word", "shop-1", "is no flag"},
 		{"unknown flag", "-x", "flag provided but not defined"},
+		{"no folder", "-out=", "-out is empty"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			var out bytes.Buffer
-			err := run(t.Context(), append([]string{"-out", dir}, strings.Fields(tt.args)...), noEnv, &out)
+			err := run(t.Context(), append([]string{"-out", dir}, strings.Fields(tt.args)...),
+				noEnv, &out)
 			require.ErrorContains(t, err, tt.want)
 			assert.Equal(t, 2, exitCode(err))
 			assert.Empty(t, out.String(), "said once, by the error")
@@ -150,6 +195,18 @@ func TestFlags(t *testing.T) {
 	} {
 		assert.Contains(t, out.String(), want)
 	}
-	half := func(name string) string { return map[string]string{"WECHAT_APP_ID": "wx0"}[name] }
-	require.ErrorContains(t, run(t.Context(), nil, half, &out), "AppSecret is empty")
+}
+
+// Whoever set one variable meant no fake.
+func TestHalfOfTheEnvironment(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"WECHAT_APP_ID", "WECHAT_APP_SECRET", "WECHAT_BASE_URL"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var out bytes.Buffer
+			err := run(t.Context(), nil, env(map[string]string{name: "http://x"}), &out)
+			require.ErrorContains(t, err, "set WECHAT_APP_ID and WECHAT_APP_SECRET, both")
+			assert.Empty(t, out.String())
+		})
+	}
 }

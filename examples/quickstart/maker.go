@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,95 +12,85 @@ import (
 
 	"github.com/wechatqr/wechatqr"
 	"github.com/wechatqr/wechatqr/qrimage"
+	"github.com/wechatqr/wechatqr/tickets"
 )
 
-// maker makes codes and keeps what it made in files.
+// maker makes codes, once each, and saves their pictures.
 type maker struct {
 	client *wechatqr.Client
-	dir    string
+	keeper *tickets.Keeper
+	dir    string // for the pictures
 	out    io.Writer
 }
 
-func (m *maker) makeAll(ctx context.Context, codes []code) ([]*wechatqr.Ticket, error) {
-	if err := os.MkdirAll(m.dir, 0o755); err != nil {
-		return nil, err
-	}
-	var tickets []*wechatqr.Ticket
-	for _, c := range codes {
-		ticket, err := m.makeOne(ctx, c)
+func newMaker(
+	client *wechatqr.Client, appID string, store tickets.Store, dir string, out io.Writer,
+) (*maker, error) {
+	keeper, err := tickets.NewKeeper(appID, client, store)
+	return &maker{client, keeper, dir, out}, err
+}
+
+func (m *maker) makeAll(ctx context.Context, codes []wechatqr.TicketRequest) ([]*wechatqr.Ticket, error) {
+	var made []*wechatqr.Ticket
+	for _, req := range codes {
+		ticket, err := m.makeOne(ctx, req)
 		if err != nil {
 			return nil, err
 		}
-		tickets = append(tickets, ticket)
+		made = append(made, ticket)
 	}
 	if isTerminal(m.out) {
-		return tickets, qrimage.Terminal(m.out, qrimage.Code{Ticket: tickets[0]})
+		return made, qrimage.Terminal(m.out, qrimage.Code{Ticket: made[0]})
 	}
-	return tickets, nil
+	return made, nil
 }
 
-// makeOne keeps the ticket before anything else can fail: a permanent code
-// cannot be looked up.
-func (m *maker) makeOne(ctx context.Context, c code) (*wechatqr.Ticket, error) {
-	file, base, err := m.reserve()
+// makeOne prints nothing of a ticket that is not kept yet: where nobody reads the
+// output any more, printing ends the process.
+func (m *maker) makeOne(ctx context.Context, req wechatqr.TicketRequest) (*wechatqr.Ticket, error) {
+	fmt.Fprintf(m.out, "making %s, unless it was made before\n", describe(req))
+	ticket, err := m.keeper.Ticket(ctx, req)
 	if err != nil {
 		return nil, err
-	}
-	defer file.Close()
-
-	fmt.Fprintf(m.out, "making %s\n", c)
-	ticket, err := m.client.CreateTicket(ctx, c.request())
-	if err != nil {
-		return nil, errors.Join(err, os.Remove(file.Name()))
 	}
 	if !ticket.Permanent() {
 		fmt.Fprintf(m.out, "  until   %s\n", ticket.ExpiresAt.Format(time.DateTime))
 	}
 	fmt.Fprintf(m.out, "  ticket  %s\n  content %s\n", ticket.Value, ticket.Content)
-	if err := json.NewEncoder(file).Encode(ticket); err != nil {
-		return nil, err
-	}
-	fmt.Fprintf(m.out, "  kept in %s\n", file.Name())
 
 	picture, err := m.client.FetchQRCode(ctx, ticket.Value)
 	if err != nil {
 		return nil, err
 	}
-	path := base + picture.Extension()
-	if err := writeNew(path, picture.Data); err != nil {
+	path, err := m.savePicture(picture)
+	if err != nil {
 		return nil, err
 	}
 	fmt.Fprintf(m.out, "  picture %s\n", path)
 	return ticket, nil
 }
 
-// reserve makes the file for the next ticket: code-1.json, or the first number
-// that is free. What was made before stays.
-func (m *maker) reserve() (file *os.File, base string, err error) {
-	for i := 1; ; i++ {
-		base = filepath.Join(m.dir, fmt.Sprintf("code-%d", i))
-		taken, err := filepath.Glob(base + ".*")
-		if err != nil {
-			return nil, "", err
-		}
-		if len(taken) > 0 {
-			continue
-		}
-		file, err = os.OpenFile(base+".json", os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-		if !errors.Is(err, fs.ErrExist) {
-			return file, base, err
-		}
+func describe(req wechatqr.TicketRequest) string {
+	if req.TTL() == 0 {
+		return "a permanent code with the scene " + req.Scene().Key()
 	}
+	return fmt.Sprintf("a code with the scene %s for %v", req.Scene(), req.TTL())
 }
 
-// writeNew writes a file that must not be there yet.
-func writeNew(path string, data []byte) error {
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return err
+// savePicture writes code-1.jpg, or the first number that is free.
+func (m *maker) savePicture(picture *wechatqr.QRCode) (path string, err error) {
+	for i := 1; ; i++ {
+		path = filepath.Join(m.dir, fmt.Sprintf("code-%d%s", i, picture.Extension()))
+		file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		if err != nil {
+			return "", err
+		}
+		_, err = file.Write(picture.Data)
+		return path, errors.Join(err, file.Close())
 	}
-	_, err = file.Write(data)
-	return errors.Join(err, file.Close())
 }
 
 func isTerminal(out io.Writer) bool {

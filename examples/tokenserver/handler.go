@@ -12,14 +12,14 @@ import (
 	"github.com/wechatqr/wechatqr"
 )
 
-// newHandler gives src's token to who knows the key.
+// newHandler gives the token of src to those who know the secret.
 //
 //	GET  /token                     {"access_token":"…","expires_in":7123}, seconds that are left
-//	POST /token {"rejected":"…"}    the same: another token, for WeChat refused this one
+//	POST /token {"rejected":"…"}    the same, after WeChat was asked for another: it refused this one
 //
-// Both want "Authorization: Bearer KEY". What goes wrong is told in plain text:
-// 401 without the key, 502 if WeChat gives no token.
-func newHandler(src wechatqr.TokenSource, key string) http.Handler {
+// Both want "Authorization: Bearer SECRET". Errors are plain text: 401 without the
+// secret, 502 if WeChat gives no token.
+func newHandler(src wechatqr.TokenSource, secret string) http.Handler {
 	mux := http.NewServeMux()
 	give := func(w http.ResponseWriter, r *http.Request, rejected string) {
 		tok, err := lasting(r.Context(), src, rejected)
@@ -46,7 +46,7 @@ func newHandler(src wechatqr.TokenSource, key string) http.Handler {
 		}
 		give(w, r, in.Rejected)
 	})
-	want := sha256.Sum256([]byte(key))
+	want := sha256.Sum256([]byte(secret))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
@@ -61,9 +61,11 @@ func newHandler(src wechatqr.TokenSource, key string) http.Handler {
 	})
 }
 
-// lasting returns a token that has a whole second left, for that is how its life
-// is told. In its last second it waits for the next one.
-func lasting(ctx context.Context, src wechatqr.TokenSource, rejected string) (wechatqr.Token, error) {
+// lasting returns a token that has a whole second left, for expires_in counts
+// whole seconds. In a token's last second it waits for the next one.
+func lasting(
+	ctx context.Context, src wechatqr.TokenSource, rejected string,
+) (wechatqr.Token, error) {
 	for {
 		tok, err := src.Token(ctx, rejected)
 		left := time.Until(tok.Expiry)

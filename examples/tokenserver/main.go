@@ -5,6 +5,8 @@
 //
 //	export WECHAT_APP_ID=wx… WECHAT_APP_SECRET=… TOKEN_SERVER_KEY=$(openssl rand -hex 32)
 //	tokenserver -listen :8787 -cert server.pem -certkey server.key
+//
+// WECHAT_BASE_URL points it at the sandbox.
 package main
 
 import (
@@ -26,71 +28,109 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := run(ctx, os.Args[1:], os.Getenv, os.Stderr)
+	err := run(ctx, os.Args[1:], os.Getenv, os.Stdout)
+	stop()
 	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "tokenserver:", err)
-		os.Exit(1)
 	}
+	os.Exit(exitCode(err))
+}
+
+// errUsage says that the flags cannot be right.
+var errUsage = errors.New("see -h")
+
+func exitCode(err error) int {
+	switch {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+		return 0
+	case errors.Is(err, errUsage):
+		return 2
+	}
+	return 1
 }
 
 const minKey = 32 // characters
 
-func run(ctx context.Context, args []string, getenv func(string) string, out io.Writer) error {
+// settings are what the flags say.
+type settings struct {
+	listen        string
+	cert, certKey string // both or neither
+}
+
+func parse(args []string, out io.Writer) (settings, error) {
+	var s settings
 	flags := flag.NewFlagSet("tokenserver", flag.ContinueOnError)
-	flags.SetOutput(out)
-	listen := flags.String("listen", "127.0.0.1:8787", "`host:port` to listen on")
-	cert := flags.String("cert", "", "`file` with the certificate, for TLS")
-	certKey := flags.String("certkey", "", "`file` with the certificate's key")
-	plain := flags.Bool("plain", false, "listen on other addresses than this machine's own without a certificate, behind something else that does TLS")
-	api := flags.String("api", "", "WeChat's `address`, if it is not https://api.weixin.qq.com")
-	flags.Usage = func() {
-		fmt.Fprintln(out, `tokenserver gives an account's access token to who knows a key. Set WECHAT_APP_ID,
-WECHAT_APP_SECRET and TOKEN_SERVER_KEY, which workers send as a Bearer token.`)
+	flags.SetOutput(io.Discard)
+	flags.Usage = func() {}
+	flags.StringVar(&s.listen, "listen", "127.0.0.1:8787", "`host:port` to listen on")
+	flags.StringVar(&s.cert, "cert", "", "`file` with the certificate, for TLS")
+	flags.StringVar(&s.certKey, "certkey", "", "`file` with the certificate's key")
+	plain := flags.Bool("plain", false, "listen on other addresses than this machine's own "+
+		"without a certificate, behind something else that does TLS")
+
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprintln(out, `tokenserver gives an account's access token to those who know a key. Set WECHAT_APP_ID,
+WECHAT_APP_SECRET and TOKEN_SERVER_KEY, which workers send as a Bearer token.
+WECHAT_BASE_URL points it at the sandbox.`)
+		flags.SetOutput(out)
 		flags.PrintDefaults()
-	}
-	if err := flags.Parse(args); err != nil {
-		return err
-	}
-	host, _, err := net.SplitHostPort(*listen)
-	key := getenv("TOKEN_SERVER_KEY")
-	switch ip := net.ParseIP(host); {
-	case flags.NArg() > 0:
-		return fmt.Errorf("what is %q? See -h", flags.Arg(0))
+		return s, err
 	case err != nil:
-		return fmt.Errorf("-listen: %w", err)
-	case len(key) < minKey:
-		return fmt.Errorf("TOKEN_SERVER_KEY has %d characters, and should have %d or more: openssl rand -hex 32 makes some", len(key), minKey)
-	case (*cert == "") != (*certKey == ""):
-		return errors.New("-cert and -certkey go together")
-	case *cert == "" && !*plain && host != "localhost" && (ip == nil || !ip.IsLoopback()):
-		return fmt.Errorf("tokens would cross the network in the clear from %s: give -cert and -certkey, or -plain if something else does TLS", *listen)
+		return s, fmt.Errorf("%w: %w", err, errUsage)
+	case flags.NArg() > 0:
+		return s, fmt.Errorf("%q is no flag: %w", flags.Arg(0), errUsage)
+	case (s.cert == "") != (s.certKey == ""):
+		return s, fmt.Errorf("-cert and -certkey go together: %w", errUsage)
 	}
-	var opts []wechatqr.Option
-	if *api != "" {
-		opts = append(opts, wechatqr.WithEndpoint(wechatqr.Endpoint{API: []string{*api}}))
+
+	host, _, err := net.SplitHostPort(s.listen)
+	ip := net.ParseIP(host)
+	switch {
+	case err != nil:
+		return s, fmt.Errorf("-listen: %w: %w", err, errUsage)
+	case s.cert == "" && !*plain && host != "localhost" && (ip == nil || !ip.IsLoopback()):
+		return s, fmt.Errorf("tokens would cross the network in the clear from %s: give -cert "+
+			"and -certkey, or -plain if something else does TLS: %w", s.listen, errUsage)
 	}
-	creds := wechatqr.Credentials{AppID: getenv("WECHAT_APP_ID"), AppSecret: getenv("WECHAT_APP_SECRET")}
-	client, err := wechatqr.New(creds, opts...)
+	return s, nil
+}
+
+func run(ctx context.Context, args []string, getenv func(string) string, out io.Writer) error {
+	s, err := parse(args, out)
 	if err != nil {
 		return err
 	}
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", *listen)
+	secret := getenv("TOKEN_SERVER_KEY")
+	if len(secret) < minKey {
+		return fmt.Errorf("TOKEN_SERVER_KEY has %d characters, and should have %d or more: "+
+			"openssl rand -hex 32 makes some", len(secret), minKey)
+	}
+	client, err := newClient(getenv)
+	if err != nil {
+		return err
+	}
+
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.listen)
 	if err != nil {
 		return err
 	}
 	srv := &http.Server{
-		Handler:           newHandler(client.TokenSource(), key),
-		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		Handler:           newHandler(client.TokenSource(), secret),
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
 	}
 	ended := make(chan error, 1)
 	go func() {
-		if *cert != "" {
-			ended <- srv.ServeTLS(l, *cert, *certKey)
+		if s.cert != "" {
+			ended <- srv.ServeTLS(l, s.cert, s.certKey)
 		} else {
 			ended <- srv.Serve(l)
 		}
 	}()
 	fmt.Fprintln(out, "listening on", l.Addr())
+
 	select {
 	case err := <-ended:
 		return err
@@ -99,4 +139,18 @@ WECHAT_APP_SECRET and TOKEN_SERVER_KEY, which workers send as a Bearer token.`)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	return srv.Shutdown(ctx)
+}
+
+func newClient(getenv func(string) string) (*wechatqr.Client, error) {
+	creds := wechatqr.Credentials{
+		AppID: getenv("WECHAT_APP_ID"), AppSecret: getenv("WECHAT_APP_SECRET"),
+	}
+	if creds.AppID == "" || creds.AppSecret == "" {
+		return nil, errors.New("set WECHAT_APP_ID and WECHAT_APP_SECRET")
+	}
+	var opts []wechatqr.Option
+	if url := getenv("WECHAT_BASE_URL"); url != "" {
+		opts = append(opts, wechatqr.WithBaseURL(url))
+	}
+	return wechatqr.New(creds, opts...)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -10,9 +11,11 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math/big"
 	"net"
 	"net/http"
@@ -38,12 +41,16 @@ const key = "0123456789abcdef0123456789abcdef"
 func start(t *testing.T, wx *wechatqrtest.Server, args ...string) string {
 	t.Helper()
 	creds := wx.Credentials()
-	env := map[string]string{"WECHAT_APP_ID": creds.AppID, "WECHAT_APP_SECRET": creds.AppSecret, "TOKEN_SERVER_KEY": key}
+	env := map[string]string{
+		"WECHAT_APP_ID": creds.AppID, "WECHAT_APP_SECRET": creds.AppSecret,
+		"WECHAT_BASE_URL": wx.URL(), "TOKEN_SERVER_KEY": key,
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	r, w := io.Pipe()
 	ended := make(chan error, 1)
 	go func() {
-		err := run(ctx, append([]string{"-listen", "127.0.0.1:0", "-api", wx.URL()}, args...), func(k string) string { return env[k] }, w)
+		getenv := func(name string) string { return env[name] }
+		err := run(ctx, append([]string{"-listen", "127.0.0.1:0"}, args...), getenv, w)
 		_ = w.CloseWithError(err)
 		ended <- err
 	}()
@@ -62,7 +69,8 @@ func worker(t *testing.T, wx *wechatqrtest.Server, base string, hc *http.Client)
 	t.Helper()
 	src, err := tokenclient.New(base, key, hc)
 	require.NoError(t, err)
-	c, err := wechatqr.New(wechatqr.Credentials{AppID: wx.Credentials().AppID}, wechatqr.WithTokenSource(src), wechatqr.WithEndpoint(wx.Endpoint()))
+	c, err := wechatqr.New(wechatqr.Credentials{AppID: wx.Credentials().AppID},
+		wechatqr.WithTokenSource(src), wechatqr.WithEndpoint(wx.Endpoint()))
 	require.NoError(t, err)
 	return c
 }
@@ -103,7 +111,10 @@ func TestTLS(t *testing.T) {
 	wx := wechatqrtest.Start(t)
 	addr := start(t, wx, "-cert", cert, "-certkey", certKey)
 	makesCodes(t, worker(t, wx, "https://"+addr, &http.Client{
-		Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}},
+		Timeout: 10 * time.Second,
+		Transport: &http.Transport{
+			TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12},
+		},
 	}))
 
 	src, err := tokenclient.New("https://"+addr, key, nil)
@@ -114,29 +125,39 @@ func TestTLS(t *testing.T) {
 }
 
 // certificate makes one for 127.0.0.1.
-func certificate(t *testing.T) (cert, key string, pool *x509.CertPool) {
+func certificate(t *testing.T) (cert, certKey string, pool *x509.CertPool) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1),
+		NotAfter:     time.Now().Add(time.Hour),
+		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
 	require.NoError(t, err)
 	der2, err := x509.MarshalPKCS8PrivateKey(private)
 	require.NoError(t, err)
-	cert, key = filepath.Join(t.TempDir(), "cert"), filepath.Join(t.TempDir(), "key")
+	dir := t.TempDir()
+	cert, certKey = filepath.Join(dir, "cert"), filepath.Join(dir, "key")
 	pemCert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	require.NoError(t, os.WriteFile(cert, pemCert, 0o600))
-	require.NoError(t, os.WriteFile(key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der2}), 0o600))
+	pemKey := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der2})
+	require.NoError(t, os.WriteFile(certKey, pemKey, 0o600))
 	pool = x509.NewCertPool()
 	require.True(t, pool.AppendCertsFromPEM(pemCert))
-	return cert, key, pool
+	return cert, certKey, pool
 }
 
 func TestKeyIsAskedFor(t *testing.T) {
 	wx := wechatqrtest.Start(t)
 	base := "http://" + start(t, wx)
-	for _, header := range []string{"", "Bearer", "Bearer ", "Bearer " + key[1:], "Bearer " + key + "x", "Basic " + key, key} {
-		for _, r := range []struct{ method, path string }{{http.MethodGet, "/token"}, {http.MethodPost, "/token"}, {http.MethodGet, "/other"}} {
+	for _, header := range []string{
+		"", "Bearer", "Bearer ", "Bearer " + key[1:], "Bearer " + key + "x", "Basic " + key, key,
+	} {
+		for _, r := range []struct{ method, path string }{
+			{http.MethodGet, "/token"}, {http.MethodPost, "/token"}, {http.MethodGet, "/other"},
+		} {
 			req, err := http.NewRequestWithContext(t.Context(), r.method, base+r.path, nil)
 			require.NoError(t, err)
 			req.Header.Set("Authorization", header)
@@ -159,8 +180,12 @@ func TestKeyIsAskedFor(t *testing.T) {
 }
 
 func TestHandler(t *testing.T) {
-	tok, fails := wechatqr.Token{Value: "T", Expiry: time.Now().Add(time.Hour + time.Minute)}, error(nil)
-	h := newHandler(wechatqr.TokenSourceFunc(func(context.Context, string) (wechatqr.Token, error) { return tok, fails }), key)
+	tok, fails := wechatqr.Token{Value: "T", Expiry: time.Now().Add(time.Hour + time.Minute)},
+		error(nil)
+	src := wechatqr.TokenSourceFunc(func(context.Context, string) (wechatqr.Token, error) {
+		return tok, fails
+	})
+	h := newHandler(src, key)
 	do := func(method, path, body string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(method, path, strings.NewReader(body))
 		r.Header.Set("Authorization", "Bearer "+key)
@@ -198,7 +223,8 @@ func TestTokenInItsLastSecond(t *testing.T) {
 				if n++; n == 2 {
 					return wechatqr.Token{}, errors.New("WeChat is away")
 				}
-				return wechatqr.Token{Value: fmt.Sprint("T", n), Expiry: time.Now().Add(4 * time.Second)}, nil
+				return wechatqr.Token{Value: fmt.Sprint("T", n),
+					Expiry: time.Now().Add(4 * time.Second)}, nil
 			}), slog.New(slog.DiscardHandler)), key)
 		get := func() string {
 			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/token", nil)
@@ -232,18 +258,24 @@ func TestClientSaysWhatIsWrong(t *testing.T) {
 	require.ErrorContains(t, err, "the key is empty")
 
 	for name, tt := range map[string]struct {
-		answer http.HandlerFunc
-		want   string
+		respond http.HandlerFunc
+		want    string
 	}{
-		"a web page": {func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") }, "no answer of a token server"},
-		"no token":   {func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{}") }, "empty token"},
+		"a web page": {func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, "<html>")
+		}, "not the response of a token server"},
+		"no token": {func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, "{}")
+		}, "empty token"},
 		"WeChat's error": {func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, "errcode 40164: add 192.0.2.7 to the IP whitelist", http.StatusBadGateway)
 		}, "HTTP 502: errcode 40164: add 192.0.2.7"},
-		"a redirect": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/login", http.StatusFound) }, "HTTP 302"},
+		"a redirect": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/login", http.StatusFound)
+		}, "HTTP 302"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			srv := httptest.NewServer(tt.answer)
+			srv := httptest.NewServer(tt.respond)
 			defer srv.Close()
 			src, err := tokenclient.New(srv.URL, key, nil)
 			require.NoError(t, err)
@@ -254,27 +286,47 @@ func TestClientSaysWhatIsWrong(t *testing.T) {
 }
 
 func TestRunRefuses(t *testing.T) {
-	good := map[string]string{"WECHAT_APP_ID": "wx0123456789abcdef", "WECHAT_APP_SECRET": "0123456789abcdef0123456789abcdef", "TOKEN_SERVER_KEY": key}
-	for want, tt := range map[string]struct {
-		args []string
-		env  map[string]string
+	good := map[string]string{
+		"WECHAT_APP_ID":     "wx0123456789abcdef",
+		"WECHAT_APP_SECRET": "0123456789abcdef0123456789abcdef",
+		"TOKEN_SERVER_KEY":  key,
+	}
+	for _, tt := range []struct {
+		name, args string
+		env        map[string]string
+		want       string
+		code       int
 	}{
-		"what is":                  {[]string{"extra"}, nil},
-		"-listen":                  {[]string{"-listen", "8787"}, nil},
-		"in the clear from :8787":  {[]string{"-listen", ":8787"}, nil},
-		"in the clear from 192":    {[]string{"-listen", "192.0.2.1:8787"}, nil},
-		"go together":              {[]string{"-cert", "x"}, nil},
-		"has 31 characters":        {nil, map[string]string{"TOKEN_SERVER_KEY": key[1:]}},
-		"Credentials.AppID":        {nil, map[string]string{"WECHAT_APP_ID": ""}},
-		"no such file":             {[]string{"-listen", "127.0.0.1:0", "-cert", "x", "-certkey", "x"}, nil},
-		"flag provided but not de": {[]string{"-x"}, nil},
+		{"unknown flag", "-x", nil, "flag provided but not defined", 2},
+		{"stray word", "extra", nil, `"extra" is no flag`, 2},
+		{"no port", "-listen 8787", nil, "-listen: ", 2},
+		{"all addresses", "-listen :8787", nil, "in the clear from :8787", 2},
+		{"another address", "-listen 192.0.2.1:8787", nil, "in the clear from 192", 2},
+		{"half a pair", "-cert x", nil, "go together", 2},
+		{"no file", "-listen 127.0.0.1:0 -cert x -certkey x", nil, "no such file", 1},
+		{"short key", "", map[string]string{"TOKEN_SERVER_KEY": key[1:]}, "has 31 characters", 1},
+		{"no AppID", "", map[string]string{"WECHAT_APP_ID": ""}, "set WECHAT_APP_ID", 1},
+		{"no URL", "", map[string]string{"WECHAT_BASE_URL": "127.0.0.1:8900"}, "base address", 1},
 	} {
-		err := run(t.Context(), tt.args, func(k string) string {
-			if v, ok := tt.env[k]; ok {
-				return v
+		t.Run(tt.name, func(t *testing.T) {
+			env := maps.Clone(good)
+			maps.Copy(env, tt.env)
+			getenv := func(name string) string { return env[name] }
+			var out bytes.Buffer
+			err := run(t.Context(), strings.Fields(tt.args), getenv, &out)
+			require.ErrorContains(t, err, tt.want)
+			assert.Equal(t, tt.code, exitCode(err))
+			if tt.code == 2 {
+				assert.Empty(t, out.String(), "said once, by the error")
 			}
-			return good[k]
-		}, io.Discard)
-		require.ErrorContains(t, err, want)
+		})
+	}
+
+	var out bytes.Buffer
+	err := run(t.Context(), []string{"-h"}, func(string) string { return "" }, &out)
+	require.ErrorIs(t, err, flag.ErrHelp)
+	assert.Zero(t, exitCode(err))
+	for _, want := range []string{"-listen host:port", "TOKEN_SERVER_KEY", "WECHAT_BASE_URL"} {
+		assert.Contains(t, out.String(), want)
 	}
 }

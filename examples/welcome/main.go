@@ -21,14 +21,14 @@ func main() {
 		opts = append(opts, wechatqr.WithBaseURL(url))
 	}
 	client := must(wechatqr.New(must(wechatqr.CredentialsFromEnv()), opts...))
-	ticket := must(client.CreateTicket(ctx, wechatqr.Temporary(wechatqr.SceneString("shop-7"), wechatqr.MaxTTL)))
-	log.Print("scan this: ", client.QRCodeURL(ticket.Value))
 	var mux events.Mux
 	mux.HandleScene("shop-7", func(_ context.Context, scan wechatqr.Scan, _ *wechatqr.Event) (events.Reply, error) {
 		log.Printf("%s scanned %s, new follower: %t", scan.OpenID, scan.SceneKey, scan.NewFollower)
 		return events.Text("Welcome to shop 7"), nil
 	})
 	handler := must(events.NewHandler(must(events.ConfigFromEnv()), mux.Serve))
+	ticket := must(client.CreateTicket(ctx, wechatqr.Temporary(wechatqr.SceneString("shop-7"), wechatqr.MaxTTL)))
+	log.Print("scan this: ", client.QRCodeURL(ticket.Value))
 	if err := events.Serve(ctx, &http.Server{Addr: ":8080"}, handler); err != nil {
 		log.Fatal(err)
 	}

@@ -21,26 +21,26 @@ import (
 const readme = "README.md"
 
 func main() {
-	rounds := flag.Int("rounds", 12, "how often everything is measured; from 6 on the table says how far the medians can be trusted")
+	times := flag.Int("rounds", 12, "how often everything is measured; from 6 on the table says how far the medians can be trusted")
 	benchtime := flag.String("benchtime", "100ms", "how long each is measured in a round, as for go test")
 	short := flag.Bool("short", false, "one round of a millisecond each, and leave "+readme+" as it is")
 	flag.Parse()
 	if *short {
-		*rounds, *benchtime = 1, "1ms"
+		*times, *benchtime = 1, "1ms"
 	}
-	if flag.NArg() > 0 || *rounds < 1 {
+	if flag.NArg() > 0 || *times < 1 {
 		flag.Usage()
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *rounds, *benchtime, !*short); err != nil {
+	if err := run(ctx, *times, *benchtime, !*short); err != nil {
 		fmt.Fprintln(os.Stderr, "table:", err)
 		os.Exit(1) //nolint:gocritic // nothing is left to stop
 	}
 }
 
-func run(ctx context.Context, rounds int, benchtime string, write bool) error {
+func run(ctx context.Context, times int, benchtime string, write bool) error {
 	dir, err := os.MkdirTemp("", "wechatqr-table-")
 	if err != nil {
 		return err
@@ -55,8 +55,8 @@ func run(ctx context.Context, rounds int, benchtime string, write bool) error {
 		return err
 	}
 	var m measured
-	for n := range rounds {
-		fmt.Fprintf(os.Stderr, "round %d of %d\n", n+1, rounds)
+	for n := range times {
+		fmt.Fprintf(os.Stderr, "round %d of %d\n", n+1, times)
 		if err := m.round(ctx, binary, benchtime); err != nil {
 			return err
 		}
@@ -65,7 +65,7 @@ func run(ctx context.Context, rounds int, benchtime string, write bool) error {
 	if err != nil {
 		return err
 	}
-	text = fmt.Sprintf("%s\n%s, rounds: %d of %s, %s.\n", text, m.machine(), rounds, benchtime, time.Now().UTC().Format(time.DateOnly))
+	text = fmt.Sprintf("%s\n%s, rounds: %d of %s, %s.\n", text, m.machine(), times, benchtime, time.Now().UTC().Format(time.DateOnly))
 	fmt.Print(text)
 	if !write {
 		return nil

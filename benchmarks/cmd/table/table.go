@@ -170,11 +170,11 @@ func (x limit) describe(l, floor *line, unit string) string {
 	return verdict(strings.Join(parts, ", "), missed)
 }
 
-func verdict(limit string, missed bool) string {
+func verdict(bound string, missed bool) string {
 	if missed {
-		return "**misses its limit: " + limit + "**"
+		return "**misses its limit: " + bound + "**"
 	}
-	return "limit: " + limit
+	return "limit: " + bound
 }
 
 func programCells(title string, most limit, programs []program, size func(program) float64) [][]string {

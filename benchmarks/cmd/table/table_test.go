@@ -65,7 +65,8 @@ func TestCells(t *testing.T) {
 		cells, err := r.cells(rounds(t, times...))
 		require.NoError(t, err)
 		require.Len(t, cells, 3)
-		assert.Equal(t, []string{"Open", "bare crypto", "1.00 µs", "", "0.62", "2", "floor"}, cells[0])
+		assert.Equal(t,
+			[]string{"Open", "bare crypto", "1.00 µs", "", "0.62", "2", "floor"}, cells[0])
 		return cells[1]
 	}
 	six := func(nanoseconds ...int) (out [][2]int) {
@@ -96,11 +97,12 @@ func TestCells(t *testing.T) {
 		limit limit
 		want  string
 	}{
-		"as many allocations as allowed":  {limit{allocs: "3"}, "limit: 3 allocs"},
-		"more allocations than allowed":   {limit{allocs: "2"}, "**misses its limit: 2 allocs**"},
-		"more allocations than the floor": {limit{allocs: "floor"}, "**misses its limit: 2 allocs**"},
-		"as long as allowed":              {limit{value: 1.61e-6}, "limit: 1.61 µs"},
-		"longer than allowed":             {limit{value: 1.59e-6}, "**misses its limit: 1.59 µs**"},
+		"as many allocations as allowed": {limit{allocs: "3"}, "limit: 3 allocs"},
+		"more allocations than allowed":  {limit{allocs: "2"}, "**misses its limit: 2 allocs**"},
+		"more allocations than the floor": {limit{allocs: "floor"},
+			"**misses its limit: 2 allocs**"},
+		"as long as allowed":  {limit{value: 1.61e-6}, "limit: 1.61 µs"},
+		"longer than allowed": {limit{value: 1.59e-6}, "**misses its limit: 1.59 µs**"},
 		"one of two limits missed": {limit{floors: 2, allocs: "2"},
 			"**misses its limit: 2.0 × floor, 2 allocs**"},
 		"none": {limit{}, ""},
@@ -114,12 +116,14 @@ func TestCells(t *testing.T) {
 	}
 	t.Run("not measured", func(t *testing.T) {
 		t.Parallel()
-		_, err := row{"Parse", benchmarks.ParseScan, "sec/op", limit{}}.cells(rounds(t, [2]int{1, 1}))
+		parse := row{"Parse", benchmarks.ParseScan, "sec/op", limit{}}
+		_, err := parse.cells(rounds(t, [2]int{1, 1}))
 		require.ErrorContains(t, err, "ParseScan")
 	})
 	t.Run("without the unit", func(t *testing.T) {
 		t.Parallel()
-		_, err := row{"Open", benchmarks.OpenParse, "calls/op", limit{}}.cells(rounds(t, [2]int{1, 1}))
+		open := row{"Open", benchmarks.OpenParse, "calls/op", limit{}}
+		_, err := open.cells(rounds(t, [2]int{1, 1}))
 		require.ErrorContains(t, err, "calls/op")
 	})
 }

@@ -48,7 +48,7 @@
 
   // What the reader changes is the reader's.
   function keeps(element, name) {
-    return name === "open" || name === "aria-busy" || name === "hidden" && element.hasAttribute("data-copy");
+    return name === "open" || name === "aria-busy" || name === "hidden" && element.matches("[data-copy], [data-setting]");
   }
 
   function draw(text, withNotice) {
@@ -56,9 +56,20 @@
     const main = doc.getElementById("main");
     if (!main) return;
     morph(byId("main"), main);
-    if (withNotice) notify(...doc.getElementById("notice").childNodes);
+    const fresh = doc.getElementById("notice");
+    if (withNotice) {
+      current = fresh.dataset.last;
+      shown = "";
+    }
+    if (fresh.hasChildNodes() && fresh.textContent !== shown) {
+      shown = fresh.textContent;
+      notify(...fresh.childNodes);
+    }
     dress();
   }
+
+  let current = ""; // id of the latest notice: a push that fails later changes it
+  let shown = ""; // its text
 
   // notify shows what came of an action. Good news leaves by itself.
   let leaving = 0;
@@ -78,9 +89,21 @@
   // dress does what the server cannot.
   function dress() {
     offset = Number(byId("main").dataset.now) - Date.now();
-    for (const button of document.querySelectorAll("[data-copy]")) button.hidden = false;
+    for (const button of document.querySelectorAll("[data-copy], [data-setting]")) button.hidden = false;
+    for (const time of document.querySelectorAll("time[datetime]")) localize(time);
     announce();
     tick();
+  }
+
+  // localize writes a time in the browser's zone, with the date if it is not today's.
+  function localize(time) {
+    const at = new Date(time.dateTime);
+    const date = at.getFullYear() + "-" + two(at.getMonth() + 1) + "-" + two(at.getDate());
+    const clock = two(at.getHours()) + ":" + two(at.getMinutes());
+    let text = clock + ":" + two(at.getSeconds());
+    if (time.hasAttribute("data-date")) text = date + " " + clock;
+    else if (at.toDateString() !== new Date().toDateString()) text = date + " " + text;
+    if (time.textContent !== text) time.textContent = text;
   }
 
   function announce() {
@@ -137,7 +160,9 @@
     try {
       do {
         again = false;
-        const response = await fetch("/", { cache: "no-store" });
+        const query = new URLSearchParams(location.search);
+        query.set("n", current);
+        const response = await fetch("/?" + query, { cache: "no-store" });
         if (response.ok) draw(await response.text(), false);
       } while (again);
     } catch {
@@ -177,22 +202,35 @@
     }
   });
 
+  // copied is what a button copies: a text, or a setting with its secret, which the
+  // page does not have.
+  async function copied(button) {
+    if (button.hasAttribute("data-copy")) return button.dataset.copy;
+    const text = await (await fetch("/_sandbox/env", { cache: "no-store" })).text();
+    const name = button.dataset.setting;
+    if (!name) return text;
+    return text.split("\n").find((line) => line.startsWith(name + "=")).slice(name.length + 1);
+  }
+
   document.addEventListener("click", async (event) => {
     if (event.target.closest("[data-close]")) byId("notice").replaceChildren();
-    const button = event.target.closest("[data-copy]");
+    const button = event.target.closest("[data-copy], [data-setting]");
     if (!button) return;
     const label = button.textContent;
     try {
-      await navigator.clipboard.writeText(button.dataset.copy);
+      await navigator.clipboard.writeText(await copied(button));
       button.textContent = button.dataset.copied;
       setTimeout(() => { button.textContent = label; }, 1500);
-    } catch { // not allowed, or not a secure origin: select it instead
-      getSelection().selectAllChildren(button.parentElement.querySelector("pre, code"));
+    } catch { // not allowed, or not a secure origin
+      if (button.hasAttribute("data-setting")) location.assign("/_sandbox/env");
+      else getSelection().selectAllChildren(button.parentElement.querySelector("pre, code"));
     }
   });
 
   html.classList.add("scripted");
   dress();
+  current = byId("notice").dataset.last;
+  shown = byId("notice").textContent;
   notify(...byId("notice").childNodes);
   setInterval(tick, 1000);
   const events = new EventSource("/_sandbox/events");

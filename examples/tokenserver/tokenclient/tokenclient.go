@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	timeout   = 10 * time.Second
-	maxAnswer = 64 << 10
+	timeout          = 10 * time.Second
+	maxResponseBytes = 64 << 10
 )
 
 // New returns the token source that reads from the token server at the address
@@ -96,17 +96,17 @@ func (s *source) do(ctx context.Context, method, path string, body []byte, out a
 		return fmt.Errorf("token server: %w", err)
 	}
 	defer resp.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxResponseBytes))
 	switch {
 	case err != nil:
 		return fmt.Errorf("token server: %w", err)
 	case resp.StatusCode == http.StatusUnauthorized:
 		return errors.New("token server: it does not know the key: compare both sides")
 	case resp.StatusCode >= 300:
-		return fmt.Errorf("token server: HTTP %d: %.500s", resp.StatusCode, bytes.TrimSpace(answer))
+		return fmt.Errorf("token server: HTTP %d: %.500s", resp.StatusCode, bytes.TrimSpace(data))
 	}
-	if err := json.Unmarshal(answer, out); err != nil {
-		return fmt.Errorf("token server: no answer of a token server: is %s its address?", s.base)
+	if err := json.Unmarshal(data, out); err != nil {
+		return fmt.Errorf("token server: not the response of a token server: is %s its address?", s.base)
 	}
 	return nil
 }

@@ -1,0 +1,157 @@
+package channels
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Channel is where codes hang: a shop, a poster, an employee. Its numbers are
+// those of the codes that are its own.
+type Channel struct {
+	Key   string `json:"key"`   // chosen by the caller, 1 to 64 bytes, never changed
+	Name  string `json:"name"`  // for people, at most 200 bytes
+	Group string `json:"group"` // a path such as 华东/门店, at most 200 bytes; may be empty
+
+	// Retired is when the channel was given up, zero if it was not. What its
+	// codes still bring is its own.
+	Retired time.Time `json:"retired,omitzero"`
+}
+
+func (c *Channel) check() error {
+	for _, field := range []struct {
+		name, text string
+		least, max int
+	}{{"Key", c.Key, 1, 64}, {"Name", c.Name, 0, 200}, {"Group", c.Group, 0, 200}} {
+		n := len(field.text)
+		if n < field.least || n > field.max {
+			return invalid(
+				"Channel.%s has %d bytes: use %d to %d", field.name, n, field.least, field.max,
+			)
+		}
+		control := slices.ContainsFunc([]rune(field.text), unicode.IsControl)
+		if control || !utf8.ValidString(field.text) {
+			return invalid(
+				"Channel.%s %q has control characters or is no UTF-8", field.name, field.text,
+			)
+		}
+	}
+	return nil
+}
+
+// Put makes the channel, or changes the name and the group of the one with its
+// key. Retired is not looked at: see [Ledger.Retire].
+func (l *Ledger) Put(ctx context.Context, c Channel) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	err := l.transact(ctx, func(t *tx) error {
+		_, err := l.putChannel(ctx, t, &c)
+		return err
+	})
+	return failed("put channel", err)
+}
+
+// putChannel returns the channel's number. Of one that was merged the channel
+// that has its history is what counts.
+func (l *Ledger) putChannel(ctx context.Context, t *tx, c *Channel) (int64, error) {
+	id, err := t.channelID(ctx, c.Key)
+	if errors.Is(err, ErrUnknownChannel) {
+		if id, err = l.numbers.take(); err != nil {
+			return 0, err
+		}
+		return id, t.exec(
+			ctx, "INSERT INTO channels_channels (id, channel, title, grp, retired, merged)"+
+				" VALUES (?, ?, ?, ?, 0, 0)", id, c.Key, c.Name, c.Group,
+		)
+	}
+	if err != nil {
+		return 0, err
+	}
+	return id, t.exec(
+		ctx, "UPDATE channels_channels SET title = ?, grp = ? WHERE channel = ?", c.Name, c.Group,
+		c.Key,
+	)
+}
+
+// channelID follows merges.
+func (t *tx) channelID(ctx context.Context, key string) (int64, error) {
+	var id, merged int64
+	err := t.row(
+		ctx, []any{&id, &merged}, "SELECT id, merged FROM channels_channels WHERE channel = ?", key,
+	)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, fmt.Errorf("%w %q: make it with Put", ErrUnknownChannel, key)
+	}
+	if merged != 0 {
+		id = merged
+	}
+	return id, err
+}
+
+// Retire says that the channel is given up from an instant on. Its codes stay its
+// own, and so does what they bring. The zero time takes it back into use.
+func (l *Ledger) Retire(ctx context.Context, key string, at time.Time) error {
+	retired := int64(0)
+	if !at.IsZero() {
+		retired = at.Unix()
+	}
+	err := l.transact(ctx, func(t *tx) error {
+		if _, err := t.channelID(ctx, key); err != nil {
+			return err
+		}
+		return t.exec(
+			ctx, "UPDATE channels_channels SET retired = ? WHERE channel = ?", retired, key,
+		)
+	})
+	return failed("retire", err)
+}
+
+// Channels returns all channels by key, those that were merged away left out.
+func (l *Ledger) Channels(ctx context.Context) ([]Channel, error) {
+	t := &tx{&l.dialect, l.db}
+	all, err := t.channels(ctx, "merged = 0")
+	byKey := slices.SortedFunc(maps.Values(all), func(a, b Channel) int {
+		if a.Key < b.Key {
+			return -1
+		}
+		return 1
+	})
+	return byKey, failed("channels", err)
+}
+
+// channelsByID returns those of the ids that are channels'.
+func (t *tx) channelsByID(ctx context.Context, ids []int64) (map[int64]Channel, error) {
+	ids = slices.Compact(slices.Sorted(slices.Values(ids)))
+	ids = slices.DeleteFunc(ids, func(id int64) bool { return id <= 0 })
+	all := map[int64]Channel{}
+	for chunk := range slices.Chunk(ids, rowsAStatement) {
+		some, err := t.channels(ctx, "id IN "+marks(len(chunk)), anys(chunk)...)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(all, some)
+	}
+	return all, nil
+}
+
+func (t *tx) channels(ctx context.Context, where string, args ...any) (map[int64]Channel, error) {
+	all := map[int64]Channel{}
+	err := t.rows(ctx, func(rows *sql.Rows) error {
+		var id, retired int64
+		var c Channel
+		err := rows.Scan(&id, &c.Key, &c.Name, &c.Group, &retired)
+		if retired != 0 {
+			c.Retired = time.Unix(retired, 0)
+		}
+		all[id] = c
+		return err
+	}, "SELECT id, channel, title, grp, retired FROM channels_channels WHERE "+where, args...)
+	return all, err
+}

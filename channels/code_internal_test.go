@@ -1,0 +1,131 @@
+package channels
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatqr/wechatqr"
+	"github.com/wechatqr/wechatqr/wechatqrtest"
+)
+
+func TestEnsureMakesACodeOnce(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, d Dialect) {
+		l, _ := newLedger(t, d, testConfig)
+		wx := wechatqrtest.Start(t)
+		client := wx.Client()
+		shop := Channel{Key: "sh-7", Name: "上海七店", Group: "华东/门店"}
+		code, err := l.Ensure(t.Context(), client, shop)
+		require.NoError(t, err)
+		assert.Regexp(t, `^c\.[a-z2-7]{8}$`, code.Ticket.Scene.Key())
+		assert.NotEmpty(t, code.Ticket.Content)
+
+		shop.Name = "七店"
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				again, err := l.Ensure(t.Context(), client, shop)
+				if assert.NoError(t, err) {
+					assert.Equal(t, code.Ticket, again.Ticket)
+				}
+			})
+		}
+		wg.Wait()
+		assert.Len(t, wx.QRCodes(), 1)
+		all, err := l.Channels(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, []Channel{shop}, all)
+
+		v, err := l.RecordEvent(
+			t.Context(), newPush("ann", monday, wechatqr.EventSubscribe, code.Ticket.Scene.Key()),
+		)
+		require.NoError(t, err)
+		assert.Equal(t, Visit{shop, NewFollower}, v)
+	})
+}
+
+// A creation whose response is lost is asked for again with the same scene.
+func TestEnsureRepeatsTheSceneAfterAFailure(t *testing.T) {
+	t.Parallel()
+	l, _ := newLedger(t, SQLite, testConfig)
+	wx := wechatqrtest.Start(t)
+	wx.Inject(wechatqrtest.Fault{Path: "/cgi-bin/qrcode/create", Code: 45009})
+	_, err := l.Ensure(t.Context(), wx.Client(), Channel{Key: "a"})
+	require.ErrorIs(t, err, wechatqr.ErrQuota)
+	wx.ClearFaults()
+	b, err := l.Budget(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, Budget{Pending: 1}, b)
+
+	var intended string
+	t2 := &tx{&l.dialect, l.db}
+	require.NoError(t, t2.row(t.Context(), []any{&intended}, "SELECT content FROM channels_codes"))
+	code, err := l.Ensure(t.Context(), wx.Client(), Channel{Key: "a"})
+	require.NoError(t, err)
+	assert.Equal(t, intended, code.Ticket.Scene.Key())
+	b, err = l.Budget(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, Budget{Made: 1}, b)
+}
+
+func TestEnsureAll(t *testing.T) {
+	t.Parallel()
+	l, _ := newLedger(t, SQLite, testConfig)
+	wx := wechatqrtest.Start(t)
+	client := wx.Client()
+	var shops []Channel
+	for i := range 20 {
+		shops = append(shops, Channel{Key: fmt.Sprint("shop", i)})
+	}
+	shops[3].Key = ""
+
+	run := func(stopAt int) (made, refused int) {
+		for code, err := range l.EnsureAll(t.Context(), client, slices.Values(shops)) {
+			if err != nil {
+				refused++
+				continue
+			}
+			made++
+			if stopAt == made {
+				wx.Inject(wechatqrtest.Fault{Path: "/cgi-bin/qrcode/create", Code: 45029})
+			}
+			assert.NotEmpty(t, code.Ticket.Value)
+		}
+		return made, refused
+	}
+	made, failures := run(10)
+	assert.Equal(t, []int{10, 2}, []int{made, failures}, "the one without a key, and the limit")
+	wx.ClearFaults()
+	made, failures = run(0)
+	assert.Equal(t, []int{19, 1}, []int{made, failures})
+	run(0)
+	assert.Len(t, wx.QRCodes(), 19)
+}
+
+func TestChannelsAreChecked(t *testing.T) {
+	t.Parallel()
+	l, _ := newLedger(t, SQLite, testConfig)
+	for name, c := range map[string]Channel{
+		"no key": {}, "control characters": {Key: "a", Name: "a\nb"}, "no UTF-8": {Key: "\xff"},
+		"a long key":   {Key: fmt.Sprintf("%065d", 1)},
+		"a long group": {Key: "a", Group: fmt.Sprintf("%0201d", 1)},
+	} {
+		assert.ErrorIs(t, l.Put(t.Context(), c), wechatqr.ErrInvalidArgument, name)
+	}
+	ctx, scene := t.Context(), wechatqr.SceneString("x")
+	assert.ErrorIs(t, l.Retire(ctx, "none", monday), ErrUnknownChannel)
+	assert.ErrorIs(t, l.Reassign(ctx, scene, "none", monday), ErrUnknownChannel)
+	_, err := l.Report(ctx, Query{From: monday, To: monday.AddDate(0, 0, 1), Channel: "none"})
+	assert.ErrorIs(t, err, ErrUnknownChannel)
+
+	require.NoError(t, l.Adopt(ctx, scene, Channel{Key: "a"}))
+	require.NoError(t, l.Adopt(ctx, scene, Channel{Key: "a"}))
+	assert.ErrorIs(t, l.Adopt(ctx, scene, Channel{Key: "b"}), ErrSceneInUse)
+	assert.ErrorIs(t, l.Reassign(ctx, wechatqr.SceneString("y"), "a", monday), ErrUnknownScene)
+	assert.ErrorIs(t, l.Merge(ctx, "a", "a"), wechatqr.ErrInvalidArgument)
+}

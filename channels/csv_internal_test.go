@@ -1,0 +1,109 @@
+package channels
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatqr/wechatqr"
+)
+
+// Go, JSON and CSV say the same of a week.
+func TestReportAsJSONAndCSV(t *testing.T) {
+	t.Parallel()
+	l, c := newLedger(t, SQLite, testConfig)
+	ctx := t.Context()
+	shops := []Channel{
+		{Key: "=1+1", Name: "＝A1", Group: " @shops"}, {Key: "sh-7", Name: "上海,七店", Group: "华东/门店"},
+	}
+	require.NoError(t, l.Adopt(ctx, wechatqr.SceneString("s0"), shops[0]))
+	require.NoError(t, l.Adopt(ctx, wechatqr.SceneString("s1"), shops[1]))
+	for i, scene := range []string{"s0", "s1", "s1", "", "nobody's"} {
+		c.Time = monday.Add(time.Duration(i) * 20 * time.Hour)
+		who := strconv.Itoa(i)
+		for _, what := range []wechatqr.EventType{wechatqr.EventSubscribe,
+			wechatqr.EventUnsubscribe} {
+			_, err := l.RecordEvent(ctx, newPush(who, c.Time, what, scene))
+			require.NoError(t, err)
+			scene = ""
+			c.Time = c.Add(time.Hour)
+		}
+	}
+
+	for _, dims := range []By{0, ByDay | ByChannel, ByHour, ByWeekday | ByGroup, ByGroup} {
+		report, err := l.Report(ctx, Query{From: monday, To: monday.AddDate(0, 0, 7), By: dims})
+		require.NoError(t, err)
+		text, err := json.Marshal(report)
+		require.NoError(t, err)
+		var decoded Report
+		require.NoError(t, json.Unmarshal(text, &decoded))
+		require.Len(t, decoded.Rows, len(report.Rows))
+		for i := range report.Rows {
+			assert.Equal(t, report.Rows[i].Counts, decoded.Rows[i].Counts)
+		}
+		assert.Equal(t, report.Total, decoded.Total)
+		assert.Equal(t, []any{report.By, true}, []any{decoded.By, decoded.Open})
+
+		var out bytes.Buffer
+		require.NoError(t, report.WriteCSV(&out))
+		plain, hasMark := strings.CutPrefix(out.String(), "\ufeff")
+		assert.True(t, hasMark)
+		lines, err := csv.NewReader(strings.NewReader(plain)).ReadAll()
+		require.NoError(t, err)
+		require.Len(t, lines, 1+len(report.Rows)+1)
+		assertLine(t, lines[0], lines[len(lines)-1], report.Total)
+		for i := range report.Rows {
+			assertLine(t, lines[0], lines[1+i], report.Rows[i].Counts)
+		}
+	}
+}
+
+// assertLine compares the numbers of a line with those of JSON, by their names.
+func assertLine(t *testing.T, names, line []string, want Counts) {
+	t.Helper()
+	text, err := json.Marshal(want)
+	require.NoError(t, err)
+	var numbersOf map[string]int64
+	require.NoError(t, json.Unmarshal(text, &numbersOf))
+	numbersOf["net"] = want.Net()
+	for i, name := range names {
+		number, known := numbersOf[name]
+		if known {
+			assert.Equal(t, strconv.FormatInt(number, 10), line[i], name)
+			delete(numbersOf, name)
+		}
+	}
+	assert.Empty(t, numbersOf, "in JSON and not in CSV")
+}
+
+func TestCSVCellsAreNoFormulas(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 3, 9, 10, 20, 0, 0, china)
+	report := Report{
+		Query: Query{From: monday, By: ByWeekday | ByChannel}, AsOf: at, Open: true,
+		Rows: []Row{
+			{Weekday: time.Tuesday, Hour: 9,
+				Channel: Channel{Key: "=1+1", Name: " @x", Group: "＝A1"}},
+			{Weekday: time.Sunday, Channel: Channel{Key: "'a", Name: `a"b,c`, Group: "华东"}},
+			{Origin: NoCode, Counts: Counts{Lost: 3, Returning: 1}},
+		},
+	}
+	var out bytes.Buffer
+	require.NoError(t, report.WriteCSV(&out))
+	const end = ",2026-03-09 10:20,true\r\n"
+	zeros := strings.Repeat(",0", len(csvColumns))
+	assert.Equal(t, "\ufeff"+
+		"start,channel,name,group,origin,scans,scanners,follower_scans,new,returning,lost,net,"+
+		"imported,forgotten,held_start,held_end,quick_lost,quick_of,as_of,open\r\n"+
+		"Tuesday 09:00,'=1+1,' @x,'＝A1,"+zeros+end+
+		`Sunday 00:00,''a,"a""b,c",华东,`+zeros+end+
+		"Sunday 00:00,,,,no code,0,0,0,0,1,3,-2,0,0,0,0,0,0"+end+
+		"2026-03-02 00:00,,,,total"+zeros+end, out.String())
+}

@@ -1,0 +1,82 @@
+package channels
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"slices"
+)
+
+// kind is what an event tells. The numbers are stored.
+type kind int
+
+const (
+	subscribe   kind = 1
+	scan        kind = 2
+	unsubscribe kind = 3
+
+	// What WeChat's list of followers tells: who follows since when, with the
+	// scene if WeChat knows it; byCode says that it was a code of unknown scene.
+	found       kind = 4
+	foundByCode kind = 5
+	gone        kind = 6 // no longer on that list
+
+	forget kind = 7
+)
+
+// Rows of a report that are no channel. The numbers are stored.
+const (
+	noRow       int64 = 0 // of an event without a code
+	noCode      int64 = -1
+	codeUnknown int64 = -2
+	importedRow int64 = -3
+)
+
+// event is one event of a person. WeChat gives events no identity: time, kind,
+// scene and ticket are it.
+type event struct {
+	at     int64 // Unix seconds
+	kind   kind
+	scene  int64 // sceneID, 0 for none
+	ticket int64 // likewise
+
+	// late marks an event that came after the repair window, of somebody who
+	// was not known: it may be a scan, but begins and ends no follow.
+	late bool
+
+	row      int64 // of its scene at its time
+	follower bool  // a SCAN by somebody who followed
+}
+
+// isScan reports whether the event counts as one.
+func (e *event) isScan() bool {
+	return e.kind == scan || e.kind == subscribe && e.scene != 0
+}
+
+// compareEvents orders events by time. Within one second the order depends on
+// who follows: see folder.second.
+func compareEvents(a, b event) int {
+	return cmp.Or(
+		cmp.Compare(a.at, b.at), cmp.Compare(a.kind, b.kind),
+		cmp.Compare(a.scene, b.scene), cmp.Compare(a.ticket, b.ticket),
+	)
+}
+
+// addEvent adds the event in order, unless it is there.
+func addEvent(events []event, e event) ([]event, bool) {
+	i, known := slices.BinarySearchFunc(events, e, compareEvents)
+	if known {
+		return events, false
+	}
+	return slices.Insert(events, i, e), true
+}
+
+// textID is the number that stands for a scene or a ticket in the tables: 62
+// bits of its SHA-256, so that none has to be looked up. The empty text is 0.
+func textID(text string) int64 {
+	if text == "" {
+		return 0
+	}
+	sum := sha256.Sum256([]byte(text))
+	return int64(binary.BigEndian.Uint64(sum[:8])>>2) + 1
+}

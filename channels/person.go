@@ -1,0 +1,224 @@
+package channels
+
+import (
+	"context"
+	"database/sql"
+	"maps"
+	"slices"
+)
+
+// person is a row of the people: one life.
+type person struct {
+	id      int64
+	life    int64 // the order of those with one hash
+	since   int64
+	expires int64 // when the hash goes; 0 for not yet
+}
+
+// subject is everything the tables know of one openid: the lives that have its
+// hash. Who was forgotten is a subject of one life, without a hash.
+type subject struct {
+	hash   string // empty for none
+	people []person
+	stored []life // of each of the people
+
+	events   []event
+	backfill bool // lives with the events added are repaired for a day from now
+	added    []event
+
+	lives []life // what the events amount to
+}
+
+// add adds an event that arrived now. One that is there already changes nothing.
+func (s *subject) add(e event, now int64, backfill bool) {
+	isPush := e.kind == subscribe || e.kind == scan || e.kind == unsubscribe
+	e.late = isPush && !backfill && now-e.at > repairSeconds && !s.knownAt(e.at)
+	events, added := addEvent(s.events, e)
+	if !added {
+		return
+	}
+	s.events, s.added = events, append(s.added, e)
+	s.backfill = s.backfill || backfill
+}
+
+// knownAt reports whether an event of that time can be told from a stranger's.
+func (s *subject) knownAt(at int64) bool {
+	known := len(s.people) == 0 || s.people[0].since <= at
+	return known && slices.ContainsFunc(s.events, func(e event) bool { return !e.late })
+}
+
+// expires says when the hash of the life goes, given when it would have gone.
+func (l *life) expires(keep, previous, now int64) int64 {
+	allLate := !slices.ContainsFunc(l.events, func(e event) bool { return !e.late })
+	switch {
+	case l.forgotOn != 0:
+		return l.forgotOn + repairSeconds
+	case l.open() != nil:
+		return 0
+	case l.unfollowed != 0:
+		return max(l.unfollowed+keep+repairSeconds, previous)
+	case allLate && previous == 0:
+		return now + repairSeconds
+	case allLate:
+		return previous
+	}
+	return 0
+}
+
+// subjects of one transaction, and what it is to write.
+type subjects struct {
+	t    *tx
+	now  int64
+	byID map[int64]*subject // by the id of each of the people
+	all  []*subject         // in the order of their locks
+}
+
+// load locks and reads the subjects with these hashes. Those unknown are
+// subjects without people.
+func (t *tx) load(ctx context.Context, hashes []string, now int64) (*subjects, error) {
+	s := &subjects{t: t, now: now, byID: map[int64]*subject{}}
+	hashes = slices.Compact(slices.Sorted(slices.Values(hashes)))
+	args := make([]any, len(hashes))
+	for i, hash := range hashes {
+		args[i] = hashValue(hash)
+	}
+	where := "hash IN " + marks(len(hashes))
+	if err := s.readPeople(ctx, where, args); err != nil {
+		return nil, err
+	}
+
+	known := map[string]bool{}
+	for _, one := range s.all {
+		known[one.hash] = true
+	}
+	for _, hash := range hashes {
+		if !known[hash] {
+			s.all = append(s.all, &subject{hash: hash})
+		}
+	}
+	return s, s.readLives(ctx)
+}
+
+// loadForgotten is load for people without a hash.
+func (t *tx) loadForgotten(ctx context.Context, ids []int64, now int64) (*subjects, error) {
+	s := &subjects{t: t, now: now, byID: map[int64]*subject{}}
+	if err := s.readPeople(ctx, "hash IS NULL AND id IN "+marks(len(ids)), anys(ids)); err != nil {
+		return nil, err
+	}
+	return s, s.readLives(ctx)
+}
+
+// readPeople locks first and reads then: what a locking SELECT returns may have
+// been changed, and added to, by who had the lock before.
+func (s *subjects) readPeople(ctx context.Context, where string, args []any) error {
+	const order = " ORDER BY hash, life, id"
+	if lock := s.t.dialect.forUpdate; lock != "" {
+		ignore := func(*sql.Rows) error { return nil }
+		err := s.t.rows(
+			ctx,
+			ignore,
+			"SELECT id FROM channels_people WHERE "+where+order+lock,
+			args...)
+		if err != nil {
+			return err
+		}
+	}
+
+	var expired []int64
+	err := s.t.rows(ctx, func(rows *sql.Rows) error {
+		var hash []byte
+		var p person
+		if err := rows.Scan(&p.id, &hash, &p.life, &p.since, &p.expires); err != nil {
+			return err
+		}
+		if hash != nil && p.expires != 0 && p.expires <= s.now {
+			expired = append(expired, p.id)
+			return nil
+		}
+		s.addPerson(string(hash), p)
+		return nil
+	}, "SELECT id, hash, life, since, expires FROM channels_people WHERE "+where+order, args...)
+	if err != nil || len(expired) == 0 {
+		return err
+	}
+	return s.t.exec(
+		ctx,
+		"UPDATE channels_people SET hash = NULL WHERE id IN "+marks(len(expired)),
+		anys(expired)...)
+}
+
+func (s *subjects) addPerson(hash string, p person) {
+	n := len(s.all)
+	if n == 0 || hash == "" || s.all[n-1].hash != hash {
+		s.all = append(s.all, &subject{hash: hash})
+		n++
+	}
+	one := s.all[n-1]
+	one.people, one.stored = append(one.people, p), append(one.stored, life{})
+	s.byID[p.id] = one
+}
+
+// stored is the life of the person as it stands in the tables.
+func (s *subjects) stored(id int64) *life {
+	one := s.byID[id]
+	i := slices.IndexFunc(one.people, func(p person) bool { return p.id == id })
+	return &one.stored[i]
+}
+
+const (
+	lateFlag     = 1
+	followerFlag = 2
+)
+
+func (e *event) flags() (flags int64) {
+	if e.late {
+		flags |= lateFlag
+	}
+	if e.follower {
+		flags |= followerFlag
+	}
+	return flags
+}
+
+func (s *subjects) readLives(ctx context.Context) error {
+	ids := slices.Sorted(maps.Keys(s.byID))
+	for chunk := range slices.Chunk(ids, rowsAStatement) {
+		in := " WHERE person IN " + marks(len(chunk))
+		err := s.t.rows(ctx, func(rows *sql.Rows) error {
+			var id, flags int64
+			var e event
+			err := rows.Scan(&id, &e.at, &e.kind, &e.scene, &e.ticket, &e.row, &flags)
+			if err != nil {
+				return err
+			}
+			e.late, e.follower = flags&lateFlag != 0, flags&followerFlag != 0
+			l := s.stored(id)
+			l.events = append(l.events, e)
+			return nil
+		}, "SELECT person, happened, kind, scene, ticket, channel, flags FROM channels_events"+in, anys(chunk)...)
+		if err != nil {
+			return err
+		}
+		err = s.t.rows(ctx, func(rows *sql.Rows) error {
+			var id int64
+			var f follow
+			err := rows.Scan(&id, &f.start, &f.row, &f.began, &f.end, &f.ended)
+			if err != nil {
+				return err
+			}
+			l := s.stored(id)
+			l.follows = append(l.follows, f)
+			return nil
+		}, "SELECT person, began, channel, how, ended, ending FROM channels_follows"+in, anys(chunk)...)
+		if err != nil {
+			return err
+		}
+	}
+	for _, one := range s.all {
+		for i := range one.stored {
+			one.events = append(one.events, one.stored[i].events...)
+		}
+		slices.SortFunc(one.events, compareEvents)
+	}
+	return nil
+}

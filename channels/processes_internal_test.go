@@ -1,0 +1,322 @@
+package channels
+
+import (
+	"bufio"
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatqr/wechatqr"
+	"github.com/wechatqr/wechatqr/wechatqrtest"
+)
+
+// recorderJob has a process of its own record a history. It is a value of the
+// environment variable recorderEnv.
+type recorderJob struct {
+	Dialect, Driver, DSN string
+
+	Seed   uint64
+	From   int   // the call to begin with
+	Order  int   // of the calls: 0 is that of the history
+	KillAt int64 // the statement with which the process kills itself, 0 for none
+
+	BaseURL string // of the WeChat that is to make codes instead
+}
+
+const recorderEnv = "CHANNELS_RECORDER"
+
+// TestRecorderProcess is what the processes of the tests below do. It prints the number
+// of each call that has returned.
+func TestRecorderProcess(t *testing.T) {
+	text := os.Getenv(recorderEnv)
+	if text == "" {
+		return // this is not such a process
+	}
+	var job recorderJob
+	require.NoError(t, json.Unmarshal([]byte(text), &job))
+	var d Dialect
+	for _, known := range databases {
+		if known.name == job.Dialect {
+			d = known
+		}
+	}
+	plain := connect(t, job.Driver, job.DSN)
+	db := sql.OpenDB(&killer{driver: plain.Driver(), dsn: job.DSN, killAt: job.KillAt})
+	defer db.Close()
+
+	if job.BaseURL != "" {
+		ensureCodes(t, d, db, job.BaseURL)
+		return
+	}
+	h := newHistory(t, d, db, job.Seed)
+	calls := h.callsIn(job.Order)
+	for n := job.From; n < len(calls); n++ {
+		if job.Order == 0 {
+			h.clock.Time = time.Unix(calls[n].at, 0)
+		}
+		require.NoError(t, calls[n].call(t.Context()))
+		fmt.Println("call", n)
+	}
+}
+
+// callsIn returns the calls of the history. In an order other than its own they are
+// pushes within a day, at the end of which all arrive: then the order does not matter.
+func (h *history) callsIn(order int) []ledgerCall {
+	if order == 0 {
+		return h.people()
+	}
+	h.clock.Time = monday.Add(23 * time.Hour)
+	var calls []ledgerCall
+	for range 60 {
+		at := monday.Unix() + h.Int64N(20*3600)
+		calls = append(calls, h.push(h.randomPush(fmt.Sprint("person", h.IntN(6)), at))...)
+	}
+	random := rand.New(rand.NewPCG(uint64(order), 0))
+	random.Shuffle(len(calls), func(i, j int) { calls[i], calls[j] = calls[j], calls[i] })
+	return calls
+}
+
+// run runs the process and returns the call to go on with, and whether it was killed.
+func (j recorderJob) run(t *testing.T) (next int, killed bool) {
+	t.Helper()
+	text, err := json.Marshal(j)
+	require.NoError(t, err)
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestRecorderProcess$")
+	cmd.Env = append(os.Environ(), recorderEnv+"="+string(text))
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+
+	next = j.From
+	var rest string
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		var n int
+		if _, err := fmt.Sscanf(lines.Text(), "call %d", &n); err == nil {
+			next = n + 1
+			continue
+		}
+		rest += lines.Text() + "\n"
+	}
+	err = cmd.Wait()
+	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		assert.Equal(t, syscall.SIGKILL, status.Signal(), rest)
+		return next, true
+	}
+	assert.NoError(t, err, rest)
+	return next, false
+}
+
+// killer is a driver.Connector that kills the process at a statement, before or after it
+// is run.
+type killer struct {
+	driver driver.Driver
+	dsn    string
+
+	killAt int64
+	ran    atomic.Int64
+}
+
+func (k *killer) Driver() driver.Driver { return k.driver }
+
+func (k *killer) Connect(context.Context) (driver.Conn, error) {
+	conn, err := k.driver.Open(k.dsn)
+	return &killedConn{conn, k}, err
+}
+
+// count is called before and after each statement.
+func (k *killer) count() {
+	if k.ran.Add(1) == k.killAt {
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		select {}
+	}
+}
+
+type killedConn struct {
+	driver.Conn
+	*killer
+}
+
+func (c *killedConn) ExecContext(
+	ctx context.Context, query string, args []driver.NamedValue,
+) (driver.Result, error) {
+	c.count()
+	defer c.count()
+	return c.Conn.(driver.ExecerContext).ExecContext(ctx, query, args)
+}
+
+func (c *killedConn) QueryContext(
+	ctx context.Context, query string, args []driver.NamedValue,
+) (driver.Rows, error) {
+	c.count()
+	defer c.count()
+	return c.Conn.(driver.QueryerContext).QueryContext(ctx, query, args)
+}
+
+func (c *killedConn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	c.count()
+	return c.Conn.(driver.ConnPrepareContext).PrepareContext(ctx, query)
+}
+
+func (c *killedConn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+	t, err := c.Conn.(driver.ConnBeginTx).BeginTx(ctx, opts)
+	return &killedTx{t, c.killer}, err
+}
+
+func (c *killedConn) CheckNamedValue(v *driver.NamedValue) error {
+	if checker, ok := c.Conn.(driver.NamedValueChecker); ok {
+		return checker.CheckNamedValue(v)
+	}
+	return driver.ErrSkip
+}
+
+type killedTx struct {
+	driver.Tx
+	*killer
+}
+
+func (t *killedTx) Commit() error {
+	t.count()
+	defer t.count()
+	return t.Tx.Commit()
+}
+
+// A process is killed at random statements, and the next one records what was not
+// acknowledged: nothing is lost, counted twice or half done.
+func TestKilledProcesses(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, d Dialect) {
+		kills := 0
+		for kills < 20 {
+			kills += killedHistory(t, d)
+		}
+	})
+}
+
+// killedHistory records a history with kills on the way, and returns their number.
+func killedHistory(t *testing.T, d Dialect) (kills int) {
+	job := recorderJob{Dialect: d.name, Seed: rand.Uint64()}
+	job.Driver, job.DSN = source(t, d)
+	t.Logf("seed %d", job.Seed)
+	h := newHistory(t, d, connect(t, job.Driver, job.DSN), job.Seed)
+	calls := h.callsIn(0)
+
+	for killed := true; killed; {
+		job.KillAt = 1 + rand.Int64N(300)
+		if kills >= 15 {
+			job.KillAt = 0
+		}
+		job.From, killed = job.run(t)
+		if killed {
+			kills++
+		}
+	}
+	require.Equal(t, len(calls), job.From)
+	h.clock.Time = time.Unix(calls[len(calls)-1].at, 0)
+	h.compareAll()
+	return kills
+}
+
+// Processes record the same and different persons at once, one of two is killed now and
+// then: no update is lost, and no collision reaches a caller.
+func TestProcessesAtOnce(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, d Dialect) {
+		for _, processes := range []int{2, 4} {
+			t.Run(fmt.Sprint(processes), func(t *testing.T) {
+				job := recorderJob{Dialect: d.name, Seed: rand.Uint64()}
+				job.Driver, job.DSN = source(t, d)
+				t.Logf("seed %d", job.Seed)
+				h := newHistory(t, d, connect(t, job.Driver, job.DSN), job.Seed)
+				calls := h.callsIn(1)
+
+				var all sync.WaitGroup
+				for n := range processes {
+					all.Go(func() {
+						mine := job
+						mine.Order = n + 1
+						if n%2 == 1 {
+							mine.KillAt = 100 + rand.Int64N(400)
+							mine.From, _ = mine.run(t)
+							mine.KillAt = 0
+						}
+						next, _ := mine.run(t)
+						assert.Equal(t, len(calls), next)
+					})
+				}
+				all.Wait()
+				h.compareAll()
+			})
+		}
+	})
+}
+
+const codesToMake = 100
+
+var testCredentials = wechatqr.Credentials{
+	AppID: "wx0123456789abcdef", AppSecret: "0123456789abcdef0123456789abcdef",
+}
+
+func ensureCodes(t *testing.T, d Dialect, db *sql.DB, baseURL string) {
+	client, err := wechatqr.New(testCredentials, wechatqr.WithBaseURL(baseURL))
+	require.NoError(t, err)
+	l, err := Open(t.Context(), db, d, testConfig)
+	require.NoError(t, err)
+	all := func(yield func(Channel) bool) {
+		for n := range codesToMake {
+			if !yield(Channel{Key: fmt.Sprint("shop", n)}) {
+				return
+			}
+		}
+	}
+	for _, err := range l.EnsureAll(t.Context(), client, all) {
+		require.NoError(t, err)
+	}
+}
+
+// Whatever kills the process on the way, each channel has one scene at WeChat, and when
+// all have theirs WeChat is asked for none.
+func TestKilledEnsureAllMakesEachCodeOnce(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, d Dialect) {
+		wx := wechatqrtest.Start(t, wechatqrtest.WithCredentials(testCredentials))
+		job := recorderJob{Dialect: d.name, BaseURL: wx.URL()}
+		job.Driver, job.DSN = source(t, d)
+		kills := 0
+		for killed := true; killed; {
+			job.KillAt = 200 + rand.Int64N(800)
+			if kills == 10 {
+				job.KillAt = 0
+			}
+			if _, killed = job.run(t); killed {
+				kills++
+			}
+		}
+		assert.Positive(t, kills)
+
+		scenes := map[string]bool{}
+		for _, code := range wx.QRCodes() {
+			scenes[code.Scene()] = true
+		}
+		assert.Len(t, scenes, codesToMake)
+		const create = "/cgi-bin/qrcode/create"
+		asked := wx.Count(create)
+		assert.LessOrEqual(t, asked, codesToMake+kills)
+		job.KillAt = 0
+		_, killed := job.run(t)
+		assert.False(t, killed)
+		assert.Equal(t, asked, wx.Count(create))
+	})
+}

@@ -1,0 +1,375 @@
+package channels
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"fmt"
+	"iter"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatqr/wechatqr"
+	"github.com/wechatqr/wechatqr/account"
+)
+
+// histories is how many random histories each database is tried with.
+func histories(t *testing.T) int {
+	text := os.Getenv("CHANNELS_HISTORIES")
+	if text == "" {
+		return 12
+	}
+	n, err := strconv.Atoi(text)
+	require.NoError(t, err)
+	return n
+}
+
+// Whatever happens, in whatever order and how often it arrives, the report is
+// what the oracle counts.
+func TestRandomHistories(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, d Dialect) {
+		base := uint64(1)
+		if text := os.Getenv("CHANNELS_SEED"); text != "" {
+			var err error
+			base, err = strconv.ParseUint(text, 10, 64)
+			require.NoError(t, err)
+		}
+		for i := range histories(t) {
+			seed := base + uint64(i)
+			if !t.Run(
+				fmt.Sprintf("CHANNELS_SEED=%d", seed),
+				func(t *testing.T) { tryHistory(t, d, seed) },
+			) {
+				return
+			}
+		}
+	})
+}
+
+// history is random: what happens, and when the ledger hears of it.
+type history struct {
+	*rand.Rand
+	t      *testing.T
+	ledger *Ledger
+	clock  *clock
+	oracle oracle
+	scenes []string
+	names  []string // of channels
+	days   int
+}
+
+// ledgerCall is a call of the ledger at a time.
+type ledgerCall struct {
+	at   int64
+	call func(ctx context.Context) error
+}
+
+// newHistory opens the ledger in db with random settings, and makes channels. The same
+// seed makes the same history.
+func newHistory(t *testing.T, d Dialect, db *sql.DB, seed uint64) *history {
+	t.Helper()
+	r := rand.New(rand.NewPCG(seed, 1))
+	settings := testConfig
+	keeps := []time.Duration{0, time.Hour, 36 * time.Hour, 30 * 24 * time.Hour}
+	settings.KeepAfterUnfollow = keeps[r.IntN(4)]
+	zones := []string{"Asia/Shanghai", "Europe/Berlin", "UTC"}
+	var err error
+	settings.Location, err = time.LoadLocation(zones[r.IntN(len(zones))])
+	require.NoError(t, err)
+	c := &clock{monday}
+	l, err := openAt(t.Context(), db, d, settings, c.now)
+	require.NoError(t, err)
+
+	h := &history{Rand: r, t: t, ledger: l, clock: c, days: 1 + r.IntN(12)}
+	h.oracle = oracle{
+		keep:  int64(settings.KeepAfterUnfollow / time.Second),
+		first: monday.Unix(), zone: settings.Location,
+		merged: map[string]string{}, groups: map[string]string{},
+	}
+	h.makeChannels()
+	return h
+}
+
+// people makes what some persons do, in the order in which the ledger hears of it.
+func (h *history) people() []ledgerCall {
+	var steps []ledgerCall
+	for n := range 1 + h.IntN(25) {
+		steps = append(steps, h.person(fmt.Sprint("person", n))...)
+	}
+	sortCalls(steps)
+	return steps
+}
+
+func sortCalls(steps []ledgerCall) {
+	slices.SortStableFunc(steps, func(a, b ledgerCall) int { return cmp.Compare(a.at, b.at) })
+}
+
+func tryHistory(t *testing.T, d Dialect, seed uint64) {
+	h := newHistory(t, d, newDB(t, d), seed)
+	steps := h.people()
+	for range h.IntN(4) {
+		steps = append(steps, h.changeOwner())
+	}
+	sortCalls(steps)
+	for _, s := range steps {
+		h.clock.Time = time.Unix(s.at, 0)
+		require.NoError(t, s.call(t.Context()))
+	}
+
+	h.clock.Time = h.clock.Add(time.Duration(h.IntN(3*86400)) * time.Second)
+	require.NoError(t, h.ledger.DeleteExpired(t.Context()))
+	h.compareAll()
+}
+
+// compareAll asks a dozen random questions.
+func (h *history) compareAll() {
+	h.oracle.asOf = h.clock.Unix()
+	for range 12 {
+		h.compare()
+	}
+	h.compareRetention()
+}
+
+// makeChannels has some scenes adopted; others belong to nobody.
+func (h *history) makeChannels() {
+	groups := []string{"", "华东", "华东/门店", "华东/门店%", "华东门店"}
+	for i := range 1 + h.IntN(5) {
+		c := Channel{Key: fmt.Sprint("c", i), Group: groups[h.IntN(len(groups))]}
+		h.names, h.oracle.groups[c.Key] = append(h.names, c.Key), c.Group
+		for j := range 1 + h.IntN(2) {
+			scene := fmt.Sprintf("s%d-%d", i, j)
+			h.scenes = append(h.scenes, scene)
+			require.NoError(h.t, h.ledger.Adopt(h.t.Context(), wechatqr.SceneString(scene), c))
+			h.oracle.owners = append(h.oracle.owners, ownership{scene, c.Key, 0})
+		}
+	}
+	h.scenes = append(h.scenes, "nobody's")
+}
+
+// person makes what somebody does: bursts within seconds, and days between.
+func (h *history) person(who string) (steps []ledgerCall) {
+	at := monday.Unix() + h.Int64N(3600) - 1800
+	for range 1 + h.IntN(9) {
+		switch h.IntN(4) {
+		case 0:
+			at += h.Int64N(3)
+		case 1:
+			at += h.Int64N(200)
+		default:
+			at += h.Int64N(int64(h.days) * 86400 / 4)
+		}
+		steps = append(steps, h.act(who, at)...)
+	}
+	return steps
+}
+
+func (h *history) act(who string, at int64) []ledgerCall {
+	switch n := h.IntN(20); {
+	case n < 16:
+		return h.push(h.randomPush(who, at))
+	case n > 16:
+		return h.list(happening{who: who, at: at}, h.scenes[h.IntN(len(h.scenes))])
+	}
+	h.oracle.happened = append(h.oracle.happened, happening{who: who, at: at, what: "forget"})
+	return []ledgerCall{{at, func(ctx context.Context) error { return h.ledger.Forget(ctx, who) }}}
+}
+
+func (h *history) randomPush(who string, at int64) happening {
+	what := happening{who: who, at: at}
+	switch n := h.IntN(16); {
+	case n < 7:
+		what.what = "subscribe"
+		if h.IntN(4) > 0 {
+			what.scene = h.scenes[h.IntN(len(h.scenes))]
+		}
+	case n < 11:
+		what.what, what.scene = "SCAN", h.scenes[h.IntN(len(h.scenes))]
+	default:
+		what.what = "unsubscribe"
+	}
+	if what.scene != "" {
+		what.ticket = "ticket of " + what.scene
+	}
+	return what
+}
+
+// push has what happened arrive up to three times, up to a day later.
+func (h *history) push(what happening) []ledgerCall {
+	h.oracle.happened = append(h.oracle.happened, what)
+	ev := newPush(what.who, time.Unix(what.at, 0), wechatqr.EventType(what.what), what.scene)
+	var steps []ledgerCall
+	for range 1 + h.IntN(3) {
+		delay := h.Int64N(10)
+		if h.IntN(3) == 0 {
+			delay = h.Int64N(86400 + 1)
+		}
+		steps = append(steps, ledgerCall{what.at + delay, func(ctx context.Context) error {
+			_, err := h.ledger.RecordEvent(ctx, ev)
+			return err
+		}})
+	}
+	return steps
+}
+
+// list has WeChat's list of followers tell of a follow, some of the day before.
+func (h *history) list(what happening, scene string) []ledgerCall {
+	at := what.at
+	f := account.UserInfo{OpenID: what.who, Follows: true}
+	what.what = "listed"
+	switch h.IntN(3) {
+	case 0:
+		what.scene, f.Scene = scene, scene
+	case 1:
+		what.what, f.Source = "listed by code", "ADD_SCENE_QR_CODE"
+	}
+	if h.IntN(3) == 0 {
+		what.at -= h.Int64N(86400 + 1)
+	}
+	f.FollowedAt = time.Unix(what.at, 0)
+	h.oracle.happened = append(h.oracle.happened, what)
+	return []ledgerCall{{at, func(ctx context.Context) error {
+		return h.ledger.ImportFollowers(ctx, usersOf(f))
+	}}}
+}
+
+func usersOf(users ...account.UserInfo) iter.Seq2[account.UserInfo, error] {
+	return func(yield func(account.UserInfo, error) bool) {
+		for _, user := range users {
+			if !yield(user, nil) {
+				return
+			}
+		}
+	}
+}
+
+// changeOwner reassigns a scene, also from the past on, or merges channels. In
+// the oracle they take effect in the order of the calls.
+func (h *history) changeOwner() ledgerCall {
+	at := monday.Unix() + h.Int64N(int64(h.days)*86400)
+	scene, name := h.scenes[h.IntN(len(h.scenes)-1)], h.names[h.IntN(len(h.names))]
+	from := max(at-h.Int64N(5*86400), 0)
+	other := h.names[h.IntN(len(h.names))]
+	if h.IntN(4) > 0 || other == name || h.oracle.merged[other] != "" {
+		return ledgerCall{at, func(ctx context.Context) error {
+			h.oracle.owners = append(h.oracle.owners, ownership{scene, name, from})
+			return h.ledger.Reassign(ctx, wechatqr.SceneString(scene), name, time.Unix(from, 0))
+		}}
+	}
+	return ledgerCall{at, func(ctx context.Context) error {
+		a, b := h.final(name), h.final(other)
+		if a == b {
+			return nil
+		}
+		h.oracle.merged[a] = b
+		return h.ledger.Merge(ctx, a, b)
+	}}
+}
+
+func (h *history) final(name string) string {
+	for h.oracle.merged[name] != "" {
+		name = h.oracle.merged[name]
+	}
+	return name
+}
+
+// compare asks a random question, and looks at what must hold of every answer.
+func (h *history) compare() {
+	t := h.t
+	local := monday.In(h.oracle.zone)
+	start := time.Date(
+		local.Year(), local.Month(), local.Day()-2+h.IntN(h.days+2), 0, 0, 0, 0, h.oracle.zone,
+	)
+	start = start.Add(time.Duration(h.IntN(2)*h.IntN(24)) * time.Hour)
+	q := Query{From: start, To: start.Add(time.Duration(1+h.IntN(24*(h.days+4))) * time.Hour)}
+	q.By = []By{0, ByDay, ByHour, ByWeekday}[h.IntN(4)] | []By{0, ByChannel, ByGroup}[h.IntN(3)]
+	switch h.IntN(4) {
+	case 0:
+		q.Group = "华东"
+	case 1:
+		q.Channel = h.final(h.names[h.IntN(len(h.names))])
+	}
+
+	want, wantTotal := h.oracle.report(q)
+	r, err := h.ledger.Report(t.Context(), q)
+	require.NoError(t, err)
+	got := map[string]Counts{}
+	for i := range r.Rows {
+		row := &r.Rows[i]
+		key := nameOf(q.By, row)
+		assert.NotContains(t, got, key)
+		got[key] = row.Counts
+		if q.By&ByWeekday == 0 {
+			held := row.HeldStart + row.Net() + row.Imported - row.Forgotten
+			assert.Equal(t, row.HeldEnd, held, "conservation")
+		}
+	}
+	assert.Equal(t, want, got, "%+v keeping %v", q, r.KeepAfterUnfollow)
+	assert.Equal(t, wantTotal, r.Total, "total of %+v keeping %v", q, r.KeepAfterUnfollow)
+	assert.Equal(t, q.To.Unix() > h.oracle.asOf, r.Open)
+}
+
+// compareRetention asks of each day, and of all days together.
+func (h *history) compareRetention() {
+	local := monday.In(h.oracle.zone)
+	first := time.Date(local.Year(), local.Month(), local.Day()-1, 0, 0, 0, 0, h.oracle.zone)
+	days := []int{0, 1, 3}
+	q := Query{From: first, To: first.AddDate(0, 0, h.days+2)}
+	if h.IntN(2) == 0 {
+		q.Channel = h.final(h.names[h.IntN(len(h.names))])
+	}
+	var want, pooled []Retained
+	for _, n := range days {
+		sum := Retained{Days: n, From: first}
+		for day := first; day.Before(q.To); day = day.AddDate(0, 0, 1) {
+			all, stayed, over := h.oracle.retained(q, day, n)
+			if !over {
+				continue
+			}
+			to := day.AddDate(0, 0, 1)
+			want = append(want, Retained{From: day, To: to, Days: n, Follows: all, Stayed: stayed})
+			sum.To = to
+			sum.Follows += all
+			sum.Stayed += stayed
+		}
+		if !sum.To.IsZero() {
+			pooled = append(pooled, sum)
+		}
+	}
+
+	got, err := h.ledger.Retention(h.t.Context(), q, days...)
+	require.NoError(h.t, err)
+	assert.Equal(h.t, pooled, got, "%+v", q)
+	q.By = ByDay
+	got, err = h.ledger.Retention(h.t.Context(), q, days...)
+	require.NoError(h.t, err)
+	assert.Equal(h.t, want, got, "%+v", q)
+}
+
+// nameOf is the oracle's name of the row.
+func nameOf(dims By, row *Row) string {
+	var parts []string
+	switch {
+	case dims&ByWeekday != 0:
+		parts = append(parts, fmt.Sprintf("%v %d", row.Weekday, row.Hour))
+	case dims&(ByDay|ByHour) != 0:
+		parts = append(parts, row.Start.UTC().Format(time.RFC3339))
+	}
+	switch {
+	case row.Origin != OfChannel:
+		parts = append(parts, string(row.Origin))
+	case dims&ByChannel != 0:
+		parts = append(parts, "channel "+row.Channel.Key)
+	case dims&ByGroup != 0:
+		parts = append(parts, strings.TrimSpace("group "+row.Group))
+	}
+	return strings.Join(parts, " ")
+}

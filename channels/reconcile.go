@@ -1,0 +1,115 @@
+package channels
+
+import (
+	"context"
+	"database/sql"
+	"iter"
+	"maps"
+
+	"github.com/wechatqr/wechatqr/account"
+)
+
+// Reconciled is what [Ledger.Reconcile] found.
+type Reconciled struct {
+	Listed int // followers on WeChat's list
+	Found  int // of these, who did not follow by what the ledger knew
+	Ended  int // who followed by what the ledger knew, and is not on the list
+}
+
+// Reconcile is [Ledger.ImportFollowers] of the whole list, and ends the follows of those
+// who are not on it: what lost pushes left is mended. Run it every day, say, with
+// account.Users of account.Followers from the beginning.
+//
+// When somebody left whose unsubscribe was lost is not known: they are lost when
+// Reconcile finds it, and never a quick loss. Follows that began since Reconcile began
+// are not ended. A scan by a follower that was lost cannot be found.
+//
+// If seq breaks off with an error, what came before is recorded and nobody's follow is
+// ended. A list that is not whole, or another account's, would end the follows of
+// everybody who is missing: an empty one is refused with wechatqr.ErrInvalidArgument.
+func (l *Ledger) Reconcile(
+	ctx context.Context, seq iter.Seq2[account.UserInfo, error],
+) (Reconciled, error) {
+	r := reconciler{ledger: l, began: l.now().Unix(), listed: map[string]bool{}}
+	err := r.run(ctx, seq)
+	return r.Reconciled, failed("reconcile", err)
+}
+
+// reconciler is one run of Reconcile.
+type reconciler struct {
+	Reconciled
+	ledger *Ledger
+	began  int64
+	listed map[string]bool // by hash
+}
+
+func (r *reconciler) run(ctx context.Context, seq iter.Seq2[account.UserInfo, error]) error {
+	before, err := r.openFollows(ctx)
+	if err != nil {
+		return err
+	}
+	if err := r.ledger.importFollowers(ctx, r.note(seq)); err != nil {
+		return err
+	}
+	if r.Listed = len(r.listed); r.Listed == 0 {
+		return invalid("WeChat's list has no follower: the ledger is not changed")
+	}
+
+	after, err := r.openFollows(ctx)
+	if err != nil {
+		return err
+	}
+	for hash := range r.listed {
+		if !before[hash] && after[hash] {
+			r.Found++
+		}
+	}
+	maps.DeleteFunc(after, func(hash string, _ bool) bool { return r.listed[hash] })
+	return r.endFollows(ctx, after)
+}
+
+// note passes the list on and notes who is on it.
+func (r *reconciler) note(
+	seq iter.Seq2[account.UserInfo, error],
+) iter.Seq2[account.UserInfo, error] {
+	return func(yield func(account.UserInfo, error) bool) {
+		for user, err := range seq {
+			if user.OpenID != "" && (user.Follows || err != nil) {
+				r.listed[r.ledger.hash(user.OpenID)] = true
+			}
+			if !yield(user, err) {
+				return
+			}
+		}
+	}
+}
+
+// openFollows returns the hashes of those who follow since before the run.
+func (r *reconciler) openFollows(ctx context.Context) (map[string]bool, error) {
+	open := map[string]bool{}
+	t := &tx{&r.ledger.dialect, r.ledger.db}
+	err := t.rows(ctx, func(rows *sql.Rows) error {
+		var hash []byte
+		err := rows.Scan(&hash)
+		open[string(hash)] = true
+		return err
+	}, "SELECT p.hash FROM channels_follows f JOIN channels_people p ON p.id = f.person"+
+		" WHERE f.ending = ? AND f.began < ? AND p.hash IS NOT NULL", stillOpen, r.began)
+	return open, err
+}
+
+func (r *reconciler) endFollows(ctx context.Context, hashes map[string]bool) error {
+	var arrivals []*arrival
+	for hash := range hashes {
+		arrivals = append(arrivals, &arrival{hash: hash, event: event{at: r.began, kind: gone}})
+	}
+	for len(arrivals) > 0 {
+		n := min(len(arrivals), maxGroup)
+		if err := r.ledger.commit(ctx, arrivals[:n]); err != nil {
+			return err
+		}
+		r.Ended += n
+		arrivals = arrivals[n:]
+	}
+	return nil
+}

@@ -1,0 +1,175 @@
+package channels
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/wechatqr/wechatqr"
+	"github.com/wechatqr/wechatqr/events"
+)
+
+// Record returns a function that records the event, commits, and then calls
+// next: give it to events.NewHandler. A database that fails makes the function
+// fail, so that WeChat delivers the push again; recording it twice changes
+// nothing. Events that arrive together share one commit.
+//
+// next learns by [VisitFrom] what the event amounted to. Messages and events
+// that are neither a follow, a scan nor an unfollow are passed on unrecorded.
+func (l *Ledger) Record(next events.HandlerFunc) events.HandlerFunc {
+	return func(ctx context.Context, ev *wechatqr.Event) (events.Reply, error) {
+		if kindOf(ev) != 0 {
+			visit, err := l.RecordEvent(ctx, ev)
+			if err != nil {
+				return nil, err
+			}
+			ctx = context.WithValue(ctx, visitKey{}, visit)
+		}
+		return next(ctx, ev)
+	}
+}
+
+// RecordEvent records a push: a subscribe, a SCAN or an unsubscribe. It may come
+// late, repeatedly and in any order. Anything else changes nothing. What is
+// older than 24 hours, of somebody who is not known, may belong to a person who
+// has been forgotten: of it only the scan counts. For events from an archive see
+// [Ledger.Backfill].
+func (l *Ledger) RecordEvent(ctx context.Context, ev *wechatqr.Event) (Visit, error) {
+	return l.record(ctx, ev, false)
+}
+
+// Backfill records an event from an archive: also an old one of somebody who is
+// not known makes a follow. Who has been forgotten since becomes known again, for
+// 24 hours after they unfollowed or, if that is later, after the last Backfill
+// of an event of theirs: import an archive within that time.
+func (l *Ledger) Backfill(ctx context.Context, ev *wechatqr.Event) (Visit, error) {
+	return l.record(ctx, ev, true)
+}
+
+func (l *Ledger) record(ctx context.Context, ev *wechatqr.Event, backfill bool) (Visit, error) {
+	k := kindOf(ev)
+	if k == 0 {
+		return Visit{}, nil
+	}
+	if ev.FromUserName == "" || ev.CreateTime.Unix() <= 0 {
+		return Visit{}, invalid("record: the event has no FromUserName or no CreateTime")
+	}
+	e := event{at: ev.CreateTime.Unix(), kind: k, ticket: textID(ev.Ticket)}
+	if s, ok := ev.Scan(); ok {
+		e.scene = textID(s.SceneKey)
+	}
+	if k == unsubscribe {
+		e.ticket = 0
+	}
+	return l.put(ctx, &arrival{hash: l.hash(ev.FromUserName), event: e, backfill: backfill})
+}
+
+// kindOf is that of an event that is recorded, else 0. A SCAN without a scene
+// is none.
+func kindOf(ev *wechatqr.Event) kind {
+	_, scanned := ev.Scan()
+	switch {
+	case ev.MsgType != "event":
+		return 0
+	case ev.Type.Is(wechatqr.EventSubscribe):
+		return subscribe
+	case ev.Type.Is(wechatqr.EventUnsubscribe):
+		return unsubscribe
+	case scanned:
+		return scan
+	}
+	return 0
+}
+
+// arrival is an event on its way into the tables.
+type arrival struct {
+	hash     string
+	event    event
+	backfill bool
+
+	visit Visit
+	err   error
+	done  chan struct{}
+}
+
+// group collects the events that arrive while others are committed.
+type group struct {
+	mu      sync.Mutex
+	waiting []*arrival
+	running bool
+}
+
+const (
+	maxGroup     = 200
+	groupTimeout = 4 * time.Second
+)
+
+// put has the event committed, together with those that arrive meanwhile. When
+// ctx ends the event may be committed nevertheless.
+func (l *Ledger) put(ctx context.Context, a *arrival) (Visit, error) {
+	a.done = make(chan struct{})
+	l.group.mu.Lock()
+	l.group.waiting = append(l.group.waiting, a)
+	if !l.group.running {
+		l.group.running = true
+		go l.commitAll()
+	}
+	l.group.mu.Unlock()
+
+	select {
+	case <-a.done:
+		return a.visit, failed("record", a.err)
+	case <-ctx.Done():
+		return Visit{}, failed("record", ctx.Err())
+	}
+}
+
+// commitAll commits groups until nobody waits.
+func (l *Ledger) commitAll() {
+	for {
+		l.group.mu.Lock()
+		arrivals := l.group.waiting[:min(len(l.group.waiting), maxGroup)]
+		l.group.waiting = l.group.waiting[len(arrivals):]
+		l.group.running = len(arrivals) > 0
+		l.group.mu.Unlock()
+		if len(arrivals) == 0 {
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), groupTimeout)
+		err := l.commit(ctx, arrivals)
+		cancel()
+		for _, a := range arrivals {
+			a.err = err
+			close(a.done)
+		}
+	}
+}
+
+// commit records the arrivals in one transaction.
+func (l *Ledger) commit(ctx context.Context, arrivals []*arrival) error {
+	var hashes []string
+	for _, a := range arrivals {
+		hashes = append(hashes, a.hash)
+	}
+	return l.transact(ctx, func(t *tx) error {
+		now := l.now().Unix()
+		s, err := t.load(ctx, hashes, now)
+		if err != nil {
+			return err
+		}
+		for _, a := range arrivals {
+			s.of(a.hash).add(a.event, now, a.backfill)
+		}
+		if err := l.refold(ctx, s); err != nil {
+			return err
+		}
+		return l.setVisits(ctx, s, arrivals)
+	})
+}
+
+// of is the subject with the hash.
+func (s *subjects) of(hash string) *subject {
+	i := slices.IndexFunc(s.all, func(one *subject) bool { return one.hash == hash })
+	return s.all[i]
+}

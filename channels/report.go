@@ -1,0 +1,325 @@
+package channels
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// By says what a report has a row for: ByDay | ByChannel has one for each
+// channel on each day. Of the times, and of channel and group, one at most.
+type By int
+
+// The dimensions of a report; 0 is one row for everything.
+const (
+	ByDay     By = 1 << iota // of Config.Location
+	ByHour                   // of the clock, with its date
+	ByWeekday                // weekday × hour, all weeks together
+	ByChannel
+	ByGroup
+)
+
+// Query says what a report is of.
+type Query struct {
+	// From and To bound the period: From belongs to it, To does not. Both are
+	// full hours.
+	From time.Time `json:"from"`
+	To   time.Time `json:"to"`
+	By   By        `json:"by"`
+
+	// Group narrows the report to the channels of the group and of those beneath
+	// it: 华东 has those of 华东/门店. Channel narrows it to the channel with this
+	// key. Empty is the whole account, with the follows that no channel began.
+	Group   string `json:"group,omitempty"`
+	Channel string `json:"channel,omitempty"`
+}
+
+// Origin says which row of a report it is.
+type Origin string
+
+// The origins: a channel, or one of the three that have none.
+const (
+	OfChannel   Origin = ""         // of a channel, or of all that the row is of
+	NoCode      Origin = "no code"  // follows that no code began
+	CodeUnknown Origin = "unknown"  // by a code that is no channel's, or that WeChat did not name
+	Imported    Origin = "imported" // follows older than the ledger, by no channel's code
+)
+
+// Row is what happened in one cell of a report: a channel, a day, or both.
+type Row struct {
+	Start   time.Time    `json:"start"` // of the day or hour, else of the period
+	Weekday time.Weekday `json:"weekday"`
+	Hour    int          `json:"hour"` // with ByWeekday
+
+	Origin  Origin  `json:"origin,omitempty"`
+	Channel Channel `json:"channel,omitzero"` // with ByChannel
+	Group   string  `json:"group,omitempty"`  // with ByGroup
+
+	Counts
+}
+
+// Counts are the numbers of a row. docs/counting.md defines each of them.
+type Counts struct {
+	Scans         int64 `json:"scans"`
+	Scanners      int64 `json:"scanners"` // never the sum of those of other rows
+	FollowerScans int64 `json:"follower_scans"`
+	New           int64 `json:"new"`
+	Returning     int64 `json:"returning"`
+	Lost          int64 `json:"lost"`
+	Imported      int64 `json:"imported"`
+	Forgotten     int64 `json:"forgotten"`
+
+	// HeldStart and HeldEnd are the open follows at the row's start and end:
+	// HeldEnd = HeldStart + Net() + Imported − Forgotten. With ByWeekday they are 0.
+	HeldStart int64 `json:"held_start"`
+	HeldEnd   int64 `json:"held_end"`
+
+	// QuickLost of QuickOf new and returning follows that began here were lost at
+	// most 24 hours later (速取关); those younger at AsOf are in neither. Imported
+	// ones are not either: who left before the import is not known.
+	QuickLost int64 `json:"quick_lost"`
+	QuickOf   int64 `json:"quick_of"`
+}
+
+// Net is new and returning without lost.
+func (c *Counts) Net() int64 { return c.New + c.Returning - c.Lost }
+
+// Report is the answer to a Query. As JSON it has the same numbers, with By as the sum
+// of its constants' values: 1, 2, 4, 8 and 16.
+type Report struct {
+	Query
+	AsOf time.Time `json:"as_of"` // when it was made
+	Open bool      `json:"open"`  // the period was not over then
+
+	// KeepAfterUnfollow is the ledger's: it decides between new and returning.
+	KeepAfterUnfollow time.Duration `json:"keep_after_unfollow_ns"`
+
+	Rows  []Row  `json:"rows"`  // in order of time, then key; those without any number are left out
+	Total Counts `json:"total"` // of the whole selection and period
+}
+
+// Report counts. Every row of a report and all reports agree, since all numbers
+// are read in one transaction and count the same follows.
+//
+// Errors: wechatqr.ErrInvalidArgument; [ErrUnknownChannel].
+func (l *Ledger) Report(ctx context.Context, q Query) (*Report, error) {
+	if err := q.check(); err != nil {
+		return nil, err
+	}
+	var r *Report
+	err := l.readSettled(ctx, func(t *tx) (err error) {
+		r, err = l.report(ctx, t, q)
+		return err
+	})
+	return r, failed("report", err)
+}
+
+func (q *Query) check() error {
+	times, selections := 0, 0
+	for _, dimension := range []By{ByDay, ByHour, ByWeekday} {
+		if q.By&dimension != 0 {
+			times++
+		}
+	}
+	for _, dimension := range []By{ByChannel, ByGroup} {
+		if q.By&dimension != 0 {
+			selections++
+		}
+	}
+	switch {
+	case times > 1 || selections > 1:
+		return invalid("report: By has two times, or both channel and group")
+	case !q.From.Before(q.To):
+		return invalid("report: From %v is not before To %v", q.From, q.To)
+	case q.From.Unix()%hourSeconds != 0 || q.To.Unix()%hourSeconds != 0 || q.From.Nanosecond()+q.To.Nanosecond() != 0:
+		return invalid("report: From and To are not full hours")
+	case q.Group != "" && q.Channel != "":
+		return invalid("report: Group and Channel are set: use one")
+	}
+	return nil
+}
+
+// readSettled runs fn in a transaction that sees one state of the database, in
+// which no person is still to be folded.
+func (l *Ledger) readSettled(ctx context.Context, fn func(*tx) error) error {
+	for {
+		stale := int64(0)
+		err := l.read(ctx, func(t *tx) error {
+			err := t.row(ctx, []any{&stale}, "SELECT COUNT(*) FROM channels_stale")
+			if err != nil || stale > 0 {
+				return err
+			}
+			return fn(t)
+		})
+		if err != nil || stale == 0 {
+			return err
+		}
+		if err := l.refoldStale(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+func (l *Ledger) read(ctx context.Context, fn func(*tx) error) error {
+	options := &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}
+	if l.dialect.immediate {
+		options = nil // a transaction sees one state there
+	}
+	t, err := l.db.BeginTx(ctx, options)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = t.Rollback() }()
+	return fn(&tx{&l.dialect, t})
+}
+
+// reader makes one report.
+type reader struct {
+	*Query
+	t        *tx
+	location *time.Location
+	asOf     int64
+	from, to int64 // Unix seconds
+
+	channels map[int64]Channel
+	where    string // narrows to those channels
+	args     []any
+
+	rows  map[rowKey]*Row
+	held  map[rowKey]int64 // at From, of each selection
+	total Counts
+}
+
+func (l *Ledger) newReader(t *tx, q Query) *reader {
+	return &reader{
+		Query: &q, t: t, location: l.config.Location, asOf: l.now().Unix(),
+		from: q.From.Unix(), to: q.To.Unix(), rows: map[rowKey]*Row{}, held: map[rowKey]int64{},
+	}
+}
+
+func (l *Ledger) report(ctx context.Context, t *tx, q Query) (*Report, error) {
+	r := l.newReader(t, q)
+	for _, step := range []func(context.Context) error{
+		r.selectChannels, r.readHeld, r.readHours, r.readScanners, r.readQuickLoss, r.fillHeld,
+	} {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return &Report{
+		Query: q, AsOf: time.Unix(r.asOf, 0).In(r.location), Open: r.asOf < r.to,
+		KeepAfterUnfollow: l.config.KeepAfterUnfollow,
+		Rows:              r.sorted(), Total: r.total,
+	}, nil
+}
+
+// selectChannels reads the channels that the report is of, and the condition
+// that selects their rows.
+func (r *reader) selectChannels(ctx context.Context) (err error) {
+	const columns = " AND channel IN (SELECT id FROM channels_channels WHERE "
+	switch {
+	case r.Channel != "":
+		id, err := r.t.channelID(ctx, r.Channel)
+		if err != nil {
+			return err
+		}
+		r.where, r.args = " AND channel = ?", []any{id}
+		r.channels, err = r.t.channels(ctx, "id = ?", id)
+		return err
+	case r.Group != "":
+		beneath := "(grp = ? OR grp LIKE ? ESCAPE '!')"
+		escaped := strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(r.Group)
+		r.args = []any{r.Group, escaped + "/%"}
+		r.where = columns + beneath + ")"
+		r.channels, err = r.t.channels(ctx, beneath, r.args...)
+		return err
+	}
+	r.channels, err = r.t.channels(ctx, "1 = 1")
+	return err
+}
+
+// rowKey says which row of the report a number belongs to.
+type rowKey struct {
+	start   int64 // of the day or hour; with ByWeekday the hour of the week
+	channel int64 // with ByChannel, and of the special rows
+	group   string
+}
+
+// key is that of the row for what the channel did at that time.
+func (r *reader) key(channel, at int64) rowKey {
+	k := r.selection(channel)
+	local := time.Unix(at, 0).In(r.location)
+	switch {
+	case r.By&ByDay != 0:
+		k.start = max(startOfDay(local).Unix(), r.from)
+	case r.By&ByHour != 0:
+		k.start = at - at%hourSeconds
+	case r.By&ByWeekday != 0:
+		k.start = int64(local.Weekday())*24 + int64(local.Hour())
+	}
+	return k
+}
+
+// selection is the key without the time.
+func (r *reader) selection(channel int64) (k rowKey) {
+	switch {
+	case r.By&ByChannel != 0, r.By&ByGroup != 0 && channel < 0:
+		k.channel = channel
+	case r.By&ByGroup != 0:
+		k.group = r.channels[channel].Group
+	}
+	return k
+}
+
+func startOfDay(local time.Time) time.Time {
+	return time.Date(local.Year(), local.Month(), local.Day(), 0, 0, 0, 0, local.Location())
+}
+
+// row is the row with the key, made if it is not there.
+func (r *reader) row(k rowKey) *Row {
+	if row := r.rows[k]; row != nil {
+		return row
+	}
+	row := &Row{Start: r.From.In(r.location), Group: k.group}
+	switch {
+	case r.By&(ByDay|ByHour) != 0:
+		row.Start = time.Unix(k.start, 0).In(r.location)
+	case r.By&ByWeekday != 0:
+		row.Weekday, row.Hour = time.Weekday(k.start/24), int(k.start%24)
+	}
+	switch k.channel {
+	case noCode:
+		row.Origin = NoCode
+	case codeUnknown:
+		row.Origin = CodeUnknown
+	case importedRow:
+		row.Origin = Imported
+	default:
+		row.Channel = r.channels[k.channel]
+	}
+	r.rows[k] = row
+	return row
+}
+
+// sorted leaves out the rows that are empty.
+func (r *reader) sorted() []Row {
+	keys := slices.SortedFunc(maps.Keys(r.rows), func(a, b rowKey) int {
+		return cmp.Or(
+			cmp.Compare(a.start, b.start),
+			cmp.Compare(min(b.channel, 0), min(a.channel, 0)), // the special ones last
+			cmp.Compare(r.channels[a.channel].Key, r.channels[b.channel].Key),
+			cmp.Compare(a.group, b.group),
+		)
+	})
+	var rows []Row
+	for _, k := range keys {
+		if row := r.rows[k]; row.Counts != (Counts{}) {
+			rows = append(rows, *row)
+		}
+	}
+	return rows
+}

@@ -1,0 +1,103 @@
+package channels
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+)
+
+//go:embed migrations
+var migrations embed.FS
+
+// migrate brings the database to the newest version, one transaction a version.
+func (d *Dialect) migrate(ctx context.Context, db *sql.DB) error {
+	files, err := fs.Glob(migrations, "migrations/*.sql")
+	if err != nil {
+		return err
+	}
+	for {
+		done := false
+		err := d.transact(ctx, db, func(t *tx) (err error) {
+			if err := t.call(ctx, d.migrationLock); err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, t.call(context.WithoutCancel(ctx), d.migrationUnlock)) }()
+			version, err := t.lockVersion(ctx)
+			switch {
+			case err != nil:
+				return err
+			case version > len(files):
+				return fmt.Errorf(
+					"%w (%d, this library knows %d): update the library", ErrNewerDatabase, version,
+					len(files),
+				)
+			case version == len(files):
+				done = true
+				return nil
+			}
+			return t.migrateTo(ctx, version+1, files[version])
+		})
+		if err != nil || done {
+			return err
+		}
+	}
+}
+
+// call runs a SELECT for its effect. The empty one does nothing.
+func (t *tx) call(ctx context.Context, query string) error {
+	if query == "" {
+		return nil
+	}
+	return t.rows(ctx, func(*sql.Rows) error { return nil }, query)
+}
+
+// lockVersion returns the database's version, 0 at first. Nobody else migrates
+// until the transaction ends.
+func (t *tx) lockVersion(ctx context.Context) (int, error) {
+	create := fmt.Sprintf(
+		"CREATE TABLE IF NOT EXISTS channels_schema (id INTEGER NOT NULL PRIMARY KEY, "+
+			"version INTEGER NOT NULL) %s", t.dialect.options,
+	)
+	if err := t.exec(ctx, create); err != nil {
+		return 0, err
+	}
+	version := 0
+	read := "SELECT version FROM channels_schema WHERE id = 1" + t.dialect.forUpdate
+	err := t.row(ctx, []any{&version}, read)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = t.exec(ctx, "INSERT INTO channels_schema (id, version) VALUES (1, 0)")
+	}
+	return version, err
+}
+
+func (t *tx) migrateTo(ctx context.Context, version int, file string) error {
+	script, err := migrations.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	d := t.dialect
+	text := strings.NewReplacer("{hash}", d.hash, "{text}", d.text, "{options}", d.options).
+		Replace(string(script))
+	for statement := range strings.SplitSeq(text, ";\n") {
+		if strings.TrimSpace(statement) == "" {
+			continue
+		}
+		err := t.exec(ctx, statement)
+		if err != nil && !(d.committedDDL && alreadyThere(err)) {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+	}
+	return t.exec(ctx, "UPDATE channels_schema SET version = ? WHERE id = 1", version)
+}
+
+// alreadyThere reports whether an earlier, interrupted run of the statement has
+// succeeded: the table, the key or the row exists.
+func alreadyThere(err error) bool {
+	number, ok := mySQLNumber(err)
+	return ok && slices.Contains([]string{"1050", "1061", "1062"}, number)
+}

@@ -1,0 +1,79 @@
+package channels
+
+import (
+	"context"
+	"slices"
+)
+
+// Visit is what an event amounted to when it was recorded. Events that come
+// later may change the numbers, not a Visit.
+type Visit struct {
+	Channel Channel // of the code; the zero Channel if it has none
+	Kind    VisitKind
+}
+
+// VisitKind says who came.
+type VisitKind string
+
+// The kinds of visits.
+const (
+	NewFollower       VisitKind = "new"       // follows for the first time
+	ReturningFollower VisitKind = "returning" // has followed before
+	Follower          VisitKind = "follower"  // follows, and scanned a code
+	Stranger          VisitKind = "stranger"  // scanned a code and is not known to follow
+	Unfollower        VisitKind = "unfollow"
+	Late              VisitKind = "late" // too old to tell: only a scan counts
+)
+
+type visitKey struct{}
+
+// VisitFrom returns what the event that is handled amounted to, and false if the
+// function does not run beneath [Ledger.Record] or the event was not recorded.
+func VisitFrom(ctx context.Context) (Visit, bool) {
+	v, ok := ctx.Value(visitKey{}).(Visit)
+	return v, ok
+}
+
+// setVisits reads off the lives what each event amounted to.
+func (l *Ledger) setVisits(ctx context.Context, s *subjects, arrivals []*arrival) error {
+	rows := make([]int64, len(arrivals))
+	for i, a := range arrivals {
+		a.visit.Kind, rows[i] = s.of(a.hash).visit(&a.event)
+	}
+	known, err := s.t.channelsByID(ctx, rows)
+	for i, a := range arrivals {
+		a.visit.Channel = known[rows[i]]
+	}
+	return err
+}
+
+func (s *subject) visit(e *event) (VisitKind, int64) {
+	for i := range s.lives {
+		l := &s.lives[i]
+		at := slices.IndexFunc(l.events, func(o event) bool { return compareEvents(o, *e) == 0 })
+		if at >= 0 {
+			return l.visit(&l.events[at]), l.events[at].row
+		}
+	}
+	return Late, noRow
+}
+
+func (l *life) visit(e *event) VisitKind {
+	switch {
+	case e.late:
+		return Late
+	case e.kind == unsubscribe:
+		return Unfollower
+	case e.follower:
+		return Follower
+	case e.kind == scan:
+		return Stranger
+	}
+	begun := slices.ContainsFunc(
+		l.follows, func(f follow) bool { return f.start == e.at && f.began == asNew },
+	)
+	if begun {
+		return NewFollower
+	}
+	return ReturningFollower
+}
