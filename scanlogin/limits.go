@@ -13,8 +13,11 @@ import (
 // becomes of it; one that is shown again does not count again. Waiting streams need
 // no limit of their own: each code has one at the most.
 type Limits struct {
-	PerClient int // in five minutes to one IPv4 address or IPv6 /64, by this process. Default 30.
-	InAll     int // in five minutes, by this process. Default 10000.
+	// PerClient is in five minutes to one IPv4 address or IPv6 /64, by this process. Who
+	// has many of them is held by InAll and PerDay alone. Default 30.
+	PerClient int
+
+	InAll int // in five minutes, by this process. Default 10000.
 
 	// PerDay is how many codes all servers that share the Store make from one
 	// midnight in China to the next. An account can make 100000 a day, for all

@@ -32,9 +32,9 @@ type Prompt struct {
 	User   User   // to whom WeChat is to be bound; zero: a login
 }
 
-// scanned answers a scan. The same person's next one gets the same answer: WeChat
-// may repeat a push, and a reply may be lost. The time is this server's: WeChat was
-// seen to report scans days late.
+// scanned answers a scan. The same person's next one gets the same answer, or a new
+// link in place of the one before: WeChat may repeat a push, and a reply may be lost.
+// The time is this server's: WeChat was seen to report scans days late.
 func (l *Login) scanned(
 	ctx context.Context, scan wechatqr.Scan, ev *wechatqr.Event,
 ) (events.Reply, error) {
@@ -129,7 +129,7 @@ func DefaultReply(p Prompt) events.Reply {
 			"Open this page within five minutes to confirm the %s, or to refuse it if it is not yours.\n%s",
 			zh, en, p.Link))
 	case p.State == StateScanned:
-		return events.Text(fmt.Sprintf("%s验证码 %s，五分钟内有效。只能填写在 %s ，切勿告诉他人。如果不是您本人操作，请忽略。\n"+
+		return events.Text(fmt.Sprintf("%s验证码 %s，五分钟内有效。请仅在 %s 填写，切勿告诉他人。如果不是您本人操作，请忽略。\n"+
 			"The number for the %s is %s, for five minutes. Type it at %s only, and tell nobody. "+
 			"If it is not yours, ignore it.", zh, p.Number, p.Site, en, p.Number, p.Site))
 	case p.State == StateConfirmed:

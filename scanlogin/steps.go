@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/wechatqr/wechatqr"
 )
@@ -215,7 +216,7 @@ func (l *Login) Close() { l.waiting.close() }
 // Store's. A process that dies in Confirm leaves a login that is used: begin another.
 func (l *Login) Confirm(ctx context.Context, v Visitor, number string) (Result, error) {
 	const op = "confirm"
-	number = strings.Join(strings.Fields(number), "")
+	number = plainDigits(number)
 	var confirmed bool
 	r, err := l.update(ctx, l.id(v.Secret, v.User), func(r *record) bool {
 		confirmed = false
@@ -252,6 +253,20 @@ func (l *Login) Confirm(ctx context.Context, v Visitor, number string) (Result, 
 
 	scan := r.scan()
 	return Result{OpenID: scan.OpenID, New: scan.NewFollower, Event: r.Event, User: r.User}, nil
+}
+
+// plainDigits takes what a Chinese keyboard types, full-width digits (１２３) and white
+// space among them.
+func plainDigits(typed string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			return -1
+		case r >= '０' && r <= '９':
+			return r - '０' + '0'
+		}
+		return r
+	}, typed)
 }
 
 // Cancel ends the login, whoever scans or confirms it later. Its errors are those of

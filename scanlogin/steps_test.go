@@ -239,6 +239,16 @@ func TestExpiry(t *testing.T) {
 	}
 }
 
+// A Chinese keyboard types digits of another width.
+func TestFullWidthDigits(t *testing.T) {
+	inWorld(t, func(w *world) {
+		v := w.begin()
+		number := numberIn(w.scan(w.code(), "o-wang"))
+		wide := strings.Map(func(r rune) rune { return r - '0' + '０' }, number)
+		w.confirm(v, wide[:9]+"\u3000"+wide[9:])
+	})
+}
+
 func TestFiveWrongNumbers(t *testing.T) {
 	inWorld(t, func(w *world) {
 		v := w.begin()
