@@ -221,8 +221,8 @@ func TestFollowerScans(t *testing.T) {
 			for _, l := range fold(tt.events, rules{keep: oneDay}) {
 				r.count(&l, 1)
 			}
-			assert.Equal(t, tt.want, r[cell{8, 0}].followerScans == 1)
-			assert.EqualValues(t, 1, r[cell{8, 0}].scans)
+			assert.Equal(t, tt.want, r[cell{8, 0}].FollowerScans == 1)
+			assert.EqualValues(t, 1, r[cell{8, 0}].Scans)
 		})
 	}
 }

@@ -4,19 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"iter"
+	"strings"
 	"time"
 )
-
-// addHour adds the numbers of an hour.
-func (c *Counts) addHour(h *counts) {
-	c.Scans += h.scans
-	c.FollowerScans += h.followerScans
-	c.New += h.begun
-	c.Returning += h.returning
-	c.Lost += h.lost
-	c.Imported += h.imported
-	c.Forgotten += h.forgotten
-}
 
 // readHeld reads how many of each channel's followers there were at From.
 func (r *reader) readHeld(ctx context.Context) error {
@@ -34,16 +24,16 @@ func (r *reader) readHeld(ctx context.Context) error {
 func (r *reader) readHours(ctx context.Context) error {
 	return r.t.rows(ctx, func(rows *sql.Rows) error {
 		var channel, hour int64
-		var h counts
+		var hourly Counts
 		dest := []any{&channel, &hour}
-		for _, field := range h.fields() {
+		for _, field := range hourly.summed() {
 			dest = append(dest, field)
 		}
 		err := rows.Scan(dest...)
-		r.row(r.key(channel, hour*hourSeconds)).addHour(&h)
-		r.total.addHour(&h)
+		r.row(r.key(channel, hour*hourSeconds)).add(&hourly)
+		r.total.add(&hourly)
 		return err
-	}, "SELECT channel, hour, scans, follower_scans, begun, returning_, lost, imported, forgotten"+
+	}, "SELECT channel, hour, "+strings.Join(hourColumns, ", ")+
 		" FROM channels_hours WHERE hour >= ? AND hour < ?"+r.where,
 		append([]any{r.from / hourSeconds, r.to / hourSeconds}, r.args...)...)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // refold folds the subjects and writes what has changed by it.
@@ -250,17 +251,6 @@ func (w *writer) insertFollows(ctx context.Context) error {
 	)
 }
 
-// hourColumns are the numbers of channels_hours, in the order of counts.fields.
-var hourColumns = []string{
-	"scans", "follower_scans", "begun", "returning_", "lost", "imported", "forgotten",
-}
-
-func (c *counts) fields() []*int64 {
-	return []*int64{
-		&c.scans, &c.followerScans, &c.begun, &c.returning, &c.lost, &c.imported, &c.forgotten,
-	}
-}
-
 // writeRollup adds the differences, in one order for all, so that two
 // transactions do not wait for each other.
 func (w *writer) writeRollup(ctx context.Context) error {
@@ -270,15 +260,15 @@ func (w *writer) writeRollup(ctx context.Context) error {
 	var rows []any
 	for _, at := range cells {
 		sums := w.rollup[at]
-		if sums == (counts{}) {
+		if sums == (Counts{}) {
 			continue
 		}
 		rows = append(rows, at.row, at.hour)
-		for _, n := range sums.fields() {
+		for _, n := range sums.summed() {
 			rows = append(rows, *n)
 		}
 	}
-	into := "channels_hours (channel, hour, scans, follower_scans, begun, returning_, lost, imported, forgotten)"
+	into := "channels_hours (channel, hour, " + strings.Join(hourColumns, ", ") + ")"
 	suffix := w.t.dialect.adds("channels_hours", []string{"channel", "hour"}, hourColumns)
 	return w.t.insert(ctx, into, 2+len(hourColumns), rows, suffix)
 }
