@@ -110,6 +110,11 @@ func (s *Server) ServeCallback(h http.Handler) string {
 func (s *Server) CallbackConfig() events.Config {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.callbackConfig()
+}
+
+// callbackConfig is CallbackConfig for a caller that holds mu.
+func (s *Server) callbackConfig() events.Config {
 	c := s.st.Callback
 	cfg := events.Config{
 		AppID: s.st.AppID, Token: c.Token, Account: s.st.Account, Plaintext: c.Mode == ModePlain,
@@ -122,12 +127,7 @@ func (s *Server) CallbackConfig() events.Config {
 
 // codec returns that of the callback. The caller holds mu.
 func (s *Server) codec() (callbackCodec, error) {
-	c := s.st.Callback
-	out := callbackCodec{appID: s.st.AppID, token: c.Token, mode: c.Mode}
-	if c.Mode == ModePlain {
-		return out, nil
-	}
-	var err error
-	out.key, err = aesKey(c.EncodingAESKey)
-	return out, err
+	c, err := newCodec(s.callbackConfig())
+	c.mode = s.st.Callback.Mode // a configuration does not tell compatible from safe
+	return c, err
 }
