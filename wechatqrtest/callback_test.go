@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -55,51 +54,18 @@ func TestSetCallback(t *testing.T) {
 
 func TestCheckCallback(t *testing.T) {
 	t.Parallel()
-	echo := func(r *http.Request) string { return r.URL.Query().Get("echostr") }
-	say := func(fn func(*http.Request) string) http.HandlerFunc {
-		return func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, fn(r)) }
-	}
-	for name, tt := range map[string]struct {
-		callback http.HandlerFunc
-		want     wechatqrtest.Reason
-		detail   string
-		status   int
-	}{
-		"right": {say(echo), "", "", 0},
-		"quoted": {say(func(r *http.Request) string { return `"` + echo(r) + `"` }),
-			wechatqrtest.ReasonQuoted, "as text", 200},
-		"newline": {say(func(r *http.Request) string { return echo(r) + "\n" }),
-			wechatqrtest.ReasonWrongEcho, "line breaks", 200},
-		"empty": {say(func(*http.Request) string { return "" }), wechatqrtest.ReasonWrongEcho,
-			"empty", 200},
-		"success": {say(func(*http.Request) string { return "success" }),
-			wechatqrtest.ReasonWrongEcho,
-			`"success"`, 200},
-		"not found": {http.NotFound, wechatqrtest.ReasonWrongStatus, "404", 404},
-		"redirected": {func(w http.ResponseWriter, r *http.Request) {
-			http.Redirect(w, r, "/login", http.StatusFound)
-		}, wechatqrtest.ReasonRedirected, `"/login"`, 302},
-		"slow": {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
-			wechatqrtest.ReasonTooSlow, "100ms", 0},
-	} {
+	srv := wechatqrtest.Start(t)
+	srv.ServeCallback(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, r.URL.Query().Get("echostr"))
+	}))
+	require.NoError(t, srv.CheckCallback(t.Context()))
+
+	for name, tt := range wrongEchoes() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var opts []wechatqrtest.Option
-			if tt.want == wechatqrtest.ReasonTooSlow {
-				opts = append(opts, wechatqrtest.WithPushTimeout(100*time.Millisecond))
-			}
-			srv := wechatqrtest.Start(t, opts...)
+			srv := tt.start(t)
 			srv.ServeCallback(tt.callback)
-			err := srv.CheckCallback(t.Context())
-			if tt.want == "" {
-				require.NoError(t, err)
-				return
-			}
-			var ce *wechatqrtest.CallbackError
-			require.ErrorAs(t, err, &ce)
-			assert.Equal(t, tt.want, ce.Reason)
-			assert.Contains(t, ce.Detail, tt.detail)
-			assert.Equal(t, tt.status, ce.Status)
+			tt.is(t, srv.CheckCallback(t.Context()))
 		})
 	}
 }

@@ -63,18 +63,13 @@ func TestDiagnoseCallbackOfPackageEvents(t *testing.T) {
 	}
 }
 
-func TestDiagnoseCallbackThatFails(t *testing.T) {
-	t.Parallel()
+// wrongEchoes are callbacks that fail the console's check.
+func wrongEchoes() map[string]wrongEcho {
 	echo := func(r *http.Request) string { return r.URL.Query().Get("echostr") }
 	say := func(fn func(*http.Request) string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, fn(r)) }
 	}
-	for name, tt := range map[string]struct {
-		callback http.HandlerFunc
-		want     wechatqrtest.Reason
-		detail   string
-		status   int
-	}{
+	return map[string]wrongEcho{
 		"two": {say(func(r *http.Request) string { return "<p>" + echo(r) }),
 			wechatqrtest.ReasonWrongEcho, "more than echostr", 200},
 		"byte order mark": {say(func(r *http.Request) string { return "\ufeff" + echo(r) }),
@@ -100,19 +95,42 @@ func TestDiagnoseCallbackThatFails(t *testing.T) {
 			_ = http.NewResponseController(w).Flush()
 			panic(http.ErrAbortHandler)
 		}, wechatqrtest.ReasonIncomplete, "unexpected EOF", 200},
-	} {
+	}
+}
+
+type wrongEcho struct {
+	callback http.HandlerFunc
+	want     wechatqrtest.Reason
+	detail   string
+	status   int
+}
+
+// start starts a Server that does not wait long for a slow callback.
+func (e wrongEcho) start(t *testing.T) *wechatqrtest.Server {
+	if e.want == wechatqrtest.ReasonTooSlow {
+		return wechatqrtest.Start(t, wechatqrtest.WithPushTimeout(100*time.Millisecond))
+	}
+	return wechatqrtest.Start(t)
+}
+
+// is requires err to be what is wrong with the callback.
+func (e wrongEcho) is(t *testing.T, err error) *wechatqrtest.CallbackError {
+	t.Helper()
+	var ce *wechatqrtest.CallbackError
+	require.ErrorAs(t, err, &ce)
+	assert.Equal(t, e.want, ce.Reason)
+	assert.Contains(t, ce.Detail, e.detail)
+	assert.Equal(t, e.status, ce.Status)
+	return ce
+}
+
+func TestDiagnoseCallbackThatFails(t *testing.T) {
+	t.Parallel()
+	for name, tt := range wrongEchoes() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var opts []wechatqrtest.Option
-			if tt.want == wechatqrtest.ReasonTooSlow {
-				opts = append(opts, wechatqrtest.WithPushTimeout(100*time.Millisecond))
-			}
-			got, err := diagnose(t, wechatqrtest.Start(t, opts...), tt.callback)
-			var ce *wechatqrtest.CallbackError
-			require.ErrorAs(t, err, &ce)
-			assert.Equal(t, tt.want, ce.Reason)
-			assert.Contains(t, ce.Detail, tt.detail)
-			assert.Equal(t, tt.status, ce.Status)
+			got, err := diagnose(t, tt.start(t), tt.callback)
+			ce := tt.is(t, err)
 			assert.NotEmpty(t, ce.Advice)
 			assert.NotEmpty(t, ce.AdviceZH)
 			assert.ErrorContains(t, err, ce.Advice)

@@ -39,19 +39,34 @@ func rightBackend(t *testing.T, a *app, change func(*events.Config)) http.Handle
 	return h
 }
 
-// onPost has a right backend respond to GET, and fn to POST.
-func onPost(fn http.HandlerFunc) func(*testing.T, *app) http.Handler {
+// on has fn respond to one method, and a backend with the changed configuration to
+// the other.
+func on(
+	method string, fn http.HandlerFunc, change func(*events.Config),
+) func(*testing.T, *app) http.Handler {
 	return func(t *testing.T, a *app) http.Handler {
-		right := rightBackend(t, a, nil)
+		backend := rightBackend(t, a, change)
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.Method == http.MethodPost {
+			if r.Method == method {
 				_, _ = io.Copy(io.Discard, r.Body)
 				fn(w, r)
 				return
 			}
-			right.ServeHTTP(w, r)
+			backend.ServeHTTP(w, r)
 		})
 	}
+}
+
+// onPost has a right backend respond to GET, and fn to POST.
+func onPost(fn http.HandlerFunc) func(*testing.T, *app) http.Handler {
+	return on(http.MethodPost, fn, nil)
+}
+
+// blindEcho responds to GET with echostr, whatever the signature is.
+func blindEcho(change func(*events.Config)) func(*testing.T, *app) http.Handler {
+	return on(http.MethodGet, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, r.URL.Query().Get("echostr"))
+	}, change)
 }
 
 func configured(change func(*events.Config)) func(*testing.T, *app) http.Handler {
@@ -294,30 +309,15 @@ func TestCheckOfBrokenBackends(t *testing.T) {
 			chinese: "签名由 Token"},
 
 		{name: "echo without looking at the signature",
-			backend: func(t *testing.T, a *app) http.Handler {
-				right := rightBackend(t, a, nil)
-				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					if r.Method == http.MethodGet {
-						_, _ = io.WriteString(w, r.URL.Query().Get("echostr"))
-						return
-					}
-					right.ServeHTTP(w, r)
-				})
-			}, want: [5]wechatqrtest.Verdict{passed, warned, passed, warned, passed},
-			reason: "forged",
-			advice: "does not prove the Token", chinese: "不能证明 Token 正确"},
-		{name: "echo and wrong key", backend: func(t *testing.T, a *app) http.Handler {
-			right := rightBackend(t, a, func(c *events.Config) { c.EncodingAESKey = otherKey })
-			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if r.Method == http.MethodGet {
-					_, _ = io.WriteString(w, r.URL.Query().Get("echostr"))
-					return
-				}
-				right.ServeHTTP(w, r)
-			})
-		}, want: [5]wechatqrtest.Verdict{passed, warned, failing, skipped, skipped},
-			reason: "forged",
-			advice: "does not prove the Token", chinese: "不能证明 Token 正确"},
+			backend: blindEcho(nil),
+			want:    [5]wechatqrtest.Verdict{passed, warned, passed, warned, passed},
+			reason:  "forged",
+			advice:  "does not prove the Token", chinese: "不能证明 Token 正确"},
+		{name: "echo and wrong key",
+			backend: blindEcho(func(c *events.Config) { c.EncodingAESKey = otherKey }),
+			want:    [5]wechatqrtest.Verdict{passed, warned, failing, skipped, skipped},
+			reason:  "forged",
+			advice:  "does not prove the Token", chinese: "不能证明 Token 正确"},
 		{name: "success to every POST", backend: onPost(responding(200, "success")),
 			want: [5]wechatqrtest.Verdict{passed, passed, warned, warned, warned}, reason: "forged",
 			advice: "does not prove the key and the mode", chinese: "不能证明密钥和加解密方式正确"},
