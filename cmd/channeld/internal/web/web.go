@@ -1,0 +1,54 @@
+// Package web is what the pages and the server agree on: routes, roles and who asks.
+package web
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// Role is what somebody may do. A greater one may do all that a lesser one may.
+type Role int
+
+// The roles, and Nobody, which a path has that needs no sign-in.
+const (
+	Nobody Role = iota
+	Guest       // has a share link, and sees one channel or one group
+	Viewer      // sees everything, changes nothing
+	Operator    // makes, moves and retires codes and channels
+	Admin       // settings, users, keys, forgetting
+)
+
+// A Route is one pattern of http.ServeMux with the role that it needs.
+type Route struct {
+	Pattern string // "GET /channels/{key}"
+	Needs   Role
+	Handle  http.HandlerFunc
+}
+
+// A Visitor is who makes the request.
+type Visitor struct {
+	Name  string
+	Role  Role
+	Scope Scope // of a Guest
+}
+
+// Scope is what a Guest may see: one channel or one group, until an instant.
+type Scope struct {
+	Channel string
+	Group   string
+	Ends    time.Time
+}
+
+type visitorKey struct{}
+
+// WithVisitor returns a context of the visitor's request.
+func WithVisitor(ctx context.Context, v Visitor) context.Context {
+	return context.WithValue(ctx, visitorKey{}, v)
+}
+
+// VisitorOf returns who makes the request; the zero Visitor is Nobody.
+func VisitorOf(ctx context.Context) Visitor {
+	v, _ := ctx.Value(visitorKey{}).(Visitor)
+	return v
+}
