@@ -33,7 +33,7 @@ type node struct {
 
 const galeraLibrary = "/usr/lib/galera/libgalera_smm.so"
 
-// startCluster starts a cluster for the test, with an empty database in it.
+// startCluster starts a cluster for the test.
 func startCluster(t *testing.T) *cluster {
 	t.Helper()
 	program, err := mariaDB.find()
@@ -67,8 +67,6 @@ func startCluster(t *testing.T) *cluster {
 	for _, n := range c.nodes[1:] {
 		n.start(t)
 	}
-	_, err = connect(t, "mysql", c.nodes[0].dsn("mysql")).Exec("CREATE DATABASE ledger")
-	require.NoError(t, err)
 	return c
 }
 
