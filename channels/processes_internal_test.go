@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -58,9 +57,8 @@ func TestRecorderProcess(t *testing.T) {
 			d = known
 		}
 	}
-	plain := connect(t, job.Driver, job.DSN)
-	db := sql.OpenDB(&killer{driver: plain.Driver(), dsn: job.DSN, killAt: job.KillAt})
-	defer db.Close()
+	k := killer{killAt: job.KillAt}
+	db := watch(t, job.Driver, job.DSN, k.count, k.count)
 
 	if job.BaseURL != "" {
 		ensureCodes(t, d, db, job.BaseURL)
@@ -146,78 +144,19 @@ func (j recorderJob) run(t *testing.T) (next int, killed bool) {
 	return next, false
 }
 
-// killer is a driver.Connector that kills the process at a statement, before or after it
-// is run.
+// killer kills the process at a statement, before or after it is run.
 type killer struct {
-	driver driver.Driver
-	dsn    string
-
 	killAt int64
 	ran    atomic.Int64
 }
 
-func (k *killer) Driver() driver.Driver { return k.driver }
-
-func (k *killer) Connect(context.Context) (driver.Conn, error) {
-	conn, err := k.driver.Open(k.dsn)
-	return &killedConn{conn, k}, err
-}
-
 // count is called before and after each statement.
-func (k *killer) count() {
+func (k *killer) count(context.Context, string) error {
 	if k.ran.Add(1) == k.killAt {
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		select {}
 	}
-}
-
-type killedConn struct {
-	driver.Conn
-	*killer
-}
-
-func (c *killedConn) ExecContext(
-	ctx context.Context, query string, args []driver.NamedValue,
-) (driver.Result, error) {
-	c.count()
-	defer c.count()
-	return c.Conn.(driver.ExecerContext).ExecContext(ctx, query, args)
-}
-
-func (c *killedConn) QueryContext(
-	ctx context.Context, query string, args []driver.NamedValue,
-) (driver.Rows, error) {
-	c.count()
-	defer c.count()
-	return c.Conn.(driver.QueryerContext).QueryContext(ctx, query, args)
-}
-
-func (c *killedConn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
-	c.count()
-	return c.Conn.(driver.ConnPrepareContext).PrepareContext(ctx, query)
-}
-
-func (c *killedConn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
-	t, err := c.Conn.(driver.ConnBeginTx).BeginTx(ctx, opts)
-	return &killedTx{t, c.killer}, err
-}
-
-func (c *killedConn) CheckNamedValue(v *driver.NamedValue) error {
-	if checker, ok := c.Conn.(driver.NamedValueChecker); ok {
-		return checker.CheckNamedValue(v)
-	}
-	return driver.ErrSkip
-}
-
-type killedTx struct {
-	driver.Tx
-	*killer
-}
-
-func (t *killedTx) Commit() error {
-	t.count()
-	defer t.count()
-	return t.Tx.Commit()
+	return nil
 }
 
 // A process is killed at random statements, and the next one records what was not
