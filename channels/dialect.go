@@ -226,8 +226,11 @@ const maxAttempts = 50
 func (d *Dialect) transact(ctx context.Context, db *sql.DB, fn func(*tx) error) error {
 	for attempt := 1; ; attempt++ {
 		err := d.attempt(ctx, db, fn)
-		if err == nil || !mayRepeat(err) || attempt == maxAttempts || ctx.Err() != nil {
+		switch {
+		case err == nil || !mayRepeat(err) || attempt == maxAttempts:
 			return err
+		case ctx.Err() != nil:
+			return fmt.Errorf("%w, after %d attempts: %w", ctx.Err(), attempt, err)
 		}
 		pause := time.Duration(min(attempt, 20)) * time.Millisecond
 		select {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -33,7 +34,7 @@ type recorderJob struct {
 	KillAt int64 // the statement with which the process kills itself, 0 for none
 
 	// Redeliver repeats a call that failed, as WeChat does. A collision with other
-	// transactions is no reason to fail.
+	// transactions is no reason to fail before the time is over.
 	Redeliver bool
 	reached   func(call int) // is told of each call that has returned
 
@@ -72,8 +73,10 @@ func TestRecorderProcess(t *testing.T) {
 		}
 		err := calls[n].call(t.Context())
 		for ; err != nil && job.Redeliver; err = calls[n].call(t.Context()) {
-			number, _ := mySQLNumber(err)
-			require.NotContains(t, []string{"1213", "1205", "1020", "1062"}, number, err)
+			if !errors.Is(err, context.DeadlineExceeded) {
+				number, _ := mySQLNumber(err)
+				require.NotContains(t, []string{"1213", "1205", "1020", "1062"}, number, err)
+			}
 			time.Sleep(100 * time.Millisecond)
 		}
 		require.NoError(t, err)
