@@ -224,8 +224,12 @@ const maxAttempts = 50
 // lost its connection, if need be after it was committed: fn must bear that, and
 // so must what it does outside the transaction.
 func (d *Dialect) transact(ctx context.Context, db *sql.DB, fn func(*tx) error) error {
+	return repeat(ctx, func() error { return d.attempt(ctx, db, fn) })
+}
+
+func repeat(ctx context.Context, fn func() error) error {
 	for attempt := 1; ; attempt++ {
-		err := d.attempt(ctx, db, fn)
+		err := fn()
 		switch {
 		case err == nil || !mayRepeat(err) || attempt == maxAttempts:
 			return err

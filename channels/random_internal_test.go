@@ -27,10 +27,14 @@ import (
 // quarter of an hour on two cores:
 //
 //	CHANNELS_HISTORIES=10000 go test -run TestRandomHistories -timeout 0 .
-func histories(t *testing.T) int {
-	text := os.Getenv("CHANNELS_HISTORIES")
+func histories(t *testing.T) int { return fromEnv(t, "CHANNELS_HISTORIES", 12) }
+
+// fromEnv is the number in the environment variable.
+func fromEnv(t *testing.T, name string, otherwise int) int {
+	t.Helper()
+	text := os.Getenv(name)
 	if text == "" {
-		return 12
+		return otherwise
 	}
 	n, err := strconv.Atoi(text)
 	require.NoError(t, err)
