@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"time"
 )
@@ -42,6 +43,7 @@ type Ledger struct {
 	now     func() time.Time // tests turn it
 
 	assignments assignments
+	rulesRow    int
 	numbers     numbers
 	group       group
 }
@@ -71,7 +73,9 @@ func openAt(
 		return nil, invalid("open: db and dialect are needed: SQLite, PostgreSQL or MySQL")
 	}
 
-	l := &Ledger{db: db, dialect: dialect, config: config, now: now}
+	l := &Ledger{
+		db: db, dialect: dialect, config: config, now: now, rulesRow: rand.N(rulesRows),
+	}
 	l.rules.keep = int64(config.KeepAfterUnfollow / time.Second)
 	if dialect.immediate {
 		t := tx{&l.dialect, db}
@@ -138,7 +142,7 @@ func (l *Ledger) transact(ctx context.Context, fn func(*tx) error) error {
 // claim compares the settings with those of the database, which it writes first
 // if there are none.
 func (l *Ledger) claim(ctx context.Context, t *tx) error {
-	if err := t.lockRules(ctx, t.dialect.forUpdate, new(int64)); err != nil {
+	if err := t.lockRules(ctx); err != nil {
 		return err
 	}
 	first := fmt.Sprint(l.now().Unix())

@@ -92,12 +92,13 @@ func (t *tx) migrateTo(ctx context.Context, version int, file string) error {
 			return fmt.Errorf("%s: %w", file, err)
 		}
 	}
-	return t.exec(ctx, "UPDATE channels_schema SET version = ? WHERE id = 1", version)
+	return t.exec(ctx, "UPDATE channels_schema SET version = ? WHERE id = 1 AND version < ?",
+		version, version)
 }
 
 // alreadyThere reports whether an earlier, interrupted run of the statement has
-// succeeded: the table, the key or the row exists.
+// succeeded: the table, the column, the key or the row exists.
 func alreadyThere(err error) bool {
 	number, ok := mySQLNumber(err)
-	return ok && slices.Contains([]string{"1050", "1061", "1062"}, number)
+	return ok && slices.Contains([]string{"1050", "1060", "1061", "1062"}, number)
 }
