@@ -1,0 +1,83 @@
+package store
+
+import (
+	"context"
+	"strings"
+)
+
+// schema is the tables. Times are Unix seconds. A hash is that of a secret which only
+// its owner has.
+const schema = `
+CREATE TABLE IF NOT EXISTS desk_settings (
+	name  {text} NOT NULL PRIMARY KEY,
+	value {text} NOT NULL
+) {options};
+
+CREATE TABLE IF NOT EXISTS desk_users (
+	name     {text} NOT NULL PRIMARY KEY,
+	role     INTEGER NOT NULL,
+	password {text} NOT NULL, -- argon2id; empty until the invitation was used
+	created  BIGINT NOT NULL
+) {options};
+
+-- An invitation has a user, a share link has a scope.
+CREATE TABLE IF NOT EXISTS desk_links (
+	hash    {text} NOT NULL PRIMARY KEY,
+	title   {text} NOT NULL,
+	user_name {text} NOT NULL,
+	role    INTEGER NOT NULL,
+	channel {text} NOT NULL,
+	grp     {text} NOT NULL,
+	ends    BIGINT NOT NULL,
+	created BIGINT NOT NULL
+) {options};
+
+-- Of a user, or of a link.
+CREATE TABLE IF NOT EXISTS desk_sessions (
+	hash      {text} NOT NULL PRIMARY KEY,
+	user_name {text} NOT NULL,
+	link      {text} NOT NULL,
+	ends      BIGINT NOT NULL
+) {options};
+
+-- Attempts to sign in, by whom or from where, in a quarter of an hour.
+CREATE TABLE IF NOT EXISTS desk_attempts (
+	subject {text} NOT NULL,
+	quarter BIGINT NOT NULL,
+	number  BIGINT NOT NULL,
+	PRIMARY KEY (subject, quarter)
+) {options};
+
+CREATE TABLE IF NOT EXISTS desk_welcomes (
+	channel {text} NOT NULL PRIMARY KEY,
+	content {long} NOT NULL
+) {options};
+`
+
+// migrate makes the tables that are not there. Two processes that make one at the same
+// moment may be in each other's way, so it tries again.
+func (s *Store) migrate(ctx context.Context) (err error) {
+	for range 3 {
+		if err = s.makeTables(ctx); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+func (s *Store) makeTables(ctx context.Context) error {
+	replace := strings.NewReplacer("{text}", "TEXT", "{long}", "TEXT", "{options}", "")
+	if s.isMySQL() {
+		replace = strings.NewReplacer("{text}", "VARCHAR(255)", "{long}", "TEXT", "{options}",
+			"ENGINE=InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
+	}
+	for statement := range strings.SplitSeq(replace.Replace(schema), ";\n") {
+		if strings.TrimSpace(statement) == "" {
+			continue
+		}
+		if _, err := s.db.ExecContext(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return nil
+}
