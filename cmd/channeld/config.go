@@ -12,21 +12,24 @@ import (
 
 	"github.com/wechatqr/wechatqr"
 	"github.com/wechatqr/wechatqr/events"
+	"github.com/wechatqr/wechatqr/internal/doctor"
 )
 
 // config is set by the flags and the environment.
 type config struct {
-	demo      bool
-	db        string // of store.Open
-	keyFile   string
-	listen    string
-	origin    string // base URL; empty: that of the listener
-	callback  string // address of a listener for the callback alone; empty: none
-	api       string // base URL in place of WeChat's hosts; empty: WeChat
-	forwarded bool
-	invite    string // name; empty: serve
-	location  *time.Location
-	keep      time.Duration
+	demo     bool
+	db       string // of store.Open
+	keyFile  string
+	listen   string
+	origin   string // base URL; empty: that of the listener
+	callback string // address of a listener for the callback alone; empty: none
+
+	callbackURL string // of this process, known once it listens
+	api         string // base URL in place of WeChat's hosts; empty: WeChat
+	forwarded   bool
+	invite      string // name; empty: serve
+	location    *time.Location
+	keep        time.Duration
 
 	credentials wechatqr.Credentials
 	events      events.Config
@@ -134,4 +137,17 @@ func isLoopback(addr net.Addr) bool {
 	host, _, err := net.SplitHostPort(addr.String())
 	ip := net.ParseIP(host)
 	return err == nil && ip != nil && ip.IsLoopback()
+}
+
+// doctor is what the checks of the settings page look at.
+func (c *config) doctor() doctor.Config {
+	d := doctor.Config{
+		Credentials: func() (wechatqr.Credentials, error) { return c.credentials, nil },
+		Events:      func() (events.Config, error) { return c.events, nil },
+		Callback:    c.callbackURL,
+	}
+	if c.api != "" {
+		d.Endpoint = wechatqr.Endpoint{API: []string{c.api}, Image: c.api}
+	}
+	return d
 }

@@ -74,7 +74,7 @@ func (d *desk) fill(ctx context.Context, account *demo.Account) error {
 		}
 	}
 	callback := account.WeChat.Callback()
-	callback.URL = d.config.origin + callbackPath
+	callback.URL = d.config.callbackURL
 	return account.WeChat.SetCallback(callback)
 }
 

@@ -7,11 +7,13 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/wechatqr/wechatqr"
 	"github.com/wechatqr/wechatqr/channels"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/live"
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/settings"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/signin"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/store"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/web"
@@ -107,7 +109,7 @@ func (d *desk) buildPages() error {
 	if err != nil {
 		return err
 	}
-	mux, err := web.Mount(d.routes(), append(door.Open(), d.open()...), door.Refuse)
+	mux, err := web.Mount(d.routes(), d.open(door), door.Refuse)
 	if err != nil {
 		return err
 	}
@@ -117,17 +119,22 @@ func (d *desk) buildPages() error {
 
 // routes are those that need a role.
 func (d *desk) routes() []web.Route {
-	return []web.Route{
+	pages := settings.New(settings.Config{
+		Store: d.store, Ledger: d.ledger, Frame: plainFrame, Logger: d.logger,
+		Origin: d.config.origin, Callback: d.config.callbackURL, AppID: d.config.credentials.AppID,
+		Location: d.config.location, Keep: d.config.keep, Doctor: d.config.doctor(),
+	})
+	return slices.Concat(pages.Routes(), []web.Route{
 		{Pattern: "GET /live", Needs: web.Guest, Handle: d.feed.Stream},
-	}
+	})
 }
 
 // open are those that need none.
-func (d *desk) open() []web.Route {
-	return []web.Route{
-		{Pattern: "GET /healthz", Handle: d.health},
-		{Pattern: "GET /language", Handle: chooseLanguage},
-	}
+func (d *desk) open(door *signin.Door) []web.Route {
+	return append(door.Open(),
+		web.Route{Pattern: "GET /healthz", Handle: d.health},
+		web.Route{Pattern: "GET /language", Handle: chooseLanguage},
+	)
 }
 
 // chooseLanguage keeps the language and leads back to the page.

@@ -14,12 +14,8 @@ import (
 // greet prints where the pages are and, while nobody can sign in, a link for the first
 // who does.
 func (d *desk) greet(ctx context.Context, stdout io.Writer, l listeners) error {
-	fmt.Fprintf(stdout, "channeld\n\n  pages     %s/\n", d.config.origin)
-	callback := "of this address, at " + callbackPath
-	if l.callback != nil {
-		callback = fmt.Sprintf("%s%s", originOf(l.callback.Addr()), callbackPath)
-	}
-	fmt.Fprintf(stdout, "  callback  %s\n", callback)
+	fmt.Fprintf(stdout, "channeld\n\n  pages     %s/\n  callback  %s\n", d.config.origin,
+		d.config.callbackURL)
 	users, err := d.store.Users(ctx)
 	if err != nil {
 		return err

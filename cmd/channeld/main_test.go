@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/cookiejar"
+	"net/url"
 	"regexp"
 	"strings"
 	"sync"
@@ -97,3 +98,21 @@ func TestDemo(t *testing.T) {
 }
 
 func noEnv(string) string { return "" }
+
+// request returns the body, or where a redirect leads.
+func request(
+	t *testing.T, client *http.Client, method, address string, form url.Values,
+) (status int, body string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(
+		t.Context(), method, address, strings.NewReader(form.Encode()),
+	)
+	require.NoError(t, err)
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	resp, err := client.Do(r)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	return resp.StatusCode, string(text) + resp.Header.Get("Location")
+}

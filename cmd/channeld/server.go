@@ -23,6 +23,7 @@ func (c *config) listeners(ctx context.Context) (l listeners, err error) {
 	if c.origin == "" {
 		c.origin = originOf(l.pages.Addr())
 	}
+	c.callbackURL = c.origin + callbackPath
 	if c.callback == "" {
 		return l, nil
 	}
@@ -30,6 +31,7 @@ func (c *config) listeners(ctx context.Context) (l listeners, err error) {
 		l.close()
 		return l, fmt.Errorf("channeld: %w; choose another address with -callback", err)
 	}
+	c.callbackURL = originOf(l.callback.Addr()) + callbackPath
 	return l, nil
 }
 
