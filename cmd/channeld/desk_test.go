@@ -195,7 +195,9 @@ func TestSignIn(t *testing.T) {
 		"nobody":    {url.Values{"name": {"nobody"}, "password": {password}}, 401},
 		"nothing":   {url.Values{}, 401},
 		"right":     {url.Values{"name": {"admin"}, "password": {password}}, 303},
-		"elsewhere": {url.Values{"name": {"admin"}, "password": {password}, "next": {"//evil"}}, 303},
+		"elsewhere": {
+			url.Values{"name": {"admin"}, "password": {password}, "next": {"//evil"}}, 303,
+		},
 	} {
 		status, location := post(t, d.as(t, web.Nobody), d.origin+"/sign-in", tt.form)
 		assert.Equal(t, tt.want, status, name)
@@ -250,7 +252,8 @@ func TestOtherOriginsAreRefused(t *testing.T) {
 func TestCookies(t *testing.T) {
 	t.Parallel()
 	d := newTestDesk(t)
-	secret, err := d.store.NewLink(t.Context(), store.Link{Role: web.Guest, Ends: time.Now().Add(time.Hour)})
+	link := store.Link{Role: web.Guest, Ends: time.Now().Add(time.Hour)}
+	secret, err := d.store.NewLink(t.Context(), link)
 	require.NoError(t, err)
 	for origin, want := range map[string]string{
 		"https://desk.example":   "__Host-desk",
