@@ -12,6 +12,7 @@ import (
 
 	"github.com/wechatqr/wechatqr"
 	"github.com/wechatqr/wechatqr/channels"
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/codes"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/live"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/settings"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/signin"
@@ -31,6 +32,7 @@ type desk struct {
 	client   *wechatqr.Client
 	feed     *live.Feed
 	callback *events.Handler
+	worker   *codes.Worker
 	pages    http.Handler
 }
 
@@ -69,6 +71,10 @@ func openDesk(
 	d.callback, err = events.NewHandler(c.events, function, events.WithLogger(logger))
 	if err != nil {
 		return nil, err
+	}
+	d.worker = &codes.Worker{
+		Store: d.store, Ledger: d.ledger, Client: d.client, Logger: logger,
+		Wake: make(chan struct{}, 1),
 	}
 	return d, d.buildPages()
 }
@@ -124,7 +130,11 @@ func (d *desk) routes() []web.Route {
 		Origin: d.config.origin, Callback: d.config.callbackURL, AppID: d.config.credentials.AppID,
 		Location: d.config.location, Keep: d.config.keep, Doctor: d.config.doctor(),
 	})
-	return slices.Concat(pages.Routes(), []web.Route{
+	makeAndPrint := codes.New(codes.Config{
+		Store: d.store, Ledger: d.ledger, Client: d.client, Frame: plainFrame, Logger: d.logger,
+		Location: d.config.location, Worker: d.worker,
+	})
+	return slices.Concat(pages.Routes(), makeAndPrint.Routes(), []web.Route{
 		{Pattern: "GET /live", Needs: web.Guest, Handle: d.feed.Stream},
 	})
 }

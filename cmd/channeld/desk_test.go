@@ -92,7 +92,18 @@ var allowed = map[string]web.Role{
 	"POST /invite/{secret}": web.Nobody,
 	"GET /s/{secret}":       web.Nobody,
 
-	"GET /live": web.Guest,
+	"GET /live":                    web.Guest,
+	"GET /channels/{key}/code.svg": web.Guest,
+
+	"GET /make":               web.Operator,
+	"POST /make":              web.Operator,
+	"GET /make/{job}":         web.Operator,
+	"POST /make/{job}/start":  web.Operator,
+	"POST /make/{job}/resume": web.Operator,
+	"GET /print":              web.Viewer,
+	"POST /print/sheet":       web.Viewer,
+	"POST /print/zip":         web.Viewer,
+	"POST /print/temporary":   web.Operator,
 
 	"GET /settings":               web.Admin,
 	"POST /settings/check":        web.Admin,
@@ -123,7 +134,8 @@ func TestRoles(t *testing.T) {
 				continue
 			}
 			method, path, _ := strings.Cut(pattern, " ")
-			path = strings.NewReplacer("{secret}", "none", "{key}", "sh-7").Replace(path)
+			path = strings.NewReplacer("{secret}", "none", "{key}", "sh-7",
+				"{job}", "none").Replace(path)
 			status := statusOf(t, browser, method, d.origin+path)
 			want := http.StatusOK
 			switch {
@@ -191,10 +203,10 @@ func TestSignIn(t *testing.T) {
 		form url.Values
 		want int
 	}{
-		"wrong":     {url.Values{"name": {"admin"}, "password": {"wrong"}}, 401},
-		"nobody":    {url.Values{"name": {"nobody"}, "password": {password}}, 401},
-		"nothing":   {url.Values{}, 401},
-		"right":     {url.Values{"name": {"admin"}, "password": {password}}, 303},
+		"wrong":   {url.Values{"name": {"admin"}, "password": {"wrong"}}, 401},
+		"nobody":  {url.Values{"name": {"nobody"}, "password": {password}}, 401},
+		"nothing": {url.Values{}, 401},
+		"right":   {url.Values{"name": {"admin"}, "password": {password}}, 303},
 		"elsewhere": {
 			url.Values{"name": {"admin"}, "password": {password}, "next": {"//evil"}}, 303,
 		},

@@ -64,6 +64,7 @@ func (d *desk) serve(ctx context.Context, l listeners) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var background sync.WaitGroup
 	background.Go(func() { d.clean(ctx) })
+	background.Go(func() { d.worker.Run(ctx) })
 
 	var err error
 	select {

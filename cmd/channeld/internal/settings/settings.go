@@ -136,20 +136,8 @@ func (p *Pages) read(r *http.Request, v *view) error {
 		return err
 	}
 	v.Channels, err = p.Ledger.Channels(r.Context())
-	v.Groups = groupsOf(v.Channels)
+	v.Groups = web.Groups(v.Channels)
 	return err
-}
-
-// groupsOf are the groups of the channels and those above, in order.
-func groupsOf(all []channels.Channel) (groups []string) {
-	seen := map[string]bool{"": true}
-	for _, c := range all {
-		for path := c.Group; !seen[path]; path = path[:max(strings.LastIndex(path, "/"), 0)] {
-			seen[path] = true
-			groups = append(groups, path)
-		}
-	}
-	return groups
 }
 
 func (p *Pages) fail(w http.ResponseWriter, err error) {

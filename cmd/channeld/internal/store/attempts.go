@@ -23,7 +23,7 @@ func (s *Store) Attempt(ctx context.Context, subject string) (n int64, err error
 	return n, err
 }
 
-// DeleteExpired deletes what has ended: sessions, links and attempts.
+// DeleteExpired deletes what has ended: sessions, links, attempts and drafts.
 func (s *Store) DeleteExpired(ctx context.Context) error {
 	now := s.now().Unix()
 	for _, statement := range []struct {
@@ -38,5 +38,5 @@ func (s *Store) DeleteExpired(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return s.deleteDrafts(ctx)
 }

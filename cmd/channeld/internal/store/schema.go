@@ -48,6 +48,31 @@ CREATE TABLE IF NOT EXISTS desk_attempts (
 	PRIMARY KEY (subject, quarter)
 ) {options};
 
+-- What makes the codes of many channels. lease is until when the owner works on it.
+CREATE TABLE IF NOT EXISTS desk_jobs (
+	id        {text} NOT NULL PRIMARY KEY,
+	title     {text} NOT NULL,
+	made_by   {text} NOT NULL,
+	created   BIGINT NOT NULL,
+	started   INTEGER NOT NULL,
+	ended     INTEGER NOT NULL,
+	resume_at BIGINT NOT NULL,
+	problem   {text} NOT NULL,
+	owner     {text} NOT NULL,
+	lease     BIGINT NOT NULL
+) {options};
+
+CREATE TABLE IF NOT EXISTS desk_job_rows (
+	job     {text} NOT NULL,
+	number  INTEGER NOT NULL,
+	channel {text} NOT NULL,
+	title   {text} NOT NULL,
+	grp     {text} NOT NULL,
+	made    INTEGER NOT NULL,
+	problem {text} NOT NULL,
+	PRIMARY KEY (job, number)
+) {options};
+
 CREATE TABLE IF NOT EXISTS desk_welcomes (
 	channel {text} NOT NULL PRIMARY KEY,
 	content {long} NOT NULL
