@@ -25,7 +25,7 @@ type Worker struct {
 }
 
 const (
-	jobLease    = 30 * time.Second
+	jobLease    = 15 * time.Second
 	jobPoll     = 2 * time.Second
 	jobBatch    = 50 // rows between two renewals of the lease
 	pauseBroken = time.Minute
