@@ -23,7 +23,8 @@ func (s *Store) Attempt(ctx context.Context, subject string) (n int64, err error
 	return n, err
 }
 
-// DeleteExpired deletes what has ended: sessions, links, attempts and drafts.
+// DeleteExpired deletes what has ended: sessions, links, attempts, drafts
+// and last events.
 func (s *Store) DeleteExpired(ctx context.Context) error {
 	now := s.now().Unix()
 	for _, statement := range []struct {
@@ -32,6 +33,7 @@ func (s *Store) DeleteExpired(ctx context.Context) error {
 	}{
 		{"DELETE FROM desk_sessions WHERE ends <= ?", now},
 		{"DELETE FROM desk_links WHERE ends <= ?", now},
+		{"DELETE FROM desk_live WHERE stored < ?", s.now().Add(-liveLife).Unix()},
 		{"DELETE FROM desk_attempts WHERE quarter < ?", now/attemptsPeriod - 1},
 	} {
 		if _, err := s.exec(ctx, statement.query, statement.until); err != nil {

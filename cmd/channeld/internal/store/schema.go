@@ -73,6 +73,18 @@ CREATE TABLE IF NOT EXISTS desk_job_rows (
 	PRIMARY KEY (job, number)
 ) {options};
 
+-- The last events, for the pages of every process.
+CREATE TABLE IF NOT EXISTS desk_live (
+	stored   BIGINT NOT NULL,
+	id       {text} NOT NULL,
+	happened BIGINT NOT NULL,
+	kind     {text} NOT NULL,
+	channel  {text} NOT NULL,
+	title    {text} NOT NULL,
+	grp      {text} NOT NULL,
+	PRIMARY KEY (stored, id)
+) {options};
+
 CREATE TABLE IF NOT EXISTS desk_welcomes (
 	channel {text} NOT NULL PRIMARY KEY,
 	content {long} NOT NULL
