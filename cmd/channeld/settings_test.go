@@ -143,16 +143,16 @@ func TestScope(t *testing.T) {
 		key, group string
 		want       bool
 	}{
-		"its channel":          {channel, "sh-7", "华东", true},
-		"another channel":      {channel, "sh-8", "华东", false},
-		"no channel":           {channel, "", "", false},
-		"its group":            {group, "sh-7", "华东", true},
-		"beneath":              {group, "sh-7", "华东/门店", true},
-		"alike":                {group, "sh-7", "华东南", false},
-		"the account":          {group, "", "", false},
-		"a viewer":             {web.Visitor{Role: web.Viewer}, "", "", true},
-		"nobody":               {web.Visitor{}, "sh-7", "华东", false},
-		"a guest of nothing":   {web.Visitor{Role: web.Guest}, "", "", false},
+		"its channel":        {channel, "sh-7", "华东", true},
+		"another channel":    {channel, "sh-8", "华东", false},
+		"no channel":         {channel, "", "", false},
+		"its group":          {group, "sh-7", "华东", true},
+		"beneath":            {group, "sh-7", "华东/门店", true},
+		"alike":              {group, "sh-7", "华东南", false},
+		"the account":        {group, "", "", false},
+		"a viewer":           {web.Visitor{Role: web.Viewer}, "", "", true},
+		"nobody":             {web.Visitor{}, "sh-7", "华东", false},
+		"a guest of nothing": {web.Visitor{Role: web.Guest}, "", "", false},
 	} {
 		assert.Equal(t, tt.want, tt.visitor.Sees(tt.key, tt.group), name)
 	}
