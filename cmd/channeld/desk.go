@@ -14,6 +14,7 @@ import (
 	"github.com/wechatqr/wechatqr/channels"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/codes"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/live"
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/manage"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/settings"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/signin"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/store"
@@ -134,7 +135,11 @@ func (d *desk) routes() []web.Route {
 		Store: d.store, Ledger: d.ledger, Client: d.client, Frame: plainFrame, Logger: d.logger,
 		Location: d.config.location, Worker: d.worker,
 	})
-	return slices.Concat(pages.Routes(), makeAndPrint.Routes(), []web.Route{
+	channel := manage.New(manage.Config{
+		Store: d.store, Ledger: d.ledger, Frame: plainFrame, Logger: d.logger,
+		Location: d.config.location,
+	})
+	return slices.Concat(pages.Routes(), makeAndPrint.Routes(), channel.Routes(), []web.Route{
 		{Pattern: "GET /live", Needs: web.Guest, Handle: d.feed.Stream},
 	})
 }

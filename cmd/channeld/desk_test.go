@@ -105,6 +105,14 @@ var allowed = map[string]web.Role{
 	"POST /print/zip":         web.Viewer,
 	"POST /print/temporary":   web.Operator,
 
+	"GET /channels/{key}/manage":           web.Operator,
+	"POST /channels/{key}/manage/edit":     web.Operator,
+	"POST /channels/{key}/manage/welcome":  web.Operator,
+	"POST /channels/{key}/manage/retire":   web.Operator,
+	"POST /channels/{key}/manage/reassign": web.Operator,
+	"POST /channels/{key}/manage/merge":    web.Operator,
+
+	"POST /settings/forget":       web.Admin,
 	"GET /settings":               web.Admin,
 	"POST /settings/check":        web.Admin,
 	"POST /settings/users/add":    web.Admin,
