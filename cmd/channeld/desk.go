@@ -141,6 +141,7 @@ func (d *desk) routes() []web.Route {
 	})
 	return slices.Concat(pages.Routes(), makeAndPrint.Routes(), channel.Routes(), []web.Route{
 		{Pattern: "GET /live", Needs: web.Guest, Handle: d.feed.Stream},
+		{Pattern: "POST /settings/backup", Needs: web.Admin, Handle: d.backup},
 	})
 }
 

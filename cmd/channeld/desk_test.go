@@ -112,6 +112,7 @@ var allowed = map[string]web.Role{
 	"POST /channels/{key}/manage/reassign": web.Operator,
 	"POST /channels/{key}/manage/merge":    web.Operator,
 
+	"POST /settings/backup":       web.Admin,
 	"POST /settings/forget":       web.Admin,
 	"GET /settings":               web.Admin,
 	"POST /settings/check":        web.Admin,
