@@ -12,9 +12,8 @@ const attemptsPeriod = int64(15 * time.Minute / time.Second)
 func (s *Store) Attempt(ctx context.Context, subject string) (n int64, err error) {
 	quarter := s.now().Unix() / attemptsPeriod
 	key := hashOf(subject)
-	sum := "number = desk_attempts.number + 1"
 	_, err = s.exec(ctx, "INSERT INTO desk_attempts (subject, quarter, number) VALUES (?, ?, 1)"+
-		s.onConflict([]string{"subject", "quarter"})+sum, key, quarter)
+		s.onConflict("subject, quarter")+"number = desk_attempts.number + 1", key, quarter)
 	if err != nil {
 		return 0, err
 	}

@@ -12,7 +12,6 @@ var copied = []struct {
 	table   string
 	columns []string
 }{
-	{"desk_settings", []string{"name", "value"}},
 	{"desk_users", []string{"name", "role", "password", "created"}},
 	{"desk_links", []string{
 		"hash", "title", "user_name", "role", "channel", "grp", "ends", "created",

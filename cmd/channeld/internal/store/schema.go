@@ -2,17 +2,14 @@ package store
 
 import (
 	"context"
+	"errors"
 	"strings"
+	"time"
 )
 
 // schema is the tables. Times are Unix seconds. A hash is that of a secret which only
 // its owner has.
 const schema = `
-CREATE TABLE IF NOT EXISTS desk_settings (
-	name  {text} NOT NULL PRIMARY KEY,
-	value {text} NOT NULL
-) {options};
-
 CREATE TABLE IF NOT EXISTS desk_users (
 	name     {text} NOT NULL PRIMARY KEY,
 	role     INTEGER NOT NULL,
@@ -91,18 +88,8 @@ CREATE TABLE IF NOT EXISTS desk_welcomes (
 ) {options};
 `
 
-// migrate makes the tables that are not there. Two processes that make one at the same
-// moment may be in each other's way, so it tries again.
-func (s *Store) migrate(ctx context.Context) (err error) {
-	for range 3 {
-		if err = s.makeTables(ctx); err == nil {
-			return nil
-		}
-	}
-	return err
-}
-
-func (s *Store) makeTables(ctx context.Context) error {
+// migrate makes the tables that are not there.
+func (s *Store) migrate(ctx context.Context) error {
 	replace := strings.NewReplacer("{text}", "TEXT", "{long}", "TEXT", "{options}", "")
 	if s.isMySQL() {
 		replace = strings.NewReplacer("{text}", "VARCHAR(255)", "{long}", "TEXT", "{options}",
@@ -112,9 +99,24 @@ func (s *Store) makeTables(ctx context.Context) error {
 		if strings.TrimSpace(statement) == "" {
 			continue
 		}
-		if _, err := s.db.ExecContext(ctx, statement); err != nil {
+		if err := s.makeTable(ctx, statement); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+const maxAttempts = 20
+
+// makeTable tries again when another process makes the table at the same moment: in spite
+// of IF NOT EXISTS PostgreSQL fails then.
+func (s *Store) makeTable(ctx context.Context, statement string) error {
+	for attempt := 1; ; attempt++ {
+		_, err := s.db.ExecContext(ctx, statement)
+		var state interface{ SQLState() string }
+		if !errors.As(err, &state) || state.SQLState() != "23505" || attempt == maxAttempts {
+			return err
+		}
+		time.Sleep(time.Duration(attempt) * 5 * time.Millisecond)
+	}
 }
