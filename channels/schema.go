@@ -14,6 +14,17 @@ import (
 //go:embed migrations
 var migrations embed.FS
 
+// prepare makes the database ready for the ledger's tables, and makes these.
+func (d *Dialect) prepare(ctx context.Context, db *sql.DB) error {
+	if d.immediate {
+		t := tx{d, db}
+		if err := t.exec(ctx, "PRAGMA busy_timeout=5000; PRAGMA journal_mode=WAL"); err != nil {
+			return err
+		}
+	}
+	return d.migrate(ctx, db)
+}
+
 // migrate brings the database to the newest version, one transaction a version.
 func (d *Dialect) migrate(ctx context.Context, db *sql.DB) error {
 	files, err := fs.Glob(migrations, "migrations/*.sql")
