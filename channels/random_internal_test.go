@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"io/fs"
 	"iter"
@@ -148,7 +149,11 @@ func tryHistory(t *testing.T, h *history) {
 	sortCalls(steps)
 	for _, s := range steps {
 		h.clock.Time = time.Unix(s.at, 0)
-		require.NoError(t, s.call(t.Context()))
+		err := s.call(t.Context())
+		for errors.Is(err, context.DeadlineExceeded) { // of a starved machine
+			err = s.call(t.Context())
+		}
+		require.NoError(t, err)
 	}
 
 	h.clock.Time = h.clock.Add(time.Duration(h.IntN(3*86400)) * time.Second)
