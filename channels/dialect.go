@@ -39,8 +39,11 @@ type Dialect struct {
 	// migrationUnlock or, if that is empty, the end of the transaction.
 	migrationLock, migrationUnlock string
 	// committedDDL says that CREATE TABLE commits, so that a migration that was
-	// cut off meets its own tables.
+	// cut off meets its own tables, and that the lock may be missing: the
+	// statements of a migration bear being run twice, and at once.
 	committedDDL bool
+	// again is what has CockroachDB and YugabyteDB, where it commits too, bear that.
+	again *strings.Replacer
 }
 
 // The dialects. Distributed engines that speak one of these protocols take the
@@ -57,6 +60,8 @@ var (
 		name: "PostgreSQL", hash: "BYTEA", text: "TEXT",
 		forUpdate: " FOR UPDATE", forShare: " FOR SHARE", numbered: true, adds: onConflict,
 		migrationLock: "SELECT pg_advisory_xact_lock(7596553794191001)",
+		again: strings.NewReplacer("CREATE TABLE ", "CREATE TABLE IF NOT EXISTS ",
+			" INDEX ", " INDEX IF NOT EXISTS ", "ADD COLUMN ", "ADD COLUMN IF NOT EXISTS "),
 	}
 	// MySQL is for github.com/go-sql-driver/mysql, with MySQL 8 or MariaDB.
 	MySQL = Dialect{
@@ -224,8 +229,12 @@ const maxAttempts = 50
 // lost its connection, if need be after it was committed: fn must bear that, and
 // so must what it does outside the transaction.
 func (d *Dialect) transact(ctx context.Context, db *sql.DB, fn func(*tx) error) error {
+	return repeat(ctx, func() error { return d.attempt(ctx, db, fn) })
+}
+
+func repeat(ctx context.Context, fn func() error) error {
 	for attempt := 1; ; attempt++ {
-		err := d.attempt(ctx, db, fn)
+		err := fn()
 		switch {
 		case err == nil || !mayRepeat(err) || attempt == maxAttempts:
 			return err

@@ -232,7 +232,11 @@ func TestProcessesAtOnce(t *testing.T) {
 	})
 }
 
-const codesToMake = 100
+// codesToMake is how many channels TestKilledEnsureAllMakesEachCodeOnce ensures. All that
+// an account can have, in some minutes:
+//
+//	CHANNELS_CODES=100000 go test -run TestKilledEnsureAll -timeout 0 .
+func codesToMake(t *testing.T) int { return fromEnv(t, "CHANNELS_CODES", 100) }
 
 var testCredentials = wechatqr.Credentials{
 	AppID: "wx0123456789abcdef", AppSecret: "0123456789abcdef0123456789abcdef",
@@ -244,7 +248,7 @@ func ensureCodes(t *testing.T, d Dialect, db *sql.DB, baseURL string) {
 	l, err := Open(t.Context(), db, d, testConfig)
 	require.NoError(t, err)
 	all := func(yield func(Channel) bool) {
-		for n := range codesToMake {
+		for n := range codesToMake(t) {
 			if !yield(Channel{Key: fmt.Sprint("shop", n)}) {
 				return
 			}
@@ -263,9 +267,9 @@ func TestKilledEnsureAllMakesEachCodeOnce(t *testing.T) {
 		wx := wechatqrtest.Start(t, wechatqrtest.WithCredentials(testCredentials))
 		job := recorderJob{Dialect: d.name, BaseURL: wx.URL()}
 		job.Driver, job.DSN = source(t, d)
-		kills := 0
+		kills, codes := 0, codesToMake(t)
 		for killed := true; killed; {
-			job.KillAt = 200 + rand.Int64N(800)
+			job.KillAt = int64(2*codes + rand.IntN(8*codes))
 			if kills == 10 {
 				job.KillAt = 0
 			}
@@ -279,10 +283,10 @@ func TestKilledEnsureAllMakesEachCodeOnce(t *testing.T) {
 		for _, code := range wx.QRCodes() {
 			scenes[code.Scene()] = true
 		}
-		assert.Len(t, scenes, codesToMake)
+		assert.Len(t, scenes, codes)
 		const create = "/cgi-bin/qrcode/create"
 		asked := wx.Count(create)
-		assert.LessOrEqual(t, asked, codesToMake+kills)
+		assert.LessOrEqual(t, asked, codes+kills)
 		job.KillAt = 0
 		_, killed := job.run(t)
 		assert.False(t, killed)

@@ -37,7 +37,7 @@ func newRecording(t *testing.T, d Dialect) *recording {
 }
 
 func newRecordingOn(
-	t *testing.T, d Dialect, db *sql.DB, wx *wechatqrtest.Server,
+	t *testing.T, d Dialect, db *sql.DB, wx *wechatqrtest.Server, opts ...events.Option,
 ) *recording {
 	t.Helper()
 	r := &recording{wx: wx}
@@ -56,7 +56,8 @@ func newRecordingOn(
 		return nil, nil
 	}
 	config := r.wx.CallbackConfig()
-	r.handler, err = events.NewHandler(config, r.Record(next), events.WithDeduper(nil))
+	opts = append(opts, events.WithDeduper(nil))
+	r.handler, err = events.NewHandler(config, r.Record(next), opts...)
 	require.NoError(t, err)
 	r.wx.ServeCallback(r.handler)
 	return r

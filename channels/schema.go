@@ -34,7 +34,7 @@ func (d *Dialect) migrate(ctx context.Context, db *sql.DB) error {
 	for {
 		done := false
 		err := d.transact(ctx, db, func(t *tx) (err error) {
-			if err := t.call(ctx, d.migrationLock); err != nil {
+			if err := t.call(ctx, d.migrationLock); err != nil && !d.committedDDL {
 				return err
 			}
 			defer func() { err = errors.Join(err, t.call(context.WithoutCancel(ctx), d.migrationUnlock)) }()
@@ -97,6 +97,12 @@ func (t *tx) migrateTo(ctx context.Context, version int, file string) error {
 	for statement := range strings.SplitSeq(text, ";\n") {
 		if strings.TrimSpace(statement) == "" {
 			continue
+		}
+		if d.again != nil {
+			statement = d.again.Replace(statement)
+			if strings.Contains(statement, "INSERT INTO ") {
+				statement += " ON CONFLICT DO NOTHING"
+			}
 		}
 		err := t.exec(ctx, statement)
 		if err != nil && !(d.committedDDL && alreadyThere(err)) {
