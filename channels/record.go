@@ -55,7 +55,7 @@ func (l *Ledger) record(ctx context.Context, ev *wechatqr.Event, backfill bool) 
 	if ev.FromUserName == "" || ev.CreateTime.Unix() <= 0 {
 		return Visit{}, invalid("record: the event has no FromUserName or no CreateTime")
 	}
-	e := event{at: ev.CreateTime.Unix(), kind: k, ticket: textID(ev.Ticket)}
+	e := event{at: ev.CreateTime.Unix(), kind: k, ticket: ticketID(ev.Ticket)}
 	if s, ok := ev.Scan(); ok {
 		e.scene = textID(s.SceneKey)
 	}
