@@ -189,7 +189,7 @@ func (l *Ledger) hmac(text string) string {
 // keyCheck is the HMAC of a text that is no openid.
 func (l *Ledger) keyCheck() string { return hex.EncodeToString([]byte(l.hmac("\x00check"))) }
 
-const numbersABlock = 1000
+const numbersABlock = 10_000
 
 // numbers hands out the numbers of persons and channels, from a block that this
 // process has to itself: databases have no common way to make them.

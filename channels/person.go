@@ -109,17 +109,15 @@ func (t *tx) loadForgotten(ctx context.Context, ids []int64, now int64) (*subjec
 }
 
 // readPeople locks first and reads then: what a locking SELECT returns may have
-// been changed, and added to, by who had the lock before.
+// been changed, and added to, by who had the lock before. Without a row there was
+// nothing to wait for.
 func (s *subjects) readPeople(ctx context.Context, where string, args []any) error {
 	const order = " ORDER BY hash, life, id"
 	if lock := s.t.dialect.forUpdate; lock != "" {
-		ignore := func(*sql.Rows) error { return nil }
-		err := s.t.rows(
-			ctx,
-			ignore,
-			"SELECT id FROM channels_people WHERE "+where+order+lock,
-			args...)
-		if err != nil {
+		found := false
+		note := func(*sql.Rows) error { found = true; return nil }
+		query := "SELECT id FROM channels_people WHERE " + where + order + lock
+		if err := s.t.rows(ctx, note, query, args...); err != nil || !found {
 			return err
 		}
 	}

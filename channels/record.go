@@ -88,7 +88,8 @@ type arrival struct {
 	event    event
 	backfill bool
 
-	visit Visit
+	visit Visit // without the channel at first
+	row   int64
 	err   error
 	done  chan struct{}
 }
@@ -138,11 +139,16 @@ func (l *Ledger) commitAll() {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), groupTimeout)
 		err := l.commit(ctx, arrivals)
-		cancel()
-		for _, a := range arrivals {
-			a.err = err
-			close(a.done)
-		}
+		go func() { // the next group need not wait
+			defer cancel()
+			if err == nil {
+				err = l.nameChannels(ctx, arrivals)
+			}
+			for _, a := range arrivals {
+				a.err = err
+				close(a.done)
+			}
+		}()
 	}
 }
 
@@ -164,7 +170,10 @@ func (l *Ledger) commit(ctx context.Context, arrivals []*arrival) error {
 		if err := l.refold(ctx, s); err != nil {
 			return err
 		}
-		return l.setVisits(ctx, s, arrivals)
+		for _, a := range arrivals {
+			a.visit.Kind, a.row = s.of(a.hash).visit(&a.event)
+		}
+		return nil
 	})
 }
 
