@@ -35,8 +35,8 @@ type Dialect struct {
 	immediate bool // BEGIN IMMEDIATE on a connection of its own
 	// adds is what follows an INSERT to have the columns added to a row that is there.
 	adds func(table string, key, columns []string) string
-	// migrationLock keeps two processes from migrating at once, until
-	// migrationUnlock or, if that is empty, the end of the transaction.
+	// migrationLock keeps two processes from migrating at once, until migrationUnlock,
+	// where a lock of the version ends with the first CREATE TABLE.
 	migrationLock, migrationUnlock string
 	// committedDDL says that CREATE TABLE commits, so that a migration that was
 	// cut off meets its own tables, and that the lock may be missing: the
@@ -59,7 +59,6 @@ var (
 	PostgreSQL = Dialect{
 		name: "PostgreSQL", hash: "BYTEA", text: "TEXT",
 		forUpdate: " FOR UPDATE", forShare: " FOR SHARE", numbered: true, adds: onConflict,
-		migrationLock: "SELECT pg_advisory_xact_lock(7596553794191001)",
 		again: strings.NewReplacer("CREATE TABLE ", "CREATE TABLE IF NOT EXISTS ",
 			" INDEX ", " INDEX IF NOT EXISTS ", "ADD COLUMN ", "ADD COLUMN IF NOT EXISTS "),
 	}
@@ -315,13 +314,13 @@ var repeatedStates = []string{
 }
 
 var repeatedNumbers = []string{
-	"1213",                         // deadlock; Galera: certification failed
-	"1205",                         // lock wait timeout
-	"1020",                         // MariaDB: the record has changed
-	"1062",                         // duplicate key
-	"1047",                         // Galera: the node does not take part in the cluster
-	"1053",                         // the server goes down
-	"8002", "8022", "8028", "9007", // TiDB: write conflicts, and a schema that has changed
+	"1213",                                 // deadlock; Galera: certification failed
+	"1205",                                 // lock wait timeout
+	"1020",                                 // MariaDB: the record has changed
+	"1062",                                 // duplicate key
+	"1047",                                 // Galera: the node does not take part in the cluster
+	"1053",                                 // the server goes down
+	"8002", "8005", "8022", "8028", "9007", // TiDB: write conflicts, and a schema that has changed
 }
 
 // lostConnection reports whether there is no connection, or no longer one.
