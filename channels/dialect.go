@@ -37,8 +37,8 @@ type Dialect struct {
 	// {key} is there; inserted is the %s of the row that was to be inserted.
 	onConflict, inserted string
 	onTable              string // of DROP INDEX: " ON", or what makes a comment of the table
-	// migrationLock keeps two processes from migrating at once, until
-	// migrationUnlock or, if that is empty, the end of the transaction.
+	// migrationLock keeps two processes from migrating at once, until migrationUnlock,
+	// where a lock of the version ends with the first CREATE TABLE.
 	migrationLock, migrationUnlock string
 	// committedDDL says that CREATE TABLE commits, so that a migration that was
 	// cut off meets its own tables, and that the lock may be missing: the
@@ -62,7 +62,6 @@ var (
 		name: "PostgreSQL", hash: "BYTEA", text: "TEXT",
 		forUpdate: " FOR UPDATE", forShare: " FOR SHARE", numbered: true,
 		onConflict: doUpdate, inserted: "excluded.%s", onTable: " --",
-		migrationLock: "SELECT pg_advisory_xact_lock(7596553794191001)",
 		again: strings.NewReplacer("DROP INDEX ", "DROP INDEX IF EXISTS ",
 			"CREATE TABLE ", "CREATE TABLE IF NOT EXISTS ",
 			" INDEX ", " INDEX IF NOT EXISTS ", "ADD COLUMN ", "ADD COLUMN IF NOT EXISTS "),
@@ -328,13 +327,13 @@ var repeatedStates = []string{
 }
 
 var repeatedNumbers = []string{
-	"1213",                         // deadlock; Galera: certification failed
-	"1205",                         // lock wait timeout
-	"1020",                         // MariaDB: the record has changed
-	"1062",                         // duplicate key
-	"1047",                         // Galera: the node does not take part in the cluster
-	"1053",                         // the server goes down
-	"8002", "8022", "8028", "9007", // TiDB: write conflicts, and a schema that has changed
+	"1213",                                 // deadlock; Galera: certification failed
+	"1205",                                 // lock wait timeout
+	"1020",                                 // MariaDB: the record has changed
+	"1062",                                 // duplicate key
+	"1047",                                 // Galera: the node does not take part in the cluster
+	"1053",                                 // the server goes down
+	"8002", "8005", "8022", "8028", "9007", // TiDB: write conflicts, and a schema that has changed
 }
 
 // lostConnection reports whether there is no connection, or no longer one.

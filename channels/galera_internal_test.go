@@ -18,6 +18,7 @@ import (
 func TestGalera(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t)
+	t.Run("random histories", func(t *testing.T) { tryHistoriesAtNodes(t, c) })
 	t.Run("one person at two nodes", func(t *testing.T) { tryOnePersonAtTwoNodes(t, c) })
 	t.Run("a code reassigned while it is scanned", func(t *testing.T) { tryReassignAtOnce(t, c) })
 	t.Run("a node killed and brought back", func(t *testing.T) { tryKilledNode(t, c) })
@@ -95,13 +96,31 @@ func tryKilledNode(t *testing.T, c *cluster) {
 			require.NoError(t, err)
 			collisions += count
 		}
-		var err error
-		db := connect(t, "mysql", n.dsn(name))
-		h.ledger, err = openAt(t.Context(), db, MySQL, h.ledger.config, h.clock.now)
-		require.NoError(t, err)
+		h.ledger = c.openAt(t, n, name, h)
 		h.compareAll()
 	}
 	assert.Positive(t, collisions)
+}
+
+// Each call of a history goes to another node.
+func tryHistoriesAtNodes(t *testing.T, c *cluster) {
+	for seed := range uint64(8) {
+		name := c.newDatabase(t)
+		h := newHistory(t, MySQL, connect(t, "mysql", c.nodes[0].dsn(name)), seed)
+		for _, n := range c.nodes {
+			h.others = append(h.others, c.openAt(t, n, name, h))
+		}
+		tryHistory(t, h)
+	}
+}
+
+// openAt opens the history's ledger at a node.
+func (c *cluster) openAt(t *testing.T, n *node, name string, h *history) *Ledger {
+	t.Helper()
+	db := connect(t, "mysql", n.dsn(name))
+	l, err := openAt(t.Context(), db, MySQL, h.ledger.config, h.clock.now)
+	require.NoError(t, err)
+	return l
 }
 
 // Two events of somebody arrive at two nodes at once. They write different rows, so that

@@ -88,6 +88,7 @@ type history struct {
 	*rand.Rand
 	t      *testing.T
 	ledger *Ledger
+	others []*Ledger // on the same database, each of which may get a call too
 	clock  *clock
 	oracle oracle
 	scenes []string
@@ -149,6 +150,9 @@ func tryHistory(t *testing.T, h *history) {
 	sortCalls(steps)
 	for _, s := range steps {
 		h.clock.Time = time.Unix(s.at, 0)
+		if len(h.others) > 0 {
+			h.ledger = h.others[h.IntN(len(h.others))]
+		}
 		err := s.call(t.Context())
 		for errors.Is(err, context.DeadlineExceeded) { // of a starved machine
 			err = s.call(t.Context())

@@ -171,7 +171,7 @@ func (l *Ledger) readSettled(ctx context.Context, fn func(*tx) error) error {
 }
 
 func (l *Ledger) read(ctx context.Context, fn func(*tx) error) error {
-	options := &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}
+	options := &sql.TxOptions{Isolation: sql.LevelRepeatableRead}
 	if l.dialect.immediate {
 		options = nil // a transaction sees one state there
 	}

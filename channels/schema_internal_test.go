@@ -3,10 +3,28 @@ package channels
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
+
+// Processes that open a new database at once make its tables once.
+func TestOpenAtOnce(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, d Dialect) {
+		driver, dsn := source(t, d)
+		var all sync.WaitGroup
+		for range 6 {
+			all.Go(func() {
+				_, err := Open(t.Context(), connect(t, driver, dsn), d, testConfig)
+				assert.NoError(t, err)
+			})
+		}
+		all.Wait()
+	})
+}
 
 // A migration that was cut off where each statement commits is gone on with.
 func TestOpenAfterACutMigration(t *testing.T) {
