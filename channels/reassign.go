@@ -149,11 +149,7 @@ func (t *tx) markStale(ctx context.Context, scene, since int64) error {
 // persons concerned. If it is cut off there, the next report does it.
 func (l *Ledger) changeRules(ctx context.Context, change func(*tx) error) error {
 	err := l.transact(ctx, func(t *tx) error {
-		var version int64
-		if err := t.lockRules(ctx, t.dialect.forUpdate, &version); err != nil {
-			return err
-		}
-		if err := t.exec(ctx, "UPDATE channels_counters SET value = ? WHERE name = 'rules'", version+1); err != nil {
+		if err := t.lockRules(ctx); err != nil {
 			return err
 		}
 		return change(t)

@@ -2,6 +2,7 @@ package channels
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -13,14 +14,15 @@ import (
 // Record returns a function that records the event, commits, and then calls
 // next: give it to events.NewHandler. A database that fails makes the function
 // fail, so that WeChat delivers the push again; recording it twice changes
-// nothing. Events that arrive together share one commit.
+// nothing. So does one that has not committed shortly before the response leaves.
+// Events that arrive together share one commit.
 //
 // next learns by [VisitFrom] what the event amounted to. Messages and events
 // that are neither a follow, a scan nor an unfollow are passed on unrecorded.
 func (l *Ledger) Record(next events.HandlerFunc) events.HandlerFunc {
 	return func(ctx context.Context, ev *wechatqr.Event) (events.Reply, error) {
 		if kindOf(ev) != 0 {
-			visit, err := l.RecordEvent(ctx, ev)
+			visit, err := l.recordInTime(ctx, ev)
 			if err != nil {
 				return nil, err
 			}
@@ -28,6 +30,22 @@ func (l *Ledger) Record(next events.HandlerFunc) events.HandlerFunc {
 		}
 		return next(ctx, ev)
 	}
+}
+
+// replyMargin is how long before the response leaves the function has failed.
+const replyMargin = 300 * time.Millisecond
+
+var errTooSlow = fmt.Errorf(
+	"the database did not commit before the response had to leave: %w", context.DeadlineExceeded,
+)
+
+func (l *Ledger) recordInTime(ctx context.Context, ev *wechatqr.Event) (Visit, error) {
+	if deadline, ok := events.ReplyDeadline(ctx); ok {
+		timed, cancel := context.WithDeadlineCause(ctx, deadline.Add(-replyMargin), errTooSlow)
+		defer cancel()
+		ctx = timed
+	}
+	return l.RecordEvent(ctx, ev)
 }
 
 // RecordEvent records a push: a subscribe, a SCAN or an unsubscribe. It may come
@@ -84,6 +102,7 @@ func kindOf(ev *wechatqr.Event) kind {
 
 // arrival is an event on its way into the tables.
 type arrival struct {
+	ctx      context.Context // of who waits
 	hash     string
 	event    event
 	backfill bool
@@ -108,7 +127,7 @@ const (
 // put has the event committed, together with those that arrive meanwhile. When
 // ctx ends the event may be committed nevertheless.
 func (l *Ledger) put(ctx context.Context, a *arrival) (Visit, error) {
-	a.done = make(chan struct{})
+	a.ctx, a.done = ctx, make(chan struct{})
 	l.group.mu.Lock()
 	l.group.waiting = append(l.group.waiting, a)
 	if !l.group.running {
@@ -121,14 +140,16 @@ func (l *Ledger) put(ctx context.Context, a *arrival) (Visit, error) {
 	case <-a.done:
 		return a.visit, failed("record", a.err)
 	case <-ctx.Done():
-		return Visit{}, failed("record", ctx.Err())
+		return Visit{}, failed("record", context.Cause(ctx))
 	}
 }
 
-// commitAll commits groups until nobody waits.
+// commitAll commits groups until nobody waits. Who has given up is delivered again.
 func (l *Ledger) commitAll() {
 	for {
 		l.group.mu.Lock()
+		abandoned := func(a *arrival) bool { return a.ctx.Err() != nil }
+		l.group.waiting = slices.DeleteFunc(l.group.waiting, abandoned)
 		arrivals := l.group.waiting[:min(len(l.group.waiting), maxGroup)]
 		l.group.waiting = l.group.waiting[len(arrivals):]
 		l.group.running = len(arrivals) > 0

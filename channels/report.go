@@ -169,12 +169,14 @@ func (l *Ledger) read(ctx context.Context, fn func(*tx) error) error {
 	if l.dialect.immediate {
 		options = nil // a transaction sees one state there
 	}
-	t, err := l.db.BeginTx(ctx, options)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = t.Rollback() }()
-	return fn(&tx{&l.dialect, t})
+	return repeat(ctx, func() error {
+		t, err := l.db.BeginTx(ctx, options)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = t.Rollback() }()
+		return fn(&tx{&l.dialect, t})
+	})
 }
 
 // reader makes one report.

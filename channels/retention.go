@@ -34,16 +34,20 @@ func (l *Ledger) Retention(ctx context.Context, q Query, days ...int) ([]Retaine
 		return nil, err
 	}
 	var results []Retained
-	err := l.readSettled(ctx, func(t *tx) error {
-		r := l.newReader(t, q)
-		if err := r.selectChannels(ctx); err != nil {
-			return err
-		}
-		all, err := r.readCohorts(ctx)
-		results = r.retained(all, days)
+	err := l.readSettled(ctx, func(t *tx) (err error) {
+		results, err = l.retention(ctx, t, q, days)
 		return err
 	})
 	return results, failed("retention", err)
+}
+
+func (l *Ledger) retention(ctx context.Context, t *tx, q Query, days []int) ([]Retained, error) {
+	r := l.newReader(t, q)
+	if err := r.selectChannels(ctx); err != nil {
+		return nil, err
+	}
+	all, err := r.readCohorts(ctx)
+	return r.retained(all, days), err
 }
 
 func (l *Ledger) checkRetention(q Query, days []int) error {
