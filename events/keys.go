@@ -121,8 +121,8 @@ func (p *keyPair) signature(timestamp, nonce string, message []byte) [2 * sha1.S
 }
 
 // signed reports whether given is the right signature.
-func (p *keyPair) signed(given, timestamp, nonce string, message []byte) bool {
-	want := p.signature(timestamp, nonce, message)
+func (p *keyPair) signed(q *query, given string, message []byte) bool {
+	want := p.signature(q.timestamp, q.nonce, message)
 	return subtle.ConstantTimeCompare(want[:], []byte(given)) == 1
 }
 
