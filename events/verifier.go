@@ -382,14 +382,9 @@ func (v *Verifier) seal(
 	sealed := keys.seal(random, reply, v.appID)
 	stamp := now.Unix()
 	sign := keys.signature(strconv.FormatInt(stamp, 10), q.nonce, sealed)
-	w := &writer{b: make([]byte, 0, len(sealed)+256), json: isJSON(ev.Raw)}
-	w.open("xml", '{')
-	w.text("Encrypt", string(sealed))
-	w.text("MsgSignature", string(sign[:]))
-	w.number("TimeStamp", stamp)
-	w.text("Nonce", q.nonce)
-	envelope, _ := w.end() // ASCII never fails
-	return envelope
+	envelope := newObject("xml", newText("Encrypt", string(sealed)),
+		newText("MsgSignature", string(sign[:])), newNumber("TimeStamp", stamp), newText("Nonce", q.nonce))
+	return envelope.append(make([]byte, 0, len(sealed)+256), isJSON(ev.Raw))
 }
 
 func tooLarge() error { return errorf(ErrTooLarge, "more than %d bytes", MaxBodyBytes) }
