@@ -195,7 +195,7 @@ func (f *fields) scanFast(message []byte, last element) bool {
 		m = m[len(tag.begin):]
 		n := digits(m)
 		if tag.end[0] == ']' {
-			n = section(m)
+			n = sectionLength(m)
 		}
 		if n < 0 || !hasPrefix(m[n:], tag.end) {
 			return false
@@ -220,9 +220,9 @@ func skipSpace(b []byte) []byte {
 	return b
 }
 
-// section is the length of the CDATA section that b begins with, or -1 if ]]>
+// sectionLength is that of the CDATA section that b begins with, or -1 if ]]>
 // does not end it or encoding/xml would not take the text and leave it as it is.
-func section(b []byte) int {
+func sectionLength(b []byte) int {
 	for n := 0; ; n++ {
 		i := bytes.IndexByte(b[n:], ']')
 		if i < 0 {

@@ -88,17 +88,17 @@ func News(articles ...Article) Reply {
 		items[i] = newObject("item", newText("Title", a.Title), newText("Description", a.Description),
 			newText("PicUrl", a.PicURL), newText("Url", a.URL))
 	}
-	list := node{name: "Articles", kind: listNode, within: items}
+	list := node{name: "Articles", kind: listNode, children: items}
 	count := newNumber("ArticleCount", int64(len(articles)))
 	return passiveReply{msgType: "news", content: []node{count, list}}
 }
 
 // node is an element of a message, for XML or for the JSON that stands for it.
 type node struct {
-	name   string
-	kind   nodeKind
-	text   string // of the kinds that hold no elements
-	within []node // of the others
+	name     string
+	kind     nodeKind
+	text     string // of the kinds that hold no elements
+	children []node // of the others
 }
 
 type nodeKind int
@@ -107,7 +107,7 @@ const (
 	textNode nodeKind = iota
 	numberNode
 	objectNode
-	listNode // an object in XML; in JSON what is within has no names
+	listNode // an object in XML; in JSON its children have no names
 )
 
 func newText(name, value string) node { return node{name: name, text: value} }
@@ -116,8 +116,8 @@ func newNumber(name string, n int64) node {
 	return node{name: name, kind: numberNode, text: strconv.FormatInt(n, 10)}
 }
 
-func newObject(name string, within ...node) node {
-	return node{name: name, kind: objectNode, within: within}
+func newObject(name string, children ...node) node {
+	return node{name: name, kind: objectNode, children: children}
 }
 
 // passiveReply is a Reply with this content after the elements that all have;
@@ -129,15 +129,15 @@ type passiveReply struct {
 }
 
 // media leaves out texts that are empty, and refuses that of the required one.
-func media(msgType, name, required string, within ...node) Reply {
+func media(msgType, name, required string, children ...node) Reply {
 	r := passiveReply{msgType: msgType}
-	within = slices.DeleteFunc(within, func(n node) bool {
+	children = slices.DeleteFunc(children, func(n node) bool {
 		if n.text == "" && n.name == required {
 			r.err = fmt.Errorf("%s is empty", n.name)
 		}
 		return n.text == ""
 	})
-	r.content = []node{newObject(name, within...)}
+	r.content = []node{newObject(name, children...)}
 	return r
 }
 
@@ -166,8 +166,8 @@ func (n *node) check() error {
 			return fmt.Errorf("%s has the character %U, which XML cannot carry", n.name, r)
 		}
 	}
-	for i := range n.within {
-		if err := n.within[i].check(); err != nil {
+	for i := range n.children {
+		if err := n.children[i].check(); err != nil {
 			return err
 		}
 	}
@@ -191,8 +191,8 @@ func (n *node) append(b []byte, asJSON bool) []byte {
 	} else {
 		b = append(b, n.text...)
 	}
-	for i := range n.within {
-		b = n.within[i].append(b, false)
+	for i := range n.children {
+		b = n.children[i].append(b, false)
 	}
 	return append(append(append(b, "</"...), n.name...), '>')
 }
@@ -212,14 +212,14 @@ func (n *node) appendJSON(b []byte) []byte {
 		brackets = "[]"
 	}
 	b = append(b, brackets[0])
-	for i := range n.within {
+	for i := range n.children {
 		if i > 0 {
 			b = append(b, ',')
 		}
 		if n.kind == objectNode {
-			b = append(append(append(b, '"'), n.within[i].name...), `":`...)
+			b = append(append(append(b, '"'), n.children[i].name...), `":`...)
 		}
-		b = n.within[i].appendJSON(b)
+		b = n.children[i].appendJSON(b)
 	}
 	return append(b, brackets[1])
 }
