@@ -41,12 +41,16 @@ type Query struct {
 // Origin says which row of a report it is.
 type Origin string
 
-// The origins: a channel, or one of the three that have none.
+// The origins: a channel, or one of those that are none.
 const (
 	OfChannel   Origin = ""         // of a channel, or of all that the row is of
 	NoCode      Origin = "no code"  // follows that no code began
 	CodeUnknown Origin = "unknown"  // by a code that is no channel's, or that WeChat did not name
 	Imported    Origin = "imported" // follows older than the ledger, by no channel's code
+
+	// NoFollow is the row of conversions for which the model finds nothing: no follow
+	// that was open, or for the other models no scan and no follow.
+	NoFollow Origin = "no follow"
 )
 
 // Row is what happened in one cell of a report: a channel, a day, or both.
@@ -298,6 +302,8 @@ func (r *reader) row(k rowKey) *Row {
 		row.Origin = CodeUnknown
 	case importedRow:
 		row.Origin = Imported
+	case noFollow:
+		row.Origin = NoFollow
 	default:
 		row.Channel = r.channels[k.channel]
 	}
@@ -305,18 +311,20 @@ func (r *reader) row(k rowKey) *Row {
 	return row
 }
 
+// compareKeys is the order of a report's rows.
+func (r *reader) compareKeys(a, b rowKey) int {
+	return cmp.Or(
+		cmp.Compare(a.start, b.start),
+		cmp.Compare(min(b.channel, 0), min(a.channel, 0)), // the special ones last
+		cmp.Compare(r.channels[a.channel].Key, r.channels[b.channel].Key),
+		cmp.Compare(a.group, b.group),
+	)
+}
+
 // sorted leaves out the rows that are empty.
 func (r *reader) sorted() []Row {
-	keys := slices.SortedFunc(maps.Keys(r.rows), func(a, b rowKey) int {
-		return cmp.Or(
-			cmp.Compare(a.start, b.start),
-			cmp.Compare(min(b.channel, 0), min(a.channel, 0)), // the special ones last
-			cmp.Compare(r.channels[a.channel].Key, r.channels[b.channel].Key),
-			cmp.Compare(a.group, b.group),
-		)
-	})
 	var rows []Row
-	for _, k := range keys {
+	for _, k := range slices.SortedFunc(maps.Keys(r.rows), r.compareKeys) {
 		if row := r.rows[k]; row.Counts != (Counts{}) {
 			rows = append(rows, *row)
 		}
