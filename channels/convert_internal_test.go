@@ -24,7 +24,9 @@ func newShops(t *testing.T, d Dialect) (*Ledger, *clock) {
 	return l, c
 }
 
-func recordPush(t *testing.T, l *Ledger, who string, at time.Time, what wechatqr.EventType, scene string) {
+func recordPush(
+	t *testing.T, l *Ledger, who string, at time.Time, what wechatqr.EventType, scene string,
+) {
 	t.Helper()
 	_, err := l.RecordEvent(t.Context(), newPush(who, at, what, scene))
 	require.NoError(t, err)
@@ -81,7 +83,9 @@ func TestConvertIsIdempotentByID(t *testing.T) {
 			err = l.Convert(ctx, fresh, again)
 			require.ErrorIs(t, err, ErrConversionDiffers, "two of one id in one call")
 		}
-		r, err := l.Conversions(ctx, ConversionQuery{Query: Query{From: monday, To: monday.AddDate(0, 0, 1)}})
+		r, err := l.Conversions(ctx, ConversionQuery{
+			Query: Query{From: monday, To: monday.AddDate(0, 0, 1)},
+		})
 		require.NoError(t, err)
 		assert.Equal(t, ConversionCounts{
 			Conversions: 1, Converters: 1, Value: 990, Converted: 1, Followers: 1,
