@@ -93,7 +93,7 @@ type Counts struct {
 func (c *Counts) Net() int64 { return c.New + c.Returning - c.Lost }
 
 // Report is the answer to a Query. As JSON it has the same numbers, with By as the sum
-// of its constants' values: 1, 2, 4, 8 and 16.
+// of its constants' values: 1, 2, 4, 8 and 16, and what [Report.MarshalJSON] adds.
 type Report struct {
 	Query
 	AsOf time.Time `json:"as_of"` // when it was made
