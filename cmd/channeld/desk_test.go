@@ -232,12 +232,12 @@ func TestSignInIsBounded(t *testing.T) {
 	d, browser := newTestDesk(t), newBrowser(t)
 	require.NoError(t, d.store.PutUser(t.Context(), "ann", web.Viewer))
 	statuses := map[int]int{}
-	for range 22 {
+	for range 12 {
 		status, _ := post(t, browser, d.origin+"/sign-in",
 			url.Values{"name": {"ann"}, "password": {"guess"}})
 		statuses[status]++
 	}
-	assert.Equal(t, map[int]int{401: 20, 429: 2}, statuses)
+	assert.Equal(t, map[int]int{401: 10, 429: 2}, statuses)
 	for range 60 {
 		_, err := d.store.Attempt(t.Context(), "address:127.0.0.1")
 		require.NoError(t, err)

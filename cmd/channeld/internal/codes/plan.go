@@ -24,9 +24,6 @@ type conflict struct {
 	Why     string           // "another", "twice" or "invalid"
 }
 
-// list is what a job works on: the channels for which there is something to do.
-func (p *plan) list() []channels.Channel { return p.New }
-
 func newPlan(
 	ctx context.Context, ledger *channels.Ledger, rows []channels.Channel,
 ) (*plan, error) {
