@@ -15,12 +15,17 @@ import (
 // fail, so that WeChat delivers the push again; recording it twice changes
 // nothing. Events that arrive together share one commit.
 //
+// The function fails too if the commit takes 4 s: events.Handler answers "success" half a
+// second later, whatever becomes of the function.
+//
 // next learns by [VisitFrom] what the event amounted to. Messages and events
 // that are neither a follow, a scan nor an unfollow are passed on unrecorded.
 func (l *Ledger) Record(next events.HandlerFunc) events.HandlerFunc {
 	return func(ctx context.Context, ev *wechatqr.Event) (events.Reply, error) {
 		if kindOf(ev) != 0 {
-			visit, err := l.RecordEvent(ctx, ev)
+			timed, cancel := context.WithTimeout(ctx, recordTimeout)
+			visit, err := l.RecordEvent(timed, ev)
+			cancel()
 			if err != nil {
 				return nil, err
 			}
@@ -29,6 +34,8 @@ func (l *Ledger) Record(next events.HandlerFunc) events.HandlerFunc {
 		return next(ctx, ev)
 	}
 }
+
+const recordTimeout = 4 * time.Second
 
 // RecordEvent records a push: a subscribe, a SCAN or an unsubscribe. It may come
 // late, repeatedly and in any order. Anything else changes nothing. What is
