@@ -290,7 +290,9 @@ func TestCookies(t *testing.T) {
 		"https://desk.example":   "__Host-desk",
 		"http://127.0.0.1:12345": "desk_12345",
 	} {
-		door, err := signin.New(signin.Config{Store: d.store, Frame: d.numbers.Frame, Origin: origin})
+		door, err := signin.New(signin.Config{
+			Store: d.store, Frame: d.numbers.Frame, Origin: origin,
+		})
 		require.NoError(t, err)
 		h, err := web.Mount(nil, door.Open(), door.Refuse)
 		require.NoError(t, err)
