@@ -307,19 +307,21 @@ func (r *reader) row(k rowKey) *Row {
 
 // sorted leaves out the rows that are empty.
 func (r *reader) sorted() []Row {
-	keys := slices.SortedFunc(maps.Keys(r.rows), func(a, b rowKey) int {
-		return cmp.Or(
-			cmp.Compare(a.start, b.start),
-			cmp.Compare(min(b.channel, 0), min(a.channel, 0)), // the special ones last
-			cmp.Compare(r.channels[a.channel].Key, r.channels[b.channel].Key),
-			cmp.Compare(a.group, b.group),
-		)
-	})
 	var rows []Row
-	for _, k := range keys {
+	for _, k := range slices.SortedFunc(maps.Keys(r.rows), r.compareKeys) {
 		if row := r.rows[k]; row.Counts != (Counts{}) {
 			rows = append(rows, *row)
 		}
 	}
 	return rows
+}
+
+// compareKeys orders by time, then key of the channel, the special ones last.
+func (r *reader) compareKeys(a, b rowKey) int {
+	return cmp.Or(
+		cmp.Compare(a.start, b.start),
+		cmp.Compare(min(b.channel, 0), min(a.channel, 0)),
+		cmp.Compare(r.channels[a.channel].Key, r.channels[b.channel].Key),
+		cmp.Compare(a.group, b.group),
+	)
 }

@@ -102,18 +102,20 @@ var allowed = map[string]web.Role{
 	"GET /s/{secret}":       web.Nobody,
 
 	"GET /{$}":                     web.Guest,
+	"GET /channels":                web.Guest,
 	"GET /live":                    web.Guest,
 	"GET /channels/{key}/code.svg": web.Guest,
 
-	"GET /make":               web.Operator,
-	"POST /make":              web.Operator,
-	"GET /make/{job}":         web.Operator,
-	"POST /make/{job}/start":  web.Operator,
-	"POST /make/{job}/resume": web.Operator,
-	"GET /print":              web.Viewer,
-	"POST /print/sheet":       web.Viewer,
-	"POST /print/zip":         web.Viewer,
-	"POST /print/temporary":   web.Operator,
+	"GET /make":                       web.Operator,
+	"POST /make":                      web.Operator,
+	"GET /make/{job}":                 web.Operator,
+	"GET /make/drafts/{draft}":        web.Operator,
+	"POST /make/drafts/{draft}/start": web.Operator,
+	"POST /make/{job}/resume":         web.Operator,
+	"GET /print":                      web.Viewer,
+	"POST /print/sheet":               web.Viewer,
+	"POST /print/zip":                 web.Viewer,
+	"POST /print/temporary":           web.Operator,
 
 	"GET /channels/{key}/manage":           web.Operator,
 	"POST /channels/{key}/manage/edit":     web.Operator,
@@ -154,7 +156,7 @@ func TestRoles(t *testing.T) {
 			}
 			method, path, _ := strings.Cut(pattern, " ")
 			path = strings.NewReplacer("{secret}", "none", "{key}", "sh-7",
-				"{job}", "none", "{file}", "page.css", "{$}", "").Replace(path)
+				"{job}", "none", "{draft}", "none", "{file}", "page.css", "{$}", "").Replace(path)
 			status := statusOf(t, browser, method, d.origin+path)
 			want := http.StatusOK
 			switch {

@@ -36,6 +36,7 @@ func New(c Config) *Pages { return &Pages{c} }
 func (p *Pages) Routes() []web.Route {
 	return []web.Route{
 		{Pattern: "GET /{$}", Needs: web.Guest, Handle: p.today},
+		{Pattern: "GET /channels", Needs: web.Guest, Handle: p.list},
 	}
 }
 

@@ -146,6 +146,24 @@ func (q Question) Values() url.Values {
 	return values
 }
 
+// Hidden are the parameters that a form keeps beside those that it asks for.
+func (q Question) Hidden(asked ...string) (all [][2]string) {
+	values := q.At(1).Values()
+	for _, name := range []string{"period", "from", "to", "group", "q", "sort"} {
+		if values.Has(name) && !slices.Contains(asked, name) {
+			all = append(all, [2]string{name, values.Get(name)})
+		}
+	}
+	return all
+}
+
+// PeriodOnly returns the question about the period alone.
+func (q Question) PeriodOnly() Question {
+	only := defaultQuestion
+	only.Period = q.Period
+	return only
+}
+
 // String is the address after the path, with its question mark; empty for the default.
 func (q Question) String() string {
 	if text := q.Values().Encode(); text != "" {
