@@ -241,7 +241,7 @@ func (l *Ledger) Apply(ctx context.Context, p *Plan) error {
 		}
 		ids = append(ids, id)
 	}
-	err := l.changeRules(ctx, func(t *tx) error { return t.apply(ctx, p, ids) })
+	err := l.changeRules(ctx, func(t *tx) error { return t.applyPlan(ctx, p, ids) })
 	return failed("apply", err)
 }
 
@@ -258,7 +258,7 @@ func (l *Ledger) number(ctx context.Context) (int64, error) {
 	}
 }
 
-func (t *tx) apply(ctx context.Context, p *Plan, ids []int64) error {
+func (t *tx) applyPlan(ctx context.Context, p *Plan, ids []int64) error {
 	k, err := t.readKnown(ctx)
 	if err != nil {
 		return err
@@ -295,20 +295,17 @@ func (t *tx) apply(ctx context.Context, p *Plan, ids []int64) error {
 		}
 	}
 
-	const into = "channels_channels (id, channel, title, grp, retired, merged)"
-	if err := t.insert(ctx, into, 6, made, ""); err != nil {
+	if err := t.insert(ctx, channelsTable, made, ""); err != nil {
 		return err
 	}
-	const intoCodes = "channels_codes (scene, content, ticket, picture, made_for)"
-	if err := t.insert(ctx, intoCodes, 5, codes, ""); err != nil {
+	if err := t.insert(ctx, codesTable, codes, ""); err != nil {
 		return err
 	}
-	const intoAssignments = "channels_assignments (scene, since, channel)"
-	if err := t.insert(ctx, intoAssignments, 3, assigned, ""); err != nil {
+	if err := t.insert(ctx, assignmentsTable, assigned, ""); err != nil {
 		return err
 	}
 	for _, scene := range scenes {
-		if err := t.markStale(ctx, scene, 0); err != nil {
+		if err := t.markStale(ctx, scene, 0, nil); err != nil {
 			return err
 		}
 	}

@@ -2,6 +2,7 @@ package channels
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -13,19 +14,15 @@ import (
 // Record returns a function that records the event, commits, and then calls
 // next: give it to events.NewHandler. A database that fails makes the function
 // fail, so that WeChat delivers the push again; recording it twice changes
-// nothing. Events that arrive together share one commit.
-//
-// The function fails too if the commit takes 4 s: events.Handler answers "success" half a
-// second later, whatever becomes of the function.
+// nothing. So does one that has not committed shortly before the response leaves.
+// Events that arrive together share one commit.
 //
 // next learns by [VisitFrom] what the event amounted to. Messages and events
 // that are neither a follow, a scan nor an unfollow are passed on unrecorded.
 func (l *Ledger) Record(next events.HandlerFunc) events.HandlerFunc {
 	return func(ctx context.Context, ev *wechatqr.Event) (events.Reply, error) {
 		if kindOf(ev) != 0 {
-			timed, cancel := context.WithTimeout(ctx, recordTimeout)
-			visit, err := l.RecordEvent(timed, ev)
-			cancel()
+			visit, err := l.recordInTime(ctx, ev)
 			if err != nil {
 				return nil, err
 			}
@@ -35,7 +32,21 @@ func (l *Ledger) Record(next events.HandlerFunc) events.HandlerFunc {
 	}
 }
 
-const recordTimeout = 4 * time.Second
+// replyMargin is how long before the response leaves the function has failed.
+const replyMargin = 300 * time.Millisecond
+
+var errTooSlow = fmt.Errorf(
+	"the database did not commit before the response had to leave: %w", context.DeadlineExceeded,
+)
+
+func (l *Ledger) recordInTime(ctx context.Context, ev *wechatqr.Event) (Visit, error) {
+	if deadline, ok := events.ReplyDeadline(ctx); ok {
+		timed, cancel := context.WithDeadlineCause(ctx, deadline.Add(-replyMargin), errTooSlow)
+		defer cancel()
+		ctx = timed
+	}
+	return l.RecordEvent(ctx, ev)
+}
 
 // RecordEvent records a push: a subscribe, a SCAN or an unsubscribe. It may come
 // late, repeatedly and in any order. Anything else changes nothing. What is
@@ -62,7 +73,7 @@ func (l *Ledger) record(ctx context.Context, ev *wechatqr.Event, backfill bool) 
 	if ev.FromUserName == "" || ev.CreateTime.Unix() <= 0 {
 		return Visit{}, invalid("record: the event has no FromUserName or no CreateTime")
 	}
-	e := event{at: ev.CreateTime.Unix(), kind: k, ticket: textID(ev.Ticket)}
+	e := event{at: ev.CreateTime.Unix(), kind: k, ticket: ticketID(ev.Ticket)}
 	if s, ok := ev.Scan(); ok {
 		e.scene = textID(s.SceneKey)
 	}
@@ -91,11 +102,13 @@ func kindOf(ev *wechatqr.Event) kind {
 
 // arrival is an event on its way into the tables.
 type arrival struct {
+	ctx      context.Context // of who waits
 	hash     string
 	event    event
 	backfill bool
 
-	visit Visit
+	visit Visit // without the channel at first
+	row   int64
 	err   error
 	done  chan struct{}
 }
@@ -115,7 +128,7 @@ const (
 // put has the event committed, together with those that arrive meanwhile. When
 // ctx ends the event may be committed nevertheless.
 func (l *Ledger) put(ctx context.Context, a *arrival) (Visit, error) {
-	a.done = make(chan struct{})
+	a.ctx, a.done = ctx, make(chan struct{})
 	l.group.mu.Lock()
 	l.group.waiting = append(l.group.waiting, a)
 	if !l.group.running {
@@ -128,14 +141,16 @@ func (l *Ledger) put(ctx context.Context, a *arrival) (Visit, error) {
 	case <-a.done:
 		return a.visit, failed("record", a.err)
 	case <-ctx.Done():
-		return Visit{}, failed("record", ctx.Err())
+		return Visit{}, failed("record", context.Cause(ctx))
 	}
 }
 
-// commitAll commits groups until nobody waits.
+// commitAll commits groups until nobody waits. Who has given up is delivered again.
 func (l *Ledger) commitAll() {
 	for {
 		l.group.mu.Lock()
+		abandoned := func(a *arrival) bool { return a.ctx.Err() != nil }
+		l.group.waiting = slices.DeleteFunc(l.group.waiting, abandoned)
 		arrivals := l.group.waiting[:min(len(l.group.waiting), maxGroup)]
 		l.group.waiting = l.group.waiting[len(arrivals):]
 		l.group.running = len(arrivals) > 0
@@ -145,11 +160,16 @@ func (l *Ledger) commitAll() {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), groupTimeout)
 		err := l.commit(ctx, arrivals)
-		cancel()
-		for _, a := range arrivals {
-			a.err = err
-			close(a.done)
-		}
+		go func() { // the next group need not wait
+			defer cancel()
+			if err == nil {
+				err = l.nameChannels(ctx, arrivals)
+			}
+			for _, a := range arrivals {
+				a.err = err
+				close(a.done)
+			}
+		}()
 	}
 }
 
@@ -171,7 +191,10 @@ func (l *Ledger) commit(ctx context.Context, arrivals []*arrival) error {
 		if err := l.refold(ctx, s); err != nil {
 			return err
 		}
-		return l.setVisits(ctx, s, arrivals)
+		for _, a := range arrivals {
+			a.visit.Kind, a.row = s.of(a.hash).visit(&a.event)
+		}
+		return nil
 	})
 }
 

@@ -89,7 +89,7 @@ func (r *reader) readCohorts(ctx context.Context) (map[rowKey]cohorts, error) {
 	all := map[rowKey]cohorts{}
 	column := "0"
 	if r.By&ByChannel != 0 {
-		column = "channel"
+		column = "h.owner"
 	} else {
 		all[rowKey{}] = cohorts{}
 	}
@@ -102,7 +102,8 @@ func (r *reader) readCohorts(ctx context.Context) (map[rowKey]cohorts, error) {
 		if endHour == 0 {
 			end = stillHeld
 		}
-		k, day := r.selection(channel), startOfDay(time.Unix(beginHour, 0).In(r.location)).Unix()
+		k := r.selection(channel)
+		day := startOfDay(time.Unix(beginHour*hourSeconds, 0).In(r.location)).Unix()
 		if all[k] == nil {
 			all[k] = cohorts{}
 		}
@@ -111,9 +112,8 @@ func (r *reader) readCohorts(ctx context.Context) (map[rowKey]cohorts, error) {
 		}
 		all[k][day][end] += n
 		return nil
-	}, "SELECT "+column+", began - began % 3600, ended - ended % 3600, COUNT(*)"+
-		" FROM channels_follows WHERE began >= ? AND began < ? AND how <> ?"+r.where+
-		" GROUP BY 1, 2, 3", append([]any{r.from, r.to, asImported}, r.args...)...)
+	}, "SELECT "+column+", h.hour, f.ended - f.ended % 3600, COUNT(*)"+r.beginnings()+
+		" GROUP BY 1, 2, 3", append(r.hours(), r.args...)...)
 	return all, err
 }
 

@@ -1709,6 +1709,27 @@ func TestFunctionContext(t *testing.T) {
 	assert.Equal(t, "success", string(a.Body))
 }
 
+// The function learns when WeChat is told success without it.
+func TestReplyDeadline(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var deadline time.Time
+		h := newHandler(t, plainMode(),
+			func(ctx context.Context, _ *wechatqr.Event) (events.Reply, error) {
+				deadline, _ = events.ReplyDeadline(ctx)
+				time.Sleep(time.Until(deadline) - 1)
+				return nil, errors.New("in time")
+			}, nil, events.WithoutRetries())
+		w := httptest.NewRecorder()
+		came := time.Now()
+		h.ServeHTTP(w, wechat().clear(sampleScan).request())
+		assert.Equal(t, http.StatusInternalServerError, w.Code)
+		assert.Equal(t, 4500*time.Millisecond, deadline.Sub(came))
+		_, ok := events.ReplyDeadline(t.Context())
+		assert.False(t, ok)
+	})
+}
+
 // Handle answers as ServeHTTP does, and lets go of the caller's buffer.
 func TestHandle(t *testing.T) {
 	t.Parallel()
