@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/wechatqr/wechatqr/channels"
@@ -163,11 +164,12 @@ const (
 	maxLabels = 6
 )
 
-// axis has some of the rows' labels, at even distances.
+// axis has some of the rows' labels, without their weekdays, at even distances.
 func axis(rows [][]string) (labels []string) {
 	step := max((len(rows)+maxLabels-1)/maxLabels, 1)
 	for i := 0; i < len(rows); i += step {
-		labels = append(labels, rows[i][0])
+		date, _, _ := strings.Cut(rows[i][0], " ")
+		labels = append(labels, date)
 	}
 	return labels
 }

@@ -287,7 +287,7 @@ func (l *line) value(column string) (part, of int64) {
 
 func columnsOf(q Question) (all []column) {
 	for _, key := range sortColumns {
-		c := column{Key: key, Question: q.By(key)}
+		c := column{Key: key, Question: q.SortedBy(key)}
 		if q.Sort.Column == key {
 			c.Order = "descending"
 			if q.Sort.Up {
