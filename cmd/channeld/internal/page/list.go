@@ -156,7 +156,7 @@ func (p *Pages) readList(r *http.Request, q Question) (*listView, error) {
 	}
 	v.choose(lines)
 	v.ShowsForgotten = report.Total.Imported+report.Total.Forgotten > 0
-	return v, p.addSparklines(ctx, query, v.Lines)
+	return v, p.addSparklines(ctx, query, v)
 }
 
 // kept is the retention of all of the query together.
@@ -287,7 +287,7 @@ func (l *line) value(column string) (part, of int64) {
 
 func columnsOf(q Question) (all []column) {
 	for _, key := range sortColumns {
-		c := column{Key: key, Question: q.By(key)}
+		c := column{Key: key, Question: q.SortedBy(key)}
 		if q.Sort.Column == key {
 			c.Order = "descending"
 			if q.Sort.Up {
@@ -327,12 +327,37 @@ func (v *listView) groups(r *http.Request, q Question, group string, all []chann
 
 const maxSparks = 30 // places of a sparkline
 
+// maxCells is for how many channels and days one report is read. Beyond it there is one
+// for each line, so that the work does not grow with the account.
+const maxCells = 20_000
+
 // addSparklines draws net by day, of a day by hour, of each line.
-func (p *Pages) addSparklines(ctx context.Context, q channels.Query, lines []line) error {
-	q.By, q.Group = channels.ByDay, ""
+func (p *Pages) addSparklines(ctx context.Context, q channels.Query, v *listView) error {
+	q.By = channels.ByDay
 	if q.To.Sub(q.From) <= 25*time.Hour {
 		q.By = channels.ByHour
 	}
+	if days := int(q.To.Sub(q.From).Hours() / 24); v.All*max(days, 24) > maxCells {
+		return p.addEachSparkline(ctx, q, v.Lines)
+	}
+	q.By |= channels.ByChannel
+	report, err := p.Ledger.Report(ctx, q)
+	if err != nil {
+		return err
+	}
+	rows := map[string][]channels.Row{}
+	for _, row := range report.Rows {
+		rows[row.Channel.Key] = append(rows[row.Channel.Key], row)
+	}
+	for i := range v.Lines {
+		report.Rows = rows[v.Lines[i].Key]
+		v.Lines[i].Spark = sparkline(netOver(report))
+	}
+	return nil
+}
+
+func (p *Pages) addEachSparkline(ctx context.Context, q channels.Query, lines []line) error {
+	q.Group = ""
 	for i := range lines {
 		q.Channel = lines[i].Key
 		report, err := p.Ledger.Report(ctx, q)
@@ -350,7 +375,7 @@ func netOver(report *channels.Report) []float64 {
 	if report.AsOf.Before(end) {
 		end = report.AsOf
 	}
-	if report.By == channels.ByHour {
+	if report.By&channels.ByHour != 0 {
 		unit = time.Hour
 	}
 	length := max(end.Sub(report.From), unit)

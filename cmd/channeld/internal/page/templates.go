@@ -1,7 +1,6 @@
 package page
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"html/template"
@@ -11,7 +10,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/wechatqr/wechatqr/channels"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/web"
 	"github.com/wechatqr/wechatqr/internal/webui"
 )
@@ -50,7 +48,7 @@ func parseTemplates() web.Templates {
 			"isWord":      func(key string) bool { return key != "name" && key != "group" },
 			"prev":        func(q Question) any { return pageLink(q, q.Page-1, q.Page) },
 			"next":        func(q Question, pages int) any { return pageLink(q, q.Page+1, pages) },
-			"channelName": func(c channels.Channel) string { return cmp.Or(c.Name, c.Key) },
+			"channelName": channelName,
 		}
 		all[language] = template.Must(template.New("").Funcs(functions).ParseFS(files, "*.html"))
 	}
