@@ -464,6 +464,32 @@ func (h *history) compareRetention() {
 	got, err = h.ledger.Retention(h.t.Context(), q, days...)
 	require.NoError(h.t, err)
 	assert.Equal(h.t, want, got, "%+v", q)
+	h.compareRetentionByChannel(q.From, q.To, days)
+}
+
+// compareRetentionByChannel asks of all channels at once, and of each.
+func (h *history) compareRetentionByChannel(from, to time.Time, days []int) {
+	q := Query{From: from, To: to, By: ByChannel}
+	got, err := h.ledger.Retention(h.t.Context(), q, days...)
+	require.NoError(h.t, err)
+	follows := map[int]int64{}
+	for _, one := range got {
+		follows[one.Days] += one.Follows
+		if one.Origin != OfChannel {
+			continue
+		}
+		q := Query{From: from, To: to, Channel: one.Channel.Key}
+		alone, err := h.ledger.Retention(h.t.Context(), q, one.Days)
+		require.NoError(h.t, err)
+		require.Len(h.t, alone, 1)
+		one.Channel = Channel{}
+		assert.Equal(h.t, alone[0], one)
+	}
+	all, err := h.ledger.Retention(h.t.Context(), Query{From: from, To: to}, days...)
+	require.NoError(h.t, err)
+	for _, one := range all {
+		assert.Equal(h.t, one.Follows, follows[one.Days], "the channels are the account")
+	}
 }
 
 // nameOf is the oracle's name of the row.

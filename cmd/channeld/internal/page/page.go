@@ -36,6 +36,12 @@ func New(c Config) *Pages { return &Pages{c} }
 func (p *Pages) Routes() []web.Route {
 	return []web.Route{
 		{Pattern: "GET /{$}", Needs: web.Guest, Handle: p.today},
+		{Pattern: "GET /channels", Needs: web.Guest, Handle: p.list},
+		{Pattern: "GET /channels/{key}", Needs: web.Guest, Handle: p.channel},
+		{Pattern: "GET /channels/{key}/change", Needs: web.Operator, Handle: p.ask},
+		{Pattern: "POST /channels/{key}/{action}", Needs: web.Operator, Handle: p.change},
+		{Pattern: "GET /export", Needs: web.Guest, Handle: p.export},
+		{Pattern: "GET /export/{file}", Needs: web.Guest, Handle: p.download},
 	}
 }
 

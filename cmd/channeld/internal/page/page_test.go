@@ -166,6 +166,6 @@ func TestToday(t *testing.T) {
 		hasNot(t, w.Body.String(), "<script>alert")
 		hasNot(t, w.Body.String(), "o-3")
 
-		has(t, text(d.get(admin, "/", webui.English)), "net +11 until 12:00 today +12 yesterday 0")
+		has(t, text(d.get(admin, "/", webui.English)), "Net +11 until 12:00 today +12 yesterday 0")
 	})
 }
