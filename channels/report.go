@@ -355,13 +355,3 @@ func (r *reader) sorted() []Row {
 	}
 	return rows
 }
-
-// compareKeys orders by time, then key of the channel, the special ones last.
-func (r *reader) compareKeys(a, b rowKey) int {
-	return cmp.Or(
-		cmp.Compare(a.start, b.start),
-		cmp.Compare(min(b.channel, 0), min(a.channel, 0)),
-		cmp.Compare(r.channels[a.channel].Key, r.channels[b.channel].Key),
-		cmp.Compare(a.group, b.group),
-	)
-}

@@ -92,7 +92,6 @@ func TestTheSameNumbersEverywhere(t *testing.T) {
 		w = d.get(viewer, "/export/channels.csv"+q.String(), "en")
 		file, bom := strings.CutPrefix(w.Body.String(), "\ufeff")
 		assert.True(t, bom)
-		file, _, _ = strings.Cut(file, "\r\n\r\n")
 		records, err := csv.NewReader(strings.NewReader(file)).ReadAll()
 		require.NoError(t, err)
 		assert.Equal(t, want, tableNumbers(t, records), "CSV")
@@ -124,7 +123,7 @@ func TestTheSameNumbersEverywhere(t *testing.T) {
 
 func tableNumbers(t *testing.T, records [][]string) (all []map[string]int64) {
 	t.Helper()
-	for _, record := range records[1:] {
+	for _, record := range tableOf(records)[1:] {
 		all = append(all, numbersIn(t, records[0], record))
 	}
 	return all
