@@ -131,6 +131,34 @@ func TestChannelsAreChecked(t *testing.T) {
 	assert.ErrorIs(t, l.Merge(ctx, "a", "a"), wechatqr.ErrInvalidArgument)
 }
 
+// A code is made for a channel while that is merged into another one, which gets the code.
+func TestEnsureWhileMerged(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, d Dialect) {
+		l, _ := newLedger(t, d, testConfig)
+		wx, ctx := wechatqrtest.Start(t), t.Context()
+		require.NoError(t, l.Put(ctx, Channel{Key: "into"}))
+		for n := range 30 {
+			shop := Channel{Key: fmt.Sprint("shop", n)}
+			require.NoError(t, l.Put(ctx, shop))
+			var code *Code
+			var both sync.WaitGroup
+			both.Go(func() {
+				var err error
+				code, err = l.Ensure(ctx, wx.Client(), shop)
+				assert.NoError(t, err)
+			})
+			both.Go(func() { assert.NoError(t, l.Merge(ctx, shop.Key, "into")) })
+			both.Wait()
+
+			push := newPush("ann", monday, wechatqr.EventScan, code.Ticket.Scene.Key())
+			v, err := l.RecordEvent(ctx, push)
+			require.NoError(t, err)
+			require.Equal(t, "into", v.Channel.Key)
+		}
+	})
+}
+
 func TestCodes(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, d Dialect) {

@@ -127,7 +127,7 @@ func (a *acts) add(ctx context.Context, c *Conversion, hash string) error {
 	switch {
 	case !there:
 		a.known[e.ticket] = one
-		a.rows = append(a.rows, e.ticket, one.at, one.name, one.value)
+		a.rows = append(a.rows, e.ticket, one.at, 0, one.name, one.value) // refold says whose
 		who.add(e, a.now, false)
 		return nil
 	case known != one:
@@ -154,9 +154,8 @@ func (s *subject) did(e event) bool {
 func (a *acts) checkForgotten(ctx context.Context, id string, e event) error {
 	var hash []byte
 	err := a.t.row(
-		ctx, []any{&hash}, "SELECT p.hash FROM channels_events e JOIN channels_people p"+
-			" ON p.id = e.person WHERE e.happened = ? AND e.kind = ? AND e.ticket = ?",
-		e.at, e.kind, e.ticket,
+		ctx, []any{&hash}, "SELECT p.hash FROM channels_conversions c JOIN channels_people p"+
+			" ON p.id = c.person WHERE c.act = ?", e.ticket,
 	)
 	if hash != nil || errors.Is(err, sql.ErrNoRows) { // none: added to another one just now
 		return differs(id)
@@ -165,6 +164,5 @@ func (a *acts) checkForgotten(ctx context.Context, id string, e event) error {
 }
 
 func (a *acts) write(ctx context.Context) error {
-	const into = "channels_conversions (act, happened, name, value)"
-	return a.t.insert(ctx, into, 4, a.rows, "")
+	return a.t.insert(ctx, conversionsTable, a.rows, "")
 }

@@ -121,7 +121,7 @@ func (l *Ledger) conversions(
 		sums: map[rowKey]*conversionSum{}, total: newConversionSum(),
 	}
 	for _, step := range []func(context.Context) error{
-		r.selectChannels, r.readConversions, r.readScans, r.readFollows, r.readBegun,
+		r.selectAsked, r.readConversions, r.readScans, r.readFollows, r.readBegun,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -143,6 +143,18 @@ type conversionReader struct {
 
 	sums  map[rowKey]*conversionSum
 	total *conversionSum
+}
+
+// selectAsked reads the channels that were asked for, also those in which nothing but
+// conversions happened.
+func (r *conversionReader) selectAsked(ctx context.Context) error {
+	r.Active = false
+	if err := r.selectChannels(ctx); err != nil || r.where == "" || r.channels != nil {
+		return err
+	}
+	var err error
+	r.channels, err = r.t.channels(ctx, r.among, r.args...)
+	return err
 }
 
 // conversionSum is the numbers of a row in the making.
@@ -180,12 +192,11 @@ func (r *conversionReader) add(row, at int64, fn func(*conversionSum)) {
 
 // readConversions reads those of the period.
 func (r *conversionReader) readConversions(ctx context.Context) error {
-	query := "SELECT e.person, c.happened, c.value FROM channels_conversions c" +
-		" JOIN channels_events e ON e.happened = c.happened AND e.kind = ? AND e.ticket = c.act" +
-		" WHERE c.happened >= ? AND c.happened < ?"
-	args := []any{conversion, r.from, r.to}
+	query := "SELECT person, happened, value FROM channels_conversions" +
+		" WHERE happened >= ? AND happened < ?"
+	args := []any{r.from, r.to}
 	if r.query.Name != "" {
-		query, args = query+" AND c.name = ?", append(args, r.query.Name)
+		query, args = query+" AND name = ?", append(args, r.query.Name)
 	}
 	return r.t.rows(ctx, func(rows *sql.Rows) error {
 		var person int64
@@ -202,9 +213,8 @@ func (r *conversionReader) readConversions(ctx context.Context) error {
 }
 
 // converters selects who has a conversion in the period.
-const converters = " AND person IN (SELECT e.person FROM channels_conversions c" +
-	" JOIN channels_events e ON e.happened = c.happened AND e.kind = 8 AND e.ticket = c.act" +
-	" WHERE c.happened >= ? AND c.happened < ?)"
+const converters = " AND person IN (SELECT person FROM channels_conversions" +
+	" WHERE happened >= ? AND happened < ?)"
 
 // readScans reads all scans of who has a conversion, in order.
 func (r *conversionReader) readScans(ctx context.Context) error {
@@ -238,13 +248,13 @@ func (r *conversionReader) readFollows(ctx context.Context) error {
 // readBegun reads whose follow began in each row. Imported ones are left out.
 func (r *conversionReader) readBegun(ctx context.Context) error {
 	return r.t.rows(ctx, func(rows *sql.Rows) error {
-		var person, channel, at int64
-		err := rows.Scan(&person, &channel, &at)
-		r.add(channel, at, func(s *conversionSum) { s.started[person] = true })
+		var person, channel, hour int64
+		err := rows.Scan(&person, &channel, &hour)
+		r.add(channel, hour*hourSeconds, func(s *conversionSum) { s.started[person] = true })
 		return err
-	}, "SELECT person, channel, began FROM channels_follows"+
-		" WHERE began >= ? AND began < ? AND how <> ?"+r.where,
-		append([]any{r.from, r.to, asImported}, r.args...)...)
+	}, "SELECT person, channel, hour FROM channels_hours"+
+		" WHERE hour >= ? AND hour < ? AND begun + returning_ > 0"+r.where,
+		append(r.hours(), r.args...)...)
 }
 
 // attribute counts each conversion in the row that the model says, if it is asked for.

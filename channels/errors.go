@@ -16,6 +16,14 @@ var (
 	ErrWrongKey = errors.New("the person key is not that of the database")
 	// ErrWrongAccount: the database is of another account.
 	ErrWrongAccount = errors.New("the database is of another account")
+	// ErrNotEmpty: the database that CopyTo is to copy into holds a ledger.
+	ErrNotEmpty = errors.New("the database holds a ledger already")
+	// ErrUnfinishedCopy: the copy in the database was cut off, or is being made.
+	ErrUnfinishedCopy = errors.New("the copy in the database is not finished")
+	// ErrCopyDiffers: CopyTo has verified its copy, and it is not the same.
+	ErrCopyDiffers = errors.New("the copy is not the same")
+	// ErrPlanOutdated: a channel or a code of the Plan was changed since it was made.
+	ErrPlanOutdated = errors.New("the plan is outdated")
 	// ErrUnknownChannel: no channel has this key.
 	ErrUnknownChannel = errors.New("unknown channel")
 	// ErrUnknownScene: no code of this scene was made or adopted.

@@ -40,7 +40,8 @@ func TestMigrateFromTheFirstVersion(t *testing.T) {
 				{"hours (channel, hour, scans, follower_scans, begun, returning_, lost, imported, forgotten)",
 					[]any{1, at / hourSeconds, 1, 0, 1, 0, 0, 0, 0}},
 			} {
-				require.NoError(t, x.insert(ctx, "channels_"+row.table, len(row.args), row.args, ""))
+				query := "INSERT INTO channels_" + row.table + " VALUES " + marks(len(row.args))
+				require.NoError(t, x.exec(ctx, query, row.args...))
 			}
 			return x.exec(ctx, "UPDATE channels_counters SET value = 1000 WHERE name = 'numbers'")
 		}))

@@ -40,19 +40,26 @@ func (l *Ledger) Retention(ctx context.Context, q Query, days ...int) ([]Retaine
 		return nil, err
 	}
 	var results []Retained
-	err := l.readSettled(ctx, func(t *tx) error {
-		r := l.newReader(t, q)
-		if err := r.selectChannels(ctx); err != nil {
-			return err
-		}
-		all, err := r.readCohorts(ctx)
-		spans := r.spans(days)
-		for _, k := range slices.SortedFunc(maps.Keys(all), r.compareKeys) {
-			results = append(results, r.retained(k, all[k], spans)...)
-		}
+	err := l.readSettled(ctx, func(t *tx) (err error) {
+		results, err = l.retention(ctx, t, q, days)
 		return err
 	})
 	return results, failed("retention", err)
+}
+
+func (l *Ledger) retention(
+	ctx context.Context, t *tx, q Query, days []int,
+) (results []Retained, err error) {
+	r := l.newReader(t, q)
+	if err := r.selectChannels(ctx); err != nil {
+		return nil, err
+	}
+	all, err := r.readCohorts(ctx)
+	spans := r.spans(days)
+	for _, k := range slices.SortedFunc(maps.Keys(all), r.compareKeys) {
+		results = append(results, r.retained(k, all[k], spans)...)
+	}
+	return results, err
 }
 
 func (l *Ledger) checkRetention(q Query, days []int) error {
@@ -82,7 +89,7 @@ func (r *reader) readCohorts(ctx context.Context) (map[rowKey]cohorts, error) {
 	all := map[rowKey]cohorts{}
 	column := "0"
 	if r.By&ByChannel != 0 {
-		column = "channel"
+		column = "h.owner"
 	} else {
 		all[rowKey{}] = cohorts{}
 	}
@@ -95,7 +102,8 @@ func (r *reader) readCohorts(ctx context.Context) (map[rowKey]cohorts, error) {
 		if endHour == 0 {
 			end = stillHeld
 		}
-		k, day := r.selection(channel), startOfDay(time.Unix(beginHour, 0).In(r.location)).Unix()
+		k := r.selection(channel)
+		day := startOfDay(time.Unix(beginHour*hourSeconds, 0).In(r.location)).Unix()
 		if all[k] == nil {
 			all[k] = cohorts{}
 		}
@@ -104,9 +112,8 @@ func (r *reader) readCohorts(ctx context.Context) (map[rowKey]cohorts, error) {
 		}
 		all[k][day][end] += n
 		return nil
-	}, "SELECT "+column+", began - began % 3600, ended - ended % 3600, COUNT(*)"+
-		" FROM channels_follows WHERE began >= ? AND began < ? AND how <> ?"+r.where+
-		" GROUP BY 1, 2, 3", append([]any{r.from, r.to, asImported}, r.args...)...)
+	}, "SELECT "+column+", h.hour, f.ended - f.ended % 3600, COUNT(*)"+r.beginnings()+
+		" GROUP BY 1, 2, 3", append(r.hours(), r.args...)...)
 	return all, err
 }
 

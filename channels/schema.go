@@ -14,6 +14,17 @@ import (
 //go:embed migrations
 var migrations embed.FS
 
+// prepare makes the database ready for the ledger's tables, and makes these.
+func (d *Dialect) prepare(ctx context.Context, db *sql.DB) error {
+	if d.immediate {
+		t := tx{d, db}
+		if err := t.exec(ctx, "PRAGMA busy_timeout=5000; PRAGMA journal_mode=WAL"); err != nil {
+			return err
+		}
+	}
+	return d.migrate(ctx, db)
+}
+
 // migrate brings the database to the newest version, one transaction a version.
 func (d *Dialect) migrate(ctx context.Context, db *sql.DB) error {
 	files, err := fs.Glob(migrations, "migrations/*.sql")
@@ -23,7 +34,7 @@ func (d *Dialect) migrate(ctx context.Context, db *sql.DB) error {
 	for {
 		done := false
 		err := d.transact(ctx, db, func(t *tx) (err error) {
-			if err := t.call(ctx, d.migrationLock); err != nil {
+			if err := t.call(ctx, d.migrationLock); err != nil && !d.committedDDL {
 				return err
 			}
 			defer func() { err = errors.Join(err, t.call(context.WithoutCancel(ctx), d.migrationUnlock)) }()
@@ -81,23 +92,31 @@ func (t *tx) migrateTo(ctx context.Context, version int, file string) error {
 		return err
 	}
 	d := t.dialect
-	text := strings.NewReplacer("{hash}", d.hash, "{text}", d.text, "{options}", d.options).
-		Replace(string(script))
+	text := strings.NewReplacer(
+		"{hash}", d.hash, "{text}", d.text, "{options}", d.options, "{on}", d.onTable,
+	).Replace(string(script))
 	for statement := range strings.SplitSeq(text, ";\n") {
 		if strings.TrimSpace(statement) == "" {
 			continue
+		}
+		if d.again != nil {
+			statement = d.again.Replace(statement)
+			if strings.Contains(statement, "INSERT INTO ") {
+				statement += " ON CONFLICT DO NOTHING"
+			}
 		}
 		err := t.exec(ctx, statement)
 		if err != nil && !(d.committedDDL && alreadyThere(err)) {
 			return fmt.Errorf("%s: %w", file, err)
 		}
 	}
-	return t.exec(ctx, "UPDATE channels_schema SET version = ? WHERE id = 1", version)
+	return t.exec(ctx, "UPDATE channels_schema SET version = ? WHERE id = 1 AND version < ?",
+		version, version)
 }
 
 // alreadyThere reports whether an earlier, interrupted run of the statement has
-// succeeded: the table, the key or the row exists.
+// succeeded: the table, the column, the key or the row exists, or the index is gone.
 func alreadyThere(err error) bool {
 	number, ok := mySQLNumber(err)
-	return ok && slices.Contains([]string{"1050", "1061", "1062"}, number)
+	return ok && slices.Contains([]string{"1050", "1060", "1061", "1062", "1091"}, number)
 }

@@ -117,7 +117,7 @@ func (c *comparer) compare(ctx context.Context, wechat map[int64]Figures) ([]Com
 		c.persons[day.Unix()] = map[int64]bool{}
 	}
 	for _, step := range []func(context.Context) error{
-		c.readHeld, c.readHours, c.readForgotten, c.readFoundEnds, c.readRepeats,
+		c.readNumbers, c.readHeld, c.readForgotten, c.readFoundEnds, c.readRepeats,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -180,9 +180,9 @@ func (c *comparer) readFoundEnds(ctx context.Context) error {
 		err := rows.Scan(&one.began, &one.found)
 		c.found = append(c.found, one)
 		return err
-	}, "SELECT f.began, f.ended FROM channels_events e JOIN channels_follows f"+
-		" ON f.person = e.person AND f.ended = e.happened AND f.ending = ?"+
-		" WHERE e.happened >= ? AND e.kind = ?", asGone, c.from, gone)
+	}, "SELECT began, ended FROM channels_follows WHERE ended >= ? AND ending = ? AND person IN"+
+		" (SELECT person FROM channels_hours WHERE hour >= ? AND lost > 0)",
+		c.from, asGone, c.from/hourSeconds)
 }
 
 func (c *comparer) readRepeats(ctx context.Context) error {
@@ -195,6 +195,5 @@ func (c *comparer) readRepeats(ctx context.Context) error {
 		}
 		c.persons[day][person] = true
 		return err
-	}, "SELECT person, began FROM channels_follows WHERE began >= ? AND began < ? AND how <> ?",
-		c.from, c.to, asImported)
+	}, "SELECT f.person, f.began"+c.beginnings(), c.hours()...)
 }

@@ -28,6 +28,7 @@ type config struct {
 	api         string // base URL in place of WeChat's hosts; empty: WeChat
 	forwarded   bool
 	invite      string // name; empty: serve
+	copyTarget  string // of store.Open; empty: serve
 	location    *time.Location
 	keep        time.Duration
 
@@ -61,6 +62,8 @@ func parseConfig(args []string, getenv func(string) string, stderr io.Writer) (c
 	fs.StringVar(&c.invite, "invite", "",
 		"print a link by which this `user` chooses a new password, and exit; a new user "+
 			"becomes an administrator")
+	fs.StringVar(&c.copyTarget, "copy", "",
+		"copy everything into this new `database`, verify the copy and exit; stop the others first")
 	zone := fs.String("zone", "Asia/Shanghai", "time `zone` in which days begin")
 	fs.DurationVar(&c.keep, "keep", 0,
 		"how long somebody who unfollowed is remembered, a `duration` such as 720h: who comes "+
@@ -98,9 +101,9 @@ func printHelp(fs *flag.FlagSet, stderr io.Writer) {
 func (c *config) complete() error {
 	c.origin = strings.TrimSuffix(c.origin, "/")
 	if c.demo {
-		if c.db != "" || c.api != "" || c.invite != "" {
+		if c.db != "" || c.api != "" || c.invite != "" || c.copyTarget != "" {
 			return errors.New("channeld: -demo has an account and a database of its own: " +
-				"leave -db, -api and -invite out")
+				"leave -db, -api, -invite and -copy out")
 		}
 		return nil
 	}

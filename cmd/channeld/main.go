@@ -39,6 +39,8 @@ func run(
 	switch {
 	case c.invite != "":
 		return printInvitation(ctx, &c, stdout)
+	case c.copyTarget != "":
+		return printCopy(ctx, &c, stdout, logger)
 	case c.demo:
 		return runDemo(ctx, &c, stdout, logger)
 	}

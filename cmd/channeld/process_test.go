@@ -218,3 +218,34 @@ func TestCallbackOnAPortOfItsOwn(t *testing.T) {
 	status, _ = get(t, newBrowser(t), p.origin+callbackPath)
 	assert.Equal(t, http.StatusNotFound, status)
 }
+
+// What one process receives the pages of another show.
+func TestSeveralProcessesShowTheSame(t *testing.T) {
+	t.Parallel()
+	wx, dir := wechatqrtest.Start(t), t.TempDir()
+	first := start(t, wx, dir, "-listen", freeAddress(t))
+	second := start(t, wx, dir, "-listen", freeAddress(t)) // gets the pushes
+	status, _ := post(t, newBrowser(t), first.link, url.Values{"password": {"correct horse"}})
+	require.NotEqual(t, http.StatusUnprocessableEntity, status)
+	browser := newBrowser(t)
+	browser.CheckRedirect = func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse
+	}
+	_, _ = post(t, browser, first.origin+"/sign-in",
+		url.Values{"name": {"admin"}, "password": {"correct horse"}})
+	_, err := wx.Follow(t.Context(), "o-ann")
+	require.NoError(t, err)
+
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, first.origin+"/live", nil)
+	require.NoError(t, err)
+	resp, err := browser.Do(r)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	text := make([]byte, 0, 4096)
+	for !strings.Contains(string(text), `"kind":"new"`) {
+		n, err := resp.Body.Read(text[len(text):cap(text)])
+		require.NoError(t, err)
+		text = text[:len(text)+n]
+	}
+	require.NoError(t, second.cmd.Process.Kill())
+}

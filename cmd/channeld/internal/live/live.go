@@ -26,11 +26,12 @@ type Event struct {
 
 // Feed has the last events.
 type Feed struct {
-	mu      sync.Mutex
-	last    []Event       // oldest first
-	changed chan struct{} // closed at the next event
-	done    chan struct{} // closed by Close
-	close   func()
+	mu       sync.Mutex
+	last     []Event       // oldest first
+	unshared []Event       // those of this process that Share has not stored
+	changed  chan struct{} // closed at the next event
+	done     chan struct{} // closed by Close
+	close    func()
 }
 
 // maxLast is how many events a Feed has.
@@ -52,17 +53,32 @@ func (f *Feed) Close() { f.close() }
 func (f *Feed) Watch(next events.HandlerFunc) events.HandlerFunc {
 	return func(ctx context.Context, ev *wechatqr.Event) (events.Reply, error) {
 		if v, ok := channels.VisitFrom(ctx); ok {
-			f.Add(Event{ev.CreateTime, v.Kind, v.Channel.Key, v.Channel.Name, v.Channel.Group})
+			c := &v.Channel
+			f.note(Event{ev.CreateTime, v.Kind, c.Key, c.Name, c.Group})
 		}
 		return next(ctx, ev)
 	}
 }
 
-// Add adds events.
-func (f *Feed) Add(all ...Event) {
+// note adds an event of this process.
+func (f *Feed) note(e Event) {
+	f.mu.Lock()
+	f.unshared = append(f.unshared, e)
+	if n := len(f.unshared) - maxLast; n > 0 {
+		f.unshared = slices.Delete(f.unshared, 0, n)
+	}
+	f.mu.Unlock()
+	f.add([]Event{e})
+}
+
+func (f *Feed) add(all []Event) {
+	if len(all) == 0 {
+		return
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.last = append(f.last, all...)
+	slices.SortStableFunc(f.last, func(a, b Event) int { return a.At.Compare(b.At) })
 	if n := len(f.last) - maxLast; n > 0 {
 		f.last = slices.Delete(f.last, 0, n)
 	}

@@ -68,6 +68,8 @@ type view struct {
 	Findings []finding
 	Checked  bool
 
+	Forgotten bool // a person was forgotten
+
 	AppID, Callback, Database, Zone string
 	KeepDays                        float64
 	Me                              string
@@ -107,7 +109,7 @@ func roles(r *http.Request, selected web.Role) []roleView {
 }
 
 func (p *Pages) show(w http.ResponseWriter, r *http.Request) {
-	p.write(w, r, http.StatusOK, view{})
+	p.write(w, r, http.StatusOK, view{Forgotten: r.URL.Query().Has("forgotten")})
 }
 
 // write shows the page, with what v has beside the settings.

@@ -12,9 +12,8 @@ const attemptsPeriod = int64(15 * time.Minute / time.Second)
 func (s *Store) Attempt(ctx context.Context, subject string) (n int64, err error) {
 	quarter := s.now().Unix() / attemptsPeriod
 	key := hashOf(subject)
-	sum := "number = desk_attempts.number + 1"
 	_, err = s.exec(ctx, "INSERT INTO desk_attempts (subject, quarter, number) VALUES (?, ?, 1)"+
-		s.onConflict([]string{"subject", "quarter"})+sum, key, quarter)
+		s.onConflict("subject, quarter")+"number = desk_attempts.number + 1", key, quarter)
 	if err != nil {
 		return 0, err
 	}
@@ -23,7 +22,8 @@ func (s *Store) Attempt(ctx context.Context, subject string) (n int64, err error
 	return n, err
 }
 
-// DeleteExpired deletes what has ended: sessions, links, attempts and drafts.
+// DeleteExpired deletes what has ended: sessions, links, attempts, drafts
+// and last events.
 func (s *Store) DeleteExpired(ctx context.Context) error {
 	now := s.now().Unix()
 	for _, statement := range []struct {
@@ -32,11 +32,13 @@ func (s *Store) DeleteExpired(ctx context.Context) error {
 	}{
 		{"DELETE FROM desk_sessions WHERE ends <= ?", now},
 		{"DELETE FROM desk_links WHERE ends <= ?", now},
+		{"DELETE FROM desk_drafts WHERE created < ?", s.now().Add(-draftLife).Unix()},
+		{"DELETE FROM desk_live WHERE stored < ?", s.now().Add(-liveLife).Unix()},
 		{"DELETE FROM desk_attempts WHERE quarter < ?", now/attemptsPeriod - 1},
 	} {
 		if _, err := s.exec(ctx, statement.query, statement.until); err != nil {
 			return err
 		}
 	}
-	return s.deleteDrafts(ctx)
+	return nil
 }

@@ -2,17 +2,14 @@ package store
 
 import (
 	"context"
+	"errors"
 	"strings"
+	"time"
 )
 
 // schema is the tables. Times are Unix seconds. A hash is that of a secret which only
 // its owner has.
 const schema = `
-CREATE TABLE IF NOT EXISTS desk_settings (
-	name  {text} NOT NULL PRIMARY KEY,
-	value {text} NOT NULL
-) {options};
-
 CREATE TABLE IF NOT EXISTS desk_users (
 	name     {text} NOT NULL PRIMARY KEY,
 	role     INTEGER NOT NULL,
@@ -48,13 +45,20 @@ CREATE TABLE IF NOT EXISTS desk_attempts (
 	PRIMARY KEY (subject, quarter)
 ) {options};
 
+-- Lists that were uploaded, as CSV, until somebody starts them.
+CREATE TABLE IF NOT EXISTS desk_drafts (
+	id      {text} NOT NULL PRIMARY KEY,
+	title   {text} NOT NULL,
+	csv     {long} NOT NULL,
+	created BIGINT NOT NULL
+) {options};
+
 -- What makes the codes of many channels. lease is until when the owner works on it.
 CREATE TABLE IF NOT EXISTS desk_jobs (
 	id        {text} NOT NULL PRIMARY KEY,
 	title     {text} NOT NULL,
 	made_by   {text} NOT NULL,
 	created   BIGINT NOT NULL,
-	started   INTEGER NOT NULL,
 	ended     INTEGER NOT NULL,
 	resume_at BIGINT NOT NULL,
 	problem   {text} NOT NULL,
@@ -73,36 +77,53 @@ CREATE TABLE IF NOT EXISTS desk_job_rows (
 	PRIMARY KEY (job, number)
 ) {options};
 
+-- The last events, for the pages of every process.
+CREATE TABLE IF NOT EXISTS desk_live (
+	stored   BIGINT NOT NULL,
+	id       {text} NOT NULL,
+	happened BIGINT NOT NULL,
+	kind     {text} NOT NULL,
+	channel  {text} NOT NULL,
+	title    {text} NOT NULL,
+	grp      {text} NOT NULL,
+	PRIMARY KEY (stored, id)
+) {options};
+
 CREATE TABLE IF NOT EXISTS desk_welcomes (
 	channel {text} NOT NULL PRIMARY KEY,
 	content {long} NOT NULL
 ) {options};
 `
 
-// migrate makes the tables that are not there. Two processes that make one at the same
-// moment may be in each other's way, so it tries again.
-func (s *Store) migrate(ctx context.Context) (err error) {
-	for range 3 {
-		if err = s.makeTables(ctx); err == nil {
-			return nil
-		}
-	}
-	return err
-}
-
-func (s *Store) makeTables(ctx context.Context) error {
+// migrate makes the tables that are not there.
+func (s *Store) migrate(ctx context.Context) error {
 	replace := strings.NewReplacer("{text}", "TEXT", "{long}", "TEXT", "{options}", "")
 	if s.isMySQL() {
-		replace = strings.NewReplacer("{text}", "VARCHAR(255)", "{long}", "TEXT", "{options}",
+		replace = strings.NewReplacer("{text}", "VARCHAR(255)", "{long}", "MEDIUMTEXT", "{options}",
 			"ENGINE=InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
 	}
 	for statement := range strings.SplitSeq(replace.Replace(schema), ";\n") {
 		if strings.TrimSpace(statement) == "" {
 			continue
 		}
-		if _, err := s.db.ExecContext(ctx, statement); err != nil {
+		if err := s.makeTable(ctx, statement); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+const maxAttempts = 20
+
+// makeTable tries again when another process makes the table at the same moment: in spite
+// of IF NOT EXISTS PostgreSQL fails then.
+func (s *Store) makeTable(ctx context.Context, statement string) error {
+	for attempt := 1; ; attempt++ {
+		_, err := s.db.ExecContext(ctx, statement)
+		var state interface{ SQLState() string }
+		if !errors.As(err, &state) || state.SQLState() != "23505" || attempt == maxAttempts {
+			return err
+		}
+		time.Sleep(time.Duration(attempt) * 5 * time.Millisecond)
+	}
 }

@@ -171,33 +171,12 @@ func list[T any](
 	return all, nil
 }
 
-// put writes the row, over one whose first columns, the key, are the same.
-func (s *Store) put(
-	ctx context.Context, table string, key int, columns []string, values ...any,
-) error {
-	marks := strings.TrimSuffix(strings.Repeat("?,", len(columns)), ",")
-	query := fmt.Sprintf(
-		"INSERT INTO %s (%s) VALUES (%s)", table, strings.Join(columns, ", "), marks,
-	)
-	var sets []string
-	for _, c := range columns[key:] {
-		if s.isMySQL() {
-			sets = append(sets, fmt.Sprintf("%s = VALUES(%s)", c, c))
-		} else {
-			sets = append(sets, fmt.Sprintf("%s = excluded.%s", c, c))
-		}
-	}
-	query += s.onConflict(columns[:key]) + strings.Join(sets, ", ")
-	_, err := s.exec(ctx, query, values...)
-	return err
-}
-
-// onConflict begins what an INSERT does to a row that is there.
-func (s *Store) onConflict(key []string) string {
+// onConflict begins what an INSERT does to the row that has its key, columns of a table.
+func (s *Store) onConflict(key string) string {
 	if s.isMySQL() {
 		return " ON DUPLICATE KEY UPDATE "
 	}
-	return " ON CONFLICT (" + strings.Join(key, ", ") + ") DO UPDATE SET "
+	return " ON CONFLICT (" + key + ") DO UPDATE SET "
 }
 
 func (s *Store) isMySQL() bool { return s.dialect.String() == channels.MySQL.String() }

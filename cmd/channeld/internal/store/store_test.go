@@ -12,135 +12,138 @@ import (
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/web"
 )
 
-func newStore(t *testing.T) *Store {
-	t.Helper()
-	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "desk.db"))
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = s.Close() })
-	return s
-}
-
 func TestSessions(t *testing.T) {
 	t.Parallel()
-	s, ctx := newStore(t), t.Context()
-	require.NoError(t, s.PutUser(ctx, "ann", web.Operator))
-	secret, err := s.NewSession(ctx, "ann")
-	require.NoError(t, err)
-	visitor := func() web.Visitor {
-		v, err := s.Visitor(ctx, secret)
+	onEach(t, func(t *testing.T, s *Store) {
+		ctx := t.Context()
+		require.NoError(t, s.PutUser(ctx, "ann", web.Operator))
+		secret, err := s.NewSession(ctx, "ann")
 		require.NoError(t, err)
-		return v
-	}
-	assert.Equal(t, web.Visitor{Name: "ann", Role: web.Operator}, visitor())
+		visitor := func() web.Visitor {
+			v, err := s.Visitor(ctx, secret)
+			require.NoError(t, err)
+			return v
+		}
+		assert.Equal(t, web.Visitor{Name: "ann", Role: web.Operator}, visitor())
 
-	require.NoError(t, s.PutUser(ctx, "ann", web.Viewer))
-	assert.Equal(t, web.Viewer, visitor().Role, "a role applies at once")
-	require.NoError(t, s.PutUser(ctx, "ann", web.Viewer))
-	assert.Equal(t, web.Viewer, visitor().Role)
+		require.NoError(t, s.PutUser(ctx, "ann", web.Viewer))
+		assert.Equal(t, web.Viewer, visitor().Role, "a role applies at once")
+		require.NoError(t, s.PutUser(ctx, "ann", web.Viewer))
+		assert.Equal(t, web.Viewer, visitor().Role)
 
-	now := time.Now()
-	s.now = func() time.Time { return now.Add(SessionLife + time.Second) }
-	assert.Zero(t, visitor(), "it has ended")
-	s.now = time.Now
-	require.NoError(t, s.SetPassword(ctx, "ann", "hash"))
-	assert.Zero(t, visitor(), "a new password ends it")
+		now := time.Now()
+		s.now = func() time.Time { return now.Add(SessionLife + time.Second) }
+		assert.Zero(t, visitor(), "it has ended")
+		s.now = time.Now
+		require.NoError(t, s.SetPassword(ctx, "ann", "hash"))
+		assert.Zero(t, visitor(), "a new password ends it")
 
-	secret, err = s.NewSession(ctx, "ann")
-	require.NoError(t, err)
-	require.NoError(t, s.EndSession(ctx, secret))
-	assert.Zero(t, visitor())
+		secret, err = s.NewSession(ctx, "ann")
+		require.NoError(t, err)
+		require.NoError(t, s.EndSession(ctx, secret))
+		assert.Zero(t, visitor())
 
-	secret, err = s.NewSession(ctx, "ann")
-	require.NoError(t, err)
-	require.NoError(t, s.DeleteUser(ctx, "ann"))
-	assert.Zero(t, visitor())
-	_, err = s.User(ctx, "ann")
-	require.ErrorIs(t, err, ErrNotFound)
+		secret, err = s.NewSession(ctx, "ann")
+		require.NoError(t, err)
+		require.NoError(t, s.DeleteUser(ctx, "ann"))
+		assert.Zero(t, visitor())
+		_, err = s.User(ctx, "ann")
+		require.ErrorIs(t, err, ErrNotFound)
+	})
 }
 
 func TestShareLinks(t *testing.T) {
 	t.Parallel()
-	s, ctx := newStore(t), t.Context()
-	ends := time.Unix(time.Now().Unix(), 0).Add(time.Hour)
-	opens, err := s.NewLink(ctx, Link{Title: "shop", Role: web.Guest, Channel: "sh-7", Ends: ends})
-	require.NoError(t, err)
-	l, err := s.Link(ctx, opens)
-	require.NoError(t, err)
-	_, err = s.Link(ctx, l.ID)
-	require.ErrorIs(t, err, ErrNotFound, "what the database has opens nothing")
+	onEach(t, func(t *testing.T, s *Store) {
+		ctx := t.Context()
+		ends := time.Unix(time.Now().Unix(), 0).Add(time.Hour)
+		shared := Link{Title: "shop", Role: web.Guest, Channel: "sh-7", Ends: ends}
+		opens, err := s.NewLink(ctx, shared)
+		require.NoError(t, err)
+		l, err := s.Link(ctx, opens)
+		require.NoError(t, err)
+		_, err = s.Link(ctx, l.ID)
+		require.ErrorIs(t, err, ErrNotFound, "what the database has opens nothing")
 
-	secret, err := s.NewLinkSession(ctx, &l)
-	require.NoError(t, err)
-	v, err := s.Visitor(ctx, secret)
-	require.NoError(t, err)
-	want := web.Visitor{
-		Name: "shop", Role: web.Guest, Scope: web.Scope{Channel: "sh-7", Ends: ends},
-	}
-	assert.Equal(t, want, v)
-	links, err := s.ShareLinks(ctx)
-	require.NoError(t, err)
-	assert.Equal(t, []Link{l}, links)
+		secret, err := s.NewLinkSession(ctx, &l)
+		require.NoError(t, err)
+		v, err := s.Visitor(ctx, secret)
+		require.NoError(t, err)
+		want := web.Visitor{
+			Name: "shop", Role: web.Guest, Scope: web.Scope{Channel: "sh-7", Ends: ends},
+		}
+		assert.Equal(t, want, v)
+		links, err := s.ShareLinks(ctx)
+		require.NoError(t, err)
+		assert.Equal(t, []Link{l}, links)
 
-	there, err := s.EndLink(ctx, l.ID)
-	require.NoError(t, err)
-	assert.True(t, there)
-	v, err = s.Visitor(ctx, secret)
-	require.NoError(t, err)
-	assert.Zero(t, v, "a revoked link ends the sessions that it began")
-	there, err = s.EndLink(ctx, l.ID)
-	require.NoError(t, err)
-	assert.False(t, there)
+		there, err := s.EndLink(ctx, l.ID)
+		require.NoError(t, err)
+		assert.True(t, there)
+		v, err = s.Visitor(ctx, secret)
+		require.NoError(t, err)
+		assert.Zero(t, v, "a revoked link ends the sessions that it began")
+		there, err = s.EndLink(ctx, l.ID)
+		require.NoError(t, err)
+		assert.False(t, there)
+	})
 }
 
 func TestLinksEnd(t *testing.T) {
 	t.Parallel()
-	s, ctx := newStore(t), t.Context()
-	now := time.Now()
-	opens, err := s.NewLink(ctx, Link{User: "ann", Ends: now.Add(time.Hour)})
-	require.NoError(t, err)
-	s.now = func() time.Time { return now.Add(time.Hour - time.Second) }
-	_, err = s.Link(ctx, opens)
-	require.NoError(t, err)
-	s.now = func() time.Time { return now.Add(time.Hour) }
-	_, err = s.Link(ctx, opens)
-	require.ErrorIs(t, err, ErrNotFound)
-	require.NoError(t, s.DeleteExpired(ctx))
-	s.now = time.Now
-	_, err = s.Link(ctx, opens)
-	require.ErrorIs(t, err, ErrNotFound)
+	onEach(t, func(t *testing.T, s *Store) {
+		ctx := t.Context()
+		now := time.Now()
+		opens, err := s.NewLink(ctx, Link{User: "ann", Ends: now.Add(time.Hour)})
+		require.NoError(t, err)
+		s.now = func() time.Time { return now.Add(time.Hour - time.Second) }
+		_, err = s.Link(ctx, opens)
+		require.NoError(t, err)
+		s.now = func() time.Time { return now.Add(time.Hour) }
+		_, err = s.Link(ctx, opens)
+		require.ErrorIs(t, err, ErrNotFound)
+		require.NoError(t, s.DeleteExpired(ctx))
+		s.now = time.Now
+		_, err = s.Link(ctx, opens)
+		require.ErrorIs(t, err, ErrNotFound)
+	})
 }
 
 func TestAttempts(t *testing.T) {
 	t.Parallel()
-	s, ctx := newStore(t), t.Context()
-	now := time.Unix(900*1000, 0)
-	s.now = func() time.Time { return now }
-	for want := range int64(3) {
-		n, err := s.Attempt(ctx, "ann")
+	onEach(t, func(t *testing.T, s *Store) {
+		ctx := t.Context()
+		now := time.Unix(900*1000, 0)
+		s.now = func() time.Time { return now }
+		for want := range int64(3) {
+			n, err := s.Attempt(ctx, "ann")
+			require.NoError(t, err)
+			assert.Equal(t, want+1, n)
+		}
+		n, err := s.Attempt(ctx, "bob")
 		require.NoError(t, err)
-		assert.Equal(t, want+1, n)
-	}
-	n, err := s.Attempt(ctx, "bob")
-	require.NoError(t, err)
-	assert.EqualValues(t, 1, n)
-	now = now.Add(15 * time.Minute)
-	n, err = s.Attempt(ctx, "ann")
-	require.NoError(t, err)
-	assert.EqualValues(t, 1, n)
+		assert.EqualValues(t, 1, n)
+		now = now.Add(15 * time.Minute)
+		n, err = s.Attempt(ctx, "ann")
+		require.NoError(t, err)
+		assert.EqualValues(t, 1, n)
+	})
 }
 
 func TestWelcomes(t *testing.T) {
 	t.Parallel()
-	s, ctx := newStore(t), t.Context()
-	text, err := s.Welcome(ctx, "sh-7")
-	require.NoError(t, err)
-	assert.Empty(t, text)
-	for _, want := range []string{"欢迎", "再次欢迎"} {
-		require.NoError(t, s.SetWelcome(ctx, "sh-7", want))
-		text, err = s.Welcome(ctx, "sh-7")
+	onEach(t, func(t *testing.T, s *Store) {
+		ctx := t.Context()
+		text, err := s.Welcome(ctx, "sh-7")
 		require.NoError(t, err)
-		assert.Equal(t, want, text)
-	}
+		assert.Empty(t, text)
+		for _, want := range []string{"欢迎", "再次欢迎"} {
+			require.NoError(t, s.SetWelcome(ctx, "sh-7", want))
+			text, err = s.Welcome(ctx, "sh-7")
+			require.NoError(t, err)
+			assert.Equal(t, want, text)
+		}
+	})
 }
 
 func TestOpenRefuses(t *testing.T) {

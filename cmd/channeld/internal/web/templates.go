@@ -5,6 +5,7 @@ import (
 	"html/template"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/wechatqr/wechatqr/internal/webui"
@@ -21,6 +22,7 @@ func ParseTemplates(files fs.FS, pattern string) Templates {
 	for _, language := range []string{webui.Chinese, webui.English} {
 		functions := template.FuncMap{
 			"t":     func(zh, en string) string { return pick(language, zh, en) },
+			"path":  url.PathEscape, // of a key: html/template leaves "/" as it is
 			"stamp": func(at time.Time) string { return at.Format("2006-01-02 15:04") },
 		}
 		all[language] = template.Must(template.New("").Funcs(functions).ParseFS(files, pattern))

@@ -58,13 +58,13 @@ func VisitorOf(ctx context.Context) Visitor {
 // both are empty, the whole account.
 func (v Visitor) Sees(key, group string) bool {
 	switch s := v.Scope; {
-	case v.Role > Guest, v.Role == Guest && s.Channel == "" && s.Group == "":
+	case v.Role > Guest:
 		return true
 	case v.Role < Guest:
 		return false
 	case s.Channel != "":
 		return key == s.Channel
 	default:
-		return group == s.Group || strings.HasPrefix(group, s.Group+"/")
+		return s.Group != "" && (group == s.Group || strings.HasPrefix(group, s.Group+"/"))
 	}
 }
