@@ -43,10 +43,12 @@ func TestPagesInBothLanguages(t *testing.T) {
 	testAt(t, func(t *testing.T, d *desk) {
 		d.fill()
 		target := regexp.MustCompile(`popovertarget="(def-[a-z_-]+)"`)
+		names := strings.NewReplacer("华东", "", "华南", "", "门店", "", "上海二店", "",
+			"广州", "", "没有人的店", "", "中文", "")
 		han := regexp.MustCompile(`\p{Han}`)
 		for _, address := range []string{
-			"/", "/channels", "/channels?q=nothing", "/channels/sh-1", "/channels/sh-1?period=today",
-			"/channels/sh-1/change?action=retire", "/channels/nobody", "/export", "/channels?page=x",
+			"/", "/channels", "/channels?q=nothing", "/channels?page=x", "/channels/nobody", "/export",
+			"/channels/sh-1", "/channels/sh-1?period=today", "/channels/sh-1/change?action=retire",
 		} {
 			body := d.get(admin, address, webui.Chinese).Body.String()
 			assert.Contains(t, body, `<html lang="zh-CN">`)
@@ -54,9 +56,7 @@ func TestPagesInBothLanguages(t *testing.T) {
 				assert.Contains(t, body, `id="`+match[1]+`"`, address)
 			}
 			page := text(d.get(admin, address, "en"))
-			for _, name := range []string{"华东/门店", "华东", "华南", "上海二店", "广州", "没有人的店", "门店", "中文"} {
-				page = strings.ReplaceAll(page, name, "")
-			}
+			page = names.Replace(page)
 			assert.Empty(t, han.FindAllString(page, -1), address)
 		}
 	})
@@ -66,7 +66,8 @@ func TestPagesInBothLanguages(t *testing.T) {
 func TestPagesKeepToThePolicy(t *testing.T) {
 	testAt(t, func(t *testing.T, d *desk) {
 		d.fill()
-		forbidden := regexp.MustCompile(`(?i)\sstyle=|<style|\son[a-z]+=|<script(?: defer)?>|javascript:`)
+		forbidden := regexp.MustCompile(
+			`(?i)\sstyle=|<style|\son[a-z]+=|<script(?: defer)?>|javascript:`)
 		host := regexp.MustCompile(`(?:src|href|action)="(?:https?:)?//`)
 		for _, address := range []string{"/", "/channels", "/channels/sh-1", "/export"} {
 			body := d.get(admin, address, "en").Body.String()
