@@ -162,7 +162,8 @@ func TestTheTableAddsUp(t *testing.T) {
 			for i, row := range rows {
 				var numbers []int64
 				for _, cell := range cells.FindAllStringSubmatch(row, -1) {
-					if n, err := strconv.ParseInt(plainNumber.Replace(cell[1]), 10, 64); err == nil {
+					n, err := strconv.ParseInt(plainNumber.Replace(cell[1]), 10, 64)
+					if err == nil {
 						numbers = append(numbers, n)
 					}
 				}

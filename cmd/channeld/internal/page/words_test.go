@@ -47,7 +47,8 @@ func TestPagesInBothLanguages(t *testing.T) {
 			"广州", "", "没有人的店", "", "中文", "")
 		han := regexp.MustCompile(`\p{Han}`)
 		for _, address := range []string{
-			"/", "/channels", "/channels?q=nothing", "/channels?page=x", "/channels/nobody", "/export",
+			"/", "/channels", "/channels?q=nothing", "/channels?page=x", "/channels/nobody",
+			"/export",
 			"/channels/sh-1", "/channels/sh-1?period=today", "/channels/sh-1/change?action=retire",
 		} {
 			body := d.get(admin, address, webui.Chinese).Body.String()
