@@ -25,6 +25,7 @@ type exportView struct {
 	Total      []string
 	Rows       int
 	Dimensions []dimensionLink
+	Meanings   []wordView // of the columns, and of the rows that are no channel
 	Remembered float64
 }
 
@@ -62,6 +63,10 @@ func (p *Pages) export(w http.ResponseWriter, r *http.Request) {
 	} {
 		v.Dimensions = append(v.Dimensions,
 			dimensionLink{one.value, web.Say(r, one.zh, one.en), q.By == one.value})
+	}
+	for _, d := range slices.Concat(report.Definitions().Columns, report.Definitions().Origins) {
+		v.Meanings = append(v.Meanings,
+			wordView{d.Name, web.Say(r, d.TermZH, d.Term), web.Say(r, d.TextZH, d.Text)})
 	}
 	p.show(w, r, web.Page{Title: web.Say(r, "导出", "Export"), Place: "export"}, "export.html", v)
 }

@@ -39,7 +39,8 @@ func TestReconcile(t *testing.T) {
 		web.Viewer: http.StatusForbidden, web.Operator: http.StatusSeeOther,
 	} {
 		w := httptest.NewRecorder()
-		d.handler(web.Visitor{Role: role}).ServeHTTP(w, httptest.NewRequest("POST", "/reconcile", nil))
+		r := httptest.NewRequest(http.MethodPost, "/reconcile", nil)
+		d.handler(web.Visitor{Role: role}).ServeHTTP(w, r)
 		assert.Equal(t, status, w.Code)
 	}
 	require.Eventually(t, func() bool {
