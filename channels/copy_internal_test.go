@@ -60,11 +60,6 @@ func copyHistory(t *testing.T, from, to Dialect, seed uint64) {
 // countRows asks the database for its tables and counts their rows.
 func countRows(t *testing.T, db *sql.DB, d Dialect) map[string]int64 {
 	t.Helper()
-	catalog := map[string]string{
-		"SQLite":     "SELECT name FROM sqlite_master WHERE type = 'table'",
-		"PostgreSQL": "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()",
-		"MySQL":      "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()",
-	}
 	counts := map[string]int64{}
 	session := tx{&d, db}
 	require.NoError(t, session.rows(t.Context(), func(rows *sql.Rows) error {
@@ -74,7 +69,7 @@ func countRows(t *testing.T, db *sql.DB, d Dialect) map[string]int64 {
 			counts[table] = 0
 		}
 		return err
-	}, catalog[d.name]))
+	}, d.tables))
 	for table := range counts {
 		var n int64
 		require.NoError(t, db.QueryRow("SELECT COUNT(*) FROM "+table).Scan(&n))

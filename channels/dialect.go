@@ -25,6 +25,7 @@ type Dialect struct {
 	// migrationLock keeps two processes from migrating at once, until
 	// migrationUnlock or, if that is empty, the end of the transaction.
 	migrationLock, migrationUnlock string
+	tables                         string // SELECT of the names of the tables
 	// committedDDL says that CREATE TABLE commits, so that a migration that was
 	// cut off meets its own tables.
 	committedDDL bool
@@ -38,12 +39,14 @@ var (
 	SQLite = Dialect{
 		name: "SQLite", hash: "BLOB", text: "TEXT", options: "WITHOUT ROWID",
 		immediate: true, adds: onConflict,
+		tables: "SELECT name FROM sqlite_master WHERE type = 'table'",
 	}
 	// PostgreSQL is for github.com/jackc/pgx/v5/stdlib.
 	PostgreSQL = Dialect{
 		name: "PostgreSQL", hash: "BYTEA", text: "TEXT",
 		forUpdate: " FOR UPDATE", forShare: " FOR SHARE", numbered: true, adds: onConflict,
 		migrationLock: "SELECT pg_advisory_xact_lock(7596553794191001)",
+		tables:        "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()",
 	}
 	// MySQL is for github.com/go-sql-driver/mysql, with MySQL 8 or MariaDB.
 	MySQL = Dialect{
@@ -53,6 +56,8 @@ var (
 		adds: onDuplicateKey, committedDDL: true,
 		migrationLock:   "SELECT GET_LOCK('wechatqr_channels', 60)",
 		migrationUnlock: "SELECT RELEASE_LOCK('wechatqr_channels')",
+		tables: "SELECT table_name FROM information_schema.tables" +
+			" WHERE table_schema = DATABASE()",
 	}
 )
 

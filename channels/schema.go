@@ -81,9 +81,31 @@ func (t *tx) lockVersion(ctx context.Context) (int, error) {
 	read := "SELECT version FROM channels_schema WHERE id = 1" + t.dialect.forUpdate
 	err := t.row(ctx, []any{&version}, read)
 	if errors.Is(err, sql.ErrNoRows) {
+		if err := t.refuseOthersTables(ctx); err != nil {
+			return 0, err
+		}
 		err = t.exec(ctx, "INSERT INTO channels_schema (id, version) VALUES (1, 0)")
 	}
 	return version, err
+}
+
+// refuseOthersTables keeps a migration that finds its tables there from taking those of
+// another program for its own.
+func (t *tx) refuseOthersTables(ctx context.Context) error {
+	ours, err := migratedTables()
+	if err != nil {
+		return err
+	}
+	return t.rows(ctx, func(rows *sql.Rows) error {
+		var name string
+		err := rows.Scan(&name)
+		if err == nil && slices.Contains(ours, name) {
+			err = invalid(
+				"the table %s is another program's: use another database or schema", name,
+			)
+		}
+		return err
+	}, t.dialect.tables)
 }
 
 func (t *tx) migrateTo(ctx context.Context, version int, file string) error {
@@ -107,8 +129,9 @@ func (t *tx) migrateTo(ctx context.Context, version int, file string) error {
 }
 
 // alreadyThere reports whether an earlier, interrupted run of the statement has
-// succeeded: the table, the key or the row exists.
+// succeeded: the table, the key, the row or the column exists, or what is to be dropped
+// does not. Other statements of a migration must bear that they are run again.
 func alreadyThere(err error) bool {
 	number, ok := mySQLNumber(err)
-	return ok && slices.Contains([]string{"1050", "1061", "1062"}, number)
+	return ok && slices.Contains([]string{"1050", "1060", "1061", "1062", "1091"}, number)
 }
