@@ -25,24 +25,28 @@ type Channel struct {
 }
 
 func (c *Channel) check() error {
-	for _, field := range []struct {
+	if field, err := c.wrongField(); err != nil {
+		return invalid("Channel.%s %w", field, err)
+	}
+	return nil
+}
+
+// wrongField returns the first that is wrong, and what it does.
+func (c *Channel) wrongField() (field string, err error) {
+	for _, f := range []struct {
 		name, text string
 		least, max int
 	}{{"Key", c.Key, 1, 64}, {"Name", c.Name, 0, 200}, {"Group", c.Group, 0, 200}} {
-		n := len(field.text)
-		if n < field.least || n > field.max {
-			return invalid(
-				"Channel.%s has %d bytes: use %d to %d", field.name, n, field.least, field.max,
-			)
+		n := len(f.text)
+		if n < f.least || n > f.max {
+			return f.name, fmt.Errorf("has %d bytes: use %d to %d", n, f.least, f.max)
 		}
-		control := slices.ContainsFunc([]rune(field.text), unicode.IsControl)
-		if control || !utf8.ValidString(field.text) {
-			return invalid(
-				"Channel.%s %q has control characters or is no UTF-8", field.name, field.text,
-			)
+		control := slices.ContainsFunc([]rune(f.text), unicode.IsControl)
+		if control || !utf8.ValidString(f.text) {
+			return f.name, fmt.Errorf("%q has control characters or is no UTF-8", f.text)
 		}
 	}
-	return nil
+	return "", nil
 }
 
 // Put makes the channel, or changes the name and the group of the one with its

@@ -80,7 +80,8 @@ func (c *copier) run(ctx context.Context) (err error) {
 	if err := c.to.dialect.prepare(ctx, c.to.db); err != nil {
 		return err
 	}
-	if err := c.to.dialect.transact(ctx, c.to.db, func(t *tx) error { return c.begin(ctx, t) }); err != nil {
+	begin := func(t *tx) error { return c.begin(ctx, t) }
+	if err := c.to.dialect.transact(ctx, c.to.db, begin); err != nil {
 		return err
 	}
 	err = c.from.readSettled(ctx, func(t *tx) error {
@@ -206,7 +207,9 @@ func (c *copier) copyTable(ctx context.Context, table string) error {
 	var into string
 	var columns int
 	write := func() error {
-		err := c.transact(ctx, func(t *tx) error { return t.insert(ctx, into, columns, batch, "") })
+		err := c.transact(ctx, func(t *tx) error {
+			return t.insert(ctx, into, columns, batch, "")
+		})
 		c.progress.Rows += int64(len(batch) / max(columns, 1))
 		batch = batch[:0]
 		c.notify(c.progress)

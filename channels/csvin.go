@@ -59,7 +59,7 @@ func readSheet(r io.Reader) (*sheet, error) {
 		return nil, err
 	}
 	if len(raw) > maxCSVBytes {
-		return nil, invalid("the CSV file is larger than %d MiB: divide it", maxCSVBytes>>20)
+		return nil, wrong("the CSV file is larger than %d MiB: divide it", maxCSVBytes>>20)
 	}
 	text, err := decodeText(raw)
 	if err != nil {
@@ -73,11 +73,11 @@ func readSheet(r io.Reader) (*sheet, error) {
 		record, err := lines.Read()
 		switch {
 		case errors.Is(err, io.EOF) && len(s.lines) == 0:
-			return nil, invalid("the CSV file has no channel: write one in each line")
+			return nil, wrong("the CSV file has no channel: write one in each line")
 		case errors.Is(err, io.EOF):
 			return s, nil
 		case err != nil:
-			return nil, invalid(`%w: close each " and write "" for one within a cell`, err)
+			return nil, wrong(`%w: close each " and write "" for one within a cell`, err)
 		}
 		number, _ := lines.FieldPos(0)
 		if err := s.add(number, record); err != nil {
@@ -90,7 +90,7 @@ func readSheet(r io.Reader) (*sheet, error) {
 // writes: UTF-8, UTF-16 with a mark, or GBK. A text that is UTF-8 is not taken for GBK.
 func decodeText(raw []byte) (string, error) {
 	if bytes.HasPrefix(raw, []byte("PK\x03\x04")) {
-		return "", invalid("this is a workbook, not CSV: save it as CSV UTF-8")
+		return "", wrong("this is a workbook, not CSV: save it as CSV UTF-8")
 	}
 	var markless encoding.Encoding = unicode.UTF8
 	if !utf8.Valid(raw) {
@@ -98,7 +98,7 @@ func decodeText(raw []byte) (string, error) {
 	}
 	text, _, err := transform.Bytes(unicode.BOMOverride(markless.NewDecoder()), raw)
 	if err != nil || bytes.ContainsRune(text, utf8.RuneError) {
-		return "", invalid("the file is neither UTF-8 nor GBK: save it as CSV UTF-8")
+		return "", wrong("the file is neither UTF-8 nor GBK: save it as CSV UTF-8")
 	}
 	return string(text), nil
 }
@@ -138,7 +138,10 @@ func (s *sheet) add(number int, record []string) error {
 	}
 	s.lines = append(s.lines, line)
 	if len(s.lines) > MaxCodes {
-		return invalid("line %d: there are more than %d channels: WeChat allows no more codes", number, MaxCodes)
+		return wrong(
+			"line %d: there are more than %d channels: WeChat allows no more codes", number,
+			MaxCodes,
+		)
 	}
 	return nil
 }
@@ -155,7 +158,8 @@ func (s *sheet) readHeader(record []string) (isHeader bool, err error) {
 		case column < 0 && cell != "":
 			s.ignored = append(s.ignored, cell)
 		case column >= 0 && s.columns[column] != noPlace:
-			return true, invalid("line 1: two columns are named %s: leave one", columnWords[column][0])
+			name := columnWords[column][0]
+			return true, wrong("line 1: two columns are named %s: leave one", name)
 		case column >= 0:
 			s.columns[column] = place
 			isHeader = true
@@ -167,7 +171,9 @@ func (s *sheet) readHeader(record []string) (isHeader bool, err error) {
 		return false, nil
 	}
 	if s.columns[keyColumn] == noPlace {
-		return true, invalid("line 1: no column is named key (编号): name the one with the channels' keys")
+		return true, wrong(
+			"line 1: no column is named key (编号): name the one with the channels' keys",
+		)
 	}
 	return true, nil
 }

@@ -33,9 +33,12 @@ var (
 )
 
 func invalid(format string, args ...any) error {
-	return fmt.Errorf(
-		"wechatqr: channels: %w: %w", wechatqr.ErrInvalidArgument, fmt.Errorf(format, args...),
-	)
+	return fmt.Errorf("wechatqr: channels: %w", wrong(format, args...))
+}
+
+// wrong is invalid for what stands within another error.
+func wrong(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", wechatqr.ErrInvalidArgument, fmt.Errorf(format, args...))
 }
 
 // failed says what failed.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"strings"
 	"time"
 
 	"github.com/wechatqr/wechatqr"
@@ -184,18 +185,19 @@ func (l *sheetLine) once(column int, before map[string]int) error {
 		return nil
 	}
 	if first := before[text]; first != 0 {
-		return l.in(column, invalid("%q is in line %d too: leave one of them", text, first))
+		return l.in(column, wrong("%q is in line %d too: leave one of them", text, first))
 	}
 	before[text] = l.number
 	return nil
 }
 
 func (k *known) conflict(line *sheetLine, one *PlanLine) error {
-	if err := one.Channel.check(); err != nil {
-		return fmt.Errorf("line %d: %w", line.number, err)
+	if field, err := one.Channel.wrongField(); err != nil {
+		column := strings.ToLower(field)
+		return fmt.Errorf("line %d, column %s: %w", line.number, column, wrong("%w", err))
 	}
 	if k.merged[one.Channel.Key] {
-		err := invalid("%q was merged into another channel: use its key", one.Channel.Key)
+		err := wrong("%q was merged into another channel: use its key", one.Channel.Key)
 		return line.in(keyColumn, err)
 	}
 	if one.Scene == "" {
@@ -207,7 +209,9 @@ func (k *known) conflict(line *sheetLine, one *PlanLine) error {
 	}
 	owner, owned := k.owners[textID(one.Scene)]
 	if owned && owner != one.Channel.Key {
-		err := fmt.Errorf("%w: %q belongs to %q: use Reassign, or leave it out", ErrSceneInUse, one.Scene, owner)
+		err := fmt.Errorf(
+			"%w: %q belongs to %q: use Reassign, or leave it out", ErrSceneInUse, one.Scene, owner,
+		)
 		return line.in(sceneColumn, err)
 	}
 	return nil
@@ -258,6 +262,7 @@ func (l *Ledger) number(ctx context.Context) (int64, error) {
 	}
 }
 
+// apply writes what the lines change. ids are numbers for the new channels.
 func (t *tx) apply(ctx context.Context, p *Plan, ids []int64) error {
 	k, err := t.readKnown(ctx)
 	if err != nil {
@@ -267,23 +272,20 @@ func (t *tx) apply(ctx context.Context, p *Plan, ids []int64) error {
 	var scenes []int64
 	for i := range p.Lines {
 		one := p.Lines[i]
-		if one.Err != nil {
-			return one.Err
-		}
 		status, err := k.check(&one)
 		if err != nil {
 			return err
 		}
+		c := &one.Channel
 		switch status {
 		case LineSame:
 			continue
 		case LineNew:
-			c := &one.Channel
 			k.ids[c.Key], ids = ids[0], ids[1:]
 			made = append(made, k.ids[c.Key], c.Key, c.Name, c.Group, 0, 0)
 		case LineChanged:
 			update := "UPDATE channels_channels SET title = ?, grp = ? WHERE channel = ?"
-			if err := t.exec(ctx, update, one.Channel.Name, one.Channel.Group, one.Channel.Key); err != nil {
+			if err := t.exec(ctx, update, c.Name, c.Group, c.Key); err != nil {
 				return err
 			}
 		}
@@ -291,21 +293,22 @@ func (t *tx) apply(ctx context.Context, p *Plan, ids []int64) error {
 		if _, adopted := k.owners[scene]; scene != 0 && !adopted {
 			scenes = append(scenes, scene)
 			codes = append(codes, scene, one.Scene, "", "", nil)
-			assigned = append(assigned, scene, 0, k.ids[one.Channel.Key])
+			assigned = append(assigned, scene, 0, k.ids[c.Key])
 		}
 	}
 
-	const into = "channels_channels (id, channel, title, grp, retired, merged)"
-	if err := t.insert(ctx, into, 6, made, ""); err != nil {
-		return err
-	}
-	const intoCodes = "channels_codes (scene, content, ticket, picture, made_for)"
-	if err := t.insert(ctx, intoCodes, 5, codes, ""); err != nil {
-		return err
-	}
-	const intoAssignments = "channels_assignments (scene, since, channel)"
-	if err := t.insert(ctx, intoAssignments, 3, assigned, ""); err != nil {
-		return err
+	for _, table := range []struct {
+		into    string
+		columns int
+		rows    []any
+	}{
+		{"channels_channels (id, channel, title, grp, retired, merged)", 6, made},
+		{"channels_codes (scene, content, ticket, picture, made_for)", 5, codes},
+		{"channels_assignments (scene, since, channel)", 3, assigned},
+	} {
+		if err := t.insert(ctx, table.into, table.columns, table.rows, ""); err != nil {
+			return err
+		}
 	}
 	for _, scene := range scenes {
 		if err := t.markStale(ctx, scene, 0); err != nil {
@@ -317,13 +320,18 @@ func (t *tx) apply(ctx context.Context, p *Plan, ids []int64) error {
 
 // check returns what the line changes now, if that is what the plan says.
 func (k *known) check(one *PlanLine) (LineStatus, error) {
+	if one.Err != nil {
+		return "", one.Err
+	}
 	planned, was := one.Status, one.Was
 	one.Was = k.channels[one.Channel.Key]
 	owner, owned := k.owners[textID(one.Scene)]
 	status := k.status(one)
 	stolen := k.merged[one.Channel.Key] || one.Scene != "" && owned && owner != one.Channel.Key
 	if stolen || status != LineSame && (status != planned || was != one.Was) {
-		return "", fmt.Errorf("%w: line %d, channel %q: make a new plan", ErrPlanOutdated, one.Line, one.Channel.Key)
+		return "", fmt.Errorf(
+			"%w: line %d, channel %q: make a new plan", ErrPlanOutdated, one.Line, one.Channel.Key,
+		)
 	}
 	return status, nil
 }
