@@ -61,8 +61,8 @@ func copyHistory(t *testing.T, from, to Dialect, seed uint64) {
 func countRows(t *testing.T, db *sql.DB, d Dialect) map[string]int64 {
 	t.Helper()
 	counts := map[string]int64{}
-	session := tx{&d, db}
-	require.NoError(t, session.rows(t.Context(), func(rows *sql.Rows) error {
+	on := tx{&d, db}
+	require.NoError(t, on.rows(t.Context(), func(rows *sql.Rows) error {
 		var table string
 		err := rows.Scan(&table)
 		if strings.HasPrefix(table, "channels_") {
@@ -104,8 +104,8 @@ func fillEmptyTables(t *testing.T, l *Ledger) {
 				values = append(values, 7)
 			}
 		}
-		session := tx{&l.dialect, l.db}
-		require.NoError(t, session.insert(t.Context(), table, len(values), values, ""))
+		on := tx{&l.dialect, l.db}
+		require.NoError(t, on.insert(t.Context(), table, len(values), values, ""))
 	}
 }
 
@@ -135,18 +135,18 @@ func TestCopyToIsOfOneInstant(t *testing.T) {
 		ctx := t.Context()
 		c.Time = monday.Add(time.Hour)
 		require.NoError(t, l.Adopt(ctx, wechatqr.SceneString("s7"), Channel{Key: "sh-7"}))
-		follow := func(who string) {
+		record := func(who string) {
 			ev := newPush(who, c.Time, wechatqr.EventSubscribe, "s7")
 			_, err := l.RecordEvent(ctx, ev)
 			assert.NoError(t, err)
 		}
-		follow("before")
+		record("before")
 
 		db := newDB(t, SQLite)
 		n := 0
 		require.NoError(t, l.CopyTo(ctx, db, SQLite, func(CopyProgress) {
 			n++
-			follow(fmt.Sprint("meanwhile", n))
+			record(fmt.Sprint("meanwhile", n))
 		}))
 		assert.Positive(t, n)
 		held := func(l *Ledger) int64 {

@@ -12,6 +12,8 @@
 //     archive of pushes.
 //   - [Ledger.Report] tells who scanned, who came, who came back, who left and who is
 //     there, also as JSON and by [Report.WriteCSV]; [Ledger.Retention] tells who stayed.
+//   - [Ledger.Plan] and [Ledger.Apply] take channels from a spreadsheet, and
+//     [Ledger.CopyTo] copies the ledger into another database.
 //   - [Ledger.Forget] and [Ledger.DeleteExpired] delete what tells who a person is.
 //
 // Pushes may come late, several times and in any order. A person's events are

@@ -33,11 +33,11 @@ var (
 )
 
 func invalid(format string, args ...any) error {
-	return fmt.Errorf("wechatqr: channels: %w", wrong(format, args...))
+	return fmt.Errorf("wechatqr: channels: %w", badInput(format, args...))
 }
 
-// wrong is invalid for what stands within another error.
-func wrong(format string, args ...any) error {
+// badInput is invalid for what stands within another error.
+func badInput(format string, args ...any) error {
 	return fmt.Errorf("%w: %w", wechatqr.ErrInvalidArgument, fmt.Errorf(format, args...))
 }
 

@@ -59,7 +59,8 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		},
 		"a wrong key": {
 			func(ctx context.Context, l *Ledger) error {
-				return open(ctx, l, func(c *Config) { c.PersonKey = []byte("some other 32 bytes.") })
+				other := []byte("some other 32 bytes.")
+				return open(ctx, l, func(c *Config) { c.PersonKey = other })
 			}, ErrWrongKey, "set Config.PersonKey to the key it began with",
 		},
 		"no key": {

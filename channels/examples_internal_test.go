@@ -43,11 +43,11 @@ func receiverOf(fn *ast.FuncDecl) string {
 	if fn.Recv == nil {
 		return ""
 	}
-	kind := fn.Recv.List[0].Type
-	if star, ok := kind.(*ast.StarExpr); ok {
-		kind = star.X
+	expr := fn.Recv.List[0].Type
+	if star, ok := expr.(*ast.StarExpr); ok {
+		expr = star.X
 	}
-	if name, ok := kind.(*ast.Ident); ok {
+	if name, ok := expr.(*ast.Ident); ok {
 		return name.Name
 	}
 	return "a generic type's" // which is not exported

@@ -91,8 +91,8 @@ func (l *Ledger) Plan(ctx context.Context, r io.Reader) (*Plan, error) {
 	return p, failed("plan", err)
 }
 
-// known is what the tables say of channels and codes.
-type known struct {
+// inventory is what the tables say of channels and codes.
+type inventory struct {
 	channels map[string]Channel // by key
 	ids      map[string]int64
 	merged   map[string]bool
@@ -100,8 +100,8 @@ type known struct {
 	owners   map[int64]string // the keys of scenes' first channels
 }
 
-func (t *tx) readKnown(ctx context.Context) (*known, error) {
-	k := &known{
+func (t *tx) readInventory(ctx context.Context) (*inventory, error) {
+	k := &inventory{
 		map[string]Channel{}, map[string]int64{}, map[string]bool{}, map[int64]bool{},
 		map[int64]string{},
 	}
@@ -141,7 +141,7 @@ func (t *tx) readKnown(ctx context.Context) (*known, error) {
 
 // plan says what each line would change.
 func (t *tx) plan(ctx context.Context, p *Plan, s *sheet) error {
-	k, err := t.readKnown(ctx)
+	k, err := t.readInventory(ctx)
 	if err != nil {
 		return err
 	}
@@ -165,7 +165,7 @@ func (t *tx) plan(ctx context.Context, p *Plan, s *sheet) error {
 }
 
 // line is the line with what the channel has where the file says nothing.
-func (k *known) line(line *sheetLine) PlanLine {
+func (k *inventory) line(line *sheetLine) PlanLine {
 	was := k.channels[line.cells[keyColumn]]
 	one := PlanLine{Line: line.number, Was: was, Channel: was, Scene: line.cells[sceneColumn]}
 	one.Channel.Key = line.cells[keyColumn]
@@ -185,19 +185,19 @@ func (l *sheetLine) once(column int, before map[string]int) error {
 		return nil
 	}
 	if first := before[text]; first != 0 {
-		return l.in(column, wrong("%q is in line %d too: leave one of them", text, first))
+		return l.in(column, badInput("%q is in line %d too: leave one of them", text, first))
 	}
 	before[text] = l.number
 	return nil
 }
 
-func (k *known) conflict(line *sheetLine, one *PlanLine) error {
+func (k *inventory) conflict(line *sheetLine, one *PlanLine) error {
 	if field, err := one.Channel.wrongField(); err != nil {
 		column := strings.ToLower(field)
-		return fmt.Errorf("line %d, column %s: %w", line.number, column, wrong("%w", err))
+		return fmt.Errorf("line %d, column %s: %w", line.number, column, badInput("%w", err))
 	}
 	if k.merged[one.Channel.Key] {
-		err := wrong("%q was merged into another channel: use its key", one.Channel.Key)
+		err := badInput("%q was merged into another channel: use its key", one.Channel.Key)
 		return line.in(keyColumn, err)
 	}
 	if one.Scene == "" {
@@ -217,7 +217,7 @@ func (k *known) conflict(line *sheetLine, one *PlanLine) error {
 	return nil
 }
 
-func (k *known) status(one *PlanLine) LineStatus {
+func (k *inventory) status(one *PlanLine) LineStatus {
 	_, adopted := k.owners[textID(one.Scene)]
 	switch {
 	case one.Err != nil:
@@ -264,7 +264,7 @@ func (l *Ledger) number(ctx context.Context) (int64, error) {
 
 // apply writes what the lines change. ids are numbers for the new channels.
 func (t *tx) apply(ctx context.Context, p *Plan, ids []int64) error {
-	k, err := t.readKnown(ctx)
+	k, err := t.readInventory(ctx)
 	if err != nil {
 		return err
 	}
@@ -319,7 +319,7 @@ func (t *tx) apply(ctx context.Context, p *Plan, ids []int64) error {
 }
 
 // check returns what the line changes now, if that is what the plan says.
-func (k *known) check(one *PlanLine) (LineStatus, error) {
+func (k *inventory) check(one *PlanLine) (LineStatus, error) {
 	if one.Err != nil {
 		return "", one.Err
 	}

@@ -137,8 +137,8 @@ func fixtureLedger(t *testing.T, db *sql.DB) *Ledger {
 	c := &clock{monday}
 	l, err := openAt(ctx, db, SQLite, testConfig, c.now)
 	require.NoError(t, err)
-	for i, group := range []string{"华东/门店", "华东/门店", "华北", ""} {
-		channel := Channel{Key: fmt.Sprint("c", i), Name: "渠道'" + group, Group: group}
+	for i, path := range []string{"华东/门店", "华东/门店", "华北", ""} {
+		channel := Channel{Key: fmt.Sprint("c", i), Name: "渠道'" + path, Group: path}
 		require.NoError(t, l.Adopt(ctx, wechatqr.SceneString(fmt.Sprint("s", i)), channel))
 	}
 	for n := range 60 {
@@ -149,7 +149,8 @@ func fixtureLedger(t *testing.T, db *sql.DB) *Ledger {
 			events = append(events, newPush(who, at.Add(time.Second), wechatqr.EventScan, "s1"))
 		}
 		if n%4 == 0 {
-			events = append(events, newPush(who, at.Add(time.Minute), wechatqr.EventUnsubscribe, ""))
+			later := at.Add(time.Minute)
+			events = append(events, newPush(who, later, wechatqr.EventUnsubscribe, ""))
 		}
 		for _, ev := range events {
 			_, err := l.RecordEvent(ctx, ev)
@@ -196,7 +197,7 @@ func reportText(t *testing.T, l *Ledger) string {
 func dump(t *testing.T, db *sql.DB, d Dialect) string {
 	t.Helper()
 	var text strings.Builder
-	session := tx{&d, db}
+	on := tx{&d, db}
 	counts := countRows(t, db, d)
 	for _, table := range slices.Sorted(maps.Keys(counts)) {
 		if table == "channels_schema" || counts[table] == 0 {
@@ -204,7 +205,7 @@ func dump(t *testing.T, db *sql.DB, d Dialect) string {
 		}
 		fmt.Fprintf(&text, "DELETE FROM %s\n", table)
 		var lines []string
-		require.NoError(t, session.eachRow(t.Context(), table,
+		require.NoError(t, on.eachRow(t.Context(), table,
 			func(names []string, values []any) error {
 				var literals []string
 				for _, value := range values {
@@ -249,8 +250,8 @@ func schemaOf(t *testing.T, db *sql.DB, d Dialect) (names []string) {
 		"MySQL": "SELECT CONCAT(table_name, ' ', index_name, ' ', column_name)" +
 			" FROM information_schema.statistics WHERE table_schema = DATABASE()",
 	}
-	session := tx{&d, db}
-	require.NoError(t, session.rows(t.Context(), func(rows *sql.Rows) error {
+	on := tx{&d, db}
+	require.NoError(t, on.rows(t.Context(), func(rows *sql.Rows) error {
 		var name string
 		err := rows.Scan(&name)
 		names = append(names, name)
