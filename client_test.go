@@ -1063,17 +1063,22 @@ func TestTimeoutsSayWhose(t *testing.T) {
 		srv.StartTLS()
 		defer srv.Close()
 		defer close(block)
-		hc := srv.Client()
-		hc.Timeout = 50 * time.Millisecond
-		c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithCloudHosting(),
-			wechatqr.WithHTTPClient(hc),
-			endpoints(srv.URL, "")[0], wechatqr.WithMaxRetries(0))
-		require.NoError(t, err)
-		err = c.Do(t.Context(), wechatqr.Request{Method: "POST", Path: "/a", Body: struct{}{}}, nil)
+		post := func(ctx context.Context, timeout time.Duration) error {
+			hc := srv.Client()
+			hc.Timeout = timeout
+			c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithCloudHosting(),
+				wechatqr.WithHTTPClient(hc),
+				endpoints(srv.URL, "")[0], wechatqr.WithMaxRetries(0))
+			require.NoError(t, err)
+			req := wechatqr.Request{Method: "POST", Path: "/a", Body: struct{}{}}
+			return c.Do(ctx, req, nil)
+		}
+		err := post(t.Context(), 50*time.Millisecond)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		assert.ErrorContains(t, err, "no response within 50ms")
+
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
-		err = c.Do(ctx, wechatqr.Request{Method: "POST", Path: "/a", Body: struct{}{}}, nil)
+		err = post(ctx, time.Hour)
 		cancel()
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		assert.NotContains(t, err.Error(), "no response within")

@@ -3,6 +3,7 @@ package channels
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"slices"
 	"sync"
 )
@@ -31,11 +32,29 @@ type assignments struct {
 // maxScenes is how many scenes are remembered: beyond that they are read anew.
 const maxScenes = 200_000
 
-// lockRules keeps the assignments as they are until the transaction ends, with
-// a lock that others may share, or forUpdate, and reads their version.
-func (t *tx) lockRules(ctx context.Context, lock string, version *int64) error {
-	return t.row(
-		ctx, []any{version}, "SELECT value FROM channels_counters WHERE name = 'rules'"+lock,
+// rulesRows is the number of rows, rules0 and so on, of which a process that locks by
+// writing has one to itself, as a rule, so that it does not wait for another one.
+const rulesRows = 16
+
+// shareRules keeps the assignments as they are until the transaction ends, with a lock
+// that others may share, and reads their version.
+func (l *Ledger) shareRules(ctx context.Context, t *tx) (version int64, err error) {
+	if t.dialect.locksByWriting {
+		const write = "UPDATE channels_counters SET value = value + 1 WHERE name = ?"
+		if err := t.exec(ctx, write, fmt.Sprint("rules", l.rulesRow)); err != nil {
+			return 0, err
+		}
+	}
+	read := "SELECT value FROM channels_counters WHERE name = 'rules'" + t.dialect.forShare
+	err = t.row(ctx, []any{&version}, read)
+	return version, err
+}
+
+// lockRules has the assignments to itself until the transaction ends, and makes a new
+// version of them.
+func (t *tx) lockRules(ctx context.Context) error {
+	return t.exec(
+		ctx, "UPDATE channels_counters SET value = value + 1 WHERE name LIKE 'rules%'",
 	)
 }
 
@@ -43,8 +62,8 @@ func (t *tx) lockRules(ctx context.Context, lock string, version *int64) error {
 func (l *Ledger) assigned(
 	ctx context.Context, t *tx, scenes []int64,
 ) (map[int64][]assignment, error) {
-	var version int64
-	if err := t.lockRules(ctx, t.dialect.forShare, &version); err != nil {
+	version, err := l.shareRules(ctx, t)
+	if err != nil {
 		return nil, err
 	}
 	all, missing := l.assignments.get(version, scenes)

@@ -37,16 +37,30 @@ func (c *Channel) wrongField() (field string, err error) {
 		name, text string
 		least, max int
 	}{{"Key", c.Key, 1, 64}, {"Name", c.Name, 0, 200}, {"Group", c.Group, 0, 200}} {
-		n := len(f.text)
-		if n < f.least || n > f.max {
-			return f.name, fmt.Errorf("has %d bytes: use %d to %d", n, f.least, f.max)
-		}
-		control := slices.ContainsFunc([]rune(f.text), unicode.IsControl)
-		if control || !utf8.ValidString(f.text) {
-			return f.name, fmt.Errorf("%q has control characters or is no UTF-8", f.text)
+		if err := wrongText(f.text, f.least, f.max); err != nil {
+			return f.name, err
 		}
 	}
 	return "", nil
+}
+
+// checkText refuses a text that is too short, too long, or not one line of UTF-8.
+func checkText(name, text string, least, most int) error {
+	if err := wrongText(text, least, most); err != nil {
+		return invalid("%s %w", name, err)
+	}
+	return nil
+}
+
+// wrongText says what is wrong, without the name.
+func wrongText(text string, least, most int) error {
+	if n := len(text); n < least || n > most {
+		return fmt.Errorf("has %d bytes: use %d to %d", n, least, most)
+	}
+	if slices.ContainsFunc([]rune(text), unicode.IsControl) || !utf8.ValidString(text) {
+		return fmt.Errorf("%q has control characters or is no UTF-8", text)
+	}
+	return nil
 }
 
 // Put makes the channel, or changes the name and the group of the one with its

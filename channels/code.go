@@ -48,14 +48,19 @@ func (l *Ledger) Ensure(ctx context.Context, client *wechatqr.Client, c Channel)
 		return nil, failed("ensure", err)
 	}
 	code.Ticket = *ticket
-	t := &tx{&l.dialect, l.db}
-	err = t.exec(ctx, "UPDATE channels_codes SET ticket = ?, picture = ? WHERE scene = ?",
-		ticket.Value, ticket.Content, textID(ticket.Scene.Key()))
+	err = l.transact(ctx, func(t *tx) error {
+		return t.exec(ctx, "UPDATE channels_codes SET ticket = ?, picture = ? WHERE scene = ?",
+			ticket.Value, ticket.Content, textID(ticket.Scene.Key()))
+	})
 	return code, failed("ensure", err)
 }
 
-// intend reads the channel's code, or writes one that WeChat is to make.
+// intend reads the channel's code, or writes one that WeChat is to make. The channel
+// must not be merged into another one meanwhile.
 func (l *Ledger) intend(ctx context.Context, t *tx, c *Channel, code *Code) error {
+	if _, err := l.shareRules(ctx, t); err != nil {
+		return err
+	}
 	id, err := l.putChannel(ctx, t, c)
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -128,4 +129,74 @@ func TestChannelsAreChecked(t *testing.T) {
 	assert.ErrorIs(t, l.Adopt(ctx, scene, Channel{Key: "b"}), ErrSceneInUse)
 	assert.ErrorIs(t, l.Reassign(ctx, wechatqr.SceneString("y"), "a", monday), ErrUnknownScene)
 	assert.ErrorIs(t, l.Merge(ctx, "a", "a"), wechatqr.ErrInvalidArgument)
+}
+
+// A code is made for a channel while that is merged into another one, which gets the code.
+func TestEnsureWhileMerged(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, d Dialect) {
+		l, _ := newLedger(t, d, testConfig)
+		wx, ctx := wechatqrtest.Start(t), t.Context()
+		require.NoError(t, l.Put(ctx, Channel{Key: "into"}))
+		for n := range 30 {
+			shop := Channel{Key: fmt.Sprint("shop", n)}
+			require.NoError(t, l.Put(ctx, shop))
+			var code *Code
+			var both sync.WaitGroup
+			both.Go(func() {
+				var err error
+				code, err = l.Ensure(ctx, wx.Client(), shop)
+				assert.NoError(t, err)
+			})
+			both.Go(func() { assert.NoError(t, l.Merge(ctx, shop.Key, "into")) })
+			both.Wait()
+
+			push := newPush("ann", monday, wechatqr.EventScan, code.Ticket.Scene.Key())
+			v, err := l.RecordEvent(ctx, push)
+			require.NoError(t, err)
+			require.Equal(t, "into", v.Channel.Key)
+		}
+	})
+}
+
+func TestCodes(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, d Dialect) {
+		wx, ctx := wechatqrtest.Start(t), t.Context()
+		l, c := newLedger(t, d, testConfig)
+		made := map[string]*Code{}
+		for _, one := range []Channel{
+			{Key: "b", Group: "华东/门店"}, {Key: "a"}, {Key: "c", Group: "华东"},
+		} {
+			code, err := l.Ensure(ctx, wx.Client(), one)
+			require.NoError(t, err)
+			made[one.Key] = code
+		}
+		require.NoError(t, l.Adopt(ctx, wechatqr.SceneString("s7"), Channel{Key: "d"}))
+		keys := func(q Query) (keys []string) {
+			codes, err := l.Codes(ctx, q)
+			require.NoError(t, err)
+			for _, code := range codes {
+				keys = append(keys, code.Channel.Key)
+			}
+			return keys
+		}
+		assert.Equal(t, []string{"a", "b", "c"}, keys(Query{}), "the adopted one has no ticket")
+		assert.Equal(t, []string{"b", "c"}, keys(Query{Group: "华东"}))
+		one, err := l.Codes(ctx, Query{Channel: "b"})
+		require.NoError(t, err)
+		assert.Equal(t, []Code{*made["b"]}, one)
+
+		scene := made["b"].Ticket.Scene
+		require.NoError(t, l.Reassign(ctx, scene, "a", c.Add(time.Hour)))
+		assert.Equal(t, []string{"b"}, keys(Query{Channel: "b"}), "not yet")
+		c.Time = c.Add(time.Hour)
+		assert.Equal(t, []string{"a", "a"}, keys(Query{Channel: "a"}))
+		assert.Empty(t, keys(Query{Channel: "b"}))
+	})
+	l, _ := newLedger(t, SQLite, testConfig)
+	_, err := l.Codes(t.Context(), Query{Channel: "none"})
+	require.ErrorIs(t, err, ErrUnknownChannel)
+	_, err = l.Codes(t.Context(), Query{Channel: "a", Group: "b"})
+	require.ErrorIs(t, err, wechatqr.ErrInvalidArgument)
 }

@@ -22,14 +22,14 @@ func BenchmarkCopyTo(b *testing.B) {
 	}
 	for hour := monday.Unix() / hourSeconds; hour < monday.Unix()/hourSeconds+7*24; hour++ {
 		for channel := range 10 {
-			hours = append(hours, 1+channel, hour, 60, 0, 0, 0, 0, 0, 0)
+			hours = append(hours, 1+channel, hour, 60, 0, 0, 0, 0, 0, 0, 0)
 		}
 	}
 	require.NoError(b, l.dialect.transact(ctx, l.db, func(t *tx) error {
-		if err := t.insert(ctx, "channels_hours", 9, hours, ""); err != nil {
+		if err := t.insert(ctx, hoursTable, hours, ""); err != nil {
 			return err
 		}
-		return t.insert(ctx, "channels_events", 7, events, "")
+		return t.insert(ctx, eventsTable, events, "")
 	}))
 
 	for _, d := range databases {
@@ -42,7 +42,7 @@ func BenchmarkCopyTo(b *testing.B) {
 				for rest := events; len(rest) > 0; rest = rest[min(len(rest), 7*copiedRows):] {
 					require.NoError(b, d.transact(ctx, bare, func(t *tx) error {
 						some := rest[:min(len(rest), 7*copiedRows)]
-						return t.insert(ctx, "channels_events", 7, some, "")
+						return t.insert(ctx, eventsTable, some, "")
 					}))
 				}
 				floor += time.Since(start)

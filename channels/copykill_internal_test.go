@@ -1,7 +1,6 @@
 package channels
 
 import (
-	"database/sql"
 	"encoding/json"
 	"math/rand/v2"
 	"os"
@@ -36,9 +35,8 @@ func TestCopierProcess(t *testing.T) {
 	require.NoError(t, err)
 	for _, d := range databases {
 		if d.name == job.Dialect {
-			into := connect(t, job.Driver, job.DSN)
-			db := sql.OpenDB(&killer{driver: into.Driver(), dsn: job.DSN, killAt: job.KillAt})
-			defer db.Close()
+			k := killer{killAt: job.KillAt}
+			db := watch(t, job.Driver, job.DSN, k.count, k.count)
 			require.NoError(t, l.CopyTo(t.Context(), db, d, nil))
 		}
 	}

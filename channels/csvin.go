@@ -42,6 +42,7 @@ type sheet struct {
 	columns []int // where each of columnWords is, or noPlace
 	ignored []string
 	lines   []sheetLine
+	ended   bool // where a report's definitions begin
 }
 
 // sheetLine is a line of the file that is not empty.
@@ -132,8 +133,9 @@ func (s *sheet) add(number int, record []string) error {
 			line.cells[column], line.has[column] = record[place], true
 		}
 	}
-	empty := strings.Join(line.cells, "") == ""
-	if empty || line.cells[originColumn] != "" {
+	empty := strings.Join(record, "") == ""
+	s.ended = s.ended || empty && s.columns[originColumn] != noPlace
+	if empty || s.ended || line.cells[originColumn] != "" {
 		return nil
 	}
 	s.lines = append(s.lines, line)

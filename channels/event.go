@@ -22,6 +22,8 @@ const (
 	gone        kind = 6 // no longer on that list
 
 	forget kind = 7
+
+	conversion kind = 8 // its ticket is the number of the act's id
 )
 
 // Rows of a report that are no channel. The numbers are stored.
@@ -30,6 +32,7 @@ const (
 	noCode      int64 = -1
 	codeUnknown int64 = -2
 	importedRow int64 = -3
+	noFollow    int64 = -4 // of a conversion that no model finds anything for
 )
 
 // event is one event of a person. WeChat gives events no identity: time, kind,
@@ -37,8 +40,8 @@ const (
 type event struct {
 	at     int64 // Unix seconds
 	kind   kind
-	scene  int64 // sceneID, 0 for none
-	ticket int64 // likewise
+	scene  int64 // textID, 0 for none
+	ticket int64 // ticketID, 0 for none
 
 	// late marks an event that came after the repair window, of somebody who
 	// was not known: it may be a scan, but begins and ends no follow.
@@ -52,6 +55,10 @@ type event struct {
 func (e *event) isScan() bool {
 	return e.kind == scan || e.kind == subscribe && e.scene != 0
 }
+
+// tells reports whether the event says that somebody is known to the account: not a
+// conversion, which anybody may have, nor a late event.
+func (e *event) tells() bool { return !e.late && e.kind != conversion }
 
 // compareEvents orders events by time. Within one second the order depends on
 // who follows: see folder.second.
@@ -71,12 +78,21 @@ func addEvent(events []event, e event) ([]event, bool) {
 	return slices.Insert(events, i, e), true
 }
 
-// textID is the number that stands for a scene or a ticket in the tables: 62
-// bits of its SHA-256, so that none has to be looked up. The empty text is 0.
+// textID is the number that stands for a scene in the tables: 62 bits of its
+// SHA-256, so that none has to be looked up. The empty text is 0.
 func textID(text string) int64 {
 	if text == "" {
 		return 0
 	}
 	sum := sha256.Sum256([]byte(text))
 	return int64(binary.BigEndian.Uint64(sum[:8])>>2) + 1
+}
+
+// ticketID is the number that stands for a ticket: 31 bits of its SHA-256, which tell
+// two events of one person, second and scene apart. The empty text is 0.
+func ticketID(text string) int64 {
+	if text == "" {
+		return 0
+	}
+	return textID(text)>>31 + 1
 }

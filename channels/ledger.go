@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"time"
 )
@@ -42,6 +43,7 @@ type Ledger struct {
 	now     func() time.Time // tests turn it
 
 	assignments assignments
+	rulesRow    int
 	numbers     numbers
 	group       group
 }
@@ -72,7 +74,9 @@ func openAt(
 		return nil, invalid("open: db and dialect are needed: SQLite, PostgreSQL or MySQL")
 	}
 
-	l := &Ledger{db: db, dialect: dialect, config: config, now: now}
+	l := &Ledger{
+		db: db, dialect: dialect, config: config, now: now, rulesRow: rand.N(rulesRows),
+	}
 	l.rules.keep = int64(config.KeepAfterUnfollow / time.Second)
 	if err := l.dialect.prepare(ctx, db); err != nil {
 		return nil, failed("migrate", err)
@@ -140,7 +144,7 @@ func (l *Ledger) claim(ctx context.Context, t *tx) error {
 	case unfinished != 0:
 		return fmt.Errorf("%w: call CopyTo into it again", ErrUnfinishedCopy)
 	}
-	if err := t.lockRules(ctx, t.dialect.forUpdate, new(int64)); err != nil {
+	if err := t.lockRules(ctx); err != nil {
 		return err
 	}
 	first := fmt.Sprint(l.now().Unix())
@@ -176,17 +180,22 @@ func (l *Ledger) claim(ctx context.Context, t *tx) error {
 	return nil
 }
 
+// personBytes is how much of an HMAC stands for a person: 128 bits.
+const personBytes = 16
+
 // hash is what the tables know the person by.
-func (l *Ledger) hash(openID string) string {
+func (l *Ledger) hash(openID string) string { return l.hmac(openID)[:personBytes] }
+
+func (l *Ledger) hmac(text string) string {
 	mac := hmac.New(sha256.New, l.config.PersonKey)
-	_, _ = mac.Write([]byte(openID))
+	_, _ = mac.Write([]byte(text))
 	return string(mac.Sum(nil))
 }
 
-// keyCheck is the hash of a text that is no openid.
-func (l *Ledger) keyCheck() string { return hex.EncodeToString([]byte(l.hash("\x00check"))) }
+// keyCheck is the HMAC of a text that is no openid.
+func (l *Ledger) keyCheck() string { return hex.EncodeToString([]byte(l.hmac("\x00check"))) }
 
-const numbersABlock = 1000
+const numbersABlock = 10_000
 
 // numbers hands out the numbers of persons and channels, from a block that this
 // process has to itself: databases have no common way to make them.

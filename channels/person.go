@@ -44,12 +44,13 @@ func (s *subject) add(e event, now int64, backfill bool) {
 // knownAt reports whether an event of that time can be told from a stranger's.
 func (s *subject) knownAt(at int64) bool {
 	known := len(s.people) == 0 || s.people[0].since <= at
-	return known && slices.ContainsFunc(s.events, func(e event) bool { return !e.late })
+	return known && slices.ContainsFunc(s.events, func(e event) bool { return e.tells() })
 }
 
 // expires says when the hash of the life goes, given when it would have gone.
 func (l *life) expires(keep, previous, now int64) int64 {
-	allLate := !slices.ContainsFunc(l.events, func(e event) bool { return !e.late })
+	nothing := !slices.ContainsFunc(l.events, func(e event) bool { return e.tells() })
+	visitor, _ := l.visitor()
 	switch {
 	case l.forgotOn != 0:
 		return l.forgotOn + repairSeconds
@@ -57,10 +58,10 @@ func (l *life) expires(keep, previous, now int64) int64 {
 		return 0
 	case l.unfollowed != 0:
 		return max(l.unfollowed+keep+repairSeconds, previous)
-	case allLate && previous == 0:
-		return now + repairSeconds
-	case allLate:
-		return previous
+	case nothing && previous == 0:
+		return max(now, visitor) + repairSeconds
+	case nothing:
+		return max(previous, visitor+repairSeconds)
 	}
 	return 0
 }
@@ -108,43 +109,74 @@ func (t *tx) loadForgotten(ctx context.Context, ids []int64, now int64) (*subjec
 	return s, s.readLives(ctx)
 }
 
-// readPeople locks first and reads then: what a locking SELECT returns may have
-// been changed, and added to, by who had the lock before.
+// readPeople locks first and reads then: what a locking statement returns may have
+// been changed by who had the lock before. People who were added meanwhile are not
+// locked, and then it begins again; without anybody there was nothing to wait for.
 func (s *subjects) readPeople(ctx context.Context, where string, args []any) error {
-	const order = " ORDER BY hash, life, id"
-	if lock := s.t.dialect.forUpdate; lock != "" {
-		ignore := func(*sql.Rows) error { return nil }
-		err := s.t.rows(
-			ctx,
-			ignore,
-			"SELECT id FROM channels_people WHERE "+where+order+lock,
-			args...)
+	where += " ORDER BY hash, life, id"
+	for {
+		locked, err := s.t.lockPeople(ctx, where, args)
+		if err != nil || locked == 0 && !s.t.dialect.immediate {
+			return err
+		}
+		people, err := s.t.people(ctx, where, args)
 		if err != nil {
 			return err
 		}
+		if len(people) <= locked || s.t.dialect.immediate {
+			return s.addPeople(ctx, people)
+		}
 	}
+}
 
-	var expired []int64
-	err := s.t.rows(ctx, func(rows *sql.Rows) error {
-		var hash []byte
-		var p person
-		if err := rows.Scan(&p.id, &hash, &p.life, &p.since, &p.expires); err != nil {
-			return err
+// lockPeople keeps the people from other transactions until this one ends, and
+// returns their number.
+func (t *tx) lockPeople(ctx context.Context, where string, args []any) (n int, err error) {
+	if t.dialect.locksByWriting {
+		const write = "UPDATE channels_people SET revision = revision + 1 WHERE "
+		result, err := t.change(ctx, write+where, args...)
+		if err != nil {
+			return 0, err
 		}
-		if hash != nil && p.expires != 0 && p.expires <= s.now {
-			expired = append(expired, p.id)
-			return nil
-		}
-		s.addPerson(string(hash), p)
-		return nil
-	}, "SELECT id, hash, life, since, expires FROM channels_people WHERE "+where+order, args...)
-	if err != nil || len(expired) == 0 {
-		return err
+		written, err := result.RowsAffected()
+		return int(written), err
 	}
-	return s.t.exec(
-		ctx,
-		"UPDATE channels_people SET hash = NULL WHERE id IN "+marks(len(expired)),
-		anys(expired)...)
+	if t.dialect.forUpdate == "" {
+		return 0, nil
+	}
+	count := func(*sql.Rows) error { n++; return nil }
+	lock := "SELECT id FROM channels_people WHERE " + where + t.dialect.forUpdate
+	err = t.rows(ctx, count, lock, args...)
+	return n, err
+}
+
+func (t *tx) people(ctx context.Context, where string, args []any) (all []personRow, err error) {
+	err = t.rows(ctx, func(rows *sql.Rows) error {
+		var hash []byte
+		var p personRow
+		err := rows.Scan(&p.id, &hash, &p.life, &p.since, &p.expires)
+		p.hash = string(hash)
+		all = append(all, p)
+		return err
+	}, "SELECT id, hash, life, since, expires FROM channels_people WHERE "+where, args...)
+	return all, err
+}
+
+// addPeople deletes the hashes whose time has come and adds the others.
+func (s *subjects) addPeople(ctx context.Context, people []personRow) error {
+	var expired []int64
+	for _, p := range people {
+		if p.hash != "" && p.expires != 0 && p.expires <= s.now {
+			expired = append(expired, p.id)
+			continue
+		}
+		s.addPerson(p.hash, p.person)
+	}
+	if len(expired) == 0 {
+		return nil
+	}
+	const forget = "UPDATE channels_people SET hash = NULL WHERE id IN "
+	return s.t.exec(ctx, forget+marks(len(expired)), anys(expired)...)
 }
 
 func (s *subjects) addPerson(hash string, p person) {

@@ -245,7 +245,7 @@ func (l *Ledger) Apply(ctx context.Context, p *Plan) error {
 		}
 		ids = append(ids, id)
 	}
-	err := l.changeRules(ctx, func(t *tx) error { return t.apply(ctx, p, ids) })
+	err := l.changeRules(ctx, func(t *tx) error { return t.applyPlan(ctx, p, ids) })
 	return failed("apply", err)
 }
 
@@ -262,8 +262,8 @@ func (l *Ledger) number(ctx context.Context) (int64, error) {
 	}
 }
 
-// apply writes what the lines change. ids are numbers for the new channels.
-func (t *tx) apply(ctx context.Context, p *Plan, ids []int64) error {
+// applyPlan writes what the lines change. ids are numbers for the new channels.
+func (t *tx) applyPlan(ctx context.Context, p *Plan, ids []int64) error {
 	k, err := t.readInventory(ctx)
 	if err != nil {
 		return err
@@ -297,21 +297,17 @@ func (t *tx) apply(ctx context.Context, p *Plan, ids []int64) error {
 		}
 	}
 
-	for _, table := range []struct {
-		into    string
-		columns int
-		rows    []any
-	}{
-		{"channels_channels (id, channel, title, grp, retired, merged)", 6, made},
-		{"channels_codes (scene, content, ticket, picture, made_for)", 5, codes},
-		{"channels_assignments (scene, since, channel)", 3, assigned},
-	} {
-		if err := t.insert(ctx, table.into, table.columns, table.rows, ""); err != nil {
-			return err
-		}
+	if err := t.insert(ctx, channelsTable, made, ""); err != nil {
+		return err
+	}
+	if err := t.insert(ctx, codesTable, codes, ""); err != nil {
+		return err
+	}
+	if err := t.insert(ctx, assignmentsTable, assigned, ""); err != nil {
+		return err
 	}
 	for _, scene := range scenes {
-		if err := t.markStale(ctx, scene, 0); err != nil {
+		if err := t.markStale(ctx, scene, 0, nil); err != nil {
 			return err
 		}
 	}

@@ -1,11 +1,13 @@
 package channels
 
 import (
+	"database/sql"
 	"errors"
 	"fmt"
 	"iter"
 	"math/rand/v2"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -79,6 +81,76 @@ func TestReconcileMendsWhatWasLost(t *testing.T) {
 		assert.Equal(t, Reconciled{Listed: len(follows)}, again)
 		assert.Equal(t, want, heldByChannel(t, l, c.Time))
 	})
+}
+
+// The same when pushes are lost on their way to the handler: the same persons follow
+// afterwards, each in their channel.
+func TestReconcileAfterDroppedPushes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r, _ := slowRecording(t)
+		codes := map[string]*Code{"": nil, "sh-7": r.code} // by channel, nil for none
+		for _, key := range []string{"sh-8", "sh-9"} {
+			var err error
+			codes[key], err = r.Ensure(t.Context(), r.wx.Client(), Channel{Key: key})
+			require.NoError(t, err)
+		}
+		require.NoError(t, r.wx.InjectPush(wechatqrtest.PushFault{Drop: true, Share: 0.05}))
+		dropped := 0
+		for range 400 {
+			time.Sleep(time.Duration(rand.IntN(300)) * time.Second)
+			for _, code := range codes { // one of them
+				if r.act(t, fmt.Sprint("person", rand.IntN(120)), code).Dropped {
+					dropped++
+				}
+				break
+			}
+		}
+		assert.Equal(t, 20, dropped)
+
+		r.wx.ClearFaults()
+		time.Sleep(time.Hour)
+		_, err := r.Reconcile(t.Context(), listOf(t, r.wx))
+		require.NoError(t, err)
+		want := map[string]string{} // the scene of each follower, by hash
+		for _, user := range r.wx.Users() {
+			if user.Follows {
+				want[r.hash(user.OpenID)] = user.SceneStr
+			}
+		}
+		got := map[string]string{}
+		tx := &tx{&r.dialect, r.db}
+		require.NoError(t, tx.rows(t.Context(), func(rows *sql.Rows) error {
+			var hash []byte
+			var channel sql.NullString
+			err := rows.Scan(&hash, &channel)
+			got[string(hash)] = ""
+			if code := codes[channel.String]; code != nil {
+				got[string(hash)] = code.Ticket.Scene.Key()
+			}
+			return err
+		}, "SELECT p.hash, c.channel FROM channels_follows f JOIN channels_people p ON p.id = f.person"+
+			" LEFT JOIN channels_channels c ON c.id = f.channel WHERE f.ending = 0"))
+		assert.Equal(t, want, got)
+	})
+}
+
+// act has somebody who follows leave, or scan once more, and somebody else follow, by the
+// code if there is one.
+func (r *recording) act(t *testing.T, who string, code *Code) (push wechatqrtest.Push) {
+	t.Helper()
+	user, _ := r.wx.User(who)
+	var err error
+	switch {
+	case user.Follows && (code == nil || rand.IntN(2) == 0):
+		push, err = r.wx.Unfollow(t.Context(), who)
+	case code == nil:
+		push, err = r.wx.Follow(t.Context(), who)
+	default:
+		push, err = r.wx.Scan(t.Context(), code.Ticket.Value, who)
+	}
+	require.NoError(t, err)
+	return push
 }
 
 // heldByChannel is the followers of each channel now, "" for no code.

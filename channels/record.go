@@ -2,6 +2,7 @@ package channels
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -13,14 +14,16 @@ import (
 // Record returns a function that records the event, commits, and then calls
 // next: give it to events.NewHandler. A database that fails makes the function
 // fail, so that WeChat delivers the push again; recording it twice changes
-// nothing. Events that arrive together share one commit.
+// nothing. So does one that has not committed shortly before the response leaves.
+// Events that arrive together share one commit.
 //
 // next learns by [VisitFrom] what the event amounted to. Messages and events
-// that are neither a follow, a scan nor an unfollow are passed on unrecorded.
+// that are neither a follow, a scan, an unfollow nor a cancellation are passed on
+// unrecorded.
 func (l *Ledger) Record(next events.HandlerFunc) events.HandlerFunc {
 	return func(ctx context.Context, ev *wechatqr.Event) (events.Reply, error) {
 		if kindOf(ev) != 0 {
-			visit, err := l.RecordEvent(ctx, ev)
+			visit, err := l.recordInTime(ctx, ev)
 			if err != nil {
 				return nil, err
 			}
@@ -30,8 +33,28 @@ func (l *Ledger) Record(next events.HandlerFunc) events.HandlerFunc {
 	}
 }
 
-// RecordEvent records a push: a subscribe, a SCAN or an unsubscribe. It may come
-// late, repeatedly and in any order. Anything else changes nothing. What is
+// replyMargin is how long before the response leaves the function has failed.
+const replyMargin = 300 * time.Millisecond
+
+var errTooSlow = fmt.Errorf(
+	"the database did not commit before the response had to leave: %w", context.DeadlineExceeded,
+)
+
+func (l *Ledger) recordInTime(ctx context.Context, ev *wechatqr.Event) (Visit, error) {
+	if deadline, ok := events.ReplyDeadline(ctx); ok {
+		timed, cancel := context.WithDeadlineCause(ctx, deadline.Add(-replyMargin), errTooSlow)
+		defer cancel()
+		ctx = timed
+	}
+	return l.RecordEvent(ctx, ev)
+}
+
+// RecordEvent records a push: a subscribe, a SCAN, an unsubscribe, or a
+// user_authorization_cancellation, which does what [Ledger.Forget] does at its time,
+// since the user's WeChat account is gone. It may come late, repeatedly and in any order.
+// Anything else changes nothing, so user_authorization_revoke does not: it is of data that
+// the ledger does not have, by somebody who still follows; next can delete what the host
+// has. What is
 // older than 24 hours, of somebody who is not known, may belong to a person who
 // has been forgotten: of it only the scan counts. For events from an archive see
 // [Ledger.Backfill].
@@ -52,17 +75,18 @@ func (l *Ledger) record(ctx context.Context, ev *wechatqr.Event, backfill bool) 
 	if k == 0 {
 		return Visit{}, nil
 	}
-	if ev.FromUserName == "" || ev.CreateTime.Unix() <= 0 {
-		return Visit{}, invalid("record: the event has no FromUserName or no CreateTime")
+	who := personOf(ev)
+	if who == "" || ev.CreateTime.Unix() <= 0 {
+		return Visit{}, invalid("record: the event does not say who it is of, or when it was")
 	}
-	e := event{at: ev.CreateTime.Unix(), kind: k, ticket: textID(ev.Ticket)}
+	e := event{at: ev.CreateTime.Unix(), kind: k, ticket: ticketID(ev.Ticket)}
 	if s, ok := ev.Scan(); ok {
 		e.scene = textID(s.SceneKey)
 	}
-	if k == unsubscribe {
+	if k == unsubscribe || k == forget {
 		e.ticket = 0
 	}
-	return l.put(ctx, &arrival{hash: l.hash(ev.FromUserName), event: e, backfill: backfill})
+	return l.put(ctx, &arrival{hash: l.hash(who), event: e, backfill: backfill})
 }
 
 // kindOf is that of an event that is recorded, else 0. A SCAN without a scene
@@ -76,6 +100,8 @@ func kindOf(ev *wechatqr.Event) kind {
 		return subscribe
 	case ev.Type.Is(wechatqr.EventUnsubscribe):
 		return unsubscribe
+	case ev.Type.Is(eventCancellation):
+		return forget
 	case scanned:
 		return scan
 	}
@@ -84,11 +110,13 @@ func kindOf(ev *wechatqr.Event) kind {
 
 // arrival is an event on its way into the tables.
 type arrival struct {
+	ctx      context.Context // of who waits
 	hash     string
 	event    event
 	backfill bool
 
-	visit Visit
+	visit Visit // without the channel at first
+	row   int64
 	err   error
 	done  chan struct{}
 }
@@ -108,7 +136,7 @@ const (
 // put has the event committed, together with those that arrive meanwhile. When
 // ctx ends the event may be committed nevertheless.
 func (l *Ledger) put(ctx context.Context, a *arrival) (Visit, error) {
-	a.done = make(chan struct{})
+	a.ctx, a.done = ctx, make(chan struct{})
 	l.group.mu.Lock()
 	l.group.waiting = append(l.group.waiting, a)
 	if !l.group.running {
@@ -121,14 +149,16 @@ func (l *Ledger) put(ctx context.Context, a *arrival) (Visit, error) {
 	case <-a.done:
 		return a.visit, failed("record", a.err)
 	case <-ctx.Done():
-		return Visit{}, failed("record", ctx.Err())
+		return Visit{}, failed("record", context.Cause(ctx))
 	}
 }
 
-// commitAll commits groups until nobody waits.
+// commitAll commits groups until nobody waits. Who has given up is delivered again.
 func (l *Ledger) commitAll() {
 	for {
 		l.group.mu.Lock()
+		abandoned := func(a *arrival) bool { return a.ctx.Err() != nil }
+		l.group.waiting = slices.DeleteFunc(l.group.waiting, abandoned)
 		arrivals := l.group.waiting[:min(len(l.group.waiting), maxGroup)]
 		l.group.waiting = l.group.waiting[len(arrivals):]
 		l.group.running = len(arrivals) > 0
@@ -138,11 +168,16 @@ func (l *Ledger) commitAll() {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), groupTimeout)
 		err := l.commit(ctx, arrivals)
-		cancel()
-		for _, a := range arrivals {
-			a.err = err
-			close(a.done)
-		}
+		go func() { // the next group need not wait
+			defer cancel()
+			if err == nil {
+				err = l.nameChannels(ctx, arrivals)
+			}
+			for _, a := range arrivals {
+				a.err = err
+				close(a.done)
+			}
+		}()
 	}
 }
 
@@ -164,7 +199,10 @@ func (l *Ledger) commit(ctx context.Context, arrivals []*arrival) error {
 		if err := l.refold(ctx, s); err != nil {
 			return err
 		}
-		return l.setVisits(ctx, s, arrivals)
+		for _, a := range arrivals {
+			a.visit.Kind, a.row = s.of(a.hash).visit(&a.event)
+		}
+		return nil
 	})
 }
 

@@ -2,7 +2,9 @@ package channels
 
 import (
 	"context"
+	"database/sql"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -21,16 +23,26 @@ type recording struct {
 	wx      *wechatqrtest.Server
 	code    *Code
 	handler *events.Handler
-	visits  []Visit // what the function beneath was told
+
+	mu     sync.Mutex
+	visits []Visit // what the function beneath was told
 }
 
 // newRecording counts at the real time. The handler remembers no event, as one that was
 // restarted.
 func newRecording(t *testing.T, d Dialect) *recording {
 	t.Helper()
-	r := &recording{wx: wechatqrtest.Start(t, wechatqrtest.WithRetryDelay(0))}
+	wx := wechatqrtest.Start(t, wechatqrtest.WithRetryDelay(0))
+	return newRecordingOn(t, d, newDB(t, d), wx)
+}
+
+func newRecordingOn(
+	t *testing.T, d Dialect, db *sql.DB, wx *wechatqrtest.Server, opts ...events.Option,
+) *recording {
+	t.Helper()
+	r := &recording{wx: wx}
 	var err error
-	r.Ledger, err = Open(t.Context(), newDB(t, d), d, testConfig)
+	r.Ledger, err = Open(t.Context(), db, d, testConfig)
 	require.NoError(t, err)
 	r.code, err = r.Ensure(t.Context(), r.wx.Client(), Channel{Key: "sh-7"})
 	require.NoError(t, err)
@@ -38,11 +50,14 @@ func newRecording(t *testing.T, d Dialect) *recording {
 	next := func(ctx context.Context, _ *wechatqr.Event) (events.Reply, error) {
 		visit, ok := VisitFrom(ctx)
 		assert.True(t, ok)
+		r.mu.Lock()
+		defer r.mu.Unlock()
 		r.visits = append(r.visits, visit)
 		return nil, nil
 	}
 	config := r.wx.CallbackConfig()
-	r.handler, err = events.NewHandler(config, r.Record(next), events.WithDeduper(nil))
+	opts = append(opts, events.WithDeduper(nil))
+	r.handler, err = events.NewHandler(config, r.Record(next), opts...)
 	require.NoError(t, err)
 	r.wx.ServeCallback(r.handler)
 	return r

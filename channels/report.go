@@ -21,6 +21,8 @@ const (
 	ByWeekday                // weekday × hour, all weeks together
 	ByChannel
 	ByGroup
+
+	byTime = ByDay | ByHour | ByWeekday
 )
 
 // Query says what a report is of.
@@ -36,17 +38,25 @@ type Query struct {
 	// key. Empty is the whole account, with the follows that no channel began.
 	Group   string `json:"group,omitempty"`
 	Channel string `json:"channel,omitempty"`
+
+	// Active leaves out the rows in which nothing happened: those of channels that
+	// only held followers. Total is what it is without it.
+	Active bool `json:"active,omitempty"`
 }
 
 // Origin says which row of a report it is.
 type Origin string
 
-// The origins: a channel, or one of the three that have none.
+// The origins: a channel, or one of those that are none.
 const (
 	OfChannel   Origin = ""         // of a channel, or of all that the row is of
 	NoCode      Origin = "no code"  // follows that no code began
 	CodeUnknown Origin = "unknown"  // by a code that is no channel's, or that WeChat did not name
 	Imported    Origin = "imported" // follows older than the ledger, by no channel's code
+
+	// NoFollow is the row of conversions for which the model finds nothing: no follow
+	// that was open, or for the other models no scan and no follow.
+	NoFollow Origin = "no follow"
 )
 
 // Row is what happened in one cell of a report: a channel, a day, or both.
@@ -89,7 +99,7 @@ type Counts struct {
 func (c *Counts) Net() int64 { return c.New + c.Returning - c.Lost }
 
 // Report is the answer to a Query. As JSON it has the same numbers, with By as the sum
-// of its constants' values: 1, 2, 4, 8 and 16.
+// of its constants' values: 1, 2, 4, 8 and 16, and what [Report.MarshalJSON] adds.
 type Report struct {
 	Query
 	AsOf time.Time `json:"as_of"` // when it was made
@@ -165,16 +175,18 @@ func (l *Ledger) readSettled(ctx context.Context, fn func(*tx) error) error {
 }
 
 func (l *Ledger) read(ctx context.Context, fn func(*tx) error) error {
-	options := &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}
+	options := &sql.TxOptions{Isolation: sql.LevelRepeatableRead}
 	if l.dialect.immediate {
 		options = nil // a transaction sees one state there
 	}
-	t, err := l.db.BeginTx(ctx, options)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = t.Rollback() }()
-	return fn(&tx{&l.dialect, t})
+	return repeat(ctx, func() error {
+		t, err := l.db.BeginTx(ctx, options)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = t.Rollback() }()
+		return fn(&tx{&l.dialect, t})
+	})
 }
 
 // reader makes one report.
@@ -186,8 +198,11 @@ type reader struct {
 	from, to int64 // Unix seconds
 
 	channels map[int64]Channel
+	among    string // the condition on channels that selects them
 	where    string // narrows to those channels
 	args     []any
+
+	allTime bool // all that ever happened is in the period, and By has no time
 
 	rows  map[rowKey]*Row
 	held  map[rowKey]int64 // at From, of each selection
@@ -204,7 +219,8 @@ func (l *Ledger) newReader(t *tx, q Query) *reader {
 func (l *Ledger) report(ctx context.Context, t *tx, q Query) (*Report, error) {
 	r := l.newReader(t, q)
 	for _, step := range []func(context.Context) error{
-		r.selectChannels, r.readHeld, r.readHours, r.readScanners, r.readQuickLoss, r.fillHeld,
+		r.selectChannels, r.readNumbers, r.readScanners, r.dropYoung,
+		r.readHeld, r.readTotalHeld, r.fillHeld,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -217,29 +233,41 @@ func (l *Ledger) report(ctx context.Context, t *tx, q Query) (*Report, error) {
 	}, nil
 }
 
-// selectChannels reads the channels that the report is of, and the condition
-// that selects their rows.
-func (r *reader) selectChannels(ctx context.Context) (err error) {
-	const columns = " AND channel IN (SELECT id FROM channels_channels WHERE "
+// selectChannels sets the condition that selects the rows of the report's channels, and
+// reads those channels that rows will name.
+func (r *reader) selectChannels(ctx context.Context) error {
+	r.among = "1 = 1"
 	switch {
 	case r.Channel != "":
 		id, err := r.t.channelID(ctx, r.Channel)
 		if err != nil {
 			return err
 		}
-		r.where, r.args = " AND channel = ?", []any{id}
-		r.channels, err = r.t.channels(ctx, "id = ?", id)
-		return err
+		r.among, r.args, r.where = "id = ?", []any{id}, " AND channel = ?"
 	case r.Group != "":
-		beneath := "(grp = ? OR grp LIKE ? ESCAPE '!')"
+		r.among = "(grp = ? OR grp LIKE ? ESCAPE '!')"
 		escaped := strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(r.Group)
 		r.args = []any{r.Group, escaped + "/%"}
-		r.where = columns + beneath + ")"
-		r.channels, err = r.t.channels(ctx, beneath, r.args...)
-		return err
+		r.where = " AND channel IN (SELECT id FROM channels_channels WHERE " + r.among + ")"
 	}
-	r.channels, err = r.t.channels(ctx, "1 = 1")
+	if r.By&(ByChannel|ByGroup) == 0 {
+		return nil
+	}
+	active, args := r.activeOnly()
+	where := r.among + strings.Replace(active, "channel", "id", 1)
+	var err error
+	r.channels, err = r.t.channels(ctx, where, slices.Concat(r.args, args)...)
 	return err
+}
+
+// activeOnly is the condition that selects the channels that a report of Active ones
+// has rows of.
+func (r *reader) activeOnly() (condition string, args []any) {
+	if !r.Active || r.By&ByChannel == 0 {
+		return "", nil
+	}
+	const active = " AND channel IN (SELECT channel FROM channels_hours WHERE hour >= ? AND hour < ?)"
+	return active, r.hours()
 }
 
 // rowKey says which row of the report a number belongs to.
@@ -298,6 +326,8 @@ func (r *reader) row(k rowKey) *Row {
 		row.Origin = CodeUnknown
 	case importedRow:
 		row.Origin = Imported
+	case noFollow:
+		row.Origin = NoFollow
 	default:
 		row.Channel = r.channels[k.channel]
 	}
@@ -305,18 +335,20 @@ func (r *reader) row(k rowKey) *Row {
 	return row
 }
 
+// compareKeys is the order of a report's rows.
+func (r *reader) compareKeys(a, b rowKey) int {
+	return cmp.Or(
+		cmp.Compare(a.start, b.start),
+		cmp.Compare(min(b.channel, 0), min(a.channel, 0)), // the special ones last
+		cmp.Compare(r.channels[a.channel].Key, r.channels[b.channel].Key),
+		cmp.Compare(a.group, b.group),
+	)
+}
+
 // sorted leaves out the rows that are empty.
 func (r *reader) sorted() []Row {
-	keys := slices.SortedFunc(maps.Keys(r.rows), func(a, b rowKey) int {
-		return cmp.Or(
-			cmp.Compare(a.start, b.start),
-			cmp.Compare(min(b.channel, 0), min(a.channel, 0)), // the special ones last
-			cmp.Compare(r.channels[a.channel].Key, r.channels[b.channel].Key),
-			cmp.Compare(a.group, b.group),
-		)
-	})
 	var rows []Row
-	for _, k := range keys {
+	for _, k := range slices.SortedFunc(maps.Keys(r.rows), r.compareKeys) {
 		if row := r.rows[k]; row.Counts != (Counts{}) {
 			rows = append(rows, *row)
 		}

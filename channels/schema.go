@@ -34,7 +34,7 @@ func (d *Dialect) migrate(ctx context.Context, db *sql.DB) error {
 	for {
 		done := false
 		err := d.transact(ctx, db, func(t *tx) (err error) {
-			if err := t.call(ctx, d.migrationLock); err != nil {
+			if err := t.call(ctx, d.migrationLock); err != nil && !d.committedDDL {
 				return err
 			}
 			defer func() { err = errors.Join(err, t.call(context.WithoutCancel(ctx), d.migrationUnlock)) }()
@@ -74,6 +74,9 @@ func (t *tx) lockVersion(ctx context.Context) (int, error) {
 		"CREATE TABLE IF NOT EXISTS channels_schema (id INTEGER NOT NULL PRIMARY KEY, "+
 			"version INTEGER NOT NULL) %s", t.dialect.options,
 	)
+	if err := t.refuseOthersTables(ctx); err != nil {
+		return 0, err
+	}
 	if err := t.exec(ctx, create); err != nil {
 		return 0, err
 	}
@@ -81,31 +84,33 @@ func (t *tx) lockVersion(ctx context.Context) (int, error) {
 	read := "SELECT version FROM channels_schema WHERE id = 1" + t.dialect.forUpdate
 	err := t.row(ctx, []any{&version}, read)
 	if errors.Is(err, sql.ErrNoRows) {
-		if err := t.refuseOthersTables(ctx); err != nil {
-			return 0, err
-		}
 		err = t.exec(ctx, "INSERT INTO channels_schema (id, version) VALUES (1, 0)")
 	}
 	return version, err
 }
 
 // refuseOthersTables keeps a migration that finds its tables there from taking those of
-// another program for its own.
+// another program for its own: channels_schema is always made before them.
 func (t *tx) refuseOthersTables(ctx context.Context) error {
 	ours, err := migratedTables()
 	if err != nil {
 		return err
 	}
-	return t.rows(ctx, func(rows *sql.Rows) error {
+	var other string
+	begun := false
+	err = t.rows(ctx, func(rows *sql.Rows) error {
 		var name string
 		err := rows.Scan(&name)
-		if err == nil && slices.Contains(ours, name) {
-			err = invalid(
-				"the table %s is another program's: use another database or schema", name,
-			)
+		begun = begun || name == "channels_schema"
+		if slices.Contains(ours, name) {
+			other = name
 		}
 		return err
 	}, t.dialect.tables)
+	if err != nil || begun || other == "" {
+		return err
+	}
+	return badInput("the table %s is another program's: use another database or schema", other)
 }
 
 func (t *tx) migrateTo(ctx context.Context, version int, file string) error {
@@ -114,18 +119,26 @@ func (t *tx) migrateTo(ctx context.Context, version int, file string) error {
 		return err
 	}
 	d := t.dialect
-	text := strings.NewReplacer("{hash}", d.hash, "{text}", d.text, "{options}", d.options).
-		Replace(string(script))
+	text := strings.NewReplacer(
+		"{hash}", d.hash, "{text}", d.text, "{options}", d.options, "{on}", d.onTable,
+	).Replace(string(script))
 	for statement := range strings.SplitSeq(text, ";\n") {
 		if strings.TrimSpace(statement) == "" {
 			continue
+		}
+		if d.again != nil {
+			statement = d.again.Replace(statement)
+			if strings.Contains(statement, "INSERT INTO ") {
+				statement += " ON CONFLICT DO NOTHING"
+			}
 		}
 		err := t.exec(ctx, statement)
 		if err != nil && !(d.committedDDL && alreadyThere(err)) {
 			return fmt.Errorf("%s: %w", file, err)
 		}
 	}
-	return t.exec(ctx, "UPDATE channels_schema SET version = ? WHERE id = 1", version)
+	return t.exec(ctx, "UPDATE channels_schema SET version = ? WHERE id = 1 AND version < ?",
+		version, version)
 }
 
 // alreadyThere reports whether an earlier, interrupted run of the statement has

@@ -127,7 +127,7 @@ func writeFixture(t *testing.T, version int) {
 		migrateUpTo(t, db, d, version)
 		fillEmptyTables(t, &Ledger{db: db, dialect: d})
 	}
-	require.NoError(t, os.WriteFile(fixture(version), []byte(dump(t, db, d)), 0o600))
+	require.NoError(t, os.WriteFile(fixture(version), []byte(dumpOf(t, db, d)), 0o600))
 }
 
 // fixtureLedger has all kinds of channels, codes, events and follows.
@@ -192,9 +192,9 @@ func reportText(t *testing.T, l *Ledger) string {
 	return text.String()
 }
 
-// dump is the rows of all tables as INSERTs, one a line, after DELETEs of what the
+// dumpOf is the rows of all tables as INSERTs, one a line, after DELETEs of what the
 // migrations have written.
-func dump(t *testing.T, db *sql.DB, d Dialect) string {
+func dumpOf(t *testing.T, db *sql.DB, d Dialect) string {
 	t.Helper()
 	var text strings.Builder
 	on := tx{&d, db}
@@ -209,7 +209,7 @@ func dump(t *testing.T, db *sql.DB, d Dialect) string {
 			func(names []string, values []any) error {
 				var literals []string
 				for _, value := range values {
-					literals = append(literals, literal(value))
+					literals = append(literals, sqlLiteral(value))
 				}
 				lines = append(lines, fmt.Sprintf("INSERT INTO %s (%s) VALUES (%s)\n", table,
 					strings.Join(names, ", "), strings.Join(literals, ", ")))
@@ -221,7 +221,7 @@ func dump(t *testing.T, db *sql.DB, d Dialect) string {
 	return text.String()
 }
 
-func literal(value any) string {
+func sqlLiteral(value any) string {
 	switch v := value.(type) {
 	case nil:
 		return "NULL"
@@ -345,4 +345,28 @@ func TestOpenAmongOthersTables(t *testing.T) {
 		require.ErrorIs(t, err, wechatqr.ErrInvalidArgument)
 		assert.ErrorContains(t, err, "table channels_people is another program's: use another")
 	})
+}
+
+// A migration that was cut off where each statement commits is gone on with.
+func TestOpenAfterACutMigration(t *testing.T) {
+	t.Parallel()
+	for _, d := range []Dialect{PostgreSQL, MySQL} {
+		for _, after := range []int{1, 3, 8} {
+			t.Run(fmt.Sprint(d, " after ", after), func(t *testing.T) {
+				t.Parallel()
+				db := newDB(t, d)
+				migrateUpTo(t, db, d, 0)
+				script, err := migrations.ReadFile("migrations/0001.sql")
+				require.NoError(t, err)
+				text := strings.NewReplacer("{hash}", d.hash, "{text}", d.text, "{options}",
+					d.options).Replace(string(script))
+				for _, statement := range strings.Split(text, ";\n")[:after] {
+					_, err := db.ExecContext(t.Context(), statement)
+					require.NoError(t, err)
+				}
+				_, err = Open(t.Context(), db, d, testConfig)
+				require.NoError(t, err)
+			})
+		}
+	}
 }

@@ -78,12 +78,14 @@ type server struct {
 	start func(program, dir string) (*exec.Cmd, string, error)
 	first string // the database that is there
 
-	once   sync.Once
-	err    error
-	dir    string
-	cmd    *exec.Cmd
-	format string
-	made   atomic.Int64
+	once    sync.Once
+	err     error
+	dir     string
+	command []string
+	format  string
+	process *os.Process
+	ended   chan struct{} // closed when the process has
+	made    atomic.Int64
 }
 
 func (s *server) newDatabase(t testing.TB) string {
@@ -112,17 +114,32 @@ func (s *server) run(program string) (err error) {
 	if err := os.Chmod(s.dir, 0o777); err != nil { // another user runs the server
 		return err
 	}
-	if s.cmd, s.format, err = s.start(program, s.dir); err != nil {
-		return err
-	}
-	log, err := os.Create(filepath.Join(s.dir, "log"))
+	cmd, format, err := s.start(program, s.dir)
 	if err != nil {
 		return err
 	}
-	s.cmd.Stdout, s.cmd.Stderr = log, log
-	if err := s.cmd.Start(); err != nil {
+	s.command, s.format = cmd.Args, format
+	return s.launch(nil)
+}
+
+// launch starts the server, by way of another program if there is one, and returns when
+// it takes connections.
+func (s *server) launch(by []string, options ...string) error {
+	log, err := os.OpenFile(
+		filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600,
+	)
+	if err != nil {
 		return err
 	}
+	defer log.Close()
+	command := slices.Concat(by, s.command, options)
+	cmd := exec.Command(command[0], command[1:]...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = os.TempDir(), log, log
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	s.process, s.ended = cmd.Process, make(chan struct{})
+	go func() { defer close(s.ended); _ = cmd.Wait() }()
 	return s.wait()
 }
 
@@ -136,21 +153,49 @@ func (s *server) wait() error {
 		if err = db.PingContext(context.Background()); err == nil {
 			return nil
 		}
-		time.Sleep(50 * time.Millisecond)
+		select {
+		case <-s.ended:
+			deadline = time.Time{}
+		case <-time.After(50 * time.Millisecond):
+		}
 	}
 	log, _ := os.ReadFile(filepath.Join(s.dir, "log"))
 	return fmt.Errorf("%w\n%s", err, log)
 }
 
+// own is a server of the test's own, which it may kill.
+func (s *server) own(t *testing.T) *server {
+	own := &server{driver: s.driver, find: s.find, start: s.start, first: s.first}
+	t.Cleanup(own.stop)
+	return own
+}
+
+// kill ends the server at once.
+func (s *server) kill() {
+	_ = s.process.Kill()
+	<-s.ended
+}
+
+// restart launches the server on its data, again while processes of the one that was
+// killed are still there.
+func (s *server) restart(t *testing.T, by []string, options ...string) {
+	t.Helper()
+	var err error
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
+		if err = s.launch(by, options...); err == nil {
+			return
+		}
+	}
+	require.NoError(t, err)
+}
+
 func (s *server) stop() {
-	if s.cmd != nil && s.cmd.Process != nil {
-		_ = s.cmd.Process.Signal(syscall.SIGTERM)
-		done := make(chan struct{})
-		go func() { defer close(done); _ = s.cmd.Wait() }()
+	if s.process != nil {
+		_ = s.process.Signal(syscall.SIGTERM)
 		select {
-		case <-done:
+		case <-s.ended:
 		case <-time.After(20 * time.Second):
-			_ = s.cmd.Process.Kill()
+			s.kill()
 		}
 	}
 	if s.dir != "" {

@@ -22,7 +22,8 @@ const (
 	Follower          VisitKind = "follower"  // follows, and scanned a code
 	Stranger          VisitKind = "stranger"  // scanned a code and is not known to follow
 	Unfollower        VisitKind = "unfollow"
-	Late              VisitKind = "late" // too old to tell: only a scan counts
+	Cancelled         VisitKind = "cancelled" // the WeChat account is gone, and who it was is forgotten
+	Late              VisitKind = "late"      // too old to tell: only a scan counts
 )
 
 type visitKey struct{}
@@ -34,19 +35,21 @@ func VisitFrom(ctx context.Context) (Visit, bool) {
 	return v, ok
 }
 
-// setVisits reads off the lives what each event amounted to.
-func (l *Ledger) setVisits(ctx context.Context, s *subjects, arrivals []*arrival) error {
-	rows := make([]int64, len(arrivals))
-	for i, a := range arrivals {
-		a.visit.Kind, rows[i] = s.of(a.hash).visit(&a.event)
+// nameChannels reads the channels of the visits.
+func (l *Ledger) nameChannels(ctx context.Context, arrivals []*arrival) error {
+	var rows []int64
+	for _, a := range arrivals {
+		rows = append(rows, a.row)
 	}
-	known, err := s.t.channelsByID(ctx, rows)
-	for i, a := range arrivals {
-		a.visit.Channel = known[rows[i]]
+	t := &tx{&l.dialect, l.db}
+	known, err := t.channelsByID(ctx, rows)
+	for _, a := range arrivals {
+		a.visit.Channel = known[a.row]
 	}
 	return err
 }
 
+// visit reads off the lives what the event amounted to, and the row that it counts in.
 func (s *subject) visit(e *event) (VisitKind, int64) {
 	for i := range s.lives {
 		l := &s.lives[i]
@@ -64,6 +67,8 @@ func (l *life) visit(e *event) VisitKind {
 		return Late
 	case e.kind == unsubscribe:
 		return Unfollower
+	case e.kind == forget:
+		return Cancelled
 	case e.follower:
 		return Follower
 	case e.kind == scan:

@@ -1641,11 +1641,15 @@ func TestDeliveryThatWaitsInVain(t *testing.T) {
 
 // The place of a function is free when its answer arrives.
 func TestMaxRunningOneByOne(t *testing.T) {
-	t.Parallel()
-	h := newHandler(t, plainMode(), nil, nil, events.WithMaxRunning(1))
-	for i := range 2000 {
-		require.Equal(t, 200, wechat().clear(scanPush(strconv.Itoa(i))).to(h).Code, i)
-	}
+	inFakeTime(t, func(t *testing.T) {
+		h := newHandler(t, plainMode(), nil, nil, events.WithMaxRunning(1))
+		start := time.Now()
+		for i := range 2000 {
+			push := scanPushAt(start.Unix(), strconv.Itoa(i))
+			require.Equal(t, 200, wechat().clear(push).to(h).Code, i)
+		}
+		assert.Zero(t, time.Since(start))
+	})
 }
 
 func TestShutdown(t *testing.T) {
@@ -1703,6 +1707,27 @@ func TestFunctionContext(t *testing.T) {
 		Method: http.MethodPost, RawQuery: p.query.Encode(), Body: []byte(p.body),
 	})
 	assert.Equal(t, "success", string(a.Body))
+}
+
+// The function learns when WeChat is told success without it.
+func TestReplyDeadline(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var deadline time.Time
+		h := newHandler(t, plainMode(),
+			func(ctx context.Context, _ *wechatqr.Event) (events.Reply, error) {
+				deadline, _ = events.ReplyDeadline(ctx)
+				time.Sleep(time.Until(deadline) - 1)
+				return nil, errors.New("in time")
+			}, nil, events.WithoutRetries())
+		w := httptest.NewRecorder()
+		came := time.Now()
+		h.ServeHTTP(w, wechat().clear(sampleScan).request())
+		assert.Equal(t, http.StatusInternalServerError, w.Code)
+		assert.Equal(t, 4500*time.Millisecond, deadline.Sub(came))
+		_, ok := events.ReplyDeadline(t.Context())
+		assert.False(t, ok)
+	})
 }
 
 // Handle answers as ServeHTTP does, and lets go of the caller's buffer.

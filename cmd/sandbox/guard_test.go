@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatqr/wechatqr/internal/webui"
 	"github.com/wechatqr/wechatqr/wechatqrtest"
 )
 
@@ -118,7 +119,7 @@ func TestThePolicyAllowsNothingFromElsewhere(t *testing.T) {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "http://127.0.0.1:8900"+path, nil))
 		assert.Equal(t, http.StatusOK, w.Code, path)
-		assert.Equal(t, policy, w.Header().Get("Content-Security-Policy"))
+		assert.Equal(t, webui.Policy, w.Header().Get("Content-Security-Policy"))
 		assert.NotContains(t, w.Header().Get("Content-Security-Policy"), "unsafe")
 		assert.Equal(t, "nosniff", w.Header().Get("X-Content-Type-Options"))
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wechatqr/wechatqr/internal/webui"
 	"github.com/wechatqr/wechatqr/wechatqrtest"
 )
 
@@ -47,7 +48,7 @@ func localNetworkIP() string {
 }
 
 func (p *phone) handler() (http.Handler, error) {
-	g, err := newGuard(p.origin)
+	g, err := webui.NewGuard("sandbox", p.origin)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +59,7 @@ func (p *phone) handler() (http.Handler, error) {
 	mux.HandleFunc("POST /chat", p.chat)
 	mux.HandleFunc("GET /_sandbox/{file}", serveFile)
 	mux.HandleFunc("GET /_sandbox/events", p.app.stream)
-	return g.page(mux), nil
+	return g.Pages(mux), nil
 }
 
 // phoneView is the data of phone.html.

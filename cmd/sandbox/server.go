@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/wechatqr/wechatqr/internal/webui"
 )
 
 // listeners are those of the flags; the ones that are not wanted are nil.
@@ -135,11 +137,11 @@ func (s *server) shutdown() {
 
 // handler serves the page and the API, each behind its guard.
 func (a *app) handler() (http.Handler, error) {
-	g, err := newGuard(a.origin)
+	g, err := webui.NewGuard("sandbox", a.origin)
 	if err != nil {
 		return nil, err
 	}
-	page, api := g.page(a.routes()), g.api(a.wx)
+	page, api := g.Pages(a.routes()), guardAPI(g, a.wx)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.URL.Path == "/" || strings.HasPrefix(r.URL.Path, "/_sandbox/"):

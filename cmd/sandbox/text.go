@@ -5,15 +5,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"strconv"
-	"strings"
 	"sync"
+
+	"github.com/wechatqr/wechatqr/internal/webui"
 )
 
-// The languages of the page, as html lang has them.
+// The languages of the page.
 const (
-	english = "en"
-	chinese = "zh-CN"
+	english = webui.English
+	chinese = webui.Chinese
 )
 
 // zh-CN.json has the Chinese texts of the page by the English ones, in the terms of
@@ -64,34 +64,4 @@ func translate(lang, text string, args ...any) string {
 const langCookie = "sandbox_lang"
 
 // languageOf is the language chosen on the page, or else the browser's.
-func languageOf(r *http.Request) string {
-	if c, err := r.Cookie(langCookie); err == nil {
-		switch c.Value {
-		case english, chinese:
-			return c.Value
-		}
-	}
-	return accepted(r.Header.Get("Accept-Language"))
-}
-
-// accepted picks from Accept-Language: Chinese of any region if it is preferred to
-// English.
-func accepted(header string) string {
-	best, bestQ := english, 0.0
-	for item := range strings.SplitSeq(header, ",") {
-		tag, params, _ := strings.Cut(strings.TrimSpace(item), ";")
-		q := 1.0
-		if v, ok := strings.CutPrefix(strings.TrimSpace(params), "q="); ok {
-			var err error
-			if q, err = strconv.ParseFloat(v, 64); err != nil {
-				continue
-			}
-		}
-		base, _, _ := strings.Cut(strings.ToLower(tag), "-")
-		lang := map[string]string{"en": english, "zh": chinese}[base]
-		if lang != "" && q > bestQ {
-			best, bestQ = lang, q
-		}
-	}
-	return best
-}
+func languageOf(r *http.Request) string { return webui.Language(r, langCookie) }

@@ -13,6 +13,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/wechatqr/wechatqr/internal/webui"
 	"github.com/wechatqr/wechatqr/wechatqrtest"
 )
 
@@ -183,11 +184,7 @@ const (
 
 // show is GET /.
 func (a *app) show(w http.ResponseWriter, r *http.Request) {
-	if lang := r.URL.Query().Get("lang"); lang == english || lang == chinese {
-		http.SetCookie(w, &http.Cookie{
-			Name: langCookie, Value: lang, Path: "/", MaxAge: 365 * 24 * 3600,
-			HttpOnly: true, SameSite: http.SameSiteLaxMode,
-		})
+	if webui.ChooseLanguage(w, langCookie, r.URL.Query().Get("lang")) {
 		http.Redirect(w, r, "/", http.StatusSeeOther)
 		return
 	}

@@ -4,6 +4,7 @@ package web
 import (
 	"context"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -12,11 +13,11 @@ type Role int
 
 // The roles, and Nobody, which a path has that needs no sign-in.
 const (
-	Nobody Role = iota
-	Guest       // has a share link, and sees one channel or one group
-	Viewer      // sees everything, changes nothing
-	Operator    // makes, moves and retires codes and channels
-	Admin       // settings, users, keys, forgetting
+	Nobody   Role = iota
+	Guest         // has a share link, and sees one channel or one group
+	Viewer        // sees everything, changes nothing
+	Operator      // makes, moves and retires codes and channels
+	Admin         // settings, users, keys, forgetting
 )
 
 // A Route is one pattern of http.ServeMux with the role that it needs.
@@ -51,4 +52,19 @@ func WithVisitor(ctx context.Context, v Visitor) context.Context {
 func VisitorOf(ctx context.Context) Visitor {
 	v, _ := ctx.Value(visitorKey{}).(Visitor)
 	return v
+}
+
+// Sees reports whether the visitor may see the channel with this key and group, or, if
+// both are empty, the whole account.
+func (v Visitor) Sees(key, group string) bool {
+	switch s := v.Scope; {
+	case v.Role > Guest:
+		return true
+	case v.Role < Guest:
+		return false
+	case s.Channel != "":
+		return key == s.Channel
+	default:
+		return s.Group != "" && (group == s.Group || strings.HasPrefix(group, s.Group+"/"))
+	}
 }

@@ -1,0 +1,241 @@
+package channels
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatqr/wechatqr/events"
+	"github.com/wechatqr/wechatqr/wechatqrtest"
+)
+
+// failing is a recording on a database of its own that can fail.
+type failing struct {
+	*recording
+	server *server // nil for SQLite
+	dsn    string
+	people int
+}
+
+func newFailing(t *testing.T, d Dialect) *failing {
+	t.Helper()
+	f := &failing{}
+	driver := "sqlite"
+	switch d.name {
+	case "PostgreSQL":
+		f.server = postgres.own(t)
+	case "MySQL":
+		f.server = mariaDB.own(t)
+	default:
+		f.dsn = filepath.Join(t.TempDir(), "ledger.db")
+	}
+	if f.server != nil {
+		driver, f.dsn = f.server.driver, f.server.newDatabase(t)
+	}
+	f.recording = newRecordingOn(
+		t, d, connect(t, driver, f.dsn), wechatqrtest.Start(t), events.WithoutRetries(),
+	)
+	return f
+}
+
+// use has the ledger use another connection to its database from now on.
+func (f *failing) use(t *testing.T, options string) {
+	t.Helper()
+	driver := "sqlite"
+	if f.server != nil {
+		driver = f.server.driver
+	}
+	f.db = connect(t, driver, f.dsn+options)
+}
+
+// scan has somebody new scan and follow, and returns the push, which is answered with
+// success as the last attempt tells.
+func (f *failing) scan(t *testing.T) (push wechatqrtest.Push, answered bool) {
+	t.Helper()
+	f.people++
+	push, _ = f.wx.Scan(t.Context(), f.code.Ticket.Value, fmt.Sprint("person", f.people))
+	require.NotEmpty(t, push.Attempts)
+	return push, push.Attempts[len(push.Attempts)-1].Status == 200
+}
+
+// check has the push delivered again, and once more, and then each person counts once.
+func (f *failing) check(t *testing.T, pushes ...wechatqrtest.Push) {
+	t.Helper()
+	for range 2 {
+		for _, push := range pushes {
+			_, err := f.wx.Push(t.Context(), push.Event)
+			require.NoError(t, err)
+		}
+	}
+	n := int64(f.people)
+	assert.Equal(t, Counts{Scans: n, Scanners: n, New: n, HeldEnd: n}, f.total(t))
+}
+
+// While there is no database pushes fail, and are counted when they are delivered again.
+func TestDatabaseAway(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, d Dialect) {
+		f := newFailing(t, d)
+		f.scan(t)
+		there := f.db
+		if f.server == nil {
+			f.db = connect(t, "sqlite", filepath.Join(t.TempDir(), "no", "ledger.db"))
+		} else {
+			f.server.kill()
+			away := func() bool { return f.db.PingContext(t.Context()) != nil }
+			require.Eventually(t, away, time.Minute, 10*time.Millisecond, "a server's last process")
+		}
+		push, answered := f.scan(t)
+		assert.False(t, answered)
+
+		f.db = there
+		if f.server != nil {
+			f.server.restart(t, nil)
+		}
+		f.check(t, push)
+	})
+}
+
+// The same of a database that takes no writes.
+func TestDatabaseReadOnly(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, d Dialect) {
+		f := newFailing(t, d)
+		f.scan(t)
+		there := f.db
+		switch d.name {
+		case "SQLite":
+			f.dsn = "file:" + f.dsn
+			f.use(t, "?mode=ro")
+		case "PostgreSQL":
+			f.use(t, " options='-c default_transaction_read_only=on'")
+		case "MySQL":
+			f.use(t, "?tx_read_only=1")
+		}
+		push, answered := f.scan(t)
+		assert.False(t, answered)
+		f.db = there
+		f.check(t, push)
+	})
+}
+
+// A disk fills up while events are recorded. Nothing is half recorded.
+func TestDatabaseFull(t *testing.T) {
+	t.Parallel()
+	for _, d := range []Dialect{SQLite, PostgreSQL} {
+		t.Run(d.String(), func(t *testing.T) {
+			t.Parallel()
+			f := newFailing(t, d)
+			roomAgain := f.fill(t, d)
+			var failed []wechatqrtest.Push
+			for range 1000 {
+				push, answered := f.scan(t)
+				if !answered {
+					failed = append(failed, push)
+					break
+				}
+			}
+			assert.Len(t, failed, 1)
+			roomAgain()
+			f.check(t, failed...)
+		})
+	}
+}
+
+// fill leaves little room, until the function that it returns is called.
+func (f *failing) fill(t *testing.T, d Dialect) (roomAgain func()) {
+	t.Helper()
+	if d.name == "SQLite" { // no page more than there are
+		there := f.db
+		f.use(t, "?_pragma=max_page_count(1)")
+		return func() { f.db = there }
+	}
+
+	// No file may be larger than that of the events, which is larger than the log's.
+	for _, statement := range []string{
+		"INSERT INTO channels_events (person, happened, kind, scene, ticket, channel, flags)" +
+			" SELECT -n, 1, 3, 0, 0, 0, 0 FROM generate_series(1, 250000) n",
+		"CHECKPOINT",
+	} {
+		_, err := f.db.ExecContext(t.Context(), statement)
+		require.NoError(t, err)
+	}
+	var limit int
+	size := f.db.QueryRowContext(t.Context(), "SELECT pg_relation_size('channels_events')")
+	require.NoError(t, size.Scan(&limit))
+	require.Greater(t, limit, 16<<20)
+	f.server.kill()
+	f.server.restart(t, []string{"prlimit", fmt.Sprint("--fsize=", limit)})
+	return func() {
+		f.server.kill()
+		f.server.restart(t, nil)
+	}
+}
+
+// A server is killed right after an answer, and again while many pushes arrive: what was
+// answered is there, and all the rest is counted when it is delivered again.
+func TestDatabaseKilled(t *testing.T) {
+	t.Parallel()
+	for _, d := range []Dialect{PostgreSQL, MySQL} {
+		t.Run(d.String(), func(t *testing.T) {
+			t.Parallel()
+			f := newFailing(t, d)
+			for range 3 {
+				_, answered := f.scan(t)
+				assert.True(t, answered)
+				f.server.kill()
+				f.server.restart(t, nil)
+				f.check(t)
+			}
+
+			var mu sync.Mutex
+			var failed []wechatqrtest.Push
+			var all sync.WaitGroup
+			started := make(chan struct{}, 100)
+			for n := range 8 {
+				all.Go(func() {
+					for i := range 10 {
+						who := fmt.Sprintf("somebody %d-%d", n, i)
+						push, err := f.wx.Scan(context.WithoutCancel(t.Context()), f.code.Ticket.Value, who)
+						if err != nil {
+							mu.Lock()
+							failed = append(failed, push)
+							mu.Unlock()
+						}
+						started <- struct{}{}
+					}
+				})
+			}
+			for range 20 {
+				<-started
+			}
+			f.server.kill()
+			f.server.restart(t, nil)
+			all.Wait()
+			f.people += 80
+			f.check(t, failed...)
+		})
+	}
+}
+
+// Whatever the connection says, SQLite's commits are on the disk when they return.
+func TestSynchronousFull(t *testing.T) {
+	t.Parallel()
+	db := connect(t, "sqlite", filepath.Join(t.TempDir(), "ledger.db")+"?_pragma=synchronous(0)")
+	db.SetMaxOpenConns(1)
+	pragma := func(name string) (value string) {
+		require.NoError(t, db.QueryRow("PRAGMA "+name).Scan(&value))
+		return value
+	}
+	require.Equal(t, "0", pragma("synchronous"))
+	_, err := Open(t.Context(), db, SQLite, testConfig)
+	require.NoError(t, err)
+	assert.Equal(t, "2", pragma("synchronous"), "FULL")
+	assert.Equal(t, "wal", pragma("journal_mode"))
+}

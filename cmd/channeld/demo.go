@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/demo"
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/store"
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/web"
+)
+
+// runDemo serves a made-up account, in a directory that goes when ctx ends.
+func runDemo(ctx context.Context, c *config, stdout io.Writer, logger *slog.Logger) (err error) {
+	l, err := c.listeners(ctx)
+	if err != nil {
+		return err
+	}
+	defer l.close()
+	dir, err := os.MkdirTemp("", "channeld-demo")
+	if err != nil {
+		return fmt.Errorf("channeld: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+
+	account := demo.New()
+	defer account.WeChat.Close()
+	c.credentials, c.events = account.WeChat.Credentials(), account.WeChat.CallbackConfig()
+	c.db, c.api = filepath.Join(dir, "demo.db"), account.WeChat.URL()
+	c.location, c.keep = demo.Location, 30*24*time.Hour
+	key := personKey{value: make([]byte, personKeyBytes)}
+	_, _ = rand.Read(key.value) // cannot fail
+
+	d, err := openDesk(ctx, c, &key, logger)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.close()) }()
+	fmt.Fprintln(stdout, "channeld -demo: writing two months of a company that does not exist …")
+	if err := d.fill(ctx, account); err != nil {
+		return err
+	}
+	link, err := d.demoLink(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "\nOpen this link, which signs in as an administrator:\n\n  %s\n\n"+
+		"Nothing reaches Tencent, and everything is gone when this ends: press Ctrl-C.\n\n", link)
+
+	ctx, cancel := context.WithCancel(ctx)
+	var people sync.WaitGroup
+	people.Go(func() { account.Run(ctx, logger) })
+	err = d.serve(ctx, l)
+	cancel()
+	people.Wait()
+	return err
+}
+
+// fill makes the account's past, and has its pushes sent here from now on.
+func (d *desk) fill(ctx context.Context, account *demo.Account) error {
+	if err := account.Fill(ctx, d.ledger, d.client); err != nil {
+		return err
+	}
+	for key, text := range demo.Welcomes() {
+		if err := d.store.SetWelcome(ctx, key, text); err != nil {
+			return err
+		}
+	}
+	callback := account.WeChat.Callback()
+	callback.URL = d.config.callbackURL
+	return account.WeChat.SetCallback(callback)
+}
+
+// demoLink signs in whoever opens it, as often as they like.
+func (d *desk) demoLink(ctx context.Context) (string, error) {
+	secret, err := d.store.NewLink(ctx, store.Link{
+		Title: "demo", Role: web.Admin, Ends: time.Now().Add(store.SessionLife),
+	})
+	return d.config.origin + "/s/" + secret, err
+}

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/wechatqr/wechatqr"
+	"github.com/wechatqr/wechatqr/channels"
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/codes"
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/live"
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/manage"
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/page"
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/settings"
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/signin"
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/store"
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/web"
+	"github.com/wechatqr/wechatqr/events"
+	"github.com/wechatqr/wechatqr/internal/webui"
+)
+
+// desk is the program on one database.
+type desk struct {
+	config *config
+	logger *slog.Logger
+
+	store    *store.Store
+	ledger   *channels.Ledger
+	client   *wechatqr.Client
+	feed     *live.Feed
+	callback *events.Handler
+	worker   *codes.Worker
+	numbers  *page.Pages // which have the frame of all others
+	pages    http.Handler
+}
+
+// openDesk opens the database and what works on it. Close it when done.
+func openDesk(
+	ctx context.Context, c *config, key *personKey, logger *slog.Logger,
+) (d *desk, err error) {
+	d = &desk{config: c, logger: logger, feed: live.NewFeed()}
+	if d.store, err = store.Open(ctx, c.db); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			_ = d.close()
+		}
+	}()
+	d.ledger, err = channels.Open(ctx, d.store.DB(), d.store.Dialect(), channels.Config{
+		AppID: c.credentials.AppID, PersonKey: key.value, Location: c.location,
+		KeepAfterUnfollow: c.keep,
+	})
+	if errors.Is(err, channels.ErrWrongKey) {
+		key.discard()
+		return nil, fmt.Errorf("%w: it is in PERSON_KEY or, with -key, in %s", err, c.keyFile)
+	}
+	if err != nil {
+		return nil, err
+	}
+	options := []wechatqr.Option{wechatqr.WithLogger(logger)}
+	if c.api != "" {
+		options = append(options, wechatqr.WithBaseURL(c.api))
+	}
+	if d.client, err = wechatqr.New(c.credentials, options...); err != nil {
+		return nil, err
+	}
+	function := d.ledger.Record(d.feed.Watch(d.welcome))
+	d.callback, err = events.NewHandler(
+		c.events, function, events.WithProblemHandler(d.logProblem),
+	)
+	if err != nil {
+		return nil, err
+	}
+	d.worker = &codes.Worker{
+		Store: d.store, Ledger: d.ledger, Client: d.client, Logger: logger,
+		Wake: make(chan struct{}, 1),
+	}
+	return d, d.buildPages()
+}
+
+func (d *desk) close() error {
+	d.feed.Close()
+	return d.store.Close()
+}
+
+// logProblem leaves out the event, which tells whose it is.
+func (d *desk) logProblem(ctx context.Context, p events.Problem) {
+	d.logger.WarnContext(
+		ctx, "channeld: callback", "err", p.Err, "status", p.Status, "hint", p.Hint,
+	)
+}
+
+// welcome answers who comes by a channel that has a welcome text. It never fails: the
+// event has been counted.
+func (d *desk) welcome(ctx context.Context, _ *wechatqr.Event) (events.Reply, error) {
+	visit, ok := channels.VisitFrom(ctx)
+	came := visit.Kind == channels.NewFollower || visit.Kind == channels.ReturningFollower ||
+		visit.Kind == channels.Follower
+	if !ok || !came || visit.Channel.Key == "" {
+		return nil, nil
+	}
+	text, err := d.store.Welcome(ctx, visit.Channel.Key)
+	if err != nil {
+		d.logger.Error("channeld: welcome text", "err", err)
+	}
+	if text == "" {
+		return nil, nil
+	}
+	return events.Text(text), nil
+}
+
+// buildPages puts the routes together.
+func (d *desk) buildPages() error {
+	d.numbers = page.New(page.Config{
+		Ledger: d.ledger, Feed: d.feed, Location: d.config.location, Now: time.Now,
+		Logger: d.logger,
+	})
+	door, err := signin.New(signin.Config{
+		Store: d.store, Frame: d.numbers.Frame, Origin: d.config.origin,
+		Forwarded: d.config.forwarded,
+	})
+	if err != nil {
+		return err
+	}
+	guard, err := webui.NewGuard("channeld", d.config.origin)
+	if err != nil {
+		return err
+	}
+	mux, err := web.Mount(d.routes(), d.open(door), door.Refuse)
+	if err != nil {
+		return err
+	}
+	d.pages = withReadTimeout(postTimeout, limitForms(guard.Pages(door.Know(mux))))
+	return nil
+}
+
+// routes are those that need a role.
+func (d *desk) routes() []web.Route {
+	settingsPages := settings.New(settings.Config{
+		Store: d.store, Ledger: d.ledger, Frame: d.numbers.Frame, Logger: d.logger,
+		Origin: d.config.origin, Callback: d.config.callbackURL, AppID: d.config.credentials.AppID,
+		Location: d.config.location, Keep: d.config.keep, Doctor: d.config.doctor(),
+	})
+	makeAndPrint := codes.New(codes.Config{
+		Store: d.store, Ledger: d.ledger, Client: d.client, Frame: d.numbers.Frame,
+		Logger: d.logger, Location: d.config.location, Worker: d.worker,
+	})
+	channel := manage.New(manage.Config{
+		Store: d.store, Ledger: d.ledger, Frame: d.numbers.Frame, Logger: d.logger,
+		Location: d.config.location,
+	})
+	return slices.Concat(d.numbers.Routes(), settingsPages.Routes(), makeAndPrint.Routes(),
+		channel.Routes(), d.ownRoutes())
+}
+
+func (d *desk) ownRoutes() []web.Route {
+	return []web.Route{
+		{Pattern: "GET /live", Needs: web.Guest, Handle: d.feed.Stream},
+		{Pattern: "POST /settings/backup", Needs: web.Admin, Handle: d.backup},
+	}
+}
+
+// open are those that need none.
+func (d *desk) open(door *signin.Door) []web.Route {
+	return slices.Concat(door.Open(), d.numbers.Open(), []web.Route{
+		{Pattern: "GET /healthz", Handle: d.health},
+		{Pattern: "GET /language", Handle: chooseLanguage},
+	})
+}
+
+// chooseLanguage keeps the language and leads back to the page.
+func chooseLanguage(w http.ResponseWriter, r *http.Request) {
+	webui.ChooseLanguage(w, web.LanguageCookie, r.FormValue("to"))
+	http.Redirect(w, r, web.LocalPath(r.FormValue("back")), http.StatusSeeOther)
+}
+
+// health says whether the database answers. It tells nothing else.
+func (d *desk) health(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+	defer cancel()
+	w.Header().Set("Cache-Control", "no-store")
+	if err := d.store.DB().PingContext(ctx); err != nil {
+		d.logger.Error("channeld: the database does not answer", "err", err)
+		http.Error(w, "the database does not answer", http.StatusServiceUnavailable)
+		return
+	}
+	_, _ = io.WriteString(w, "ok\n")
+}
+
+// maxForm is the most that a form may send, an upload included.
+const maxForm = 5 << 20
+
+func limitForms(next http.Handler) http.Handler { return http.MaxBytesHandler(next, maxForm) }

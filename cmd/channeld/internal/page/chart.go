@@ -1,0 +1,140 @@
+package page
+
+import (
+	"fmt"
+	"html/template"
+	"math"
+	"strings"
+)
+
+// chart is a picture with the table of the same numbers, for who cannot see it.
+type chart struct {
+	Title       string // what it shows
+	SVG         template.HTML
+	Top, Bottom string   // of the scale
+	Axis        []string // labels, at even distances
+	Keys        []legend
+	Heads       []string // of the table
+	Rows        [][]string
+}
+
+// legend names the series that is drawn in this way.
+type legend struct{ Class, Label string }
+
+// plot draws values at even distances. Its picture is stretched to the width of the page:
+// labels stand beside it.
+type plot struct {
+	svg       strings.Builder
+	n         int // places
+	low, high float64
+}
+
+const (
+	placeWidth = 10.0
+	plotHeight = 100.0
+)
+
+// newPlot makes a plot of n places whose scale has zero and all the values, which are NaN
+// where there is none.
+func newPlot(n int, all ...[]float64) *plot {
+	p := &plot{n: n}
+	for _, values := range all {
+		for _, v := range values {
+			if !math.IsNaN(v) {
+				p.low, p.high = min(p.low, v), max(p.high, v)
+			}
+		}
+	}
+	p.low, p.high = -roundUp(-p.low), roundUp(p.high)
+	if p.high == p.low {
+		p.high = 1
+	}
+	return p
+}
+
+// roundUp returns the next number with one digit that is not zero.
+func roundUp(v float64) float64 {
+	if v <= 0 {
+		return 0
+	}
+	unit := math.Pow(10, math.Floor(math.Log10(v)))
+	return math.Ceil(v/unit) * unit
+}
+
+func (p *plot) y(v float64) float64 {
+	return math.Round(100*plotHeight*(p.high-v)/(p.high-p.low)) / 100
+}
+
+// bars draws each value from zero on.
+func (p *plot) bars(class string, values []float64) {
+	var path strings.Builder
+	for i, v := range values {
+		if !math.IsNaN(v) && v != 0 {
+			fmt.Fprintf(&path, "M%g %gV%gh6V%gz", float64(i)*placeWidth+2, p.y(0), p.y(v), p.y(0))
+		}
+	}
+	fmt.Fprintf(&p.svg, `<path class="%s" d="%s"/>`, class, path.String())
+}
+
+// line joins the values, and breaks where there is none.
+func (p *plot) line(class string, values []float64) {
+	var path strings.Builder
+	command := 'M'
+	for i, v := range values {
+		if math.IsNaN(v) {
+			command = 'M'
+			continue
+		}
+		fmt.Fprintf(&path, "%c%g %g", command, (float64(i)+.5)*placeWidth, p.y(v))
+		command = 'L'
+	}
+	fmt.Fprintf(&p.svg, `<path class="line %s" d="%s"/>`, class, path.String())
+}
+
+// hints says over each place what it shows.
+func (p *plot) hints(rows [][]string, heads []string) {
+	for i, row := range rows {
+		var text strings.Builder
+		text.WriteString(row[0])
+		for j, cell := range row[1:] {
+			fmt.Fprintf(&text, "\n%s %s", heads[j+1], cell)
+		}
+		fmt.Fprintf(&p.svg, `<rect class="hit" x="%g" width="10" height="100"><title>%s</title></rect>`,
+			float64(i)*placeWidth, template.HTMLEscapeString(text.String()))
+	}
+}
+
+// picture is hidden from screen readers, which have the table.
+func (p *plot) picture() template.HTML {
+	return template.HTML(fmt.Sprintf(
+		`<svg viewBox="0 0 %g 100" preserveAspectRatio="none" aria-hidden="true">`+
+			`<path class="zero" d="M0 %gH%g"/>%s</svg>`,
+		float64(p.n)*placeWidth, p.y(0), float64(p.n)*placeWidth, p.svg.String()))
+}
+
+// sparkline is a small line of the values.
+func sparkline(values []float64) template.HTML {
+	p := newPlot(len(values), values)
+	p.line("now", values)
+	return p.picture()
+}
+
+// floats has NaN for what is nil.
+func floats(values []*int64) []float64 {
+	all := make([]float64, len(values))
+	for i, v := range values {
+		all[i] = math.NaN()
+		if v != nil {
+			all[i] = float64(*v)
+		}
+	}
+	return all
+}
+
+// cell is a number of a chart's table; empty if there is none.
+func cell(v *int64, format func(int64) string) string {
+	if v == nil {
+		return ""
+	}
+	return format(*v)
+}

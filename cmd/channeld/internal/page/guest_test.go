@@ -1,0 +1,69 @@
+package page
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatqr/wechatqr/channels"
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/web"
+)
+
+// A guest sees one channel or group, whatever the address asks for.
+func TestGuestsSeeTheirScopeOnly(t *testing.T) {
+	testAt(t, func(t *testing.T, d *desk) {
+		d.fill()
+		noCode := []string{",,,no code,", "<td></td><td>no code</td>"}
+		hidden := map[string][]string{
+			"channel": append(noCode, "广州", "上海二店", "华南"),
+			"group":   append(noCode, "广州", "华南"),
+		}
+		for name, scope := range map[string]web.Scope{
+			"channel": {Channel: "sh-1"}, "group": {Group: "华东"},
+		} {
+			guest := web.Visitor{Role: web.Guest, Scope: scope}
+			for _, route := range d.Routes() {
+				method, path, _ := strings.Cut(route.Pattern, " ")
+				if method != http.MethodGet || route.Needs > web.Guest {
+					continue
+				}
+				path = strings.NewReplacer("{$}", "", "{file}", "channels.csv").Replace(path)
+				for _, key := range []string{"sh-1", "gz-1"} {
+					for _, query := range []string{
+						"", "?period=today", "?group=" + url.QueryEscape("华南"), "?channel=gz-1", "?q=gz",
+						"?channel=gz-1&group=" + url.QueryEscape("华东"), "?by=channel-day",
+					} {
+						address := strings.Replace(path, "{key}", key, 1) + query
+						w := d.get(guest, address, "zh-CN")
+						for _, text := range hidden[name] {
+							typed := strings.Contains(query, url.QueryEscape(text))
+							if strings.Contains(w.Body.String(), text) && !typed {
+								t.Errorf("%s guest at %s sees %q", name, address, text)
+							}
+						}
+					}
+				}
+			}
+			all, err := d.Ledger.Report(t.Context(), channels.Query{
+				From: noon.Add(-90 * 24 * time.Hour), To: noon.Add(12 * time.Hour),
+				Channel: scope.Channel, Group: scope.Group,
+			})
+			require.NoError(t, err)
+			var exported channels.Report
+			w := d.get(guest, "/export/channels.json?period=90d", "en")
+			require.NoError(t, json.Unmarshal(w.Body.Bytes(), &exported))
+			assert.Equal(t, all.Total, exported.Total)
+			assert.Equal(t, http.StatusNotFound, d.get(guest, "/channels/gz-1", "en").Code)
+			assert.Equal(t, http.StatusNotFound, d.get(guest, "/channels/nobody", "en").Code,
+				"the same as for one that there is not")
+			assert.Equal(t, http.StatusForbidden, d.get(guest, "/channels/sh-1/change", "en").Code)
+			assert.Equal(t, http.StatusForbidden, d.get(guest, "/reconcile", "en").Code)
+		}
+	})
+}

@@ -1,0 +1,75 @@
+// The pages work without this file. With it, numbers move as pushes come, a change of the
+// question keeps the scroll, and "/" goes to the search.
+"use strict";
+
+const live = document.querySelectorAll("[data-live]");
+const refreshEvery = 3000; // ms at the least between two requests
+
+// refresh reads the page again and replaces the live parts of it.
+async function refresh() {
+  const response = await fetch(location.href);
+  if (!response.ok || response.redirected) return;
+  const page = new DOMParser().parseFromString(await response.text(), "text/html");
+  for (const part of document.querySelectorAll("[data-live]")) {
+    const fresh = page.getElementById(part.id);
+    const used = part.contains(document.activeElement) || part.querySelector("details[open]");
+    if (fresh && !used) part.replaceWith(document.importNode(fresh, true));
+  }
+}
+
+if (live.length) {
+  let last = 0, timer = 0, first = true;
+  const source = new EventSource("/live");
+  source.addEventListener("events", () => {
+    if (first) { // tells what the page has already
+      first = false;
+      return;
+    }
+    if (timer) return;
+    timer = setTimeout(() => {
+      timer = 0;
+      last = Date.now();
+      refresh().catch(() => {}); // the next event tries again
+    }, Math.max(0, last + refreshEvery - Date.now()));
+  });
+  setInterval(() => refresh().catch(() => {}), 60000);
+}
+
+// How long ago the last push was.
+function tick() {
+  for (const time of document.querySelectorAll("time[data-ago]")) {
+    const seconds = Math.max(0, Math.round((Date.now() + skew - Date.parse(time.dateTime)) / 1000));
+    const [unit, n] = seconds < 120 ? ["s", seconds] : seconds < 7200 ? ["m", Math.floor(seconds / 60)] :
+      ["h", Math.floor(seconds / 3600)];
+    time.textContent = time.dataset[unit].replace("%", n);
+    const state = seconds >= time.dataset.red ? "red" : seconds >= time.dataset.amber ? "amber" : "ok";
+    time.parentElement.className = "push " + state;
+  }
+}
+
+// skew is by how much the server's clock is ahead.
+const now = document.querySelector("[data-now]");
+const skew = now ? Date.parse(now.dataset.now) - Date.now() : 0;
+if (now) setInterval(tick, 1000);
+
+// A change of the question keeps the scroll.
+const kept = "scroll " + location.pathname;
+const scroll = sessionStorage.getItem(kept);
+sessionStorage.removeItem(kept);
+if (scroll && !location.hash) scrollTo(0, Number(scroll));
+const keep = () => sessionStorage.setItem(kept, String(scrollY));
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[href]");
+  if (link && link.origin === location.origin && link.pathname === location.pathname) keep();
+});
+document.addEventListener("submit", (event) => {
+  if (event.target.method === "get") keep();
+});
+
+document.addEventListener("keydown", (event) => {
+  const search = document.querySelector("input[type=search]");
+  const typing = event.target.closest("input, textarea, select");
+  if (event.key !== "/" || !search || typing || event.ctrlKey || event.metaKey) return;
+  event.preventDefault();
+  search.focus();
+});

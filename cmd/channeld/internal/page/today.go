@@ -1,0 +1,255 @@
+package page
+
+import (
+	"cmp"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/wechatqr/wechatqr/channels"
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/live"
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/web"
+)
+
+// todayView is what the page of today shows.
+type todayView struct {
+	AsOf       time.Time
+	Zone       string
+	Open       bool
+	Total      channels.Counts
+	SoFar      *soFarView // nil in the first hour
+	Yesterday  int64      // net, of the whole day
+	Chart      chart
+	Best       []channels.Row
+	Worst      []channels.Row
+	Push       *pushView // nil for a Guest, who does not see the account
+	Events     []eventView
+	Remembered float64 // days, KeepAfterUnfollow
+	Never      bool    // nothing has been counted yet
+}
+
+// soFarView compares the days at the last full hour.
+type soFarView struct {
+	Hour                      string
+	Today, Yesterday, WeekAgo int64
+	WeekAgoDay                time.Time
+}
+
+type eventView struct {
+	At        time.Time
+	Kind      channels.VisitKind
+	Text      string
+	Key, Name string
+	Came      bool // and follows
+}
+
+const (
+	maxBest   = 5
+	maxEvents = 12
+)
+
+func (p *Pages) today(w http.ResponseWriter, r *http.Request) {
+	visitor := web.VisitorOf(r.Context())
+	if key := visitor.Scope.Channel; visitor.Role == web.Guest && key != "" {
+		http.Redirect(w, r, channelPath(key), http.StatusSeeOther)
+		return
+	}
+	v, err := p.readToday(r)
+	if err != nil {
+		p.fail(w, r, err)
+		return
+	}
+	p.show(w, r, web.Page{Title: web.Say(r, "今日", "Today"), Place: "today"}, "today.html", v)
+}
+
+// days are the local midnights around now.
+type days struct{ weekAgo, weekAgoEnd, yesterday, today, tomorrow time.Time }
+
+func (p *Pages) days() days {
+	at := func(later int) time.Time {
+		from, _ := Period{Name: "today"}.bounds(p.Now(), p.Location)
+		return time.Date(from.Year(), from.Month(), from.Day()+later, 0, 0, 0, 0, p.Location)
+	}
+	return days{at(-7), at(-6), at(-1), at(0), at(1)}
+}
+
+func (p *Pages) readToday(r *http.Request) (*todayView, error) {
+	d := p.days()
+	var reports [3]*channels.Report
+	for i, q := range []channels.Query{
+		{From: d.yesterday, To: d.tomorrow, By: channels.ByHour},
+		{From: d.weekAgo, To: d.weekAgoEnd, By: channels.ByHour},
+		{From: d.today, To: d.tomorrow, By: channels.ByChannel},
+	} {
+		var err error
+		if reports[i], err = p.Ledger.Report(r.Context(), narrow(r, q)); err != nil {
+			return nil, err
+		}
+	}
+	hours, now := reports[2], reports[2].AsOf
+	today := hourly(reports[0], d.today, d.tomorrow, now)
+	yesterday := hourly(reports[0], d.yesterday, d.today, now)
+	weekAgo := hourly(reports[1], d.weekAgo, d.weekAgoEnd, now)
+
+	v := &todayView{
+		AsOf: now, Zone: p.Location.String(), Open: hours.Open, Total: hours.Total,
+		Yesterday: net(yesterday, len(yesterday)),
+		Chart:     hourChart(r, d, today, yesterday, weekAgo),
+		Events:    p.events(r), Remembered: hours.KeepAfterUnfollow.Hours() / 24,
+	}
+	v.Best, v.Worst = bestAndWorst(hours.Rows)
+	v.SoFar = soFar(d, now, today, yesterday, weekAgo)
+	v.Never = hours.Total == channels.Counts{} && len(reports[0].Rows)+len(reports[1].Rows) == 0
+	if web.VisitorOf(r.Context()).Role > web.Guest {
+		v.Push = p.push(now, slices.Concat(weekAgo, yesterday, today), yesterday, weekAgo)
+	}
+	return v, nil
+}
+
+// hour is one of the day; nil Counts are of one that has not begun.
+type hour struct {
+	start time.Time
+	*channels.Counts
+}
+
+// hourly has the hours of the day, also those in which nothing happened.
+func hourly(report *channels.Report, from, to, now time.Time) (all []hour) {
+	for at := from; at.Before(to); at = at.Add(time.Hour) {
+		h := hour{start: at}
+		if !at.After(now) {
+			h.Counts = &channels.Counts{}
+		}
+		all = append(all, h)
+	}
+	for i := range report.Rows {
+		row := &report.Rows[i]
+		if place := int(row.Start.Sub(from) / time.Hour); !row.Start.Before(from) && place < len(all) {
+			all[place].Counts = &row.Counts
+		}
+	}
+	return all
+}
+
+// net of the first hours.
+func net(all []hour, n int) (sum int64) {
+	for _, h := range all[:min(n, len(all))] {
+		if h.Counts != nil {
+			sum += h.Net()
+		}
+	}
+	return sum
+}
+
+func soFar(d days, now time.Time, today, yesterday, weekAgo []hour) *soFarView {
+	n := int(now.Sub(d.today) / time.Hour)
+	if n == 0 {
+		return nil
+	}
+	return &soFarView{
+		today[0].start.Add(time.Duration(n) * time.Hour).Format("15:04"),
+		net(today, n), net(yesterday, n), net(weekAgo, n), d.weekAgo,
+	}
+}
+
+// hourChart is net hour by hour.
+func hourChart(r *http.Request, d days, today, yesterday, weekAgo []hour) chart {
+	lastWeek := web.Say(r, "上", "last ") + weekdayText(web.Language(r), d.weekAgo.Weekday())
+	c := chart{
+		Title: web.Say(r, "每小时净增", "Net by hour"),
+		Keys: []legend{
+			{"bar", web.Say(r, "今日", "today")}, {"then", web.Say(r, "昨日", "yesterday")},
+			{"week", lastWeek},
+		},
+		Heads: []string{
+			web.Say(r, "时", "Hour"), web.Say(r, "今日", "today"),
+			web.Say(r, "昨日", "yesterday"), lastWeek,
+		},
+		Axis: []string{"0", "3", "6", "9", "12", "15", "18", "21"},
+	}
+	values := make([][]*int64, 3)
+	for i, day := range [][]hour{today, yesterday, weekAgo} {
+		for _, h := range day {
+			values[i] = append(values[i], netOf(h))
+		}
+	}
+	n := len(today)
+	for i := range n {
+		row := []string{today[i].start.Format("15:04")}
+		for _, of := range values {
+			row = append(row, cell(at(of, i), signed))
+		}
+		c.Rows = append(c.Rows, row)
+	}
+	now, then, week := floats(values[0]), floats(values[1]), floats(values[2])
+	plot := newPlot(n, now, then, week)
+	plot.bars("bar", now)
+	plot.line("week", week)
+	plot.line("then", then)
+	plot.hints(c.Rows, c.Heads)
+	c.SVG, c.Top, c.Bottom = plot.picture(), signed(int64(plot.high)), signed(int64(plot.low))
+	return c
+}
+
+func netOf(h hour) *int64 {
+	if h.Counts == nil {
+		return nil
+	}
+	n := h.Net()
+	return &n
+}
+
+// at is the value there, or nil: days in which clocks change are longer or shorter.
+func at(values []*int64, i int) *int64 {
+	if i < len(values) {
+		return values[i]
+	}
+	return nil
+}
+
+// bestAndWorst are the channels with the most and the least net, none of them in both.
+func bestAndWorst(rows []channels.Row) (best, worst []channels.Row) {
+	var all []channels.Row
+	for i := range rows {
+		if rows[i].Origin == channels.OfChannel {
+			all = append(all, rows[i])
+		}
+	}
+	slices.SortStableFunc(all, func(a, b channels.Row) int {
+		return cmp.Or(cmp.Compare(b.Net(), a.Net()), cmp.Compare(a.Lost, b.Lost))
+	})
+	half := min(maxBest, (len(all)+1)/2)
+	best, worst = all[:half], all[max(half, len(all)-maxBest):]
+	slices.Reverse(worst)
+	return best, worst
+}
+
+// events are the last ones that the visitor may see.
+func (p *Pages) events(r *http.Request) (all []eventView) {
+	visitor := web.VisitorOf(r.Context())
+	last, _ := p.Feed.Last()
+	for _, e := range last {
+		if visitor.Sees(e.Key, e.Group) && len(all) < maxEvents {
+			all = append(all, eventView{
+				e.At.In(p.Location), e.Kind, kindText(r, &e), e.Key, cmp.Or(e.Name, e.Key),
+				e.Kind == channels.NewFollower || e.Kind == channels.ReturningFollower,
+			})
+		}
+	}
+	return all
+}
+
+func kindText(r *http.Request, e *live.Event) string {
+	switch e.Kind {
+	case channels.NewFollower:
+		return web.Say(r, "新增关注", "new")
+	case channels.ReturningFollower:
+		return web.Say(r, "回流关注", "returning")
+	case channels.Follower:
+		return web.Say(r, "老粉扫码", "follower scan")
+	case channels.Unfollower:
+		return web.Say(r, "取关", "lost")
+	case channels.Stranger:
+		return web.Say(r, "扫码", "scan")
+	}
+	return web.Say(r, "迟到的推送", "late push")
+}

@@ -1,0 +1,44 @@
+package store
+
+import (
+	"context"
+	"time"
+)
+
+const attemptsPeriod = int64(15 * time.Minute / time.Second)
+
+// Attempt counts one more attempt by the subject and returns how many there were in this
+// quarter of an hour. The subject is stored as a hash.
+func (s *Store) Attempt(ctx context.Context, subject string) (n int64, err error) {
+	quarter := s.now().Unix() / attemptsPeriod
+	key := hashOf(subject)
+	_, err = s.exec(ctx, "INSERT INTO desk_attempts (subject, quarter, number) VALUES (?, ?, 1)"+
+		s.onConflict("subject, quarter")+"number = desk_attempts.number + 1", key, quarter)
+	if err != nil {
+		return 0, err
+	}
+	err = s.row(ctx, []any{&n},
+		"SELECT number FROM desk_attempts WHERE subject = ? AND quarter = ?", key, quarter)
+	return n, err
+}
+
+// DeleteExpired deletes what has ended: sessions, links, attempts, drafts
+// and last events.
+func (s *Store) DeleteExpired(ctx context.Context) error {
+	now := s.now().Unix()
+	for _, statement := range []struct {
+		query string
+		until int64
+	}{
+		{"DELETE FROM desk_sessions WHERE ends <= ?", now},
+		{"DELETE FROM desk_links WHERE ends <= ?", now},
+		{"DELETE FROM desk_drafts WHERE created < ?", s.now().Add(-draftLife).Unix()},
+		{"DELETE FROM desk_live WHERE stored < ?", s.now().Add(-liveLife).Unix()},
+		{"DELETE FROM desk_attempts WHERE quarter < ?", now/attemptsPeriod - 1},
+	} {
+		if _, err := s.exec(ctx, statement.query, statement.until); err != nil {
+			return err
+		}
+	}
+	return nil
+}

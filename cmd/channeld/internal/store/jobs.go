@@ -1,0 +1,202 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/wechatqr/wechatqr/channels"
+)
+
+// Job makes the codes of a list of channels. It survives the process that works on it.
+type Job struct {
+	ID      string
+	Title   string
+	By      string // who made it
+	Created time.Time
+
+	ResumeAt time.Time // not before then; zero: at once
+	Problem  string    // why it pauses, an errcode such as "45009"; empty if it does not
+	Ended    bool      // nothing is left to do, or nothing can be done
+
+	Rows, Made, Failed int
+}
+
+// Left is how many rows are still to be made.
+func (j *Job) Left() int { return j.Rows - j.Made - j.Failed }
+
+// JobRow is a channel of a job.
+type JobRow struct {
+	Number  int // in the list, from 1 on
+	Channel channels.Channel
+	Made    bool
+	Problem string // why it could not be made
+}
+
+// NewJob starts the job and returns its ID.
+func (s *Store) NewJob(
+	ctx context.Context, title, by string, list []channels.Channel,
+) (string, error) {
+	id := newSecret()
+	columns := []string{"job", "number", "channel", "title", "grp", "made", "problem"}
+	for first := 0; first < len(list); first += rowsAStatement {
+		var values []any
+		for i, c := range list[first:min(first+rowsAStatement, len(list))] {
+			values = append(values, id, first+i+1, c.Key, c.Name, c.Group, 0, "")
+		}
+		if err := s.insert(ctx, "desk_job_rows", columns, values); err != nil {
+			return "", err
+		}
+	}
+	// The job comes last, so that none is ever without its rows.
+	_, err := s.exec(ctx, "INSERT INTO desk_jobs"+
+		" (id, title, made_by, created, ended, resume_at, problem, owner, lease)"+
+		" VALUES (?, ?, ?, ?, 0, 0, '', '', 0)", id, title, by, s.now().Unix())
+	return id, err
+}
+
+const rowsAStatement = 100
+
+func (s *Store) insert(ctx context.Context, table string, columns []string, values []any) error {
+	one := "(" + strings.TrimSuffix(strings.Repeat("?,", len(columns)), ",") + ")"
+	all := strings.TrimSuffix(strings.Repeat(one+",", len(values)/len(columns)), ",")
+	query := fmt.Sprintf("INSERT INTO %s (%s) VALUES %s", table, strings.Join(columns, ", "), all)
+	_, err := s.exec(ctx, query, values...)
+	return err
+}
+
+type jobRow struct {
+	Job
+	created, resume, ended int64
+}
+
+func (j *jobRow) fields() []any {
+	return []any{
+		&j.ID, &j.Title, &j.By, &j.created, &j.ended, &j.resume, &j.Problem,
+		&j.Rows, &j.Made, &j.Failed,
+	}
+}
+
+func (j *jobRow) job() Job {
+	j.Created, j.Ended = time.Unix(j.created, 0), j.ended != 0
+	if j.resume != 0 {
+		j.ResumeAt = time.Unix(j.resume, 0)
+	}
+	return j.Job
+}
+
+const jobColumns = "SELECT j.id, j.title, j.made_by, j.created, j.ended, j.resume_at," +
+	" j.problem, (SELECT COUNT(*) FROM desk_job_rows r WHERE r.job = j.id)," +
+	" (SELECT COUNT(*) FROM desk_job_rows r WHERE r.job = j.id AND r.made = 1)," +
+	" (SELECT COUNT(*) FROM desk_job_rows r WHERE r.job = j.id AND r.problem <> '')" +
+	" FROM desk_jobs j"
+
+// Job returns the job, or ErrNotFound.
+func (s *Store) Job(ctx context.Context, id string) (Job, error) {
+	var j jobRow
+	err := s.row(ctx, j.fields(), jobColumns+" WHERE j.id = ?", id)
+	return j.job(), err
+}
+
+// Jobs returns the last jobs, the newest first.
+func (s *Store) Jobs(ctx context.Context) ([]Job, error) {
+	rows, err := list(ctx, s, (*jobRow).fields,
+		jobColumns+" ORDER BY j.created DESC, j.id LIMIT 20")
+	jobs := make([]Job, len(rows))
+	for i := range rows {
+		jobs[i] = rows[i].job()
+	}
+	return jobs, err
+}
+
+// ResumeJob ends the pause of the job.
+func (s *Store) ResumeJob(ctx context.Context, id string) error {
+	_, err := s.exec(ctx, "UPDATE desk_jobs SET resume_at = 0 WHERE id = ?", id)
+	return err
+}
+
+// ClaimJob returns a job to work on, which no other owner works on until the lease ends,
+// or ErrNotFound. The owner who claims again prolongs the lease.
+func (s *Store) ClaimJob(ctx context.Context, owner string, lease time.Duration) (Job, error) {
+	now := s.now().Unix()
+	var id string
+	err := s.row(ctx, []any{&id}, "SELECT id FROM desk_jobs WHERE ended = 0"+
+		" AND resume_at <= ? AND (lease <= ? OR owner = ?) ORDER BY created, id LIMIT 1",
+		now, now, owner)
+	if err != nil {
+		return Job{}, err
+	}
+	n, err := s.exec(ctx, "UPDATE desk_jobs SET owner = ?, lease = ?, problem = '', resume_at = 0"+
+		" WHERE id = ? AND ended = 0 AND resume_at <= ? AND (lease <= ? OR owner = ?)",
+		owner, s.now().Add(lease).Unix(), id, now, now, owner)
+	switch {
+	case err != nil:
+		return Job{}, err
+	case n == 0: // another was faster, or the same lease was written again
+		return s.jobOf(ctx, id, owner)
+	}
+	return s.Job(ctx, id)
+}
+
+func (s *Store) jobOf(ctx context.Context, id, owner string) (Job, error) {
+	var found string
+	err := s.row(
+		ctx, []any{&found}, "SELECT id FROM desk_jobs WHERE id = ? AND owner = ?", id, owner,
+	)
+	if err != nil {
+		return Job{}, err
+	}
+	return s.Job(ctx, id)
+}
+
+// JobRowsLeft returns rows of the job that are still to be made, in order.
+func (s *Store) JobRowsLeft(ctx context.Context, id string, limit int) ([]JobRow, error) {
+	return s.jobRows(ctx, "job = ? AND made = 0 AND problem = ''", id, limit)
+}
+
+// JobProblems returns rows of the job that could not be made, in order.
+func (s *Store) JobProblems(ctx context.Context, id string, limit int) ([]JobRow, error) {
+	return s.jobRows(ctx, "job = ? AND problem <> ''", id, limit)
+}
+
+// JobRows returns rows of the job, in order.
+func (s *Store) JobRows(ctx context.Context, id string, limit int) ([]JobRow, error) {
+	return s.jobRows(ctx, "job = ?", id, limit)
+}
+
+func (s *Store) jobRows(
+	ctx context.Context, where, id string, limit int,
+) ([]JobRow, error) {
+	fields := func(r *JobRow) []any {
+		return []any{
+			&r.Number, &r.Channel.Key, &r.Channel.Name, &r.Channel.Group, &r.Made, &r.Problem,
+		}
+	}
+	query := "SELECT number, channel, title, grp, made = 1, problem FROM desk_job_rows WHERE " +
+		where + " ORDER BY number LIMIT ?"
+	return list(ctx, s, fields, query, id, limit)
+}
+
+// SetJobRow notes that the row was made or, with a problem, that it cannot be.
+func (s *Store) SetJobRow(ctx context.Context, id string, number int, problem string) error {
+	made := 1
+	if problem != "" {
+		made = 0
+	}
+	_, err := s.exec(ctx,
+		"UPDATE desk_job_rows SET made = ?, problem = ? WHERE job = ? AND number = ?",
+		made, problem, id, number)
+	return err
+}
+
+// PauseJob lets the job rest until then, for a reason. The zero time ends it.
+func (s *Store) PauseJob(ctx context.Context, id, problem string, until time.Time) error {
+	ended, resume := 0, until.Unix()
+	if until.IsZero() {
+		ended, resume = 1, 0
+	}
+	_, err := s.exec(ctx, "UPDATE desk_jobs SET problem = ?, resume_at = ?, ended = ?, owner = '',"+
+		" lease = 0 WHERE id = ?", problem, resume, ended, id)
+	return err
+}

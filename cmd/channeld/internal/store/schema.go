@@ -1,0 +1,129 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+)
+
+// schema is the tables. Times are Unix seconds. A hash is that of a secret which only
+// its owner has.
+const schema = `
+CREATE TABLE IF NOT EXISTS desk_users (
+	name     {text} NOT NULL PRIMARY KEY,
+	role     INTEGER NOT NULL,
+	password {text} NOT NULL, -- argon2id; empty until the invitation was used
+	created  BIGINT NOT NULL
+) {options};
+
+-- An invitation has a user, a share link has a scope.
+CREATE TABLE IF NOT EXISTS desk_links (
+	hash    {text} NOT NULL PRIMARY KEY,
+	title   {text} NOT NULL,
+	user_name {text} NOT NULL,
+	role    INTEGER NOT NULL,
+	channel {text} NOT NULL,
+	grp     {text} NOT NULL,
+	ends    BIGINT NOT NULL,
+	created BIGINT NOT NULL
+) {options};
+
+-- Of a user, or of a link.
+CREATE TABLE IF NOT EXISTS desk_sessions (
+	hash      {text} NOT NULL PRIMARY KEY,
+	user_name {text} NOT NULL,
+	link      {text} NOT NULL,
+	ends      BIGINT NOT NULL
+) {options};
+
+-- Attempts to sign in, by whom or from where, in a quarter of an hour.
+CREATE TABLE IF NOT EXISTS desk_attempts (
+	subject {text} NOT NULL,
+	quarter BIGINT NOT NULL,
+	number  BIGINT NOT NULL,
+	PRIMARY KEY (subject, quarter)
+) {options};
+
+-- Lists that were uploaded, as CSV, until somebody starts them.
+CREATE TABLE IF NOT EXISTS desk_drafts (
+	id      {text} NOT NULL PRIMARY KEY,
+	title   {text} NOT NULL,
+	csv     {long} NOT NULL,
+	created BIGINT NOT NULL
+) {options};
+
+-- What makes the codes of many channels. lease is until when the owner works on it.
+CREATE TABLE IF NOT EXISTS desk_jobs (
+	id        {text} NOT NULL PRIMARY KEY,
+	title     {text} NOT NULL,
+	made_by   {text} NOT NULL,
+	created   BIGINT NOT NULL,
+	ended     INTEGER NOT NULL,
+	resume_at BIGINT NOT NULL,
+	problem   {text} NOT NULL,
+	owner     {text} NOT NULL,
+	lease     BIGINT NOT NULL
+) {options};
+
+CREATE TABLE IF NOT EXISTS desk_job_rows (
+	job     {text} NOT NULL,
+	number  INTEGER NOT NULL,
+	channel {text} NOT NULL,
+	title   {text} NOT NULL,
+	grp     {text} NOT NULL,
+	made    INTEGER NOT NULL,
+	problem {text} NOT NULL,
+	PRIMARY KEY (job, number)
+) {options};
+
+-- The last events, for the pages of every process.
+CREATE TABLE IF NOT EXISTS desk_live (
+	stored   BIGINT NOT NULL,
+	id       {text} NOT NULL,
+	happened BIGINT NOT NULL,
+	kind     {text} NOT NULL,
+	channel  {text} NOT NULL,
+	title    {text} NOT NULL,
+	grp      {text} NOT NULL,
+	PRIMARY KEY (stored, id)
+) {options};
+
+CREATE TABLE IF NOT EXISTS desk_welcomes (
+	channel {text} NOT NULL PRIMARY KEY,
+	content {long} NOT NULL
+) {options};
+`
+
+// migrate makes the tables that are not there.
+func (s *Store) migrate(ctx context.Context) error {
+	replace := strings.NewReplacer("{text}", "TEXT", "{long}", "TEXT", "{options}", "")
+	if s.isMySQL() {
+		replace = strings.NewReplacer("{text}", "VARCHAR(255)", "{long}", "MEDIUMTEXT", "{options}",
+			"ENGINE=InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
+	}
+	for statement := range strings.SplitSeq(replace.Replace(schema), ";\n") {
+		if strings.TrimSpace(statement) == "" {
+			continue
+		}
+		if err := s.makeTable(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const maxAttempts = 20
+
+// makeTable tries again when another process makes the table at the same moment: in spite
+// of IF NOT EXISTS PostgreSQL fails then.
+func (s *Store) makeTable(ctx context.Context, statement string) error {
+	for attempt := 1; ; attempt++ {
+		_, err := s.db.ExecContext(ctx, statement)
+		var state interface{ SQLState() string }
+		if !errors.As(err, &state) || state.SQLState() != "23505" || attempt == maxAttempts {
+			return err
+		}
+		time.Sleep(time.Duration(attempt) * 5 * time.Millisecond)
+	}
+}

@@ -1,0 +1,197 @@
+// Package store keeps what the desk knows beside the ledger: users, sessions, links,
+// welcome texts and jobs, in the ledger's database. Its tables are named desk_….
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+	_ "github.com/jackc/pgx/v5/stdlib" // the drivers
+	_ "modernc.org/sqlite"
+
+	"github.com/wechatqr/wechatqr/channels"
+)
+
+// ErrNotFound says that there is no such row.
+var ErrNotFound = errors.New("not found")
+
+// Store is the desk's part of a database. Its methods may run concurrently, also in
+// several processes on one database. Each changes the database by one statement, or by
+// several of which each may be the last.
+type Store struct {
+	db      *sql.DB
+	dialect channels.Dialect
+	now     func() time.Time // tests turn it
+}
+
+// Open opens the database, and makes the desk's tables if there are none. source is
+// postgres://…, mysql://…, or the path of a SQLite file, which is made if there is none.
+// No error tells the password.
+func Open(ctx context.Context, source string) (*Store, error) {
+	driver, dsn, dialect, err := parse(source)
+	if err != nil {
+		return nil, err
+	}
+	db, err := sql.Open(driver, dsn)
+	if err != nil {
+		return nil, fmt.Errorf("channeld: open the database: %w", err)
+	}
+	db.SetMaxIdleConns(10)
+	s := &Store{db: db, dialect: dialect, now: time.Now}
+	if err := s.migrate(ctx); err != nil {
+		_ = db.Close()
+		return nil, fmt.Errorf("channeld: open the database: %w", err)
+	}
+	return s, nil
+}
+
+// DB and Dialect are for channels.Open.
+func (s *Store) DB() *sql.DB               { return s.db }
+func (s *Store) Dialect() channels.Dialect { return s.dialect }
+
+// Close closes the database.
+func (s *Store) Close() error { return s.db.Close() }
+
+func parse(source string) (driver, dsn string, dialect channels.Dialect, err error) {
+	scheme, _, isURL := strings.Cut(source, "://")
+	switch {
+	case !isURL:
+		dsn, err = sqliteDSN(source)
+		return "sqlite", dsn, channels.SQLite, err
+	case scheme == "postgres", scheme == "postgresql":
+		return "pgx", source, channels.PostgreSQL, nil
+	case scheme == "mysql", scheme == "mariadb":
+		dsn, err = mysqlDSN(source)
+		return "mysql", dsn, channels.MySQL, err
+	}
+	return "", "", dialect, fmt.Errorf(
+		"channeld: -db %s://…: use postgres://…, mysql://… or the path of a SQLite file", scheme)
+}
+
+// sqliteDSN makes the file, which nobody else may read.
+func sqliteDSN(path string) (string, error) {
+	if strings.Contains(path, "?") {
+		return "", fmt.Errorf("channeld: -db %q: a path without a question mark is needed", path)
+	}
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return "", fmt.Errorf("channeld: the database: %w", err)
+	}
+	return path + "?_pragma=busy_timeout(5000)", file.Close()
+}
+
+// mysqlDSN is the driver's form of mysql://user:password@host:port/name?options.
+func mysqlDSN(source string) (string, error) {
+	u, err := url.Parse(source)
+	if err != nil { // whose text has the password
+		return "", errors.New("channeld: -db mysql://…: it is not a URL: " +
+			"escape special characters of the password by %")
+	}
+	name := strings.TrimPrefix(u.Path, "/")
+	if name == "" {
+		return "", errors.New("channeld: -db mysql://…: the database's name is missing: " +
+			"mysql://user:password@host:3306/name")
+	}
+	password, _ := u.User.Password()
+	c := mysql.NewConfig()
+	c.User, c.Passwd, c.DBName = u.User.Username(), password, name
+	c.Net, c.Addr = "tcp", u.Host
+	if u.Port() == "" {
+		c.Addr = u.Hostname() + ":3306"
+	}
+	if socket := u.Query().Get("socket"); socket != "" {
+		c.Net, c.Addr = "unix", socket
+	}
+	options := u.Query()
+	options.Del("socket")
+	dsn := c.FormatDSN()
+	if len(options) > 0 {
+		separator := "?"
+		if strings.Contains(dsn[strings.LastIndex(dsn, "/"):], "?") {
+			separator = "&"
+		}
+		dsn += separator + options.Encode()
+	}
+	return dsn, nil
+}
+
+// exec returns how many rows it has changed.
+func (s *Store) exec(ctx context.Context, query string, args ...any) (int64, error) {
+	result, err := s.db.ExecContext(ctx, s.rebind(query), args...)
+	if err != nil {
+		return 0, fmt.Errorf("channeld: database: %w", err)
+	}
+	return result.RowsAffected()
+}
+
+// row reads one row, or returns ErrNotFound.
+func (s *Store) row(ctx context.Context, dest []any, query string, args ...any) error {
+	err := s.db.QueryRowContext(ctx, s.rebind(query), args...).Scan(dest...)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return ErrNotFound
+	case err != nil:
+		return fmt.Errorf("channeld: database: %w", err)
+	}
+	return nil
+}
+
+// list reads rows; fields are what one of them is read into.
+func list[T any](
+	ctx context.Context, s *Store, fields func(*T) []any, query string, args ...any,
+) (all []T, err error) {
+	rows, err := s.db.QueryContext(ctx, s.rebind(query), args...)
+	if err != nil {
+		return nil, fmt.Errorf("channeld: database: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var one T
+		if err := rows.Scan(fields(&one)...); err != nil {
+			return nil, fmt.Errorf("channeld: database: %w", err)
+		}
+		all = append(all, one)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("channeld: database: %w", err)
+	}
+	return all, nil
+}
+
+// onConflict begins what an INSERT does to the row that has its key, columns of a table.
+func (s *Store) onConflict(key string) string {
+	if s.isMySQL() {
+		return " ON DUPLICATE KEY UPDATE "
+	}
+	return " ON CONFLICT (" + key + ") DO UPDATE SET "
+}
+
+func (s *Store) isMySQL() bool { return s.dialect.String() == channels.MySQL.String() }
+
+// rebind numbers the question marks where the database wants that.
+func (s *Store) rebind(query string) string {
+	if s.dialect.String() != channels.PostgreSQL.String() {
+		return query
+	}
+	var b strings.Builder
+	for n, part := range strings.Split(query, "?") {
+		if n > 0 {
+			b.WriteString("$" + strconv.Itoa(n))
+		}
+		b.WriteString(part)
+	}
+	return b.String()
+}

@@ -1,0 +1,74 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/web"
+)
+
+// User is somebody who may sign in.
+type User struct {
+	Name     string
+	Role     web.Role
+	Password string // its argon2id hash; empty until the invitation was used
+	Created  time.Time
+}
+
+const userColumns = "SELECT name, role, password, created FROM desk_users"
+
+type userRow struct {
+	User
+	created int64
+}
+
+func (u *userRow) fields() []any { return []any{&u.Name, &u.Role, &u.Password, &u.created} }
+
+// PutUser makes the user, or changes their role.
+func (s *Store) PutUser(ctx context.Context, name string, role web.Role) error {
+	changed, err := s.exec(ctx, "UPDATE desk_users SET role = ? WHERE name = ?", role, name)
+	if err != nil || changed > 0 {
+		return err
+	}
+	_, err = s.User(ctx, name)
+	if !errors.Is(err, ErrNotFound) { // the role is the same
+		return err
+	}
+	_, err = s.exec(ctx,
+		"INSERT INTO desk_users (name, role, password, created) VALUES (?, ?, '', ?)",
+		name, role, s.now().Unix())
+	return err
+}
+
+// SetPassword sets the hash of the user's password, and ends their sessions.
+func (s *Store) SetPassword(ctx context.Context, name, hash string) error {
+	_, err := s.exec(ctx, "UPDATE desk_users SET password = ? WHERE name = ?", hash, name)
+	return errors.Join(err, s.endSessionsOf(ctx, name))
+}
+
+// DeleteUser deletes the user with their sessions and invitations.
+func (s *Store) DeleteUser(ctx context.Context, name string) error {
+	_, err := s.exec(ctx, "DELETE FROM desk_users WHERE name = ?", name)
+	_, links := s.exec(ctx, "DELETE FROM desk_links WHERE user_name = ?", name)
+	return errors.Join(err, links, s.endSessionsOf(ctx, name))
+}
+
+// User returns the user, or ErrNotFound.
+func (s *Store) User(ctx context.Context, name string) (User, error) {
+	var u userRow
+	err := s.row(ctx, u.fields(), userColumns+" WHERE name = ?", name)
+	u.Created = time.Unix(u.created, 0)
+	return u.User, err
+}
+
+// Users returns all users by name.
+func (s *Store) Users(ctx context.Context) ([]User, error) {
+	rows, err := list(ctx, s, (*userRow).fields, userColumns+" ORDER BY name")
+	users := make([]User, len(rows))
+	for i, u := range rows {
+		u.Created = time.Unix(u.created, 0)
+		users[i] = u.User
+	}
+	return users, err
+}

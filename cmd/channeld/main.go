@@ -1,0 +1,66 @@
+// Command channeld is the desk of an account: it makes the channels' codes, receives the
+// pushes and shows the numbers.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() { os.Exit(exitCode()) }
+
+func exitCode() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// run serves the desk until ctx ends.
+func run(
+	ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer,
+) (err error) {
+	c, err := parseConfig(args, getenv, stderr)
+	if err != nil {
+		return err
+	}
+	logger := slog.New(slog.NewTextHandler(stderr, nil))
+	switch {
+	case c.invite != "":
+		return printInvitation(ctx, &c, stdout)
+	case c.copyTarget != "":
+		return printCopy(ctx, &c, stdout, logger)
+	case c.demo:
+		return runDemo(ctx, &c, stdout, logger)
+	}
+
+	l, err := c.listeners(ctx)
+	if err != nil {
+		return err
+	}
+	defer l.close()
+	key, err := c.loadPersonKey()
+	if err != nil {
+		return err
+	}
+	d, err := openDesk(ctx, &c, &key, logger)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.close()) }()
+	if err := d.greet(ctx, stdout, l); err != nil {
+		return err
+	}
+	return d.serve(ctx, l)
+}
