@@ -15,6 +15,8 @@
 //   - [Ledger.Convert] records orders and other acts, [Ledger.Conversions] counts them by
 //     the channel that brought them, and [Ledger.Compare] puts WeChat's own figures beside
 //     the ledger's.
+//   - [Ledger.Plan] and [Ledger.Apply] take channels from a spreadsheet, and
+//     [Ledger.CopyTo] copies the ledger into another database.
 //   - [Ledger.Forget] and [Ledger.DeleteExpired] delete what tells who a person is.
 //
 // Pushes may come late, several times and in any order. A person's events are
