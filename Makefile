@@ -18,10 +18,13 @@ TOOLS := $(CURDIR)/bin
 PROGRAMS ?= $(sort $(wildcard cmd/*))
 PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
-.PHONY: help test modules fuzz check vulnerabilities tools tables bench dist
+# The events of the ledger that make bench-channels measures.
+EVENTS ?= 10000000
+
+.PHONY: help test modules fuzz check vulnerabilities tools tables bench bench-channels dist
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 17
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 17
 
 test: ## what a change must pass: gofmt, vet, tests with the race detector, fuzz; needs a C compiler
 	@out=$$(find . $(PRUNE) -name '*.go' -exec gofmt -l {} +) || exit 1; \
@@ -71,6 +74,9 @@ tables: ## write the tables in docs that repeat code
 
 bench: ## measure this library beside its peers; takes minutes
 	go -C benchmarks run ./cmd/table
+
+bench-channels: ## measure channels on three databases with EVENTS events; takes an hour and 15 GB
+	CHANNELS_EVENTS=$(EVENTS) go -C channels test -count=1 -timeout 6h -run '^TestScale$$' -v .
 
 # A program of a nested module is built in its own directory. Names are those of
 # Go: sandbox_linux_amd64, sandbox_windows_arm64.exe.

@@ -9,7 +9,6 @@ import (
 	"math/rand/v2"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -203,22 +202,20 @@ const copiedRows = 20 * rowsAStatement // a transaction
 
 func (c *copier) copyTable(ctx context.Context, table string) error {
 	var batch []any
-	var into string
-	var columns int
+	into := relation{name: table}
 	write := func() error {
-		err := c.transact(ctx, func(t *tx) error { return t.insert(ctx, into, columns, batch, "") })
-		c.progress.Rows += int64(len(batch) / max(columns, 1))
+		err := c.transact(ctx, func(t *tx) error { return t.insert(ctx, into, batch, "") })
+		c.progress.Rows += int64(len(batch) / len(into.values))
 		batch = batch[:0]
 		c.notify(c.progress)
 		return err
 	}
 	sum := rowSum{}
 	err := c.source.eachRow(ctx, table, func(names []string, values []any) error {
-		columns = len(names)
-		into = table + " (" + strings.Join(names, ", ") + ")"
+		into.values = names
 		sum.add(values)
 		batch = append(batch, values...)
-		if len(batch) < copiedRows*columns {
+		if len(batch) < copiedRows*len(names) {
 			return nil
 		}
 		return write()

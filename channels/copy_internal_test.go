@@ -96,8 +96,10 @@ func fillEmptyTables(t *testing.T, l *Ledger) {
 		types, err := rows.ColumnTypes()
 		require.NoError(t, err)
 		require.NoError(t, rows.Close())
+		into := relation{name: table}
 		var values []any
 		for _, column := range types {
+			into.values = append(into.values, column.Name())
 			switch name := column.DatabaseTypeName(); name {
 			case "TEXT", "VARCHAR":
 				values = append(values, "文本")
@@ -109,7 +111,7 @@ func fillEmptyTables(t *testing.T, l *Ledger) {
 			}
 		}
 		session := tx{&l.dialect, l.db}
-		require.NoError(t, session.insert(t.Context(), table, len(values), values, ""))
+		require.NoError(t, session.insert(t.Context(), into, values, ""))
 	}
 }
 

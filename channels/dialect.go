@@ -33,8 +33,10 @@ type Dialect struct {
 	// what follows is committed statement by statement.
 	literals  bool
 	immediate bool // BEGIN IMMEDIATE on a connection of its own
-	// adds is what follows an INSERT to have the columns added to a row that is there.
-	adds func(table string, key, columns []string) string
+	// onConflict follows an INSERT to change, by what is set after it, the rows whose
+	// {key} is there; inserted is the %s of the row that was to be inserted.
+	onConflict, inserted string
+	onTable              string // of DROP INDEX: " ON", or what makes a comment of the table
 	// migrationLock keeps two processes from migrating at once, until migrationUnlock,
 	// where a lock of the version ends with the first CREATE TABLE.
 	migrationLock, migrationUnlock string
@@ -53,13 +55,15 @@ var (
 	// with synchronous=FULL.
 	SQLite = Dialect{
 		name: "SQLite", hash: "BLOB", text: "TEXT", options: "WITHOUT ROWID",
-		immediate: true, adds: onConflict,
+		immediate: true, onConflict: doUpdate, inserted: "excluded.%s", onTable: " --",
 	}
 	// PostgreSQL is for github.com/jackc/pgx/v5/stdlib.
 	PostgreSQL = Dialect{
 		name: "PostgreSQL", hash: "BYTEA", text: "TEXT",
-		forUpdate: " FOR UPDATE", forShare: " FOR SHARE", numbered: true, adds: onConflict,
-		again: strings.NewReplacer("CREATE TABLE ", "CREATE TABLE IF NOT EXISTS ",
+		forUpdate: " FOR UPDATE", forShare: " FOR SHARE", numbered: true,
+		onConflict: doUpdate, inserted: "excluded.%s", onTable: " --",
+		again: strings.NewReplacer("DROP INDEX ", "DROP INDEX IF EXISTS ",
+			"CREATE TABLE ", "CREATE TABLE IF NOT EXISTS ",
 			" INDEX ", " INDEX IF NOT EXISTS ", "ADD COLUMN ", "ADD COLUMN IF NOT EXISTS "),
 	}
 	// MySQL is for github.com/go-sql-driver/mysql, with MySQL 8 or MariaDB.
@@ -67,7 +71,8 @@ var (
 		name: "MySQL", hash: "VARBINARY(32)", text: "VARCHAR(255)",
 		options:   "ENGINE=InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
 		forUpdate: " FOR UPDATE", literals: true, locksByWriting: true,
-		adds: onDuplicateKey, committedDDL: true,
+		onConflict: " ON DUPLICATE KEY UPDATE ", inserted: "VALUES(%s)", onTable: " ON",
+		committedDDL:    true,
 		migrationLock:   "SELECT GET_LOCK('wechatqr_channels', 60)",
 		migrationUnlock: "SELECT RELEASE_LOCK('wechatqr_channels')",
 	}
@@ -76,22 +81,31 @@ var (
 // String is the dialect's name.
 func (d Dialect) String() string { return d.name }
 
-func onConflict(table string, key, columns []string) string {
-	var sets []string
-	for _, c := range columns {
-		sets = append(sets, fmt.Sprintf("%s = %s.%s + excluded.%s", c, table, c, c))
-	}
-	return fmt.Sprintf(
-		" ON CONFLICT (%s) DO UPDATE SET %s", strings.Join(key, ", "), strings.Join(sets, ", "),
-	)
+const doUpdate = " ON CONFLICT ({key}) DO UPDATE SET "
+
+// relation names the columns of a table that is written row by row.
+type relation struct {
+	name        string
+	key, values []string
 }
 
-func onDuplicateKey(_ string, _, columns []string) string {
+// adds is what follows an INSERT to have the values added to the row that is there.
+func (d *Dialect) adds(t relation) string {
+	return d.onConflictSet(t, t.name+".%s + "+d.inserted)
+}
+
+// replaces is what follows an INSERT to have the values of the row that is there
+// replaced.
+func (d *Dialect) replaces(t relation) string { return d.onConflictSet(t, d.inserted) }
+
+// onConflictSet sets each value to the expression, of whose %s it is the name.
+func (d *Dialect) onConflictSet(t relation, expression string) string {
 	var sets []string
-	for _, c := range columns {
-		sets = append(sets, fmt.Sprintf("%s = %s + VALUES(%s)", c, c, c))
+	for _, c := range t.values {
+		sets = append(sets, c+" = "+strings.ReplaceAll(expression, "%s", c))
 	}
-	return " ON DUPLICATE KEY UPDATE " + strings.Join(sets, ", ")
+	key := strings.Join(t.key, ", ")
+	return strings.ReplaceAll(d.onConflict, "{key}", key) + strings.Join(sets, ", ")
 }
 
 // bind puts numbers or the arguments themselves in the place of the question marks
@@ -203,18 +217,17 @@ func (t *tx) row(ctx context.Context, dest []any, query string, args ...any) err
 // rowsAStatement keeps statements below every engine's limit of parameters.
 const rowsAStatement = 500
 
-// insert writes the rows, in statements of several. suffix may be empty.
-func (t *tx) insert(
-	ctx context.Context, into string, columns int, rows []any, suffix string,
-) error {
-	one := "(" + strings.TrimSuffix(strings.Repeat("?,", columns), ",") + ")"
-	for len(rows) > 0 {
-		n := min(len(rows)/columns, rowsAStatement)
-		values := strings.TrimSuffix(strings.Repeat(one+",", n), ",")
-		if err := t.exec(ctx, "INSERT INTO "+into+" VALUES "+values+suffix, rows[:n*columns]...); err != nil {
+// insert writes the rows, key before values, in statements of several. suffix may be
+// empty.
+func (t *tx) insert(ctx context.Context, into relation, rows []any, suffix string) error {
+	columns := append(slices.Clone(into.key), into.values...)
+	begin := "INSERT INTO " + into.name + " (" + strings.Join(columns, ", ") + ") VALUES "
+	for chunk := range slices.Chunk(rows, rowsAStatement*len(columns)) {
+		one := marks(len(columns)) + ","
+		values := strings.TrimSuffix(strings.Repeat(one, len(chunk)/len(columns)), ",")
+		if err := t.exec(ctx, begin+values+suffix, chunk...); err != nil {
 			return err
 		}
-		rows = rows[n*columns:]
 	}
 	return nil
 }

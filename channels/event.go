@@ -37,8 +37,8 @@ const (
 type event struct {
 	at     int64 // Unix seconds
 	kind   kind
-	scene  int64 // sceneID, 0 for none
-	ticket int64 // likewise
+	scene  int64 // textID, 0 for none
+	ticket int64 // ticketID, 0 for none
 
 	// late marks an event that came after the repair window, of somebody who
 	// was not known: it may be a scan, but begins and ends no follow.
@@ -71,12 +71,21 @@ func addEvent(events []event, e event) ([]event, bool) {
 	return slices.Insert(events, i, e), true
 }
 
-// textID is the number that stands for a scene or a ticket in the tables: 62
-// bits of its SHA-256, so that none has to be looked up. The empty text is 0.
+// textID is the number that stands for a scene in the tables: 62 bits of its
+// SHA-256, so that none has to be looked up. The empty text is 0.
 func textID(text string) int64 {
 	if text == "" {
 		return 0
 	}
 	sum := sha256.Sum256([]byte(text))
 	return int64(binary.BigEndian.Uint64(sum[:8])>>2) + 1
+}
+
+// ticketID is the number that stands for a ticket: 31 bits of its SHA-256, which tell
+// two events of one person, second and scene apart. The empty text is 0.
+func ticketID(text string) int64 {
+	if text == "" {
+		return 0
+	}
+	return textID(text)>>31 + 1
 }

@@ -36,8 +36,11 @@ type follow struct {
 	ended ended
 }
 
-// quick reports whether it ended at most a day after its start.
-func (f *follow) quick() bool { return f.ended == asLost && f.end-f.start <= quickSeconds }
+// quick reports whether it ended at most a day after its start. An imported one is
+// never quick: who left before the import is not known.
+func (f *follow) quick() bool {
+	return f.began != asImported && f.ended == asLost && f.end-f.start <= quickSeconds
+}
 
 // life is what one person did, from their first event until they became a
 // stranger.

@@ -180,17 +180,22 @@ func (l *Ledger) claim(ctx context.Context, t *tx) error {
 	return nil
 }
 
+// personBytes is how much of an HMAC stands for a person: 128 bits.
+const personBytes = 16
+
 // hash is what the tables know the person by.
-func (l *Ledger) hash(openID string) string {
+func (l *Ledger) hash(openID string) string { return l.hmac(openID)[:personBytes] }
+
+func (l *Ledger) hmac(text string) string {
 	mac := hmac.New(sha256.New, l.config.PersonKey)
-	_, _ = mac.Write([]byte(openID))
+	_, _ = mac.Write([]byte(text))
 	return string(mac.Sum(nil))
 }
 
-// keyCheck is the hash of a text that is no openid.
-func (l *Ledger) keyCheck() string { return hex.EncodeToString([]byte(l.hash("\x00check"))) }
+// keyCheck is the HMAC of a text that is no openid.
+func (l *Ledger) keyCheck() string { return hex.EncodeToString([]byte(l.hmac("\x00check"))) }
 
-const numbersABlock = 1000
+const numbersABlock = 10_000
 
 // numbers hands out the numbers of persons and channels, from a block that this
 // process has to itself: databases have no common way to make them.

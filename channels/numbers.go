@@ -4,108 +4,213 @@ import (
 	"context"
 	"database/sql"
 	"iter"
+	"slices"
 	"strings"
 	"time"
 )
 
-// readHeld reads how many of each channel's followers there were at From.
-func (r *reader) readHeld(ctx context.Context) error {
-	return r.t.rows(ctx, func(rows *sql.Rows) error {
-		var channel, held int64
-		err := rows.Scan(&channel, &held)
-		r.held[r.selection(channel)] += held
-		return err
-	}, "SELECT channel, SUM(begun + returning_ + imported - lost - forgotten) FROM channels_hours"+
-		" WHERE hour < ?"+r.where+" GROUP BY channel",
-		append([]any{r.from / hourSeconds}, r.args...)...)
+// cells are the columns by which the database adds up: the channel and the hour, or 0
+// where the report does not tell them apart.
+func (r *reader) cells() (channel, hour string) {
+	channel, hour = "0", "0"
+	if r.By&(ByChannel|ByGroup) != 0 {
+		channel = "channel"
+	}
+	if r.By&byTime != 0 {
+		hour = "hour"
+	}
+	return channel, hour
 }
 
-// readHours adds up the hours of the period.
-func (r *reader) readHours(ctx context.Context) error {
+// byTimeIndex, behind a column of channels_hours that is grouped by, keeps SQLite from
+// reading all of the index that is in the order of the column.
+const byTimeIndex = " + 0"
+
+// sumOf selects the sums of the columns.
+func sumOf(columns []string) string { return "SUM(" + strings.Join(columns, "), SUM(") + ")" }
+
+// changeSum is the sum of Counts.change.
+const changeSum = "COALESCE(SUM(begun + returning_ + imported - lost - forgotten), 0)"
+
+// readNumbers reads what can be added up. If all that ever happened is in the period,
+// and the report does not tell times apart, the totals have it.
+func (r *reader) readNumbers(ctx context.Context) error {
+	if err := r.readExtent(ctx); err != nil {
+		return err
+	}
+	channel, hour := r.cells()
+	channel += byTimeIndex
+	from, args := "channels_hours WHERE hour >= ? AND hour < ?", r.hours()
+	if r.allTime {
+		channel, _ = r.cells()
+		from, args = "channels_totals WHERE 1 = 1", nil
+	}
 	return r.t.rows(ctx, func(rows *sql.Rows) error {
 		var channel, hour int64
-		var hourly Counts
+		var sum Counts
 		dest := []any{&channel, &hour}
-		for _, field := range hourly.summed() {
+		for _, field := range sum.summed() {
 			dest = append(dest, field)
 		}
 		err := rows.Scan(dest...)
-		r.row(r.key(channel, hour*hourSeconds)).add(&hourly)
-		r.total.add(&hourly)
+		for _, c := range []*Counts{&r.row(r.key(channel, hour*hourSeconds)).Counts, &r.total} {
+			c.add(&sum, 1)
+			c.QuickOf += sum.New + sum.Returning
+		}
 		return err
-	}, "SELECT channel, hour, "+strings.Join(hourColumns, ", ")+
-		" FROM channels_hours WHERE hour >= ? AND hour < ?"+r.where,
-		append([]any{r.from / hourSeconds, r.to / hourSeconds}, r.args...)...)
+	}, "SELECT "+channel+", "+hour+", "+sumOf(hourColumns)+" FROM "+from+r.where+" GROUP BY 1, 2",
+		append(args, r.args...)...)
 }
 
-// readScanners counts the persons of each row's scans.
-func (r *reader) readScanners(ctx context.Context) error {
-	all, persons := map[int64]bool{}, map[rowKey]map[int64]bool{}
-	err := r.t.rows(ctx, func(rows *sql.Rows) error {
-		var channel, at, who int64
-		if err := rows.Scan(&channel, &at, &who); err != nil {
-			return err
-		}
-		k := r.key(channel, at)
-		if persons[k] == nil {
-			persons[k] = map[int64]bool{}
-		}
-		persons[k][who], all[who] = true, true
-		return nil
-	}, "SELECT channel, happened, person FROM channels_events"+
-		" WHERE happened >= ? AND happened < ? AND kind IN (1, 2) AND channel <> -1"+r.where,
-		append([]any{r.from, r.to}, r.args...)...)
+// hours are the first hour of the period and the one after it.
+func (r *reader) hours() []any { return []any{r.from / hourSeconds, r.to / hourSeconds} }
 
-	for k, of := range persons {
-		r.row(k).Scanners = int64(len(of))
-	}
-	r.total.Scanners = int64(len(all))
+// readExtent sets allTime.
+func (r *reader) readExtent(ctx context.Context) error {
+	var first, last sql.NullInt64
+	err := r.t.row(ctx, []any{&first, &last},
+		"SELECT (SELECT MIN(hour) FROM channels_hours), (SELECT MAX(hour) FROM channels_hours)")
+	r.allTime = r.By&byTime == 0 &&
+		r.from <= first.Int64*hourSeconds && last.Int64*hourSeconds < r.to
 	return err
 }
 
-// readQuickLoss looks at the follows that began in the period at least a day ago.
-// Imported ones are left out: who left before the import is not known.
-func (r *reader) readQuickLoss(ctx context.Context) error {
+// readScanners counts the persons of each row's scans. Those of all time are among the
+// totals of each channel and of the account, but not of groups.
+func (r *reader) readScanners(ctx context.Context) error {
+	if r.allTime && r.Group == "" && r.By&ByGroup == 0 {
+		return r.readScannersOfTotals(ctx)
+	}
+	persons := map[rowKey][]int64{}
+	channel, hour := r.cells()
+	err := r.t.rows(ctx, func(rows *sql.Rows) error {
+		var channel, hour, who int64
+		err := rows.Scan(&channel, &hour, &who)
+		k := r.key(channel, hour*hourSeconds)
+		persons[k] = append(persons[k], who)
+		return err
+	}, "SELECT "+channel+", "+hour+", person FROM channels_hours"+
+		" WHERE hour >= ? AND hour < ? AND scans > 0"+r.where, append(r.hours(), r.args...)...)
+
+	var all []int64
+	for k, of := range persons {
+		of = distinct(of)
+		r.row(k).Scanners = int64(len(of))
+		all = append(all, of...)
+	}
+	r.total.Scanners = int64(len(distinct(all)))
+	return err
+}
+
+// distinct sorts the numbers and leaves out repetitions.
+func distinct(all []int64) []int64 {
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+func (r *reader) readScannersOfTotals(ctx context.Context) error {
+	channel, _ := r.cells()
+	return r.t.rows(ctx, func(rows *sql.Rows) error {
+		var channel, scanners, added int64
+		err := rows.Scan(&channel, &scanners, &added)
+		if r.Channel != "" {
+			added = scanners
+		}
+		r.total.Scanners += added
+		if r.By&ByChannel == 0 {
+			scanners = added
+		}
+		r.row(r.key(channel, 0)).Scanners = scanners
+		return err
+	}, "SELECT "+channel+", SUM(scanners), SUM(account_scanners) FROM channels_totals"+
+		" WHERE 1 = 1"+r.where+" GROUP BY 1", r.args...)
+}
+
+// beginnings joins the follows, f, to the hours, h, in which they began. It takes two
+// hours and the condition on the channel.
+func (r *reader) beginnings() string {
+	return " FROM (SELECT hour, channel AS owner, person FROM channels_hours" +
+		" WHERE hour >= ? AND hour < ? AND begun + returning_ > 0" + r.where + ") h" +
+		" JOIN channels_follows f ON f.person = h.person AND f.channel = h.owner AND f.how <> 3" +
+		" AND f.began >= h.hour * 3600 AND f.began < h.hour * 3600 + 3600"
+}
+
+// dropYoung takes the follows that are younger than a day out of the quick losses.
+func (r *reader) dropYoung(ctx context.Context) error {
+	old := r.asOf - quickSeconds // the last second of those that count
 	return r.t.rows(ctx, func(rows *sql.Rows) error {
 		var channel int64
-		var f follow
-		if err := rows.Scan(&channel, &f.start, &f.end, &f.ended); err != nil {
+		f := follow{began: asNew}
+		err := rows.Scan(&channel, &f.start, &f.end, &f.ended)
+		for _, c := range []*Counts{&r.row(r.key(channel, f.start)).Counts, &r.total} {
+			c.QuickOf--
+			c.QuickLost -= f.beginning().QuickLost
+		}
+		return err
+	}, "SELECT f.channel, f.began, f.ended, f.ending"+r.beginnings()+" WHERE f.began > ?",
+		slices.Concat(
+			[]any{max(r.from, old) / hourSeconds, r.to / hourSeconds}, r.args, []any{old})...)
+}
+
+// readHeld counts each selection's followers at From: those there are now, without what
+// has changed since.
+func (r *reader) readHeld(ctx context.Context) error {
+	channel, _ := r.cells()
+	narrow, args := r.activeOnly()
+	narrow, args = r.where+narrow, slices.Concat(r.args, args)
+	add := func(sign int64) func(*sql.Rows) error {
+		return func(rows *sql.Rows) error {
+			var channel, held int64
+			err := rows.Scan(&channel, &held)
+			r.held[r.selection(channel)] += sign * held
 			return err
 		}
-		lost := int64(0)
-		if f.quick() {
-			lost = 1
-		}
-		for _, c := range []*Counts{&r.row(r.key(channel, f.start)).Counts, &r.total} {
-			c.QuickOf++
-			c.QuickLost += lost
-		}
-		return nil
-	}, "SELECT channel, began, ended, ending FROM channels_follows"+
-		" WHERE began >= ? AND began < ? AND how <> ?"+r.where,
-		append([]any{r.from, min(r.to, r.asOf-quickSeconds+1), asImported}, r.args...)...)
+	}
+	err := r.t.rows(ctx, add(1), "SELECT "+channel+", "+changeSum+
+		" FROM channels_totals WHERE 1 = 1"+narrow+" GROUP BY 1", args...)
+	if err != nil {
+		return err
+	}
+	err = r.t.rows(ctx, add(-1), "SELECT "+channel+byTimeIndex+", "+changeSum+
+		" FROM channels_hours WHERE hour >= ?"+narrow+" GROUP BY 1",
+		append([]any{r.to / hourSeconds}, args...)...)
+	for k, row := range r.rows {
+		k.start = 0
+		r.held[k] -= row.change()
+	}
+	return err
+}
+
+// readTotalHeld is readHeld for the whole selection.
+func (r *reader) readTotalHeld(ctx context.Context) error {
+	var now, since int64
+	err := r.t.row(ctx, []any{&now},
+		"SELECT "+changeSum+" FROM channels_totals WHERE 1 = 1"+r.where, r.args...)
+	if err != nil {
+		return err
+	}
+	err = r.t.row(ctx, []any{&since},
+		"SELECT "+changeSum+" FROM channels_hours WHERE hour >= ?"+r.where,
+		append([]any{r.to / hourSeconds}, r.args...)...)
+	r.total.HeldEnd = now - since
+	r.total.HeldStart = r.total.HeldEnd - r.total.change()
+	return err
 }
 
 // fillHeld goes through the time of each selection, also where nothing happened.
 func (r *reader) fillHeld(context.Context) error {
-	for k := range r.rows {
-		k.start = 0
-		r.held[k] += 0
-	}
 	for k, held := range r.held {
-		r.total.HeldStart += held
 		for _, k.start = range r.starts() {
 			row := r.rows[k]
-			if row == nil && (held == 0 || k.start > r.asOf) {
+			if row == nil && (r.Active || held == 0 || k.start > r.asOf) {
 				continue
 			}
 			row = r.row(k)
 			row.HeldStart = held
-			held += row.Net() + row.Imported - row.Forgotten
+			held += row.change()
 			row.HeldEnd = held
 		}
 	}
-	r.total.HeldEnd = r.total.HeldStart + r.total.Net() + r.total.Imported - r.total.Forgotten
 	return nil
 }
 

@@ -349,7 +349,20 @@ func (h *history) compare() {
 	}
 	assert.Equal(t, want, got, "%+v keeping %v", q, r.KeepAfterUnfollow)
 	assert.Equal(t, wantTotal, r.Total, "total of %+v keeping %v", q, r.KeepAfterUnfollow)
+	h.compareActive(q, r)
 	assert.Equal(t, q.To.Unix() > h.oracle.asOf, r.Open)
+}
+
+// compareActive asks for the rows in which something happened.
+func (h *history) compareActive(q Query, all *Report) {
+	q.Active = true
+	active, err := h.ledger.Report(h.t.Context(), q)
+	require.NoError(h.t, err)
+	want := slices.DeleteFunc(slices.Clone(all.Rows), func(row Row) bool {
+		return row.Counts == Counts{HeldStart: row.HeldStart, HeldEnd: row.HeldStart}
+	})
+	assert.ElementsMatch(h.t, want, active.Rows, "%+v", q)
+	assert.Equal(h.t, all.Total, active.Total, "%+v", q)
 }
 
 // compareRetention asks of each day, and of all days together.

@@ -42,7 +42,10 @@ func (l *Ledger) Adopt(ctx context.Context, scene wechatqr.Scene, c Channel) err
 		if err := t.addCode(ctx, scene.Key(), nil); err != nil {
 			return err
 		}
-		return t.assign(ctx, id, 0, channel)
+		if err := t.assign(ctx, id, 0, channel); err != nil {
+			return err
+		}
+		return t.markStale(ctx, id, 0, nil)
 	})
 	return failed("adopt", err)
 }
@@ -73,7 +76,11 @@ func (l *Ledger) Reassign(
 				"%w %q: make it with Ensure or take it with Adopt", ErrUnknownScene, scene.Key(),
 			)
 		}
-		return t.assign(ctx, id, max(from.Unix(), 0), channel)
+		since := max(from.Unix(), 0)
+		if err := t.assign(ctx, id, since, channel); err != nil {
+			return err
+		}
+		return t.markStale(ctx, id, since, read[id])
 	})
 	return failed("reassign", err)
 }
@@ -93,32 +100,20 @@ func (l *Ledger) Merge(ctx context.Context, key, into string) error {
 		if old == target {
 			return invalid("merge: %q and %q are one channel", key, into)
 		}
-		var scenes []int64
-		err = t.rows(ctx, func(rows *sql.Rows) error {
-			scenes = append(scenes, 0)
-			return rows.Scan(&scenes[len(scenes)-1])
-		}, "SELECT DISTINCT scene FROM channels_assignments WHERE channel = ? ORDER BY scene", old)
-		if err != nil {
-			return err
-		}
 		if err := t.exec(ctx, "UPDATE channels_assignments SET channel = ? WHERE channel = ?", target, old); err != nil {
 			return err
 		}
 		if err := t.exec(ctx, "UPDATE channels_channels SET merged = ? WHERE id = ? OR merged = ?", target, old, old); err != nil {
 			return err
 		}
-		for _, scene := range scenes {
-			if err := t.markStale(ctx, scene, 0); err != nil {
-				return err
-			}
-		}
-		return nil
+		return t.exec(ctx, "INSERT INTO channels_stale (person) SELECT DISTINCT h.person"+
+			" FROM channels_hours h LEFT JOIN channels_stale s ON s.person = h.person"+
+			" WHERE h.channel = ? AND s.person IS NULL", old)
 	})
 	return failed("merge", err)
 }
 
-// assign writes the assignment, instead of one of the same instant, and notes
-// whose events it concerns.
+// assign writes the assignment, instead of one of the same instant.
 func (t *tx) assign(ctx context.Context, scene, since, channel int64) error {
 	err := t.exec(
 		ctx, "DELETE FROM channels_assignments WHERE scene = ? AND since = ?", scene, since,
@@ -126,23 +121,26 @@ func (t *tx) assign(ctx context.Context, scene, since, channel int64) error {
 	if err != nil {
 		return err
 	}
-	err = t.exec(
+	return t.exec(
 		ctx, "INSERT INTO channels_assignments (scene, since, channel) VALUES (?, ?, ?)", scene,
 		since, channel,
 	)
-	if err != nil {
-		return err
-	}
-	return t.markStale(ctx, scene, since)
 }
 
-// markStale notes the persons with an event of the scene since then.
-func (t *tx) markStale(ctx context.Context, scene, since int64) error {
-	return t.exec(
-		ctx, "INSERT INTO channels_stale (person) SELECT DISTINCT e.person FROM channels_events e"+
-			" LEFT JOIN channels_stale s ON s.person = e.person"+
-			" WHERE e.scene = ? AND e.happened >= ? AND s.person IS NULL", scene, since,
-	)
+// markStale notes the persons with an event of the scene since then. The numbers that
+// such an event has made are in the rows of those who had the scene, or in the rows of
+// nobody's; an event of WeChat's list may tell of a push some seconds older.
+func (t *tx) markStale(ctx context.Context, scene, since int64, had []assignment) error {
+	args := []any{codeUnknown, importedRow}
+	for _, a := range had {
+		args = append(args, a.channel)
+	}
+	rows := marks(len(args))
+	args = append(args, max(since-sameFollow, 0)/hourSeconds, scene, since)
+	return t.exec(ctx, "INSERT INTO channels_stale (person) SELECT DISTINCT h.person"+
+		" FROM channels_hours h JOIN channels_events e ON e.person = h.person"+
+		" LEFT JOIN channels_stale s ON s.person = h.person WHERE h.channel IN "+rows+
+		" AND h.hour >= ? AND e.scene = ? AND e.happened >= ? AND s.person IS NULL", args...)
 }
 
 // changeRules changes assignments while nobody records, and then folds the

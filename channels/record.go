@@ -73,7 +73,7 @@ func (l *Ledger) record(ctx context.Context, ev *wechatqr.Event, backfill bool) 
 	if ev.FromUserName == "" || ev.CreateTime.Unix() <= 0 {
 		return Visit{}, invalid("record: the event has no FromUserName or no CreateTime")
 	}
-	e := event{at: ev.CreateTime.Unix(), kind: k, ticket: textID(ev.Ticket)}
+	e := event{at: ev.CreateTime.Unix(), kind: k, ticket: ticketID(ev.Ticket)}
 	if s, ok := ev.Scan(); ok {
 		e.scene = textID(s.SceneKey)
 	}
@@ -107,7 +107,8 @@ type arrival struct {
 	event    event
 	backfill bool
 
-	visit Visit
+	visit Visit // without the channel at first
+	row   int64
 	err   error
 	done  chan struct{}
 }
@@ -159,11 +160,16 @@ func (l *Ledger) commitAll() {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), groupTimeout)
 		err := l.commit(ctx, arrivals)
-		cancel()
-		for _, a := range arrivals {
-			a.err = err
-			close(a.done)
-		}
+		go func() { // the next group need not wait
+			defer cancel()
+			if err == nil {
+				err = l.nameChannels(ctx, arrivals)
+			}
+			for _, a := range arrivals {
+				a.err = err
+				close(a.done)
+			}
+		}()
 	}
 }
 
@@ -185,7 +191,10 @@ func (l *Ledger) commit(ctx context.Context, arrivals []*arrival) error {
 		if err := l.refold(ctx, s); err != nil {
 			return err
 		}
-		return l.setVisits(ctx, s, arrivals)
+		for _, a := range arrivals {
+			a.visit.Kind, a.row = s.of(a.hash).visit(&a.event)
+		}
+		return nil
 	})
 }
 

@@ -21,6 +21,8 @@ const (
 	ByWeekday                // weekday × hour, all weeks together
 	ByChannel
 	ByGroup
+
+	byTime = ByDay | ByHour | ByWeekday
 )
 
 // Query says what a report is of.
@@ -36,6 +38,10 @@ type Query struct {
 	// key. Empty is the whole account, with the follows that no channel began.
 	Group   string `json:"group,omitempty"`
 	Channel string `json:"channel,omitempty"`
+
+	// Active leaves out the rows in which nothing happened: those of channels that
+	// only held followers. Total is what it is without it.
+	Active bool `json:"active,omitempty"`
 }
 
 // Origin says which row of a report it is.
@@ -191,6 +197,8 @@ type reader struct {
 	where    string // narrows to those channels
 	args     []any
 
+	allTime bool // all that ever happened is in the period, and By has no time
+
 	rows  map[rowKey]*Row
 	held  map[rowKey]int64 // at From, of each selection
 	total Counts
@@ -206,7 +214,8 @@ func (l *Ledger) newReader(t *tx, q Query) *reader {
 func (l *Ledger) report(ctx context.Context, t *tx, q Query) (*Report, error) {
 	r := l.newReader(t, q)
 	for _, step := range []func(context.Context) error{
-		r.selectChannels, r.readHeld, r.readHours, r.readScanners, r.readQuickLoss, r.fillHeld,
+		r.selectChannels, r.readNumbers, r.readScanners, r.dropYoung,
+		r.readHeld, r.readTotalHeld, r.fillHeld,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -219,29 +228,41 @@ func (l *Ledger) report(ctx context.Context, t *tx, q Query) (*Report, error) {
 	}, nil
 }
 
-// selectChannels reads the channels that the report is of, and the condition
-// that selects their rows.
-func (r *reader) selectChannels(ctx context.Context) (err error) {
-	const columns = " AND channel IN (SELECT id FROM channels_channels WHERE "
+// selectChannels sets the condition that selects the rows of the report's channels, and
+// reads those channels that rows will name.
+func (r *reader) selectChannels(ctx context.Context) error {
+	where := "1 = 1"
 	switch {
 	case r.Channel != "":
 		id, err := r.t.channelID(ctx, r.Channel)
 		if err != nil {
 			return err
 		}
-		r.where, r.args = " AND channel = ?", []any{id}
-		r.channels, err = r.t.channels(ctx, "id = ?", id)
-		return err
+		where, r.args, r.where = "id = ?", []any{id}, " AND channel = ?"
 	case r.Group != "":
-		beneath := "(grp = ? OR grp LIKE ? ESCAPE '!')"
+		where = "(grp = ? OR grp LIKE ? ESCAPE '!')"
 		escaped := strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(r.Group)
 		r.args = []any{r.Group, escaped + "/%"}
-		r.where = columns + beneath + ")"
-		r.channels, err = r.t.channels(ctx, beneath, r.args...)
-		return err
+		r.where = " AND channel IN (SELECT id FROM channels_channels WHERE " + where + ")"
 	}
-	r.channels, err = r.t.channels(ctx, "1 = 1")
+	if r.By&(ByChannel|ByGroup) == 0 {
+		return nil
+	}
+	active, args := r.activeOnly()
+	where += strings.Replace(active, "channel", "id", 1)
+	var err error
+	r.channels, err = r.t.channels(ctx, where, slices.Concat(r.args, args)...)
 	return err
+}
+
+// activeOnly is the condition that selects the channels that a report of Active ones
+// has rows of.
+func (r *reader) activeOnly() (condition string, args []any) {
+	if !r.Active || r.By&ByChannel == 0 {
+		return "", nil
+	}
+	const active = " AND channel IN (SELECT channel FROM channels_hours WHERE hour >= ? AND hour < ?)"
+	return active, r.hours()
 }
 
 // rowKey says which row of the report a number belongs to.

@@ -86,16 +86,15 @@ func (r *reader) readCohorts(ctx context.Context) ([]cohort, error) {
 		if err := rows.Scan(&beginHour, &endHour, &n); err != nil {
 			return err
 		}
-		day := startOfDay(time.Unix(beginHour, 0).In(r.location))
+		day := startOfDay(time.Unix(beginHour*hourSeconds, 0).In(r.location))
 		end := hourEnd(endHour / hourSeconds)
 		if endHour == 0 {
 			end = stillHeld
 		}
 		all[index[day.Unix()]].ends[end] += n
 		return nil
-	}, "SELECT began - began % 3600, ended - ended % 3600, COUNT(*) FROM channels_follows"+
-		" WHERE began >= ? AND began < ? AND how <> ?"+r.where+" GROUP BY 1, 2",
-		append([]any{r.from, r.to, asImported}, r.args...)...)
+	}, "SELECT h.hour, f.ended - f.ended % 3600, COUNT(*)"+r.beginnings()+" GROUP BY 1, 2",
+		append(r.hours(), r.args...)...)
 	return all, err
 }
 

@@ -92,8 +92,9 @@ func (t *tx) migrateTo(ctx context.Context, version int, file string) error {
 		return err
 	}
 	d := t.dialect
-	text := strings.NewReplacer("{hash}", d.hash, "{text}", d.text, "{options}", d.options).
-		Replace(string(script))
+	text := strings.NewReplacer(
+		"{hash}", d.hash, "{text}", d.text, "{options}", d.options, "{on}", d.onTable,
+	).Replace(string(script))
 	for statement := range strings.SplitSeq(text, ";\n") {
 		if strings.TrimSpace(statement) == "" {
 			continue
@@ -114,8 +115,8 @@ func (t *tx) migrateTo(ctx context.Context, version int, file string) error {
 }
 
 // alreadyThere reports whether an earlier, interrupted run of the statement has
-// succeeded: the table, the column, the key or the row exists.
+// succeeded: the table, the column, the key or the row exists, or the index is gone.
 func alreadyThere(err error) bool {
 	number, ok := mySQLNumber(err)
-	return ok && slices.Contains([]string{"1050", "1060", "1061", "1062"}, number)
+	return ok && slices.Contains([]string{"1050", "1060", "1061", "1062", "1091"}, number)
 }

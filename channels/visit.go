@@ -34,19 +34,21 @@ func VisitFrom(ctx context.Context) (Visit, bool) {
 	return v, ok
 }
 
-// setVisits reads off the lives what each event amounted to.
-func (l *Ledger) setVisits(ctx context.Context, s *subjects, arrivals []*arrival) error {
-	rows := make([]int64, len(arrivals))
-	for i, a := range arrivals {
-		a.visit.Kind, rows[i] = s.of(a.hash).visit(&a.event)
+// nameChannels reads the channels of the visits.
+func (l *Ledger) nameChannels(ctx context.Context, arrivals []*arrival) error {
+	var rows []int64
+	for _, a := range arrivals {
+		rows = append(rows, a.row)
 	}
-	known, err := s.t.channelsByID(ctx, rows)
-	for i, a := range arrivals {
-		a.visit.Channel = known[rows[i]]
+	t := &tx{&l.dialect, l.db}
+	known, err := t.channelsByID(ctx, rows)
+	for _, a := range arrivals {
+		a.visit.Channel = known[a.row]
 	}
 	return err
 }
 
+// visit reads off the lives what the event amounted to, and the row that it counts in.
 func (s *subject) visit(e *event) (VisitKind, int64) {
 	for i := range s.lives {
 		l := &s.lives[i]
