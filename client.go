@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -22,19 +23,13 @@ type Credentials struct {
 // CredentialsFromEnv reads WECHAT_APP_ID and WECHAT_APP_SECRET. The error names
 // those that are not set; it is [ErrInvalidArgument].
 func CredentialsFromEnv() (Credentials, error) {
-	creds := Credentials{os.Getenv("WECHAT_APP_ID"), os.Getenv("WECHAT_APP_SECRET")}
-	var missing []string
-	if creds.AppID == "" {
-		missing = append(missing, "WECHAT_APP_ID")
-	}
-	if creds.AppSecret == "" {
-		missing = append(missing, "WECHAT_APP_SECRET")
-	}
-	if missing != nil {
+	missing := slices.DeleteFunc([]string{"WECHAT_APP_ID", "WECHAT_APP_SECRET"},
+		func(name string) bool { return os.Getenv(name) != "" })
+	if len(missing) > 0 {
 		return Credentials{}, invalid("credentials",
 			errors.New("set "+strings.Join(missing, " and ")+" in the environment"))
 	}
-	return creds, nil
+	return Credentials{os.Getenv("WECHAT_APP_ID"), os.Getenv("WECHAT_APP_SECRET")}, nil
 }
 
 // Format prints the AppID alone, whatever the verb.

@@ -40,7 +40,8 @@ func TestDocs(t *testing.T) {
 		t.Parallel()
 		compiled := readCode(t)
 		others := []string{
-			"redisstore/README.md", "channels/README.md", "CONTRIBUTING.md", "SECURITY.md",
+			"redisstore/README.md", "sqlstore/README.md", "channels/README.md", "CONTRIBUTING.md",
+			"SECURITY.md",
 		}
 		for _, name := range slices.Concat(english, others) {
 			for _, b := range readPage(t, name).blocks {
@@ -61,7 +62,7 @@ func TestDocs(t *testing.T) {
 	t.Run("links resolve", func(t *testing.T) {
 		t.Parallel()
 		all := slices.Concat(english, chinese, []string{
-			"redisstore/README.md", "channels/README.md", "benchmarks/README.md",
+			"redisstore/README.md", "sqlstore/README.md", "channels/README.md", "benchmarks/README.md",
 			"CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md",
 		})
 		for _, name := range all {

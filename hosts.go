@@ -36,13 +36,11 @@ func newHosts(addresses ...string) (*hosts, error) {
 func (h *hosts) pick(mayProbe bool) (host int, probe bool) {
 	host = int(h.preferred.Load())
 	until, now := h.preferredUntil.Load(), time.Now()
-	if host == 0 || !mayProbe || now.UnixNano() <= until {
-		return host, false
+	if host != 0 && mayProbe && now.UnixNano() > until &&
+		h.preferredUntil.CompareAndSwap(until, now.Add(hostCooldown).UnixNano()) {
+		return 0, true
 	}
-	if !h.preferredUntil.CompareAndSwap(until, now.Add(hostCooldown).UnixNano()) {
-		return host, false
-	}
-	return 0, true
+	return host, false
 }
 
 // markUp has all calls begin with the first host again, which a probe reached.

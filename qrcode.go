@@ -160,30 +160,18 @@ func (r TicketRequest) check() error {
 // raw UTF-8: WeChat does not decode \u escapes in scene_str, and encoding/json
 // cannot be kept from writing some.
 func (r TicketRequest) body() []byte {
-	b := make([]byte, 0, 128+2*len(r.scene.str))
-	b = append(b, '{')
-	action := "QR_LIMIT_"
+	expiry, action, scene := "", "QR_LIMIT_", `"scene_id": `+r.scene.Key()
 	if !r.permanent {
+		expiry = `"expire_seconds": ` + strconv.Itoa(int(r.ttl/time.Second)) + ", "
 		action = "QR_"
-		b = append(b, `"expire_seconds": `...)
-		b = strconv.AppendInt(b, int64(r.ttl/time.Second), 10)
-		b = append(b, ", "...)
 	}
 	if r.scene.id == 0 {
 		action += "STR_"
+		escaped := strings.ReplaceAll(strings.ReplaceAll(r.scene.str, `\`, `\\`), `"`, `\"`)
+		scene = `"scene_str": "` + escaped + `"`
 	}
-	b = append(b, `"action_name": "`...)
-	b = append(b, action...)
-	b = append(b, `SCENE", "action_info": {"scene": {`...)
-	if r.scene.id != 0 {
-		b = append(b, `"scene_id": `...)
-		b = strconv.AppendUint(b, uint64(r.scene.id), 10)
-	} else {
-		b = append(b, `"scene_str": "`...)
-		b = append(b, strings.ReplaceAll(strings.ReplaceAll(r.scene.str, `\`, `\\`), `"`, `\"`)...)
-		b = append(b, '"')
-	}
-	return append(b, "}}}"...)
+	return []byte("{" + expiry + `"action_name": "` + action +
+		`SCENE", "action_info": {"scene": {` + scene + "}}}")
 }
 
 // Ticket is a code that was made. It survives JSON, so that it can be stored.
@@ -237,17 +225,18 @@ func (c *Client) CreateTicket(ctx context.Context, req TicketRequest) (*Ticket, 
 		return nil, err
 	}
 
-	var err *Error
+	wrong := ""
 	switch {
 	case made.response.Ticket == "" || made.response.URL == "":
-		err = unexpected(op, http.StatusOK, "the response lacks ticket or url")
+		wrong = "the response lacks ticket or url"
 	case checkTicket(made.response.Ticket) != nil:
-		err = unexpected(op, http.StatusOK, "the response has a ticket that is none")
+		wrong = "the response has a ticket that is none"
 	}
-	if err != nil && req.permanent {
-		return nil, outcomeUnknown(x, err)
-	}
-	if err != nil {
+	if wrong != "" {
+		err := unexpected(op, http.StatusOK, wrong)
+		if req.permanent {
+			return nil, outcomeUnknown(x, err)
+		}
 		return nil, err
 	}
 	made.ticket = Ticket{Value: made.response.Ticket, Content: made.response.URL, Scene: req.scene}

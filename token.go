@@ -77,13 +77,11 @@ func (noToken) Token(context.Context, string) (Token, error) { return Token{}, n
 //
 // WeChat's page: https://developers.weixin.qq.com/doc/offiaccount/Basic_Information/getStableAccessToken.html
 func (s *sender) stableToken(creds Credentials) TokenSource {
-	return endpointSource(func(ctx context.Context, out any) error {
-		// AppID and AppSecret are printable ASCII; %q writes them as JSON does.
-		body := fmt.Appendf(nil, `{"grant_type":"client_credential","appid":%q,"secret":%q}`,
-			creds.AppID, creds.AppSecret)
-		return s.askToken(ctx, &apiRequest{
-			method: http.MethodPost, path: "/cgi-bin/stable_token", body: body, secret: creds.AppSecret, out: out,
-		})
+	// AppID and AppSecret are printable ASCII; %q writes them as JSON does.
+	body := fmt.Appendf(nil, `{"grant_type":"client_credential","appid":%q,"secret":%q}`,
+		creds.AppID, creds.AppSecret)
+	return s.endpointToken(apiRequest{
+		method: http.MethodPost, path: "/cgi-bin/stable_token", body: body, secret: creds.AppSecret,
 	})
 }
 
@@ -92,50 +90,45 @@ func (s *sender) stableToken(creds Credentials) TokenSource {
 //
 // WeChat's page: https://developers.weixin.qq.com/doc/offiaccount/Basic_Information/Get_access_token.html
 func (s *sender) classicToken(creds Credentials) TokenSource {
-	return endpointSource(func(ctx context.Context, out any) error {
-		query := "grant_type=client_credential&appid=" + url.QueryEscape(creds.AppID) +
-			"&secret=" + url.QueryEscape(creds.AppSecret)
-		return s.askToken(ctx, &apiRequest{
-			method: http.MethodGet, path: "/cgi-bin/token", rawQuery: query, secret: creds.AppSecret, out: out,
-		})
+	query := "grant_type=client_credential&appid=" + url.QueryEscape(creds.AppID) +
+		"&secret=" + url.QueryEscape(creds.AppSecret)
+	return s.endpointToken(apiRequest{
+		method: http.MethodGet, path: "/cgi-bin/token", rawQuery: query, secret: creds.AppSecret,
 	})
 }
 
 const getToken = "get token" // the op
 
-func (s *sender) askToken(ctx context.Context, x *apiRequest) error {
-	x.op, x.kind, x.forToken = getToken, idempotent, true
-	return s.send(ctx, x, s.api, maxResponseBytes)
-}
-
 // maxExpiresIn is far above the 7200 s WeChat documents, and far below what
 // would overflow a time.Duration.
 const maxExpiresIn = 30 * 24 * 3600
 
-// endpointSource sends a request of WeChat's. The secret stays within the
+// endpointToken sends this request for each token. The secret stays within the
 // closure, where fmt does not look.
-type endpointSource func(ctx context.Context, out any) error
+func (s *sender) endpointToken(request apiRequest) TokenSource {
+	request.op, request.kind, request.forToken = getToken, idempotent, true
+	return TokenSourceFunc(func(ctx context.Context, _ string) (Token, error) {
+		var response struct {
+			AccessToken string      `json:"access_token"`
+			ExpiresIn   json.Number `json:"expires_in"` // proxies write 7200.0 or "7200"
+		}
+		x := request
+		x.out = &response
 
-func (ask endpointSource) Token(ctx context.Context, _ string) (Token, error) {
-	var response struct {
-		AccessToken string      `json:"access_token"`
-		ExpiresIn   json.Number `json:"expires_in"` // proxies write 7200.0 or "7200"
-	}
-
-	// Count from before the request, so a slow response cannot extend the token's life.
-	asked := time.Now()
-	if err := ask(ctx, &response); err != nil {
-		return Token{}, err
-	}
-
-	if response.AccessToken == "" {
-		return Token{}, unexpected(getToken, http.StatusOK, "the response lacks access_token")
-	}
-	seconds, _ := response.ExpiresIn.Float64() // 0 or infinity with an error
-	if seconds < 1 || seconds > maxExpiresIn {
-		return Token{}, unexpected(getToken, http.StatusOK,
-			fmt.Sprintf("expires_in is %.32q, not 1 to 7200 seconds", response.ExpiresIn))
-	}
-	life := time.Duration(seconds) * time.Second
-	return Token{response.AccessToken, asked.Add(life).Round(0)}, nil
+		// Count from before the request, so a slow response cannot extend the token's life.
+		asked := time.Now()
+		if err := s.send(ctx, &x, s.api, maxResponseBytes); err != nil {
+			return Token{}, err
+		}
+		if response.AccessToken == "" {
+			return Token{}, unexpected(getToken, http.StatusOK, "the response lacks access_token")
+		}
+		seconds, _ := response.ExpiresIn.Float64() // 0 or infinity with an error
+		if seconds < 1 || seconds > maxExpiresIn {
+			return Token{}, unexpected(getToken, http.StatusOK,
+				fmt.Sprintf("expires_in is %.32q, not 1 to 7200 seconds", response.ExpiresIn))
+		}
+		life := time.Duration(seconds) * time.Second
+		return Token{response.AccessToken, asked.Add(life).Round(0)}, nil
+	})
 }

@@ -81,32 +81,15 @@ func (s *storedTokenSource) Format(f fmt.State, _ rune) {
 }
 
 func (s *storedTokenSource) Token(ctx context.Context, rejected string) (Token, error) {
-	get := s.fromStore
-	if s.leaser != nil {
-		get = s.fromLeader
-	}
-	tok, err := get(ctx, rejected)
+	tok, err := s.get(ctx, rejected)
 	if err == nil {
 		s.given.Store(&tok)
 	}
 	return tok, err
 }
 
-// fromStore takes the stored token, or fetches one.
-func (s *storedTokenSource) fromStore(ctx context.Context, rejected string) (Token, error) {
-	tok, ok, err := s.load(ctx, rejected)
-	switch {
-	case ok:
-		return tok, nil
-	case err != nil:
-		s.warn(ctx, err, rejected)
-		return s.src.Token(ctx, rejected)
-	}
-	return s.fetch(ctx, rejected, "")
-}
-
-// fromLeader takes the stored token, or fetches one if no other process does.
-func (s *storedTokenSource) fromLeader(ctx context.Context, rejected string) (Token, error) {
+// get takes the stored token, or fetches one if no other process does.
+func (s *storedTokenSource) get(ctx context.Context, rejected string) (Token, error) {
 	owner := rand.Text()
 	poll := time.NewTicker(leasePoll)
 	defer poll.Stop()
@@ -114,9 +97,16 @@ func (s *storedTokenSource) fromLeader(ctx context.Context, rejected string) (To
 	working := start // when the store last did
 	for {
 		tok, ok, err := s.load(ctx, rejected)
-		if ok {
+		switch {
+		case ok:
 			return tok, nil
+		case s.leaser == nil && err != nil:
+			s.warn(ctx, err, rejected)
+			return s.src.Token(ctx, rejected)
+		case s.leaser == nil:
+			return s.fetch(ctx, rejected, "")
 		}
+
 		leads := false
 		if err == nil {
 			leads, err = s.lease(ctx, owner)

@@ -106,7 +106,8 @@ func migratedTables() (tables []string, err error) {
 			tables = append(tables, m[1])
 		}
 	}
-	return tables, err
+	slices.Sort(tables) // one that is dropped and made anew is there twice
+	return slices.Compact(tables), err
 }
 
 // unfinishedCopy is the id of the row of channels_schema that is there while a copy is

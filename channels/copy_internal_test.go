@@ -3,6 +3,7 @@ package channels
 import (
 	"database/sql"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"testing"
@@ -241,4 +242,50 @@ func TestCopyToTakesOver(t *testing.T) {
 		require.NoError(t, err)
 		assert.Len(t, all, 1)
 	})
+}
+
+// Wherever a copy is cut off, what is left is nothing, what Open refuses, or the whole.
+func TestCopyToIsCutOff(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, d Dialect) {
+		l, c := newLedger(t, SQLite, testConfig)
+		ctx := t.Context()
+		require.NoError(t, l.Adopt(ctx, wechatqr.SceneString("s7"), Channel{Key: "sh-7"}))
+		c.Time = monday.Add(time.Hour)
+		_, err := l.RecordEvent(ctx, newPush("ann", c.Time, wechatqr.EventSubscribe, "s7"))
+		require.NoError(t, err)
+
+		driverName, dsn := source(t, d)
+		whole := connect(t, driverName, dsn)
+		require.NoError(t, d.prepare(ctx, whole))
+		refused := 0
+		for cutAt := 1; ; cutAt += 1 + rand.IntN(5) {
+			db, faults := cutDB(t, driverName, dsn, cutAt)
+			err := l.CopyTo(ctx, db, d, nil)
+			if finished(t, whole, d) {
+				assert.Equal(t, faults.cut(), err != nil)
+				break
+			}
+			require.ErrorIs(t, err, errCut)
+			if countRows(t, whole, d)["channels_schema"] == unfinishedCopy {
+				refused++
+				_, err = Open(ctx, whole, d, testConfig)
+				require.ErrorIs(t, err, ErrUnfinishedCopy)
+				require.ErrorContains(t, err, "call CopyTo into it again")
+			}
+		}
+		assert.Greater(t, refused, 10)
+		copied, err := openAt(ctx, whole, d, testConfig, c.now)
+		require.NoError(t, err)
+		r, err := copied.Report(ctx, Query{From: monday, To: monday.Add(24 * time.Hour)})
+		require.NoError(t, err)
+		assert.Equal(t, int64(1), r.Total.HeldEnd)
+	})
+}
+
+// finished reports whether Open would take the database for a ledger.
+func finished(t *testing.T, db *sql.DB, d Dialect) bool {
+	t.Helper()
+	rows := countRows(t, db, d)
+	return rows["channels_schema"] == 1 && rows["channels_settings"] > 0
 }

@@ -19,5 +19,9 @@ func TestDependencies(t *testing.T) {
 	require.NoError(t, err)
 	const module = "github.com/wechatqr/wechatqr"
 	want := []string{module, module + "/account", module + "/events", module + "/channels"}
-	assert.ElementsMatch(t, want, strings.Fields(string(out)))
+	for _, path := range strings.Fields(string(out)) {
+		if !strings.HasPrefix(path, "golang.org/x/text/") { // GBK and UTF-16
+			assert.Contains(t, want, path)
+		}
+	}
 }

@@ -22,6 +22,8 @@ var (
 	ErrUnfinishedCopy = errors.New("the copy in the database is not finished")
 	// ErrCopyDiffers: CopyTo has verified its copy, and it is not the same.
 	ErrCopyDiffers = errors.New("the copy is not the same")
+	// ErrPlanOutdated: a channel or a code of the Plan was changed since it was made.
+	ErrPlanOutdated = errors.New("the plan is outdated")
 	// ErrUnknownChannel: no channel has this key.
 	ErrUnknownChannel = errors.New("unknown channel")
 	// ErrUnknownScene: no code of this scene was made or adopted.

@@ -9,6 +9,16 @@ import (
 )
 
 var (
+	channelsTable = relation{
+		"channels_channels", []string{"id"},
+		[]string{"channel", "title", "grp", "retired", "merged"},
+	}
+	codesTable = relation{
+		"channels_codes", []string{"scene"}, []string{"content", "ticket", "picture", "made_for"},
+	}
+	assignmentsTable = relation{
+		"channels_assignments", []string{"scene", "since"}, []string{"channel"},
+	}
 	peopleTable = relation{
 		"channels_people", []string{"id"}, []string{"hash", "life", "since", "expires"},
 	}

@@ -194,12 +194,9 @@ func (b *bulk) makeChannels(ctx context.Context) error {
 	}
 	return b.ledger.transact(ctx, func(t *tx) error {
 		return errors.Join(
-			t.insert(ctx, relation{"channels_channels", []string{"id"},
-				[]string{"channel", "title", "grp", "retired", "merged"}}, all, ""),
-			t.insert(ctx, relation{"channels_codes", []string{"scene"},
-				[]string{"content", "ticket", "picture", "made_for"}}, codes, ""),
-			t.insert(ctx, relation{"channels_assignments", []string{"scene", "since"},
-				[]string{"channel"}}, assignments, ""),
+			t.insert(ctx, channelsTable, all, ""),
+			t.insert(ctx, codesTable, codes, ""),
+			t.insert(ctx, assignmentsTable, assignments, ""),
 			t.exec(ctx, "UPDATE channels_counters SET value = ? WHERE name = 'rules'", b.channels),
 		)
 	})

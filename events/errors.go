@@ -76,30 +76,12 @@ var causes = [...]cause{
 
 // What has hints of its own beside those of its Err value.
 var (
-	emptyBody = cause{
-		ErrMalformed, http.StatusBadRequest, "WeChat sends a body: a middleware in front, one that logs requests perhaps, has read it and not put it back",
-		"微信的推送都有正文：可能被前面的中间件（如记录请求的日志）读走而未放回",
-	}
-	failedLate = cause{
-		ErrLate, 0, "WeChat was told success already: nobody runs it again; redo it from this event",
-		"已向微信回复 success，不会再次投递：请根据此事件自行补做",
-	}
-	recovered = cause{
-		ErrFunction, 0, "the function ran again and succeeded: the event is handled; look for what was away for a moment",
-		"再次执行后成功，事件已处理：请检查短暂不可用的依赖",
-	}
-	claimLost = cause{
-		ErrInProgress, 0, "another process may run the function for this event too: this one stalled, or the store lost the claim",
-		"其他进程可能也在处理此事件：本进程曾停顿，或去重存储丢失了占用记录",
-	}
-	notClaimed = cause{
-		ErrDeduper, 0, "the event is handled all the same, once in this process, perhaps in another too: look after the store",
-		"事件照常处理，本进程内只处理一次，但其他进程可能重复：请检查去重存储",
-	}
-	notSettled = cause{
-		ErrDeduper, 0, "the store does not know how the event ended: another process may handle it again, or wait some seconds before it can: look after the store",
-		"去重存储未记下处理结果：其他进程可能重复处理，或需等几秒才能处理：请检查去重存储",
-	}
+	emptyBody  = cause{ErrMalformed, http.StatusBadRequest, "WeChat sends a body: a middleware in front, one that logs requests perhaps, has read it and not put it back", "微信的推送都有正文：可能被前面的中间件（如记录请求的日志）读走而未放回"}
+	failedLate = cause{ErrLate, 0, "WeChat was told success already: nobody runs it again; redo it from this event", "已向微信回复 success，不会再次投递：请根据此事件自行补做"}
+	recovered  = cause{ErrFunction, 0, "the function ran again and succeeded: the event is handled; look for what was away for a moment", "再次执行后成功，事件已处理：请检查短暂不可用的依赖"}
+	claimLost  = cause{ErrInProgress, 0, "another process may run the function for this event too: this one stalled, or the store lost the claim", "其他进程可能也在处理此事件：本进程曾停顿，或去重存储丢失了占用记录"}
+	notClaimed = cause{ErrDeduper, 0, "the event is handled all the same, once in this process, perhaps in another too: look after the store", "事件照常处理，本进程内只处理一次，但其他进程可能重复：请检查去重存储"}
+	notSettled = cause{ErrDeduper, 0, "the store does not know how the event ended: another process may handle it again, or wait some seconds before it can: look after the store", "去重存储未记下处理结果：其他进程可能重复处理，或需等几秒才能处理：请检查去重存储"}
 )
 
 // pushError is every error of a push. kind and reason are kept apart, since the

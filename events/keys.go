@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 )
 
@@ -102,27 +103,25 @@ func alphanumeric(s string) bool {
 
 // signature is the SHA-1 of the token and the parts, sorted and joined, in hex.
 func (p *keyPair) signature(timestamp, nonce string, message []byte) [2 * sha1.Size]byte {
-	lo, hi := min(timestamp, nonce), max(timestamp, nonce)
-	sorted := [...]string{min(lo, p.token), max(lo, min(hi, p.token)), max(hi, p.token)}
-	var buf [1024]byte // enough for most: no allocation
-	b := buf[:0]
-	for _, s := range sorted {
-		if string(message) < s {
+	parts := [...]string{timestamp, nonce, p.token}
+	slices.Sort(parts[:])
+	b := make([]byte, 0, 1024) // enough for most: no allocation
+	for _, s := range parts {
+		if len(message) > 0 && string(message) < s {
 			b = append(b, message...)
 			message = nil
 		}
 		b = append(b, s...)
 	}
-	b = append(b, message...)
-	sum := sha1.Sum(b)
+	sum := sha1.Sum(append(b, message...))
 	var inHex [2 * sha1.Size]byte
 	hex.Encode(inHex[:], sum[:])
 	return inHex
 }
 
 // signed reports whether given is the right signature.
-func (p *keyPair) signed(given, timestamp, nonce string, message []byte) bool {
-	want := p.signature(timestamp, nonce, message)
+func (p *keyPair) signed(q *query, given string, message []byte) bool {
+	want := p.signature(q.timestamp, q.nonce, message)
 	return subtle.ConstantTimeCompare(want[:], []byte(given)) == 1
 }
 

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"io"
 	"slices"
-	"strconv"
 	"time"
 	"unicode/utf8"
 
@@ -33,32 +32,46 @@ func Parse(message []byte) (*wechatqr.Event, error) {
 	return f.event(message)
 }
 
-// element is a child of the root that matters here.
+// element is a child of the root that matters here. They are in the order in
+// which WeChat writes them, but for the last.
 type element int
 
 const (
 	elementToUserName element = iota
 	elementFromUserName
+	elementCreateTime
 	elementMsgType
 	elementEvent
 	elementEventKey
 	elementTicket
 	elementContent
 	elementMsgID
-	elementCreateTime
 	elementEncrypt
 	elementReportID
 	elementCount
 )
 
-var elementNames = [elementCount]string{
-	"ToUserName", "FromUserName", "MsgType", "Event", "EventKey", "Ticket", "Content", "MsgId",
-	"CreateTime", "Encrypt",
-	"MsgID", // on reports of mass and template messages
+type markup struct{ name, begin, end string }
+
+// elements are their names, and what WeChat writes before and after their texts.
+var elements = [elementCount]markup{
+	{"ToUserName", "<ToUserName><![CDATA[", "]]></ToUserName>"},
+	{"FromUserName", "<FromUserName><![CDATA[", "]]></FromUserName>"},
+	{"CreateTime", "<CreateTime>", "</CreateTime>"},
+	{"MsgType", "<MsgType><![CDATA[", "]]></MsgType>"},
+	{"Event", "<Event><![CDATA[", "]]></Event>"},
+	{"EventKey", "<EventKey><![CDATA[", "]]></EventKey>"},
+	{"Ticket", "<Ticket><![CDATA[", "]]></Ticket>"},
+	{"Content", "<Content><![CDATA[", "]]></Content>"},
+	{"MsgId", "<MsgId>", "</MsgId>"},
+	{"Encrypt", "<Encrypt><![CDATA[", "]]></Encrypt>"},
+	{"MsgID", "<MsgID>", "</MsgID>"}, // on reports of mass and template messages
 }
 
 // elementOf returns -1 for an element that does not matter here.
-func elementOf(name string) element { return element(slices.Index(elementNames[:], name)) }
+func elementOf(name string) element {
+	return element(slices.IndexFunc(elements[:], func(m markup) bool { return m.name == name }))
+}
 
 // fields are the texts of these elements: nil if there is no such element. They
 // may share memory with the message.
@@ -70,7 +83,7 @@ func (f *fields) has(e element) bool { return len(f[e]) > 0 }
 // different ones. value is not nil.
 func (f *fields) set(e element, value []byte) error {
 	if f[e] != nil {
-		return errorf(ErrMalformed, "%s occurs twice", elementNames[e])
+		return errorf(ErrMalformed, "%s occurs twice", elements[e].name)
 	}
 	f[e] = value
 	return nil
@@ -88,7 +101,6 @@ func (f *fields) event(message []byte) (*wechatqr.Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	ev := &wechatqr.Event{CreateTime: created, Raw: message}
 	if string(f[elementMsgType]) != "event" {
 		f[elementEvent] = nil
 	}
@@ -96,20 +108,25 @@ func (f *fields) event(message []byte) (*wechatqr.Event, error) {
 		f[elementMsgID] = f[elementReportID]
 	}
 
-	// One string for all of them.
+	ev := &wechatqr.Event{CreateTime: created, Raw: message}
+	texts := [elementEncrypt]*string{
+		elementToUserName: &ev.ToUserName, elementFromUserName: &ev.FromUserName,
+		elementMsgType: &ev.MsgType, elementEvent: (*string)(&ev.Type),
+		elementEventKey: &ev.EventKey, elementTicket: &ev.Ticket,
+		elementContent: &ev.Content, elementMsgID: &ev.MsgID,
+	}
 	var buf [256]byte // enough for most: no allocation
 	all := buf[:0]
-	for _, v := range f[:elementCreateTime] {
-		all = append(all, v...)
+	for e := range texts {
+		all = append(all, f[e]...)
 	}
-	rest := string(all)
-	for e, to := range [elementCreateTime]*string{
-		&ev.ToUserName, &ev.FromUserName, &ev.MsgType, (*string)(&ev.Type),
-		&ev.EventKey, &ev.Ticket, &ev.Content, &ev.MsgID,
-	} {
-		if n := len(f[e]); n > 0 {
-			*to, rest = rest[:n], rest[n:]
+	rest := string(all) // one for all of them
+	for e, to := range texts {
+		n := len(f[e])
+		if to != nil {
+			*to = rest[:n]
 		}
+		rest = rest[n:]
 	}
 	ev.Type = ev.Type.Canonical()
 	return ev, nil
@@ -122,12 +139,16 @@ func (f *fields) unixTime() (time.Time, error) {
 	if len(text) == 0 {
 		return time.Time{}, errorf(ErrMalformed, "CreateTime is missing")
 	}
-	whole, zeros, point := bytes.Cut(text, []byte(".")) // some JSON writers write 1714112445.0
-	n, err := strconv.ParseUint(string(whole), 10, 64)
-	if err != nil || n > years || point && (len(zeros) == 0 || len(bytes.Trim(zeros, "0")) > 0) {
+	end, n := digits(text), int64(0)
+	for _, c := range text[:min(end, 18)] {
+		n = 10*n + int64(c-'0')
+	}
+	zeros, point := bytes.CutPrefix(text[end:], []byte(".")) // some JSON writers write 1714112445.0
+	if end == 0 || end > 18 || n > years ||
+		point == (len(zeros) == 0) || len(bytes.Trim(zeros, "0")) > 0 {
 		return time.Time{}, errorf(ErrMalformed, "CreateTime %.32q is no Unix time", text)
 	}
-	return time.Unix(int64(n), 0), nil
+	return time.Unix(n, 0), nil
 }
 
 const (
@@ -157,62 +178,39 @@ func (f *fields) scan(message []byte, last element) error {
 	return errorf(ErrMalformed, "it is neither XML nor JSON")
 }
 
-// canonicalOrder is how WeChat orders the elements of scans, texts and envelopes.
-var canonicalOrder = [...]element{
-	elementToUserName, elementFromUserName, elementCreateTime, elementMsgType, elementEvent,
-	elementEventKey, elementTicket, elementContent, elementMsgID, elementEncrypt,
-}
-
-// scanFast reads elements in their canonical order, of which any may be missing,
-// that hold one CDATA section or digits. It returns false for everything else,
-// valid or not. What it reads it reads as scanXML does. BenchmarkScan shows what
-// it saves.
+// scanFast reads elements as WeChat writes them, of which any may be missing. It
+// returns false for everything else, valid or not. What it reads it reads as
+// scanXML does. BenchmarkScan shows what it saves.
 func (f *fields) scanFast(message []byte, last element) bool {
-	m, ok := cutPrefix(message, "<xml>")
-	for _, e := range canonicalOrder {
-		m = skipSpace(m)
-		tag, opens := cutPrefix(m, "<")
-		value, given := cutName(tag, elementNames[e])
-		if !opens || !given {
+	const root = "<xml>"
+	if !hasPrefix(message, root) {
+		return false
+	}
+	m := skipSpace(message[len(root):])
+	for e := range elements {
+		tag := &elements[e]
+		if !hasPrefix(m, tag.begin) {
 			continue
 		}
-
-		n := digits(value)
-		m = value[n:]
-		if section, begins := cutPrefix(value, "<![CDATA["); begins {
-			if n = cdata(section); n < 0 {
-				return false
-			}
-			value, m = section, section[n+len("]]>"):]
+		m = m[len(tag.begin):]
+		n := digits(m)
+		if tag.end[0] == ']' {
+			n = sectionLength(m)
 		}
-		f[e] = value[:n]
-
-		tag, closes := cutPrefix(m, "</")
-		if m, given = cutName(tag, elementNames[e]); !closes || !given {
+		if n < 0 || !hasPrefix(m[n:], tag.end) {
 			return false
 		}
-		if e == last {
-			return ok
+
+		f[e], m = m[:n], skipSpace(m[n+len(tag.end):])
+		if element(e) == last {
+			return true
 		}
 	}
-	m, ends := cutPrefix(skipSpace(m), "</xml>")
-	return ok && ends && len(skipSpace(m)) == 0
+	return hasPrefix(m, "</xml>") && len(skipSpace(m[len("</xml>"):])) == 0
 }
 
-// cutName cuts the name of a tag and its end.
-func cutName(b []byte, name string) (rest []byte, ok bool) {
-	n := len(name)
-	if len(b) <= n || b[n] != '>' || string(b[:n]) != name {
-		return nil, false
-	}
-	return b[n+1:], true
-}
-
-func cutPrefix(b []byte, prefix string) ([]byte, bool) {
-	if len(b) < len(prefix) || string(b[:len(prefix)]) != prefix {
-		return b, false
-	}
-	return b[len(prefix):], true
+func hasPrefix(b []byte, prefix string) bool {
+	return len(b) >= len(prefix) && string(b[:len(prefix)]) == prefix
 }
 
 func skipSpace(b []byte) []byte {
@@ -220,6 +218,25 @@ func skipSpace(b []byte) []byte {
 		b = b[1:]
 	}
 	return b
+}
+
+// sectionLength is that of the CDATA section that b begins with, or -1 if ]]>
+// does not end it or encoding/xml would not take the text and leave it as it is.
+func sectionLength(b []byte) int {
+	for n := 0; ; n++ {
+		i := bytes.IndexByte(b[n:], ']')
+		if i < 0 {
+			return -1
+		}
+		n += i
+		switch {
+		case !hasPrefix(b[n:], "]]>"):
+		case plainText(b[:n]):
+			return n
+		default:
+			return -1
+		}
+	}
 }
 
 // digits is how many b begins with.
@@ -231,46 +248,32 @@ func digits(b []byte) int {
 	return n
 }
 
-// cdata is the length of the section that b begins with, or -1 if ]]> does not
-// end it or encoding/xml would not take the text and leave it as it is.
-func cdata(b []byte) int {
-	for i := 0; ; i++ {
-		n := bytes.IndexByte(b[i:], ']')
-		if n < 0 {
-			return -1
-		}
-		i += n
-		if i+2 < len(b) && b[i+1] == ']' && b[i+2] == '>' {
-			if !plainText(b[:i]) {
-				return -1
-			}
-			return i
-		}
-	}
-}
-
 // plainText reports whether encoding/xml takes b and leaves it as it is. It looks
 // at 32 and at 8 bytes at a time, until one of them is a control character or
 // beyond ASCII.
 func plainText(b []byte) bool {
-	for ; len(b) >= 32; b = b[32:] {
-		if special(b)|special(b[8:])|special(b[16:])|special(b[24:]) != 0 {
+	rest := b
+	for ; len(rest) >= 32; rest = rest[32:] {
+		if special(rest)|special(rest[8:])|special(rest[16:])|special(rest[24:]) != 0 {
 			break
 		}
 	}
-	for len(b) >= 8 && special(b) == 0 {
-		b = b[8:]
+	for len(rest) >= 8 && special(rest) == 0 {
+		rest = rest[8:]
+	}
+	if len(b) >= 8 && len(rest) < 8 && special(b[len(b)-8:]) == 0 {
+		return true
 	}
 
 	ascii := true
-	for _, c := range b {
+	for _, c := range rest {
 		if c < ' ' && c != '\n' {
 			return false
 		}
 		ascii = ascii && c < utf8.RuneSelf
 	}
-	return ascii ||
-		utf8.Valid(b) && !bytes.Contains(b, []byte("\uFFFE")) && !bytes.Contains(b, []byte("\uFFFF"))
+	return ascii || utf8.Valid(rest) &&
+		!bytes.Contains(rest, []byte("\uFFFE")) && !bytes.Contains(rest, []byte("\uFFFF"))
 }
 
 // special is 0 if none of the first 8 bytes is a control character or beyond ASCII.
@@ -377,7 +380,7 @@ func (f *fields) scanJSON(text []byte) error {
 		case json.Number:
 			value = []byte(v)
 		default:
-			return errorf(ErrMalformed, "%s is neither text nor a number", elementNames[e])
+			return errorf(ErrMalformed, "%s is neither text nor a number", elements[e].name)
 		}
 		if err := f.set(e, value); err != nil {
 			return err

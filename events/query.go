@@ -14,6 +14,8 @@ type query struct {
 	nonce        string
 	echostr      string
 	encryptType  string
+
+	time int64 // the timestamp, once it is checked
 }
 
 // paramNames has the names of a query's values. Other parameters do not matter

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,16 +26,21 @@ type Reply interface {
 }
 
 // Text is a text, line breaks included. An empty one is no reply.
-func Text(content string) Reply { return textReply(content) }
+func Text(content string) Reply {
+	if content == "" {
+		return passiveReply{}
+	}
+	return passiveReply{msgType: "text", content: []node{newText("Content", content)}}
+}
 
 // Image is a picture that was uploaded as material.
 func Image(mediaID string) Reply {
-	return mediaReply{"image", "Image", []member{{"MediaId", mediaID, true}}}
+	return media("image", "Image", "MediaId", newText("MediaId", mediaID))
 }
 
 // Voice is a recording that was uploaded as material.
 func Voice(mediaID string) Reply {
-	return mediaReply{"voice", "Voice", []member{{"MediaId", mediaID, true}}}
+	return media("voice", "Voice", "MediaId", newText("MediaId", mediaID))
 }
 
 // Clip is a video that was uploaded as material. Title and description may be
@@ -43,9 +49,8 @@ type Clip struct{ MediaID, Title, Description string }
 
 // Video is a video.
 func Video(c Clip) Reply {
-	return mediaReply{"video", "Video", []member{
-		{"MediaId", c.MediaID, true}, {"Title", c.Title, false}, {"Description", c.Description, false},
-	}}
+	return media("video", "Video", "MediaId", newText("MediaId", c.MediaID),
+		newText("Title", c.Title), newText("Description", c.Description))
 }
 
 // Track is a link to music. All but the ThumbMediaID, a small picture that was
@@ -59,11 +64,10 @@ type Track struct {
 
 // Music is a link to music.
 func Music(t Track) Reply {
-	return mediaReply{"music", "Music", []member{
-		{"Title", t.Title, false}, {"Description", t.Description, false},
-		{"MusicUrl", t.URL, false}, {"HQMusicUrl", t.HQURL, false},
-		{"ThumbMediaId", t.ThumbMediaID, true},
-	}}
+	return media("music", "Music", "ThumbMediaId",
+		newText("Title", t.Title), newText("Description", t.Description),
+		newText("MusicUrl", t.URL), newText("HQMusicUrl", t.HQURL),
+		newText("ThumbMediaId", t.ThumbMediaID))
 }
 
 // Article is a card with a link.
@@ -75,79 +79,99 @@ type Article struct {
 
 // News is one card or more. One is always shown. In answer to an event WeChat
 // shows up to 8, in answer to a message the first, and leaves out the others.
-func News(articles ...Article) Reply { return newsReply(articles) }
+func News(articles ...Article) Reply {
+	if len(articles) == 0 {
+		return passiveReply{err: errors.New("News has no Article")}
+	}
+	items := make([]node, len(articles))
+	for i, a := range articles {
+		items[i] = newObject("item", newText("Title", a.Title), newText("Description", a.Description),
+			newText("PicUrl", a.PicURL), newText("Url", a.URL))
+	}
+	list := node{name: "Articles", kind: listNode, children: items}
+	count := newNumber("ArticleCount", int64(len(articles)))
+	return passiveReply{msgType: "news", content: []node{count, list}}
+}
 
-type (
-	textReply  string
-	newsReply  []Article
-	mediaReply struct {
-		msgType, element string
-		members          []member
-	}
-	member struct {
-		name, value string
-		required    bool
-	}
+// node is an element of a message, for XML or for the JSON that stands for it.
+type node struct {
+	name     string
+	kind     nodeKind
+	text     string // of the kinds that hold no elements
+	children []node // of the others
+}
+
+type nodeKind int
+
+const (
+	textNode nodeKind = iota
+	numberNode
+	objectNode
+	listNode // an object in XML; in JSON its children have no names
 )
 
-func (r textReply) AppendReply(b []byte, ev *wechatqr.Event, now time.Time) ([]byte, error) {
-	if r == "" {
-		return b, nil
-	}
-	w := newReply(b, ev, now, "text")
-	w.text("Content", string(r))
-	return w.end()
+func newText(name, value string) node { return node{name: name, text: value} }
+
+func newNumber(name string, n int64) node {
+	return node{name: name, kind: numberNode, text: strconv.FormatInt(n, 10)}
 }
 
-func (r mediaReply) AppendReply(b []byte, ev *wechatqr.Event, now time.Time) ([]byte, error) {
-	w := newReply(b, ev, now, r.msgType)
-	w.open(r.element, '{')
-	for _, m := range r.members {
-		if m.value != "" {
-			w.text(m.name, m.value)
-		} else if m.required {
-			w.setErr(fmt.Errorf("%s is empty", m.name))
+func newObject(name string, children ...node) node {
+	return node{name: name, kind: objectNode, children: children}
+}
+
+// passiveReply is a Reply with this content after the elements that all have;
+// without a type it is none.
+type passiveReply struct {
+	msgType string
+	content []node
+	err     error // why it cannot be sent
+}
+
+// media leaves out texts that are empty, and refuses that of the required one.
+func media(msgType, name, required string, children ...node) Reply {
+	r := passiveReply{msgType: msgType}
+	children = slices.DeleteFunc(children, func(n node) bool {
+		if n.text == "" && n.name == required {
+			r.err = fmt.Errorf("%s is empty", n.name)
+		}
+		return n.text == ""
+	})
+	r.content = []node{newObject(name, children...)}
+	return r
+}
+
+func (r passiveReply) AppendReply(b []byte, ev *wechatqr.Event, now time.Time) ([]byte, error) {
+	if r.err != nil || r.msgType == "" {
+		return b, r.err
+	}
+	whole := newObject("xml", append([]node{
+		newText("ToUserName", ev.FromUserName), newText("FromUserName", ev.ToUserName),
+		newNumber("CreateTime", now.Unix()), newText("MsgType", r.msgType),
+	}, r.content...)...)
+	if err := whole.check(); err != nil {
+		return b, err
+	}
+	return whole.append(b, isJSON(ev.Raw)), nil
+}
+
+// check refuses what XML cannot carry, not even escaped. JSON could, but a
+// reply must not depend on how the push came.
+func (n *node) check() error {
+	if !utf8.ValidString(n.text) {
+		return fmt.Errorf("%s is not UTF-8", n.name)
+	}
+	for _, r := range n.text {
+		if r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == '\uFFFE' || r == '\uFFFF' {
+			return fmt.Errorf("%s has the character %U, which XML cannot carry", n.name, r)
 		}
 	}
-	w.close(r.element, '}')
-	return w.end()
-}
-
-func (r newsReply) AppendReply(b []byte, ev *wechatqr.Event, now time.Time) ([]byte, error) {
-	w := newReply(b, ev, now, "news")
-	if len(r) == 0 {
-		w.setErr(errors.New("News has no Article"))
+	for i := range n.children {
+		if err := n.children[i].check(); err != nil {
+			return err
+		}
 	}
-	w.number("ArticleCount", int64(len(r)))
-	w.open("Articles", '[')
-	for _, a := range r {
-		w.open("item", '{')
-		w.text("Title", a.Title)
-		w.text("Description", a.Description)
-		w.text("PicUrl", a.PicURL)
-		w.text("Url", a.URL)
-		w.close("item", '}')
-	}
-	w.close("Articles", ']')
-	return w.end()
-}
-
-// writer writes XML, or the JSON that stands for it.
-type writer struct {
-	b     []byte
-	start int // what was in b before
-	json  bool
-	err   error // the first one
-}
-
-func newReply(b []byte, ev *wechatqr.Event, now time.Time, msgType string) *writer {
-	w := &writer{b: b, start: len(b), json: isJSON(ev.Raw)}
-	w.open("xml", '{')
-	w.text("ToUserName", ev.FromUserName)
-	w.text("FromUserName", ev.ToUserName)
-	w.number("CreateTime", now.Unix())
-	w.text("MsgType", msgType)
-	return w
+	return nil
 }
 
 func isJSON(message []byte) bool {
@@ -155,87 +179,47 @@ func isJSON(message []byte) bool {
 	return len(message) > 0 && message[0] == '{'
 }
 
-func (w *writer) end() ([]byte, error) {
-	w.close("xml", '}')
-	if w.err != nil {
-		return w.b[:w.start], w.err
+func (n *node) append(b []byte, asJSON bool) []byte {
+	if asJSON {
+		return n.appendJSON(b)
 	}
-	return bytes.TrimSuffix(w.b, []byte(",")), nil
-}
-
-func (w *writer) str(parts ...string) {
-	for _, s := range parts {
-		w.b = append(w.b, s...)
+	b = append(append(append(b, '<'), n.name...), '>')
+	if n.kind == textNode {
+		b = append(b, "<![CDATA["...)
+		b = append(b, strings.ReplaceAll(n.text, "]]>", "]]]]><![CDATA[>")...)
+		b = append(b, "]]>"...)
+	} else {
+		b = append(b, n.text...)
 	}
-}
-
-// key begins a member of a JSON object. What stands in a list, and the whole, has
-// no key. A comma follows each until its list or object ends.
-func (w *writer) key(name string) {
-	if name != "xml" && name != "item" {
-		w.str(`"`, name, `":`)
+	for i := range n.children {
+		b = n.children[i].append(b, false)
 	}
+	return append(append(append(b, "</"...), n.name...), '>')
 }
-
-func (w *writer) open(name string, brace byte) {
-	if w.json {
-		w.key(name)
-		w.b = append(w.b, brace)
-		return
-	}
-	w.str("<", name, ">")
-}
-
-func (w *writer) close(name string, brace byte) {
-	if w.json {
-		w.b = append(bytes.TrimSuffix(w.b, []byte(",")), brace, ',')
-		return
-	}
-	w.str("</", name, ">")
-}
-
-func (w *writer) number(name string, n int64) { w.element(name, strconv.FormatInt(n, 10)) }
 
 var escapeJSON = strings.NewReplacer(`"`, `\"`, `\`, `\\`, "\n", `\n`, "\r", `\r`, "\t", `\t`)
 
-// text writes raw UTF-8 in JSON too: WeChat is known not to decode every \u escape.
-func (w *writer) text(name, value string) {
-	w.setErr(sendable(name, value))
-	if w.json {
-		w.element(name, `"`, escapeJSON.Replace(value), `"`)
-		return
+// appendJSON appends the value. It writes raw UTF-8: WeChat is known not to
+// decode every \u escape.
+func (n *node) appendJSON(b []byte) []byte {
+	brackets := "{}"
+	switch n.kind {
+	case textNode:
+		return append(append(append(b, '"'), escapeJSON.Replace(n.text)...), '"')
+	case numberNode:
+		return append(b, n.text...)
+	case listNode:
+		brackets = "[]"
 	}
-	w.element(name, "<![CDATA[", strings.ReplaceAll(value, "]]>", "]]]]><![CDATA[>"), "]]>")
-}
-
-func (w *writer) element(name string, value ...string) {
-	if w.json {
-		w.key(name)
-		w.str(value...)
-		w.str(",")
-		return
-	}
-	w.str("<", name, ">")
-	w.str(value...)
-	w.str("</", name, ">")
-}
-
-func (w *writer) setErr(err error) {
-	if w.err == nil {
-		w.err = err
-	}
-}
-
-// sendable refuses what XML cannot carry, not even escaped. JSON could, but a
-// reply must not depend on how the push came.
-func sendable(name, value string) error {
-	if !utf8.ValidString(value) {
-		return fmt.Errorf("%s is not UTF-8", name)
-	}
-	for _, r := range value {
-		if r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == '\uFFFE' || r == '\uFFFF' {
-			return fmt.Errorf("%s has the character %U, which XML cannot carry", name, r)
+	b = append(b, brackets[0])
+	for i := range n.children {
+		if i > 0 {
+			b = append(b, ',')
 		}
+		if n.kind == objectNode {
+			b = append(append(append(b, '"'), n.children[i].name...), `":`...)
+		}
+		b = n.children[i].appendJSON(b)
 	}
-	return nil
+	return append(b, brackets[1])
 }

@@ -72,7 +72,7 @@ func FuzzScan(f *testing.F) {
 		require.True(t, utf8.Valid(message))
 		require.NoError(t, slow.scanXML(message))
 		for e := range elementCount {
-			require.Equal(t, slow[e], fast[e], elementNames[e])
+			require.Equal(t, slow[e], fast[e], elements[e].name)
 		}
 	})
 }
@@ -106,6 +106,21 @@ func TestScanFastRefuses(t *testing.T) {
 		"<xml><ToUserName>1x/ToUserName></xml>", "<xml><ToUserName>1<xToUserName></xml>",
 		"<xml><ToUserName>1</FromUserName></xml>", "<xml><ToUserName>1x</ToUserName></xml>",
 		"<xml><ToUserName>1</ToUserName>", "<xml><ToUserName>1</ToUserName></xml",
+		"<xml>xToUserName><![CDATA[1]]></ToUserName></xml>",
+		"<xml><ToUserName><![CDATA[1", "<xml><ToUserName><![CDATA[1]]></",
+		"<xml><ToUserName><![CDATA[1]]>ToUserName></xml>",
+		"<xml><ToUserName><![CDATA[1]]></FromUserName></xml>",
+		"<xml><ToUserName><![CDATA[1]]></ToUserName>",
+		"<xml><ToUserName><![CDATA[1]]></ToUserName></xml",
+		"<xml><ToUserName><![CDATA[1]]></ToUserName></xml>1",
+		"<ToUserName><![CDATA[1]]></ToUserName></xml>",
+		"<xml><ToUserName><![CDATA[1]]x></ToUserName></xml>",
+		"<xml><ToUserName><![CDATA[1]]>x]]></ToUserName></xml>",
+		"<xml><ToUserName>1</ToUserName></xml>",
+		"<xml><ToUserName>]]></ToUserName></xml>", "<xml><CreateTime>1a</CreateTime></xml>",
+		"<xml><CreateTime>1<CreateTime></xml>", "<xml><CreateTime>",
+		"<xml><Ticket><![CDATA[1]]></Ticket><Event><![CDATA[1]]></Event></xml>",
+		"<xml><Event><![CDATA[1]]></Event><Event><![CDATA[1]]></Event></xml>",
 		"<xml><EventKey><![CDATA[a]x></EventKey></xml>",
 		"<xml><EventKey><![CDATA[a]]x</EventKey></xml>",
 		"<xml><Ticket>1</Ticket><Event>1</Event></xml>",
@@ -117,9 +132,9 @@ func TestScanFastRefuses(t *testing.T) {
 
 	// Up to the last element that is wanted.
 	for message, want := range map[string]bool{
-		"<ToUserName>1</ToUserName>":        false,
-		"<xml><ToUserName>1</FromUserName>": false,
-		"<xml><ToUserName>1</ToUserName>":   true,
+		"<ToUserName><![CDATA[1]]></ToUserName>":        false,
+		"<xml><ToUserName><![CDATA[1]]></FromUserName>": false,
+		"<xml><ToUserName><![CDATA[1]]></ToUserName>":   true,
 	} {
 		assert.Equal(t, want, new(fields).scanFast([]byte(message), elementToUserName), message)
 	}

@@ -256,11 +256,11 @@ func (v *Verifier) checkQuery(q *query, now time.Time) error {
 		return errorf(ErrMalformed, "nonce %.32q is not 1 to %d letters and digits",
 			q.nonce, maxParamBytes)
 	}
-	if err := v.checkTimestamp(q.timestamp, now); err != nil {
+	if err := v.checkTimestamp(q, now); err != nil {
 		return err
 	}
 	for _, p := range v.keys() {
-		if p.signed(q.signature, q.timestamp, q.nonce, nil) {
+		if p.signed(q, q.signature, nil) {
 			return nil
 		}
 	}
@@ -277,12 +277,14 @@ func wrongSignature(param string) error {
 
 // checkTimestamp takes one way to write a time: ten digits, of which the first
 // is not 0. The clock of testing/synctest begins in 2000, with nine.
-func (v *Verifier) checkTimestamp(stamp string, now time.Time) error {
+func (v *Verifier) checkTimestamp(q *query, now time.Time) error {
+	stamp := q.timestamp
 	t, err := strconv.ParseUint(stamp, 10, 63)
 	if err != nil || len(stamp) < 9 || len(stamp) > 10 || stamp[0] == '0' {
 		return errorf(ErrMalformed, "timestamp %.32q is no Unix time of ten digits", stamp)
 	}
-	switch age := now.Unix() - int64(t); {
+	q.time = int64(t)
+	switch age := now.Unix() - q.time; {
 	case age > v.maxAge:
 		return errorf(ErrStale, "it is %d s old, and %d s are allowed", age, v.maxAge)
 	case -age > v.maxAge:
@@ -298,7 +300,7 @@ func (v *Verifier) decrypt(q *query, sealed []byte) (message []byte, keys *keyPa
 		return nil, nil, unsigned("msg_signature")
 	}
 	for _, p := range v.keys() {
-		if !p.signed(q.msgSignature, q.timestamp, q.nonce, sealed) {
+		if !p.signed(q, q.msgSignature, sealed) {
 			continue
 		}
 		message, failure := p.open(sealed, v.appID)
@@ -320,8 +322,7 @@ func (v *Verifier) decrypt(q *query, sealed []byte) (message []byte, keys *keyPa
 // WeChat signs timestamp and nonce in sorted order, so a push whose nonce looks
 // like a later time could be replayed then with the two exchanged.
 func (v *Verifier) checkCreateTime(q *query, created time.Time) error {
-	t, _ := strconv.ParseInt(q.timestamp, 10, 64) // checkTimestamp has read it
-	if off := t - created.Unix(); off > v.maxAge || -off > v.maxAge {
+	if off := q.time - created.Unix(); off > v.maxAge || -off > v.maxAge {
 		return errorf(ErrStale, "CreateTime is %d s from the signed timestamp, and %d s are allowed",
 			max(off, -off), v.maxAge)
 	}
@@ -381,14 +382,9 @@ func (v *Verifier) seal(
 	sealed := keys.seal(random, reply, v.appID)
 	stamp := now.Unix()
 	sign := keys.signature(strconv.FormatInt(stamp, 10), q.nonce, sealed)
-	w := &writer{b: make([]byte, 0, len(sealed)+256), json: isJSON(ev.Raw)}
-	w.open("xml", '{')
-	w.text("Encrypt", string(sealed))
-	w.text("MsgSignature", string(sign[:]))
-	w.number("TimeStamp", stamp)
-	w.text("Nonce", q.nonce)
-	envelope, _ := w.end() // ASCII never fails
-	return envelope
+	envelope := newObject("xml", newText("Encrypt", string(sealed)),
+		newText("MsgSignature", string(sign[:])), newNumber("TimeStamp", stamp), newText("Nonce", q.nonce))
+	return envelope.append(make([]byte, 0, len(sealed)+256), isJSON(ev.Raw))
 }
 
 func tooLarge() error { return errorf(ErrTooLarge, "more than %d bytes", MaxBodyBytes) }

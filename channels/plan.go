@@ -1,0 +1,326 @@
+package channels
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"time"
+
+	"github.com/wechatqr/wechatqr"
+)
+
+// Plan says what a list of channels would change: see [Ledger.Plan].
+type Plan struct {
+	Lines   []PlanLine
+	Ignored []string // names of columns that are not read
+
+	Codes int // that [Ledger.EnsureAll] will have WeChat make for Channels
+	Left  int // of [MaxCodes] after that, of those that the ledger knows; below 0 it is too many
+}
+
+// PlanLine is what a line of the list would change.
+type PlanLine struct {
+	Line    int     // in the file, from 1
+	Channel Channel // as it will be
+	Was     Channel // as it is, the zero Channel if it is new
+	Scene   string  // of the code to adopt, empty to have one made
+	Status  LineStatus
+	Err     error // of a conflict: what is wrong and what to do
+}
+
+// LineStatus says what a line changes.
+type LineStatus string
+
+// The statuses of a line.
+const (
+	LineNew      LineStatus = "new"      // the channel will be made
+	LineSame     LineStatus = "same"     // nothing changes
+	LineChanged  LineStatus = "changed"  // a new name, group or code
+	LineConflict LineStatus = "conflict" // Err says why
+)
+
+// Count is how many lines have the status.
+func (p *Plan) Count(status LineStatus) (n int) {
+	for i := range p.Lines {
+		if p.Lines[i].Status == status {
+			n++
+		}
+	}
+	return n
+}
+
+// Channels are those without a code to adopt: give them to [Ledger.EnsureAll] after
+// [Ledger.Apply].
+func (p *Plan) Channels() iter.Seq[Channel] {
+	return func(yield func(Channel) bool) {
+		for i := range p.Lines {
+			l := &p.Lines[i]
+			if l.Scene == "" && l.Status != LineConflict && !yield(l.Channel) {
+				return
+			}
+		}
+	}
+}
+
+// Plan reads a list of channels from a CSV file of a spreadsheet, and says what
+// [Ledger.Apply] would change. It changes nothing.
+//
+// The first line names the columns: key, name, group and scene, or 编号, 名称, 分组 and
+// 场景值; other columns are ignored. If none of its cells is such a word it is a channel,
+// and the columns are in this order. Where there is no column of names or of groups, or
+// the line ends before it, what a channel has stays. scene is that of a code that was made
+// elsewhere. A file of [Report.WriteCSV] with ByChannel is such a list.
+//
+// Columns are separated by commas, semicolons or tabs. The text is UTF-8, GBK, or UTF-16
+// with a byte order mark; GBK is what is not UTF-8. 16 MiB and [MaxCodes] channels are
+// the limits.
+//
+// A line that cannot be applied is a conflict in the plan. Errors are those of the file:
+// wechatqr.ErrInvalidArgument, with the line.
+func (l *Ledger) Plan(ctx context.Context, r io.Reader) (*Plan, error) {
+	s, err := readSheet(r)
+	if err != nil {
+		return nil, failed("plan", err)
+	}
+	p := &Plan{Ignored: s.ignored}
+	err = l.read(ctx, func(t *tx) error { return t.plan(ctx, p, s) })
+	return p, failed("plan", err)
+}
+
+// known is what the tables say of channels and codes.
+type known struct {
+	channels map[string]Channel // by key
+	ids      map[string]int64
+	merged   map[string]bool
+	made     map[int64]bool   // channels that have a code of Ensure
+	owners   map[int64]string // the keys of scenes' first channels
+}
+
+func (t *tx) readKnown(ctx context.Context) (*known, error) {
+	k := &known{
+		map[string]Channel{}, map[string]int64{}, map[string]bool{}, map[int64]bool{},
+		map[int64]string{},
+	}
+	err := t.rows(ctx, func(rows *sql.Rows) error {
+		var id, retired, merged int64
+		var c Channel
+		err := rows.Scan(&id, &c.Key, &c.Name, &c.Group, &retired, &merged)
+		if retired != 0 {
+			c.Retired = time.Unix(retired, 0)
+		}
+		k.channels[c.Key], k.ids[c.Key], k.merged[c.Key] = c, id, merged != 0
+		return err
+	}, "SELECT id, channel, title, grp, retired, merged FROM channels_channels")
+	if err != nil {
+		return nil, err
+	}
+	err = t.rows(ctx, func(rows *sql.Rows) error {
+		var id int64
+		err := rows.Scan(&id)
+		k.made[id] = true
+		return err
+	}, "SELECT made_for FROM channels_codes WHERE made_for IS NOT NULL")
+	if err != nil {
+		return nil, err
+	}
+	return k, t.rows(ctx, func(rows *sql.Rows) error {
+		var scene int64
+		var key string
+		err := rows.Scan(&scene, &key)
+		if _, later := k.owners[scene]; !later {
+			k.owners[scene] = key
+		}
+		return err
+	}, "SELECT a.scene, c.channel FROM channels_assignments a JOIN channels_channels c"+
+		" ON c.id = a.channel ORDER BY a.scene, a.since")
+}
+
+// plan says what each line would change.
+func (t *tx) plan(ctx context.Context, p *Plan, s *sheet) error {
+	k, err := t.readKnown(ctx)
+	if err != nil {
+		return err
+	}
+	keys, scenes := map[string]int{}, map[string]int{}
+	for i := range s.lines {
+		line := &s.lines[i]
+		one := k.line(line)
+		if one.Err == nil {
+			one.Err = errors.Join(
+				line.once(keyColumn, keys), line.once(sceneColumn, scenes), k.conflict(line, &one),
+			)
+		}
+		one.Status = k.status(&one)
+		if one.Status != LineConflict && one.Scene == "" && !k.made[k.ids[one.Channel.Key]] {
+			p.Codes++
+		}
+		p.Lines = append(p.Lines, one)
+	}
+	p.Left = MaxCodes - len(k.made) - p.Codes
+	return nil
+}
+
+// line is the line with what the channel has where the file says nothing.
+func (k *known) line(line *sheetLine) PlanLine {
+	was := k.channels[line.cells[keyColumn]]
+	one := PlanLine{Line: line.number, Was: was, Channel: was, Scene: line.cells[sceneColumn]}
+	one.Channel.Key = line.cells[keyColumn]
+	if line.has[nameColumn] {
+		one.Channel.Name = line.cells[nameColumn]
+	}
+	if line.has[groupColumn] {
+		one.Channel.Group = line.cells[groupColumn]
+	}
+	return one
+}
+
+// once finds what stands in a line before.
+func (l *sheetLine) once(column int, before map[string]int) error {
+	text := l.cells[column]
+	if text == "" {
+		return nil
+	}
+	if first := before[text]; first != 0 {
+		return l.in(column, invalid("%q is in line %d too: leave one of them", text, first))
+	}
+	before[text] = l.number
+	return nil
+}
+
+func (k *known) conflict(line *sheetLine, one *PlanLine) error {
+	if err := one.Channel.check(); err != nil {
+		return fmt.Errorf("line %d: %w", line.number, err)
+	}
+	if k.merged[one.Channel.Key] {
+		err := invalid("%q was merged into another channel: use its key", one.Channel.Key)
+		return line.in(keyColumn, err)
+	}
+	if one.Scene == "" {
+		return nil
+	}
+	scene := wechatqr.SceneString(one.Scene)
+	if err := wechatqr.Temporary(scene, time.Minute).Validate(); err != nil {
+		return line.in(sceneColumn, err)
+	}
+	owner, owned := k.owners[textID(one.Scene)]
+	if owned && owner != one.Channel.Key {
+		err := fmt.Errorf("%w: %q belongs to %q: use Reassign, or leave it out", ErrSceneInUse, one.Scene, owner)
+		return line.in(sceneColumn, err)
+	}
+	return nil
+}
+
+func (k *known) status(one *PlanLine) LineStatus {
+	_, adopted := k.owners[textID(one.Scene)]
+	switch {
+	case one.Err != nil:
+		return LineConflict
+	case one.Was.Key == "":
+		return LineNew
+	case one.Was != one.Channel, one.Scene != "" && !adopted:
+		return LineChanged
+	}
+	return LineSame
+}
+
+// Apply makes and changes the channels of the plan and adopts their codes, all or
+// nothing; it is no Ensure. Applying a plan again changes nothing.
+//
+// Errors: that of the first conflict, which matches [ErrSceneInUse] or
+// wechatqr.ErrInvalidArgument; [ErrPlanOutdated] if a channel or code of the plan has
+// been changed since.
+func (l *Ledger) Apply(ctx context.Context, p *Plan) error {
+	var ids []int64
+	for range p.Count(LineNew) {
+		id, err := l.number(ctx)
+		if err != nil {
+			return failed("apply", err)
+		}
+		ids = append(ids, id)
+	}
+	err := l.changeRules(ctx, func(t *tx) error { return t.applyPlan(ctx, p, ids) })
+	return failed("apply", err)
+}
+
+// number is one from a new block if the last is used up. It is not for a transaction.
+func (l *Ledger) number(ctx context.Context) (int64, error) {
+	for {
+		id, err := l.numbers.take()
+		if !errors.Is(err, errNoNumbers) {
+			return id, err
+		}
+		if err := l.reserve(ctx); err != nil {
+			return 0, err
+		}
+	}
+}
+
+func (t *tx) applyPlan(ctx context.Context, p *Plan, ids []int64) error {
+	k, err := t.readKnown(ctx)
+	if err != nil {
+		return err
+	}
+	var made, codes, assigned []any
+	var scenes []int64
+	for i := range p.Lines {
+		one := p.Lines[i]
+		if one.Err != nil {
+			return one.Err
+		}
+		status, err := k.check(&one)
+		if err != nil {
+			return err
+		}
+		switch status {
+		case LineSame:
+			continue
+		case LineNew:
+			c := &one.Channel
+			k.ids[c.Key], ids = ids[0], ids[1:]
+			made = append(made, k.ids[c.Key], c.Key, c.Name, c.Group, 0, 0)
+		case LineChanged:
+			update := "UPDATE channels_channels SET title = ?, grp = ? WHERE channel = ?"
+			if err := t.exec(ctx, update, one.Channel.Name, one.Channel.Group, one.Channel.Key); err != nil {
+				return err
+			}
+		}
+		scene := textID(one.Scene)
+		if _, adopted := k.owners[scene]; scene != 0 && !adopted {
+			scenes = append(scenes, scene)
+			codes = append(codes, scene, one.Scene, "", "", nil)
+			assigned = append(assigned, scene, 0, k.ids[one.Channel.Key])
+		}
+	}
+
+	if err := t.insert(ctx, channelsTable, made, ""); err != nil {
+		return err
+	}
+	if err := t.insert(ctx, codesTable, codes, ""); err != nil {
+		return err
+	}
+	if err := t.insert(ctx, assignmentsTable, assigned, ""); err != nil {
+		return err
+	}
+	for _, scene := range scenes {
+		if err := t.markStale(ctx, scene, 0, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// check returns what the line changes now, if that is what the plan says.
+func (k *known) check(one *PlanLine) (LineStatus, error) {
+	planned, was := one.Status, one.Was
+	one.Was = k.channels[one.Channel.Key]
+	owner, owned := k.owners[textID(one.Scene)]
+	status := k.status(one)
+	stolen := k.merged[one.Channel.Key] || one.Scene != "" && owned && owner != one.Channel.Key
+	if stolen || status != LineSame && (status != planned || was != one.Was) {
+		return "", fmt.Errorf("%w: line %d, channel %q: make a new plan", ErrPlanOutdated, one.Line, one.Channel.Key)
+	}
+	return status, nil
+}

@@ -1,0 +1,25 @@
+package sqlstore
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// The package links no driver: the caller chooses one.
+func TestDependencies(t *testing.T) {
+	t.Parallel()
+	list := exec.CommandContext(
+		t.Context(), "go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", ".",
+	)
+	out, err := list.Output()
+	require.NoError(t, err)
+	const module = "github.com/wechatqr/wechatqr"
+	want := []string{
+		module, module + "/events", module + "/tickets", module + "/scanlogin", module + "/sqlstore",
+	}
+	assert.Subset(t, want, strings.Fields(string(out)))
+}
