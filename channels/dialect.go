@@ -41,8 +41,8 @@ type Dialect struct {
 	// where a lock of the version ends with the first CREATE TABLE.
 	migrationLock, migrationUnlock string
 	// committedDDL says that CREATE TABLE commits, so that a migration that was
-	// cut off meets its own tables, and that the lock may be missing: the
-	// statements of a migration bear being run twice, and at once.
+	// cut off meets its own tables: its statements bear being run twice. The lock
+	// may be missing.
 	committedDDL bool
 	// again is what has CockroachDB and YugabyteDB, where it commits too, bear that.
 	again *strings.Replacer

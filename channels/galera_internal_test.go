@@ -39,21 +39,24 @@ func (c *cluster) newDatabase(t *testing.T) string {
 	return name
 }
 
-// open opens the ledger in a new database at all nodes at once.
+// open opens the ledger in a new database at one node, which makes the tables, and then at
+// the others at once.
 func (c *cluster) open(t *testing.T, at *clock) []*Ledger {
 	t.Helper()
 	name := c.newDatabase(t)
 	all := make([]*Ledger, len(c.nodes))
-	var each sync.WaitGroup
-	for i, n := range c.nodes {
-		each.Go(func() {
-			var err error
-			db := connect(t, "mysql", n.dsn(name))
-			all[i], err = openAt(t.Context(), db, MySQL, testConfig, at.now)
-			assert.NoError(t, err)
-		})
+	open := func(i int) {
+		var err error
+		db := connect(t, "mysql", c.nodes[i].dsn(name))
+		all[i], err = openAt(t.Context(), db, MySQL, testConfig, at.now)
+		assert.NoError(t, err)
 	}
-	each.Wait()
+	open(0)
+	var others sync.WaitGroup
+	for i := range all[1:] {
+		others.Go(func() { open(i + 1) })
+	}
+	others.Wait()
 	require.False(t, t.Failed())
 	return all
 }
