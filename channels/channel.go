@@ -29,18 +29,20 @@ func (c *Channel) check() error {
 		name, text string
 		least, max int
 	}{{"Key", c.Key, 1, 64}, {"Name", c.Name, 0, 200}, {"Group", c.Group, 0, 200}} {
-		n := len(field.text)
-		if n < field.least || n > field.max {
-			return invalid(
-				"Channel.%s has %d bytes: use %d to %d", field.name, n, field.least, field.max,
-			)
+		if err := checkText("Channel."+field.name, field.text, field.least, field.max); err != nil {
+			return err
 		}
-		control := slices.ContainsFunc([]rune(field.text), unicode.IsControl)
-		if control || !utf8.ValidString(field.text) {
-			return invalid(
-				"Channel.%s %q has control characters or is no UTF-8", field.name, field.text,
-			)
-		}
+	}
+	return nil
+}
+
+// checkText refuses a text that is too short, too long, or not one line of UTF-8.
+func checkText(name, text string, least, most int) error {
+	if n := len(text); n < least || n > most {
+		return invalid("%s has %d bytes: use %d to %d", name, n, least, most)
+	}
+	if slices.ContainsFunc([]rune(text), unicode.IsControl) || !utf8.ValidString(text) {
+		return invalid("%s %q has control characters or is no UTF-8", name, text)
 	}
 	return nil
 }

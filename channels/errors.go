@@ -30,6 +30,8 @@ var (
 	ErrUnknownScene = errors.New("unknown scene")
 	// ErrSceneInUse: the scene belongs to another channel.
 	ErrSceneInUse = errors.New("the scene is in use")
+	// ErrConversionDiffers: the id of a conversion is that of another one.
+	ErrConversionDiffers = errors.New("another conversion has the id")
 )
 
 func invalid(format string, args ...any) error {

@@ -3,6 +3,7 @@ package channels
 import (
 	"context"
 	"database/sql"
+	"maps"
 	"slices"
 	"time"
 )
@@ -14,6 +15,9 @@ type Retained struct {
 	// from the first to the last that is complete.
 	From, To time.Time
 
+	Origin  Origin  // with ByChannel
+	Channel Channel // likewise
+
 	Days    int   // later; 0 is the end of the same day
 	Follows int64 // new and returning ones that began; imported ones are left out
 	Stayed  int64 // of those
@@ -22,7 +26,9 @@ type Retained struct {
 // Retention counts who stayed of the follows that began in the period, for each of the
 // numbers of days, 0 to 3650. From and To are midnights of Config.Location. With ByDay
 // there is a result for each day, else the days are pooled. A day whose end so many
-// days later is not over yet is left out, and a result without any day is too.
+// days later is not over yet is left out, and a result without any day is too. With
+// ByChannel there are results for each channel, and for what has none, of which follows
+// began in the period.
 //
 // Imported follows are left out, because nobody knows who left before the import. An
 // end that [Ledger.Reconcile] found counts when it was found, a forgotten follow as
@@ -41,20 +47,26 @@ func (l *Ledger) Retention(ctx context.Context, q Query, days ...int) ([]Retaine
 	return results, failed("retention", err)
 }
 
-func (l *Ledger) retention(ctx context.Context, t *tx, q Query, days []int) ([]Retained, error) {
+func (l *Ledger) retention(
+	ctx context.Context, t *tx, q Query, days []int,
+) (results []Retained, err error) {
 	r := l.newReader(t, q)
 	if err := r.selectChannels(ctx); err != nil {
 		return nil, err
 	}
 	all, err := r.readCohorts(ctx)
-	return r.retained(all, days), err
+	spans := r.spans(days)
+	for _, k := range slices.SortedFunc(maps.Keys(all), r.compareKeys) {
+		results = append(results, r.retained(k, all[k], spans)...)
+	}
+	return results, err
 }
 
 func (l *Ledger) checkRetention(q Query, days []int) error {
 	midnight := func(at time.Time) bool { return startOfDay(at.In(l.config.Location)).Equal(at) }
 	switch {
-	case q.By&^ByDay != 0:
-		return invalid("retention: By is not 0 or ByDay")
+	case q.By&^(ByDay|ByChannel) != 0:
+		return invalid("retention: By has more than ByDay and ByChannel")
 	case !midnight(q.From) || !midnight(q.To):
 		return invalid("retention: From and To are not midnights of %v", l.config.Location)
 	case slices.ContainsFunc(days, func(n int) bool { return n < 0 || n > 3650 }):
@@ -63,87 +75,90 @@ func (l *Ledger) checkRetention(q Query, days []int) error {
 	return q.check()
 }
 
-// cohort is the follows that began on a day, counted by the hour of their end.
-type cohort struct {
-	day  time.Time         // its beginning
-	ends map[hourEnd]int64 // number of follows
-}
+// cohorts are the follows of a selection that began on each day, by its midnight in Unix
+// seconds, counted by the hour of their end.
+type cohorts map[int64]map[hourEnd]int64
 
 // hourEnd is an hour since the epoch, or stillHeld.
 type hourEnd int64
 
 const stillHeld hourEnd = -1
 
-func (r *reader) readCohorts(ctx context.Context) ([]cohort, error) {
-	var all []cohort
-	index := map[int64]int{}
-	for day := range r.days() {
-		index[day.Unix()] = len(all)
-		all = append(all, cohort{day, map[hourEnd]int64{}})
+// readCohorts reads those of each selection.
+func (r *reader) readCohorts(ctx context.Context) (map[rowKey]cohorts, error) {
+	all := map[rowKey]cohorts{}
+	column := "0"
+	if r.By&ByChannel != 0 {
+		column = "h.owner"
+	} else {
+		all[rowKey{}] = cohorts{}
 	}
 	err := r.t.rows(ctx, func(rows *sql.Rows) error {
-		var beginHour, endHour, n int64
-		if err := rows.Scan(&beginHour, &endHour, &n); err != nil {
+		var channel, beginHour, endHour, n int64
+		if err := rows.Scan(&channel, &beginHour, &endHour, &n); err != nil {
 			return err
 		}
-		day := startOfDay(time.Unix(beginHour*hourSeconds, 0).In(r.location))
 		end := hourEnd(endHour / hourSeconds)
 		if endHour == 0 {
 			end = stillHeld
 		}
-		all[index[day.Unix()]].ends[end] += n
+		k := r.selection(channel)
+		day := startOfDay(time.Unix(beginHour*hourSeconds, 0).In(r.location)).Unix()
+		if all[k] == nil {
+			all[k] = cohorts{}
+		}
+		if all[k][day] == nil {
+			all[k][day] = map[hourEnd]int64{}
+		}
+		all[k][day][end] += n
 		return nil
-	}, "SELECT h.hour, f.ended - f.ended % 3600, COUNT(*)"+r.beginnings()+" GROUP BY 1, 2",
-		append(r.hours(), r.args...)...)
+	}, "SELECT "+column+", h.hour, f.ended - f.ended % 3600, COUNT(*)"+r.beginnings()+
+		" GROUP BY 1, 2, 3", append(r.hours(), r.args...)...)
 	return all, err
 }
 
-// retained leaves out the days that are not complete.
-func (r *reader) retained(all []cohort, days []int) (results []Retained) {
+// span is a day on which follows may begin, and how many days later it is asked who stayed.
+type span struct {
+	from, to time.Time
+	days     int
+	until    hourEnd // the hour after the last
+}
+
+// spans are those that are over, in order of the numbers of days.
+func (r *reader) spans(days []int) (all []span) {
 	for _, n := range days {
-		var pooled Retained
-		for _, c := range all {
-			if c.dayAfter(n).Unix() > r.asOf {
+		for day := range r.days() {
+			end := startOfDay(day.AddDate(0, 0, n+1))
+			if end.Unix() > r.asOf {
 				break
 			}
-			one := c.retained(n)
-			if r.By == ByDay {
-				results = append(results, one)
-				continue
-			}
-			pooled = pooled.add(one)
+			all = append(all, span{
+				day, startOfDay(day.AddDate(0, 0, 1)), n, hourEnd(end.Unix() / hourSeconds),
+			})
 		}
-		if !pooled.To.IsZero() {
-			results = append(results, pooled)
+	}
+	return all
+}
+
+// retained counts the selection's follows, each day on its own with ByDay.
+func (r *reader) retained(k rowKey, of cohorts, spans []span) (results []Retained) {
+	row := r.row(k)
+	for i := range spans {
+		s := &spans[i]
+		last := len(results) - 1
+		if r.By&ByDay != 0 || last < 0 || !s.from.Equal(results[last].To) {
+			results = append(results, Retained{
+				From: s.from, Origin: row.Origin, Channel: row.Channel, Days: s.days,
+			})
+			last++
+		}
+		results[last].To = s.to
+		for end, follows := range of[s.from.Unix()] {
+			results[last].Follows += follows
+			if end == stillHeld || end >= s.until {
+				results[last].Stayed += follows
+			}
 		}
 	}
 	return results
-}
-
-// dayAfter is the end of the day that is n days after the cohort's.
-func (c *cohort) dayAfter(n int) time.Time {
-	return startOfDay(c.day.AddDate(0, 0, n+1))
-}
-
-func (c *cohort) retained(n int) Retained {
-	result := Retained{From: c.day, To: c.dayAfter(0), Days: n}
-	until := hourEnd(c.dayAfter(n).Unix() / hourSeconds)
-	for end, follows := range c.ends {
-		result.Follows += follows
-		if end == stillHeld || end >= until {
-			result.Stayed += follows
-		}
-	}
-	return result
-}
-
-// add pools the result with that of a later day.
-func (r Retained) add(later Retained) Retained {
-	if r.To.IsZero() {
-		return later
-	}
-	r.To = later.To
-	r.Follows += later.Follows
-	r.Stayed += later.Stayed
-	return r
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/codes"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/live"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/manage"
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/page"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/settings"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/signin"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/store"
@@ -34,6 +35,7 @@ type desk struct {
 	feed     *live.Feed
 	callback *events.Handler
 	worker   *codes.Worker
+	numbers  *page.Pages // which have the frame of all others
 	pages    http.Handler
 }
 
@@ -69,7 +71,9 @@ func openDesk(
 		return nil, err
 	}
 	function := d.ledger.Record(d.feed.Watch(d.welcome))
-	d.callback, err = events.NewHandler(c.events, function, events.WithLogger(logger))
+	d.callback, err = events.NewHandler(
+		c.events, function, events.WithProblemHandler(d.logProblem),
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -83,6 +87,13 @@ func openDesk(
 func (d *desk) close() error {
 	d.feed.Close()
 	return d.store.Close()
+}
+
+// logProblem leaves out the event, which tells whose it is.
+func (d *desk) logProblem(ctx context.Context, p events.Problem) {
+	d.logger.WarnContext(
+		ctx, "channeld: callback", "err", p.Err, "status", p.Status, "hint", p.Hint,
+	)
 }
 
 // welcome answers who comes by a channel that has a welcome text. It never fails: the
@@ -106,8 +117,13 @@ func (d *desk) welcome(ctx context.Context, _ *wechatqr.Event) (events.Reply, er
 
 // buildPages puts the routes together.
 func (d *desk) buildPages() error {
+	d.numbers = page.New(page.Config{
+		Ledger: d.ledger, Client: d.client, Feed: d.feed, Location: d.config.location, Now: time.Now,
+		Logger: d.logger,
+	})
 	door, err := signin.New(signin.Config{
-		Store: d.store, Frame: plainFrame, Origin: d.config.origin, Forwarded: d.config.forwarded,
+		Store: d.store, Frame: d.numbers.Frame, Origin: d.config.origin,
+		Forwarded: d.config.forwarded,
 	})
 	if err != nil {
 		return err
@@ -126,31 +142,36 @@ func (d *desk) buildPages() error {
 
 // routes are those that need a role.
 func (d *desk) routes() []web.Route {
-	pages := settings.New(settings.Config{
-		Store: d.store, Ledger: d.ledger, Frame: plainFrame, Logger: d.logger,
+	settingsPages := settings.New(settings.Config{
+		Store: d.store, Ledger: d.ledger, Frame: d.numbers.Frame, Logger: d.logger,
 		Origin: d.config.origin, Callback: d.config.callbackURL, AppID: d.config.credentials.AppID,
 		Location: d.config.location, Keep: d.config.keep, Doctor: d.config.doctor(),
 	})
 	makeAndPrint := codes.New(codes.Config{
-		Store: d.store, Ledger: d.ledger, Client: d.client, Frame: plainFrame, Logger: d.logger,
-		Location: d.config.location, Worker: d.worker,
+		Store: d.store, Ledger: d.ledger, Client: d.client, Frame: d.numbers.Frame,
+		Logger: d.logger, Location: d.config.location, Worker: d.worker,
 	})
 	channel := manage.New(manage.Config{
-		Store: d.store, Ledger: d.ledger, Frame: plainFrame, Logger: d.logger,
+		Store: d.store, Ledger: d.ledger, Frame: d.numbers.Frame, Logger: d.logger,
 		Location: d.config.location,
 	})
-	return slices.Concat(pages.Routes(), makeAndPrint.Routes(), channel.Routes(), []web.Route{
+	return slices.Concat(d.numbers.Routes(), settingsPages.Routes(), makeAndPrint.Routes(),
+		channel.Routes(), d.ownRoutes())
+}
+
+func (d *desk) ownRoutes() []web.Route {
+	return []web.Route{
 		{Pattern: "GET /live", Needs: web.Guest, Handle: d.feed.Stream},
 		{Pattern: "POST /settings/backup", Needs: web.Admin, Handle: d.backup},
-	})
+	}
 }
 
 // open are those that need none.
 func (d *desk) open(door *signin.Door) []web.Route {
-	return append(door.Open(),
-		web.Route{Pattern: "GET /healthz", Handle: d.health},
-		web.Route{Pattern: "GET /language", Handle: chooseLanguage},
-	)
+	return slices.Concat(door.Open(), d.numbers.Open(), []web.Route{
+		{Pattern: "GET /healthz", Handle: d.health},
+		{Pattern: "GET /language", Handle: chooseLanguage},
+	})
 }
 
 // chooseLanguage keeps the language and leads back to the page.

@@ -10,7 +10,6 @@ require (
 	github.com/wechatqr/wechatqr v0.0.0
 	github.com/wechatqr/wechatqr/channels v0.0.0
 	github.com/xuri/excelize/v2 v2.11.1
-	golang.org/x/text v0.44.0
 	modernc.org/sqlite v1.57.0
 )
 
@@ -35,6 +34,7 @@ require (
 	golang.org/x/net v0.62.0 // indirect
 	golang.org/x/sync v0.25.0 // indirect
 	golang.org/x/sys v0.50.0 // indirect
+	golang.org/x/text v0.44.0 // indirect
 	modernc.org/libc v1.74.4 // indirect
 	modernc.org/mathutil v1.7.1 // indirect
 	modernc.org/memory v1.11.0 // indirect

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,7 +40,8 @@ func (p *Pages) Routes() []web.Route {
 		{Pattern: "GET /make", Needs: web.Operator, Handle: p.form},
 		{Pattern: "POST /make", Needs: web.Operator, Handle: p.upload},
 		{Pattern: "GET /make/{job}", Needs: web.Operator, Handle: p.job},
-		{Pattern: "POST /make/{job}/start", Needs: web.Operator, Handle: p.start},
+		{Pattern: "GET /make/drafts/{draft}", Needs: web.Operator, Handle: p.draft},
+		{Pattern: "POST /make/drafts/{draft}/start", Needs: web.Operator, Handle: p.start},
 		{Pattern: "POST /make/{job}/resume", Needs: web.Operator, Handle: p.resume},
 
 		{Pattern: "GET /print", Needs: web.Viewer, Handle: p.printForm},
@@ -66,16 +68,13 @@ type makeView struct {
 	Text    string // pasted
 	Jobs    []store.Job
 
-	Job      *store.Job
-	Plan     *plan
-	Shown    []channels.Channel // some of the new ones
-	Failed   []store.JobRow
-	Percent  int
-	Resume   time.Time
-	Location *time.Location
-}
+	Draft string // its ID
+	Plan  *plan
 
-const maxShown = 20
+	Job     *store.Job
+	Failed  []store.JobRow // some of them
+	Percent int
+}
 
 func (p *Pages) form(w http.ResponseWriter, r *http.Request) {
 	p.showForm(w, r, http.StatusOK, "")
@@ -86,6 +85,9 @@ func (p *Pages) showForm(w http.ResponseWriter, r *http.Request, status int, pro
 	if err != nil {
 		p.fail(w, err)
 		return
+	}
+	for i := range jobs {
+		jobs[i].Created = jobs[i].Created.In(p.Location)
 	}
 	p.write(w, r, status, makeView{Problem: problem, Text: r.FormValue("text"), Jobs: jobs})
 }
@@ -98,21 +100,26 @@ func (p *Pages) write(w http.ResponseWriter, r *http.Request, status int, v make
 // upload keeps the list as a draft, of which the page says what will happen.
 func (p *Pages) upload(w http.ResponseWriter, r *http.Request) {
 	title, data, err := uploaded(r)
-	var list []channels.Channel
+	var list string
 	if err == nil {
-		list, err = readTable(data)
+		list, err = toCSV(data)
 	}
-	if err != nil {
-		status, problem := uploadProblem(r, err)
+	if err == nil {
+		_, err = p.Ledger.Plan(r.Context(), strings.NewReader(list))
+	}
+	if status, problem := uploadProblem(r, err); problem != "" {
 		p.showForm(w, r, status, problem)
 		return
 	}
-	id, err := p.Store.NewJob(r.Context(), title, web.VisitorOf(r.Context()).Name, list)
+	var id string
+	if err == nil {
+		id, err = p.Store.NewDraft(r.Context(), title, list)
+	}
 	if err != nil {
 		p.fail(w, err)
 		return
 	}
-	http.Redirect(w, r, "/make/"+id, http.StatusSeeOther)
+	http.Redirect(w, r, "/make/drafts/"+id, http.StatusSeeOther)
 }
 
 const maxInMemory = 5 << 20 // of an upload, which is not larger
@@ -140,22 +147,32 @@ func cut(title string) string {
 	return string(letters[:min(len(letters), 60)])
 }
 
+// uploadProblem says what is wrong with the file, empty if it is something else.
 func uploadProblem(r *http.Request, err error) (status int, text string) {
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
 		return http.StatusRequestEntityTooLarge,
 			web.Say(r, "文件太大：最多 5 MB。", "The file is too large: 5 MB at most.")
-	case errors.Is(err, errTooManyRows):
+	case errors.Is(err, errTooLong):
 		return http.StatusUnprocessableEntity,
 			web.Say(r, "行数太多：最多 100000 行。", "There are too many rows: 100000 at most.")
-	case errors.Is(err, errNoRows):
-		return http.StatusUnprocessableEntity, web.Say(r, "没有内容：请粘贴几行或选择文件。",
-			"There is nothing in it: paste some rows, or choose a file.")
+	case errors.Is(err, errNoTable), errors.Is(err, wechatqr.ErrInvalidArgument):
+		return http.StatusUnprocessableEntity, web.Say(r,
+			"读不出渠道：请用 CSV 或 XLSX，第一列编号，第二列名称，第三列分组。",
+			"No channels can be read: use CSV or XLSX with the columns key, name and group.") +
+			" " + detail(err)
 	}
-	return http.StatusUnprocessableEntity, web.Say(r,
-		"读不懂这个文件：请用 CSV 或 XLSX，第一列编号，第二列名称，第三列分组。",
-		"The file cannot be read: use CSV or XLSX with the columns key, name and group.")
+	return 0, ""
+}
+
+// detail is what the ledger says is wrong with the list, without its own name.
+func detail(err error) string {
+	if !errors.Is(err, wechatqr.ErrInvalidArgument) {
+		return ""
+	}
+	_, text, _ := strings.Cut(err.Error(), wechatqr.ErrInvalidArgument.Error()+": ")
+	return text
 }
 
 // find returns the job of the address.
@@ -164,7 +181,7 @@ func (p *Pages) find(w http.ResponseWriter, r *http.Request) (store.Job, bool) {
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		p.showForm(w, r, http.StatusNotFound, web.Say(r,
-			"没有这个任务：草稿保留一天。", "There is no such list: a draft is kept for a day."))
+			"没有这个任务。", "There is no such list."))
 	case err != nil:
 		p.fail(w, err)
 	}
@@ -176,70 +193,81 @@ func (p *Pages) job(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	v := makeView{Job: &job, Location: p.Location, Resume: job.ResumeAt.In(p.Location)}
-	var err error
-	if job.Started {
-		v.Percent = 100 * (job.Made + job.Failed) / max(job.Rows, 1)
-		v.Failed, err = p.Store.JobProblems(r.Context(), job.ID, maxShown)
-	} else if v.Plan, err = p.plan(r, job.ID); err == nil {
-		v.Shown = v.Plan.New[:min(len(v.Plan.New), maxShown)]
-	}
+	failed, err := p.Store.JobProblems(r.Context(), job.ID, maxShown)
 	if err != nil {
 		p.fail(w, err)
 		return
 	}
-	if job.Started && !job.Ended && job.ResumeAt.IsZero() {
+	if !job.Ended && job.ResumeAt.IsZero() {
 		w.Header().Set("Refresh", "2") // progress, without a script
 	}
-	p.write(w, r, http.StatusOK, v)
+	done := 100 * (job.Made + job.Failed) / max(job.Rows, 1)
+	if !job.ResumeAt.IsZero() {
+		job.ResumeAt = job.ResumeAt.In(p.Location)
+	}
+	p.write(w, r, http.StatusOK, makeView{Job: &job, Failed: failed, Percent: done})
 }
 
-// plan is what the draft would do now.
-func (p *Pages) plan(r *http.Request, id string) (*plan, error) {
-	rows, err := p.Store.JobRows(r.Context(), id, maxRows)
+// planned returns the draft of the address, and what it would do now.
+func (p *Pages) planned(
+	w http.ResponseWriter, r *http.Request,
+) (title string, planned *channels.Plan, ok bool) {
+	title, list, err := p.Store.Draft(r.Context(), r.PathValue("draft"))
+	if errors.Is(err, store.ErrNotFound) {
+		p.showForm(w, r, http.StatusNotFound, web.Say(r,
+			"没有这份名单：草稿保留一天，开始后即不再是草稿。",
+			"There is no such list: a draft is kept for a day, or until it is started."))
+		return "", nil, false
+	}
+	if err == nil {
+		planned, err = p.Ledger.Plan(r.Context(), strings.NewReader(list))
+	}
 	if err != nil {
-		return nil, err
+		p.fail(w, err)
 	}
-	list := make([]channels.Channel, len(rows))
-	for i, row := range rows {
-		list[i] = row.Channel
-	}
-	return newPlan(r.Context(), p.Ledger, list)
+	return title, planned, err == nil
 }
 
-// start makes a job of what the draft has to do, and starts it.
+func (p *Pages) draft(w http.ResponseWriter, r *http.Request) {
+	if _, planned, ok := p.planned(w, r); ok {
+		v := makeView{Draft: r.PathValue("draft"), Plan: newPlan(planned)}
+		p.write(w, r, http.StatusOK, v)
+	}
+}
+
+// start applies the draft and has the codes made. The draft goes last: who starts it again
+// after a crash changes nothing twice.
 func (p *Pages) start(w http.ResponseWriter, r *http.Request) {
-	draft, ok := p.find(w, r)
+	title, planned, ok := p.planned(w, r)
 	if !ok {
 		return
 	}
-	if draft.Started {
-		http.Redirect(w, r, "/make/"+draft.ID, http.StatusSeeOther)
-		return
-	}
-	planned, err := p.plan(r, draft.ID)
-	if err != nil {
-		p.fail(w, err)
-		return
-	}
-	if len(planned.New) == 0 {
-		http.Redirect(w, r, "/make/"+draft.ID, http.StatusSeeOther)
+	draft := r.PathValue("draft")
+	if !newPlan(planned).Startable() {
+		http.Redirect(w, r, "/make/drafts/"+draft, http.StatusSeeOther)
 		return
 	}
 	ctx := r.Context()
-	id, err := p.Store.NewJob(ctx, draft.Title, web.VisitorOf(ctx).Name, planned.New)
+	withoutConflicts(planned)
+	if err := p.Ledger.Apply(ctx, planned); err != nil {
+		if errors.Is(err, channels.ErrPlanOutdated) {
+			http.Redirect(w, r, "/make/drafts/"+draft, http.StatusSeeOther)
+			return
+		}
+		p.fail(w, err)
+		return
+	}
+	list := slices.Collect(planned.Channels())
+	id, err := p.Store.NewJob(ctx, title, web.VisitorOf(ctx).Name, list)
 	if err == nil {
-		err = errors.Join(p.Store.StartJob(ctx, id), p.Store.DeleteDraft(ctx, draft.ID))
+		_, err = p.Store.DeleteDraft(ctx, draft)
 	}
 	p.woken(w, r, id, err)
 }
 
 func (p *Pages) resume(w http.ResponseWriter, r *http.Request) {
-	job, ok := p.find(w, r)
-	if ok && job.Started {
-		p.woken(w, r, job.ID, p.Store.StartJob(r.Context(), job.ID))
-	} else if ok {
-		http.Redirect(w, r, "/make/"+job.ID, http.StatusSeeOther)
+	if job, ok := p.find(w, r); ok {
+		p.woken(w, r, job.ID, p.Store.ResumeJob(r.Context(), job.ID))
 	}
 }
 

@@ -57,7 +57,7 @@ func (p *Pages) codes(ctx context.Context, s selection) ([]channels.Code, error)
 	if err != nil || s.Job == "" {
 		return all, err
 	}
-	rows, err := p.Store.JobRows(ctx, s.Job, maxRows)
+	rows, err := p.Store.JobRows(ctx, s.Job, channels.MaxCodes)
 	if err != nil {
 		return nil, err
 	}

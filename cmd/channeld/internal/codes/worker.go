@@ -25,9 +25,11 @@ type Worker struct {
 }
 
 const (
-	jobLease    = 15 * time.Second
+	jobLease    = 30 * time.Second // longer than a batch and a call
 	jobPoll     = 2 * time.Second
 	jobBatch    = 50 // rows between two renewals of the lease
+	batchTime   = 5 * time.Second
+	callTimeout = 20 * time.Second
 	pauseBroken = time.Minute
 )
 
@@ -68,13 +70,13 @@ func (w *Worker) work(ctx context.Context, job *store.Job) error {
 	if len(rows) == 0 {
 		return w.Store.PauseJob(ctx, job.ID, "", time.Time{})
 	}
-	batch, cancel := context.WithTimeout(ctx, jobLease/2)
-	defer cancel()
+	began := time.Now()
 	for _, row := range rows {
-		_, err := w.Ledger.Ensure(batch, w.Client, row.Channel)
-		switch {
-		case batch.Err() != nil:
+		if ctx.Err() != nil || time.Since(began) > batchTime {
 			return ctx.Err() // the rest comes in the next batch
+		}
+		err := w.ensure(ctx, row.Channel)
+		switch {
 		case errors.Is(err, wechatqr.ErrInvalidArgument):
 			err = w.Store.SetJobRow(ctx, job.ID, row.Number, "invalid")
 		case err != nil:
@@ -87,6 +89,15 @@ func (w *Worker) work(ctx context.Context, job *store.Job) error {
 		}
 	}
 	return nil
+}
+
+// ensure is not cut off when ctx ends: a code whose ticket was not received is made again,
+// and uses up another of the account's.
+func (w *Worker) ensure(ctx context.Context, c channels.Channel) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+	defer cancel()
+	_, err := w.Ledger.Ensure(ctx, w.Client, c)
+	return err
 }
 
 // pause lets the job rest until WeChat will take calls again.

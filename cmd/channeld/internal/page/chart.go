@@ -52,18 +52,13 @@ func newPlot(n int, all ...[]float64) *plot {
 	return p
 }
 
-// roundUp returns the next of 1, 2, 5, 10, 20 …
+// roundUp returns the next number with one digit that is not zero.
 func roundUp(v float64) float64 {
 	if v <= 0 {
 		return 0
 	}
 	unit := math.Pow(10, math.Floor(math.Log10(v)))
-	for _, step := range []float64{1, 2, 5} {
-		if v <= step*unit {
-			return step * unit
-		}
-	}
-	return 10 * unit
+	return math.Ceil(v/unit) * unit
 }
 
 func (p *plot) y(v float64) float64 {

@@ -21,6 +21,10 @@ type Question struct {
 	Search string // in keys, names and groups
 	Sort   Sort
 	Page   int // from 1
+
+	// What an export asks for beside the others.
+	By      string // one of dimensions
+	Channel string // a key; empty: all
 }
 
 // Sort is by which column the rows are in order.
@@ -44,7 +48,14 @@ var sortColumns = []string{
 
 // defaultQuestion is that of an address without parameters.
 var defaultQuestion = Question{
-	Period: Period{Name: "30d"}, Sort: Sort{Column: "net"}, Page: 1,
+	Period: Period{Name: "30d"}, Sort: Sort{Column: "net"}, Page: 1, By: "channel",
+}
+
+// dimensions are what an export has a row for.
+var dimensions = map[string]channels.By{
+	"channel": channels.ByChannel, "group": channels.ByGroup, "day": channels.ByDay,
+	"hour": channels.ByHour, "weekday": channels.ByWeekday,
+	"channel-day": channels.ByChannel | channels.ByDay,
 }
 
 var errQuestion = errors.New("the address asks for something that there is not")
@@ -52,17 +63,22 @@ var errQuestion = errors.New("the address asks for something that there is not")
 const (
 	dayForm       = "2006-01-02"
 	maxPeriodDays = 3660
-	maxSearch     = 200 // bytes
+	maxText       = 200 // bytes
 )
 
 // parseQuestion reads the parameters of an address.
 func parseQuestion(values url.Values) (Question, error) {
 	q := defaultQuestion
 	q.Group, q.Search = values.Get("group"), strings.TrimSpace(values.Get("q"))
-	if len(q.Group) > maxSearch || len(q.Search) > maxSearch || !utf8.ValidString(q.Group+q.Search) {
-		return defaultQuestion, fmt.Errorf("%w: group or q is too long, or no UTF-8", errQuestion)
+	q.Channel = values.Get("channel")
+	for _, text := range []string{q.Group, q.Search, q.Channel} {
+		if len(text) > maxText || !utf8.ValidString(text) {
+			return defaultQuestion, fmt.Errorf("%w: a text is too long, or no UTF-8", errQuestion)
+		}
 	}
-	for _, parse := range []func(url.Values) error{q.Period.parse, q.Sort.parse, q.parsePage} {
+	for _, parse := range []func(url.Values) error{
+		q.Period.parse, q.Sort.parse, q.parsePage, q.parseBy,
+	} {
 		if err := parse(values); err != nil {
 			return defaultQuestion, err
 		}
@@ -125,6 +141,16 @@ func (q *Question) parsePage(values url.Values) error {
 	return nil
 }
 
+func (q *Question) parseBy(values url.Values) error {
+	if text := values.Get("by"); text != "" {
+		q.By = text
+	}
+	if _, ok := dimensions[q.By]; !ok {
+		return fmt.Errorf("%w: by is none of channel, group, day, hour, weekday", errQuestion)
+	}
+	return nil
+}
+
 // Values are the parameters of the question's address.
 func (q Question) Values() url.Values {
 	values := url.Values{}
@@ -142,8 +168,28 @@ func (q Question) Values() url.Values {
 	set("group", q.Group, "")
 	set("q", q.Search, "")
 	set("sort", q.Sort.String(), defaultQuestion.Sort.String())
+	set("by", q.By, defaultQuestion.By)
+	set("channel", q.Channel, "")
 	set("page", strconv.Itoa(q.Page), "1")
 	return values
+}
+
+// Hidden are the parameters that a form keeps beside those that it asks for.
+func (q Question) Hidden(asked ...string) (all [][2]string) {
+	values := q.At(1).Values()
+	for _, name := range []string{"period", "from", "to", "group", "q", "sort", "by", "channel"} {
+		if values.Has(name) && !slices.Contains(asked, name) {
+			all = append(all, [2]string{name, values.Get(name)})
+		}
+	}
+	return all
+}
+
+// PeriodOnly returns the question about the period alone.
+func (q Question) PeriodOnly() Question {
+	only := defaultQuestion
+	only.Period = q.Period
+	return only
 }
 
 // String is the address after the path, with its question mark; empty for the default.
@@ -166,9 +212,9 @@ func (q Question) Of(group string) Question {
 	return q
 }
 
-// By returns the question in the order of a column: the other way round if it is in that
+// SortedBy returns the question in the order of a column: the other way round if it is in that
 // order.
-func (q Question) By(column string) Question {
+func (q Question) SortedBy(column string) Question {
 	text := column == "name" || column == "group"
 	up := text
 	if q.Sort.Column == column {

@@ -1,7 +1,6 @@
 package page
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"html/template"
@@ -11,7 +10,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/wechatqr/wechatqr/channels"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/web"
 	"github.com/wechatqr/wechatqr/internal/webui"
 )
@@ -31,6 +29,7 @@ func parseTemplates() web.Templates {
 			"t":      pick,
 			"file":   func(name string) string { return "/static/" + name + "?" + fileHashes[name] },
 			"num":    number,
+			"num64":  func(n int) string { return number(int64(n)) },
 			"signed": signed,
 			"share":  share,
 			"day":    func(at time.Time) string { return dayText(language, at) },
@@ -46,7 +45,11 @@ func parseTemplates() web.Templates {
 			"seconds":     func(d time.Duration) int { return int(d.Seconds()) },
 			"ago":         func(d time.Duration) string { return durationText(pick, d) },
 			"channelPath": channelPath,
-			"channelName": func(c channels.Channel) string { return cmp.Or(c.Name, c.Key) },
+			"columnName":  func(key string) string { return columnName(pick, key) },
+			"isWord":      func(key string) bool { return key != "name" && key != "group" },
+			"prev":        func(q Question) any { return pageLink(q, q.Page-1, q.Page) },
+			"next":        func(q Question, pages int) any { return pageLink(q, q.Page+1, pages) },
+			"channelName": channelName,
 		}
 		all[language] = template.Must(template.New("").Funcs(functions).ParseFS(files, "*.html"))
 	}
@@ -104,6 +107,29 @@ func weekdayText(language string, day time.Weekday) string {
 // dayText is a day as 11-25 周三.
 func dayText(language string, at time.Time) string {
 	return at.Format("01-02 ") + weekdayText(language, at.Weekday())
+}
+
+func columnName(pick func(zh, en string) string, key string) string {
+	switch key {
+	case "name":
+		return pick("渠道", "Channel")
+	case "group":
+		return pick("分组", "Group")
+	case "retention":
+		return pick("7 日留存", "7-day retention")
+	}
+	return pick(wordOf(key).zh, wordOf(key).en)
+}
+
+// pageLink is the address of a page of the rows, or nil if there is none.
+func pageLink(q Question, page, last int) any {
+	if page < 1 || page > last {
+		return nil
+	}
+	if text := q.At(page).String(); text != "" {
+		return text
+	}
+	return "?page=1"
 }
 
 // durationText is a duration in its largest unit.

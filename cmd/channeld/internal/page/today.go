@@ -15,6 +15,7 @@ import (
 type todayView struct {
 	AsOf       time.Time
 	Zone       string
+	Open       bool
 	Total      channels.Counts
 	SoFar      *soFarView // nil in the first hour
 	Yesterday  int64      // net, of the whole day
@@ -39,6 +40,7 @@ type eventView struct {
 	Kind      channels.VisitKind
 	Text      string
 	Key, Name string
+	Came      bool // and follows
 }
 
 const (
@@ -90,7 +92,7 @@ func (p *Pages) readToday(r *http.Request) (*todayView, error) {
 	weekAgo := hourly(reports[1], d.weekAgo, d.weekAgoEnd, now)
 
 	v := &todayView{
-		AsOf: now, Zone: p.Location.String(), Total: hours.Total,
+		AsOf: now, Zone: p.Location.String(), Open: hours.Open, Total: hours.Total,
 		Yesterday: net(yesterday, len(yesterday)),
 		Chart:     hourChart(r, d, today, yesterday, weekAgo),
 		Events:    p.events(r), Remembered: hours.KeepAfterUnfollow.Hours() / 24,
@@ -229,6 +231,7 @@ func (p *Pages) events(r *http.Request) (all []eventView) {
 		if visitor.Sees(e.Key, e.Group) && len(all) < maxEvents {
 			all = append(all, eventView{
 				e.At.In(p.Location), e.Kind, kindText(r, &e), e.Key, cmp.Or(e.Name, e.Key),
+				e.Kind == channels.NewFollower || e.Kind == channels.ReturningFollower,
 			})
 		}
 	}

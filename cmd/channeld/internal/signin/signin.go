@@ -133,7 +133,7 @@ func (d *Door) showForm(w http.ResponseWriter, r *http.Request, status int, prob
 
 // What one name and one address may try in a quarter of an hour.
 const (
-	maxByName    = 20
+	maxByName    = 10
 	maxByAddress = 60
 )
 

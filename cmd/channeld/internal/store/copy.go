@@ -18,8 +18,7 @@ var copied = []struct {
 	}},
 	{"desk_welcomes", []string{"channel", "content"}},
 	{"desk_jobs", []string{
-		"id", "title", "made_by", "created", "started", "ended", "resume_at", "problem", "owner",
-		"lease",
+		"id", "title", "made_by", "created", "ended", "resume_at", "problem", "owner", "lease",
 	}},
 	{"desk_job_rows", []string{
 		"job", "number", "channel", "title", "grp", "made", "problem",

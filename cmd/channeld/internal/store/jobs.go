@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -10,13 +9,11 @@ import (
 	"github.com/wechatqr/wechatqr/channels"
 )
 
-// Job makes the codes of a list of channels. It is a draft until somebody starts it, and
-// survives the process that works on it.
+// Job makes the codes of a list of channels. It survives the process that works on it.
 type Job struct {
 	ID      string
 	Title   string
 	By      string // who made it
-	Started bool
 	Created time.Time
 
 	ResumeAt time.Time // not before then; zero: at once
@@ -37,9 +34,7 @@ type JobRow struct {
 	Problem string // why it could not be made
 }
 
-const draftLife = 24 * time.Hour
-
-// NewJob keeps a draft of the job, for a day, and returns its ID.
+// NewJob starts the job and returns its ID.
 func (s *Store) NewJob(
 	ctx context.Context, title, by string, list []channels.Channel,
 ) (string, error) {
@@ -56,8 +51,8 @@ func (s *Store) NewJob(
 	}
 	// The job comes last, so that none is ever without its rows.
 	_, err := s.exec(ctx, "INSERT INTO desk_jobs"+
-		" (id, title, made_by, created, started, ended, resume_at, problem, owner, lease)"+
-		" VALUES (?, ?, ?, ?, 0, 0, 0, '', '', 0)", id, title, by, s.now().Unix())
+		" (id, title, made_by, created, ended, resume_at, problem, owner, lease)"+
+		" VALUES (?, ?, ?, ?, 0, 0, '', '', 0)", id, title, by, s.now().Unix())
 	return id, err
 }
 
@@ -73,25 +68,25 @@ func (s *Store) insert(ctx context.Context, table string, columns []string, valu
 
 type jobRow struct {
 	Job
-	created, resume, started, ended int64
+	created, resume, ended int64
 }
 
 func (j *jobRow) fields() []any {
 	return []any{
-		&j.ID, &j.Title, &j.By, &j.created, &j.started, &j.ended, &j.resume, &j.Problem,
+		&j.ID, &j.Title, &j.By, &j.created, &j.ended, &j.resume, &j.Problem,
 		&j.Rows, &j.Made, &j.Failed,
 	}
 }
 
 func (j *jobRow) job() Job {
-	j.Created, j.Started, j.Ended = time.Unix(j.created, 0), j.started != 0, j.ended != 0
+	j.Created, j.Ended = time.Unix(j.created, 0), j.ended != 0
 	if j.resume != 0 {
 		j.ResumeAt = time.Unix(j.resume, 0)
 	}
 	return j.Job
 }
 
-const jobColumns = "SELECT j.id, j.title, j.made_by, j.created, j.started, j.ended, j.resume_at," +
+const jobColumns = "SELECT j.id, j.title, j.made_by, j.created, j.ended, j.resume_at," +
 	" j.problem, (SELECT COUNT(*) FROM desk_job_rows r WHERE r.job = j.id)," +
 	" (SELECT COUNT(*) FROM desk_job_rows r WHERE r.job = j.id AND r.made = 1)," +
 	" (SELECT COUNT(*) FROM desk_job_rows r WHERE r.job = j.id AND r.problem <> '')" +
@@ -104,10 +99,10 @@ func (s *Store) Job(ctx context.Context, id string) (Job, error) {
 	return j.job(), err
 }
 
-// Jobs returns the last jobs that were started, the newest first.
+// Jobs returns the last jobs, the newest first.
 func (s *Store) Jobs(ctx context.Context) ([]Job, error) {
 	rows, err := list(ctx, s, (*jobRow).fields,
-		jobColumns+" WHERE j.started = 1 ORDER BY j.created DESC, j.id LIMIT 20")
+		jobColumns+" ORDER BY j.created DESC, j.id LIMIT 20")
 	jobs := make([]Job, len(rows))
 	for i := range rows {
 		jobs[i] = rows[i].job()
@@ -115,32 +110,9 @@ func (s *Store) Jobs(ctx context.Context) ([]Job, error) {
 	return jobs, err
 }
 
-// StartJob starts the job, or resumes it at once if it pauses.
-func (s *Store) StartJob(ctx context.Context, id string) error {
-	_, err := s.exec(
-		ctx, "UPDATE desk_jobs SET started = 1, resume_at = 0 WHERE id = ? AND ended = 0", id,
-	)
-	return err
-}
-
-// DeleteDraft deletes the job unless it was started.
-func (s *Store) DeleteDraft(ctx context.Context, id string) error {
-	n, err := s.exec(ctx, "DELETE FROM desk_jobs WHERE id = ? AND started = 0", id)
-	if err != nil || n == 0 {
-		return err
-	}
-	_, err = s.exec(ctx, "DELETE FROM desk_job_rows WHERE job = ?", id)
-	return err
-}
-
-// deleteDrafts deletes those that nobody has started in a day.
-func (s *Store) deleteDrafts(ctx context.Context) error {
-	ids, err := list(ctx, s, func(id *string) []any { return []any{id} },
-		"SELECT id FROM desk_jobs WHERE started = 0 AND created < ?",
-		s.now().Add(-draftLife).Unix())
-	for _, id := range ids {
-		err = errors.Join(err, s.DeleteDraft(ctx, id))
-	}
+// ResumeJob ends the pause of the job.
+func (s *Store) ResumeJob(ctx context.Context, id string) error {
+	_, err := s.exec(ctx, "UPDATE desk_jobs SET resume_at = 0 WHERE id = ?", id)
 	return err
 }
 
@@ -149,7 +121,7 @@ func (s *Store) deleteDrafts(ctx context.Context) error {
 func (s *Store) ClaimJob(ctx context.Context, owner string, lease time.Duration) (Job, error) {
 	now := s.now().Unix()
 	var id string
-	err := s.row(ctx, []any{&id}, "SELECT id FROM desk_jobs WHERE started = 1 AND ended = 0"+
+	err := s.row(ctx, []any{&id}, "SELECT id FROM desk_jobs WHERE ended = 0"+
 		" AND resume_at <= ? AND (lease <= ? OR owner = ?) ORDER BY created, id LIMIT 1",
 		now, now, owner)
 	if err != nil {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,11 +22,6 @@ func TestJobs(t *testing.T) {
 		}
 		id, err := s.NewJob(ctx, "名单", "ann", list)
 		require.NoError(t, err)
-		_, err = s.ClaimJob(ctx, "one", time.Minute)
-		require.ErrorIs(t, err, ErrNotFound, "a draft is nobody's")
-		require.NoError(t, s.StartJob(ctx, id))
-		require.NoError(t, s.DeleteDraft(ctx, id), "it is none any more")
-
 		now := time.Unix(time.Now().Unix(), 0)
 		s.now = func() time.Time { return now }
 		job, err := s.ClaimJob(ctx, "one", time.Minute)
@@ -60,7 +56,7 @@ func TestJobs(t *testing.T) {
 		assert.True(t, now.Add(time.Hour).Equal(job.ResumeAt))
 		_, err = s.ClaimJob(ctx, "two", time.Minute)
 		require.ErrorIs(t, err, ErrNotFound, "it pauses")
-		now = now.Add(time.Hour)
+		require.NoError(t, s.ResumeJob(ctx, id))
 		job, err = s.ClaimJob(ctx, "one", time.Minute)
 		require.NoError(t, err)
 		assert.Empty(t, job.Problem)
@@ -79,18 +75,21 @@ func TestDraftsEnd(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, s *Store) {
 		ctx := t.Context()
-		id, err := s.NewJob(ctx, "名单", "ann", []channels.Channel{{Key: "k"}})
+		long := strings.Repeat("编号", 200_000)
+		id, err := s.NewDraft(ctx, "名单", long)
 		require.NoError(t, err)
 		require.NoError(t, s.DeleteExpired(ctx))
-		_, err = s.Job(ctx, id)
+		title, csv, err := s.Draft(ctx, id)
 		require.NoError(t, err)
+		assert.Equal(t, "名单", title)
+		assert.Equal(t, long, csv)
 		s.now = func() time.Time { return time.Now().Add(draftLife + time.Minute) }
 		require.NoError(t, s.DeleteExpired(ctx))
-		_, err = s.Job(ctx, id)
+		_, _, err = s.Draft(ctx, id)
 		require.ErrorIs(t, err, ErrNotFound)
-		rows, err := s.JobRows(ctx, id, 9)
+		there, err := s.DeleteDraft(ctx, id)
 		require.NoError(t, err)
-		assert.Empty(t, rows)
+		assert.False(t, there)
 	})
 }
 

@@ -45,13 +45,20 @@ CREATE TABLE IF NOT EXISTS desk_attempts (
 	PRIMARY KEY (subject, quarter)
 ) {options};
 
+-- Lists that were uploaded, as CSV, until somebody starts them.
+CREATE TABLE IF NOT EXISTS desk_drafts (
+	id      {text} NOT NULL PRIMARY KEY,
+	title   {text} NOT NULL,
+	csv     {long} NOT NULL,
+	created BIGINT NOT NULL
+) {options};
+
 -- What makes the codes of many channels. lease is until when the owner works on it.
 CREATE TABLE IF NOT EXISTS desk_jobs (
 	id        {text} NOT NULL PRIMARY KEY,
 	title     {text} NOT NULL,
 	made_by   {text} NOT NULL,
 	created   BIGINT NOT NULL,
-	started   INTEGER NOT NULL,
 	ended     INTEGER NOT NULL,
 	resume_at BIGINT NOT NULL,
 	problem   {text} NOT NULL,
@@ -92,7 +99,7 @@ CREATE TABLE IF NOT EXISTS desk_welcomes (
 func (s *Store) migrate(ctx context.Context) error {
 	replace := strings.NewReplacer("{text}", "TEXT", "{long}", "TEXT", "{options}", "")
 	if s.isMySQL() {
-		replace = strings.NewReplacer("{text}", "VARCHAR(255)", "{long}", "TEXT", "{options}",
+		replace = strings.NewReplacer("{text}", "VARCHAR(255)", "{long}", "MEDIUMTEXT", "{options}",
 			"ENGINE=InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
 	}
 	for statement := range strings.SplitSeq(replace.Replace(schema), ";\n") {
