@@ -358,8 +358,9 @@ func TestOpenAfterACutMigration(t *testing.T) {
 				migrateUpTo(t, db, d, 0)
 				script, err := migrations.ReadFile("migrations/0001.sql")
 				require.NoError(t, err)
-				text := strings.NewReplacer("{hash}", d.hash, "{text}", d.text, "{options}",
-					d.options).Replace(string(script))
+				text := strings.NewReplacer(
+					"{hash}", d.hash, "{text}", d.text, "{options}", d.options,
+				).Replace(string(script))
 				for _, statement := range strings.Split(text, ";\n")[:after] {
 					_, err := db.ExecContext(t.Context(), statement)
 					require.NoError(t, err)
