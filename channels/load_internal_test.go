@@ -3,6 +3,7 @@ package channels
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -106,11 +107,12 @@ func (s *scale) newBare() *bare {
 
 // follows are signed pushes of n new followers.
 func (s *scale) follows(n int) (requests []*http.Request) {
-	for i := range n {
+	r := rand.New(rand.NewPCG(uint64(s.started), uint64(s.followers)))
+	for range n {
 		s.followers++
 		requests = append(requests, wechatqrtest.NewRequest(callback, wechatqr.Event{
 			FromUserName: fmt.Sprintf("new-%d-%d", s.started, s.followers),
-			Type:         wechatqr.EventSubscribe, EventKey: "qrscene_" + s.scene(i%s.channels),
+			Type:         wechatqr.EventSubscribe, EventKey: "qrscene_" + s.scene(s.anyChannel(r)),
 			Ticket: "ticket", CreateTime: time.Now(),
 		}))
 	}
@@ -165,15 +167,13 @@ func latencies(t testing.TB, h http.Handler, requests []*http.Request, rate int)
 	return all
 }
 
-const loadRounds = 9
-
 // measureRecording compares the handler with the floor, in turns.
 func (s *scale) measureRecording() {
-	n, rate := min(s.events/10, 3_000), min(s.events/100, 1_000)
+	n, rate := min(s.events/100, 3_000), min(s.events/200, 1_000)
 	s.ledger.now = time.Now
 	recorder, floor := s.recorder(), s.newBare()
 	var ratios, each, floors []float64
-	for range loadRounds {
+	for range min(1+s.events/500_000, 9) {
 		bare := throughput(s.t, floor, s.follows(n)).Seconds()
 		recorded := throughput(s.t, recorder, s.follows(n)).Seconds()
 		ratios = append(ratios, bare/recorded)
@@ -187,7 +187,7 @@ func (s *scale) measureRecording() {
 		name string
 		http.Handler
 	}{{"bare inserts", floor}, {"recorded", recorder}} {
-		all := latencies(s.t, h.Handler, s.follows(rate*5), rate)
+		all := latencies(s.t, h.Handler, s.follows(rate*min(1+s.events/1_000_000, 10)), rate)
 		s.line(fmt.Sprintf("%s, %d/s: p50, p99", h.name, rate), fmt.Sprintf("%v, %v",
 			all[len(all)/2].Round(10*time.Microsecond),
 			all[len(all)*99/100].Round(10*time.Microsecond)))
