@@ -14,8 +14,8 @@ import (
 	"github.com/wechatqr/wechatqr/channels"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/codes"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/live"
-	"github.com/wechatqr/wechatqr/cmd/channeld/internal/manage"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/page"
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/people"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/settings"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/signin"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/store"
@@ -175,12 +175,11 @@ func (d *desk) routes() []web.Route {
 		Store: d.store, Ledger: d.ledger, Client: d.client, Frame: d.numbers.Frame,
 		Logger: d.logger, Location: d.config.location, Worker: d.worker,
 	})
-	channel := manage.New(manage.Config{
+	peoplePages := people.New(people.Config{
 		Store: d.store, Ledger: d.ledger, Frame: d.numbers.Frame, Logger: d.logger,
-		Location: d.config.location,
 	})
 	return slices.Concat(d.numbers.Routes(), settingsPages.Routes(), makeAndPrint.Routes(),
-		channel.Routes(), d.ownRoutes())
+		peoplePages.Routes(), d.ownRoutes())
 }
 
 func (d *desk) ownRoutes() []web.Route {
