@@ -71,6 +71,7 @@ tools: ## install the pinned tools in bin
 # What stands between the marks <!-- begin … --> and <!-- end … -->.
 tables: ## write the tables in docs that repeat code
 	WECHATQR_WRITE_TABLES=1 go test -count=1 -run 'TestDocs/tables' .
+	WECHATQR_WRITE_TABLES=1 go -C channels test -count=1 -run TestDefinitionsInDocs .
 
 bench: ## measure this library beside its peers; takes minutes
 	go -C benchmarks run ./cmd/table

@@ -9,73 +9,141 @@ import (
 	"unicode/utf8"
 )
 
-// csvColumns are the columns of numbers, named as in JSON.
-var csvColumns = []struct {
-	name   string
-	number func(*Counts) int64
-}{
-	{"scans", func(c *Counts) int64 { return c.Scans }},
-	{"scanners", func(c *Counts) int64 { return c.Scanners }},
-	{"follower_scans", func(c *Counts) int64 { return c.FollowerScans }},
-	{"new", func(c *Counts) int64 { return c.New }},
-	{"returning", func(c *Counts) int64 { return c.Returning }},
-	{"lost", func(c *Counts) int64 { return c.Lost }},
-	{"net", (*Counts).Net},
-	{"imported", func(c *Counts) int64 { return c.Imported }},
-	{"forgotten", func(c *Counts) int64 { return c.Forgotten }},
-	{"held_start", func(c *Counts) int64 { return c.HeldStart }},
-	{"held_end", func(c *Counts) int64 { return c.HeldEnd }},
-	{"quick_lost", func(c *Counts) int64 { return c.QuickLost }},
-	{"quick_of", func(c *Counts) int64 { return c.QuickOf }},
-}
-
 // WriteCSV writes the report for a spreadsheet: UTF-8 with a byte order mark, a line of
 // column names, the rows, and the total with the origin "total". Times are local, as
 // 2006-01-02 15:04. With ByWeekday start is a weekday and an hour, as Monday 09:00. The
 // columns as_of and open say in each line when the report was made and whether its
 // period was not over. Texts that a spreadsheet would take for a formula begin with an
 // apostrophe.
+//
+// After a line of empty cells come the definitions: in a line each, "column" or "origin",
+// its name, what it is called and what it is, in English and in Chinese; then, as
+// "setting", what the report was made with. All lines have the same number of cells. A
+// program that wants the numbers alone stops at the first line without a start.
 func (r *Report) WriteCSV(w io.Writer) error {
-	if _, err := io.WriteString(w, "\ufeff"); err != nil {
-		return failed("write CSV", err)
-	}
-	lines := csv.NewWriter(w)
-	lines.UseCRLF = true
-
-	names := []string{"start", "channel", "name", "group", "origin"}
-	for _, column := range csvColumns {
-		names = append(names, column.name)
-	}
-	_ = lines.Write(append(names, "as_of", "open")) // errors stay until Flush
+	cells := csvCells{r.Query, r.AsOf, r.Open}
+	columns := Columns()
+	file := newCSV(w, definitionsOf(columns))
 	for i := range r.Rows {
 		row := &r.Rows[i]
-		c := &row.Channel
-		path := c.Group + row.Group // one of them at most
-		line := r.csvLine(r.csvStart(row), c.Key, c.Name, path, string(row.Origin), &row.Counts)
-		_ = lines.Write(line)
+		start := cells.start(row.Start, row.Weekday, row.Hour)
+		place := cells.place(start, &row.Channel, row.Group, string(row.Origin))
+		file.write(cells.line(place, numbersOf(columns, &row.Counts)))
 	}
-	start := r.From.In(r.AsOf.Location()).Format(csvTime)
-	_ = lines.Write(r.csvLine(start, r.Channel, "", r.Group, "total", &r.Total))
+	file.write(cells.line(cells.total(), numbersOf(columns, &r.Total)))
+	return file.finish(r.Definitions(), cells.settings(r.KeepAfterUnfollow))
+}
 
-	lines.Flush()
-	return failed("write CSV", lines.Error())
+// WriteCSV writes the report as that of [Report.WriteCSV]. It has the model, too.
+func (r *ConversionReport) WriteCSV(w io.Writer) error {
+	cells := csvCells{r.Query, r.AsOf, r.Open}
+	columns := ConversionColumns()
+	file := newCSV(w, definitionsOf(columns))
+	for i := range r.Rows {
+		row := &r.Rows[i]
+		start := cells.start(row.Start, row.Weekday, row.Hour)
+		place := cells.place(start, &row.Channel, row.Group, string(row.Origin))
+		file.write(cells.line(place, numbersOf(columns, &row.ConversionCounts)))
+	}
+	file.write(cells.line(cells.total(), numbersOf(columns, &r.Total)))
+
+	settings := append(cells.settings(r.KeepAfterUnfollow), [2]string{"name", plainCell(r.Name)})
+	if r.Window != 0 {
+		settings = append(settings, [2]string{"window", r.Window.String()})
+	}
+	return file.finish(r.Definitions(), settings)
+}
+
+func numbersOf[Numbers any](columns []Column[Numbers], n *Numbers) (numbers []int64) {
+	for _, column := range columns {
+		numbers = append(numbers, column.Number(n))
+	}
+	return numbers
+}
+
+// csvFile writes a report. Errors stay until it is finished.
+type csvFile struct {
+	*csv.Writer
+	width int
+}
+
+func newCSV(w io.Writer, columns []Definition) *csvFile {
+	file := &csvFile{csv.NewWriter(w), 0}
+	file.UseCRLF = true
+	names := []string{"\ufeffstart", "channel", "name", "group", "origin"}
+	for _, column := range columns {
+		names = append(names, column.Name)
+	}
+	names = append(names, "as_of", "open")
+	file.width = len(names)
+	file.write(names)
+	return file
+}
+
+// write fills the line up with empty cells.
+func (f *csvFile) write(line []string) {
+	_ = f.Write(append(line, make([]string, f.width-len(line))...))
+}
+
+func (f *csvFile) finish(of Definitions, settings [][2]string) error {
+	f.write(nil)
+	for _, d := range of.Columns {
+		f.write([]string{"", "column", d.Name, d.Term, d.TermZH, d.Text, d.TextZH})
+	}
+	for _, d := range of.Origins {
+		f.write([]string{"", "origin", d.Name, d.Term, d.TermZH, d.Text, d.TextZH})
+	}
+	if d := of.Model; d != nil {
+		f.write([]string{"", "model", d.Name, d.Term, d.TermZH, d.Text, d.TextZH})
+	}
+	for _, setting := range settings {
+		f.write([]string{"", "setting", setting[0], setting[1]})
+	}
+	f.Flush()
+	return failed("write CSV", f.Error())
 }
 
 const csvTime = "2006-01-02 15:04"
 
-func (r *Report) csvStart(row *Row) string {
-	if r.By&ByWeekday == 0 {
-		return row.Start.Format(csvTime)
-	}
-	return row.Weekday.String() + time.Unix(int64(row.Hour)*hourSeconds, 0).UTC().Format(" 15:04")
+// csvCells makes the cells that all reports have.
+type csvCells struct {
+	Query
+	asOf time.Time
+	open bool
 }
 
-func (r *Report) csvLine(start, key, name, path, origin string, c *Counts) []string {
-	line := []string{start, plainCell(key), plainCell(name), plainCell(path), origin}
-	for _, column := range csvColumns {
-		line = append(line, strconv.FormatInt(column.number(c), 10))
+func (c *csvCells) start(at time.Time, weekday time.Weekday, hour int) string {
+	if c.By&ByWeekday == 0 {
+		return at.Format(csvTime)
 	}
-	return append(line, r.AsOf.Format(csvTime), strconv.FormatBool(r.Open))
+	return weekday.String() + time.Unix(int64(hour)*hourSeconds, 0).UTC().Format(" 15:04")
+}
+
+// place is the cells before the numbers. The channel's group or the row's is empty.
+func (c *csvCells) place(start string, of *Channel, group, origin string) []string {
+	group = of.Group + group
+	return []string{start, plainCell(of.Key), plainCell(of.Name), plainCell(group), origin}
+}
+
+func (c *csvCells) total() []string {
+	start := c.From.In(c.asOf.Location()).Format(csvTime)
+	return []string{start, plainCell(c.Channel), "", plainCell(c.Group), "total"}
+}
+
+func (c *csvCells) line(place []string, numbers []int64) []string {
+	for _, n := range numbers {
+		place = append(place, strconv.FormatInt(n, 10))
+	}
+	return append(place, c.asOf.Format(csvTime), strconv.FormatBool(c.open))
+}
+
+func (c *csvCells) settings(keep time.Duration) [][2]string {
+	zone := c.asOf.Location()
+	return [][2]string{
+		{"from", c.From.In(zone).Format(csvTime)}, {"to", c.To.In(zone).Format(csvTime)},
+		{"as_of", c.asOf.Format(csvTime)}, {"open", strconv.FormatBool(c.open)},
+		{"zone", zone.String()}, {"keep_after_unfollow", keep.String()},
+	}
 }
 
 // plainCell keeps a spreadsheet from taking the text for a formula, also one in the

@@ -57,10 +57,80 @@ func TestReportAsJSONAndCSV(t *testing.T) {
 		assert.True(t, hasMark)
 		lines, err := csv.NewReader(strings.NewReader(plain)).ReadAll()
 		require.NoError(t, err)
-		require.Len(t, lines, 1+len(report.Rows)+1)
-		assertLine(t, lines[0], lines[len(lines)-1], report.Total)
+		total := 1 + len(report.Rows)
+		assertLine(t, lines[0], lines[total], report.Total)
+		assertNotes(t, lines[total+1:], report)
 		for i := range report.Rows {
 			assertLine(t, lines[0], lines[1+i], report.Rows[i].Counts)
+		}
+	}
+}
+
+// assertNotes looks for the definition of each number beneath the numbers.
+func assertNotes(t *testing.T, lines [][]string, report *Report) {
+	t.Helper()
+	assert.Empty(t, strings.Join(lines[0], ""), "an empty line")
+	notes := map[string][]string{}
+	for _, line := range lines[1:] {
+		assert.Empty(t, line[0], "it has no start")
+		notes[line[1]+" "+line[2]] = line[3:]
+	}
+	for _, d := range report.Definitions().Columns {
+		assert.Equal(t, []string{d.Term, d.TermZH, d.Text, d.TextZH}, notes["column "+d.Name][:4])
+	}
+	for _, d := range report.Definitions().Origins {
+		assert.Equal(t, []string{d.Term, d.TermZH, d.Text, d.TextZH}, notes["origin "+d.Name][:4])
+	}
+	for name, want := range map[string]string{
+		"from": "2026-03-02 00:00", "to": "2026-03-09 00:00", "open": "true", "zone": "UTC+8",
+		"keep_after_unfollow": "720h0m0s", "as_of": report.AsOf.Format(csvTime),
+	} {
+		assert.Equal(t, want, notes["setting "+name][0], name)
+	}
+}
+
+// JSON carries what each of its numbers is.
+func TestJSONCarriesDefinitions(t *testing.T) {
+	t.Parallel()
+	l, _ := newShops(t, SQLite)
+	week := Query{From: monday, To: monday.AddDate(0, 0, 7), By: ByChannel}
+	report, err := l.Report(t.Context(), week)
+	require.NoError(t, err)
+	conversions, err := l.Conversions(t.Context(), ConversionQuery{Query: week})
+	require.NoError(t, err)
+	for name, test := range map[string]struct {
+		report  any
+		extra   string // a column that the total does not have
+		origins int
+		model   string
+	}{
+		"report": {report, "net", 3, ""}, "conversions": {conversions, "", 4, "follow"},
+	} {
+		text, err := json.Marshal(test.report)
+		require.NoError(t, err)
+		var got struct {
+			Zone        string
+			AsOf        time.Time `json:"as_of"`
+			Definitions Definitions
+			Total       map[string]int64
+		}
+		require.NoError(t, json.Unmarshal(text, &got), name)
+		assert.Equal(t, "UTC+8", got.Zone)
+		assert.True(t, got.AsOf.Equal(monday))
+		want := strings.Fields(test.extra)
+		for column := range got.Total {
+			want = append(want, column)
+		}
+		var defined []string
+		for _, d := range got.Definitions.Columns {
+			defined = append(defined, d.Name)
+			assert.NotContains(t, []string{d.Term, d.TermZH, d.Text, d.TextZH}, "", d.Name)
+		}
+		assert.ElementsMatch(t, want, defined, "%s: each number, and no other", name)
+		assert.Len(t, got.Definitions.Origins, test.origins)
+		if test.model != "" {
+			require.NotNil(t, got.Definitions.Model)
+			assert.Equal(t, test.model, got.Definitions.Model.Name)
 		}
 	}
 }
@@ -98,12 +168,13 @@ func TestCSVCellsAreNoFormulas(t *testing.T) {
 	var out bytes.Buffer
 	require.NoError(t, report.WriteCSV(&out))
 	const end = ",2026-03-09 10:20,true\r\n"
-	zeros := strings.Repeat(",0", len(csvColumns))
+	zeros := strings.Repeat(",0", len(Columns()))
+	table, _, _ := strings.Cut(out.String(), "\r\n,,")
 	assert.Equal(t, "\ufeff"+
 		"start,channel,name,group,origin,scans,scanners,follower_scans,new,returning,lost,net,"+
 		"imported,forgotten,held_start,held_end,quick_lost,quick_of,as_of,open\r\n"+
 		"Tuesday 09:00,'=1+1,' @x,'＝A1,"+zeros+end+
 		`Sunday 00:00,''a,"a""b,c",华东,`+zeros+end+
 		"Sunday 00:00,,,,no code,0,0,0,0,1,3,-2,0,0,0,0,0,0"+end+
-		"2026-03-02 00:00,,,,total"+zeros+end, out.String())
+		"2026-03-02 00:00,,,,total"+zeros+strings.TrimSuffix(end, "\r\n"), table)
 }

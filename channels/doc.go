@@ -12,6 +12,11 @@
 //     archive of pushes.
 //   - [Ledger.Report] tells who scanned, who came, who came back, who left and who is
 //     there, also as JSON and by [Report.WriteCSV]; [Ledger.Retention] tells who stayed.
+//   - [Ledger.Convert] records orders and other acts, [Ledger.Conversions] counts them by
+//     the channel that brought them, and [Ledger.Compare] puts WeChat's own figures beside
+//     the ledger's.
+//   - [Ledger.Plan] and [Ledger.Apply] take channels from a spreadsheet, and
+//     [Ledger.CopyTo] copies the ledger into another database.
 //   - [Ledger.Forget] and [Ledger.DeleteExpired] delete what tells who a person is.
 //
 // Pushes may come late, several times and in any order. A person's events are
@@ -22,7 +27,8 @@
 //	held at the end = held at the start + new + returning − lost + imported − forgotten
 //
 // and all channels, with the three rows for follows that none began, are the
-// account. docs/counting.md defines each number.
+// account. docs/counting.md defines each number, and a report carries the definitions:
+// [Report.Definitions].
 //
 // The tables know a person by a number and by HMAC-SHA-256 of the openid, which
 // is de-identified, not anonymous: who has the key and a list of openids can match

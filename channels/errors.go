@@ -30,12 +30,17 @@ var (
 	ErrUnknownScene = errors.New("unknown scene")
 	// ErrSceneInUse: the scene belongs to another channel.
 	ErrSceneInUse = errors.New("the scene is in use")
+	// ErrConversionDiffers: the id of a conversion is that of another one.
+	ErrConversionDiffers = errors.New("another conversion has the id")
 )
 
 func invalid(format string, args ...any) error {
-	return fmt.Errorf(
-		"wechatqr: channels: %w: %w", wechatqr.ErrInvalidArgument, fmt.Errorf(format, args...),
-	)
+	return fmt.Errorf("wechatqr: channels: %w", badInput(format, args...))
+}
+
+// badInput is invalid for what stands within another error.
+func badInput(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", wechatqr.ErrInvalidArgument, fmt.Errorf(format, args...))
 }
 
 // failed says what failed.

@@ -22,6 +22,8 @@ const (
 	gone        kind = 6 // no longer on that list
 
 	forget kind = 7
+
+	conversion kind = 8 // its ticket is the number of the act's id
 )
 
 // Rows of a report that are no channel. The numbers are stored.
@@ -30,6 +32,7 @@ const (
 	noCode      int64 = -1
 	codeUnknown int64 = -2
 	importedRow int64 = -3
+	noFollow    int64 = -4 // of a conversion that no model finds anything for
 )
 
 // event is one event of a person. WeChat gives events no identity: time, kind,
@@ -52,6 +55,10 @@ type event struct {
 func (e *event) isScan() bool {
 	return e.kind == scan || e.kind == subscribe && e.scene != 0
 }
+
+// tells reports whether the event says that somebody is known to the account: not a
+// conversion, which anybody may have, nor a late event.
+func (e *event) tells() bool { return !e.late && e.kind != conversion }
 
 // compareEvents orders events by time. Within one second the order depends on
 // who follows: see folder.second.

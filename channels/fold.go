@@ -3,9 +3,10 @@ package channels
 import "slices"
 
 const (
-	quickSeconds  = 86400 // the longest follow that is a quick loss
-	repairSeconds = 86400 // how long order is repaired after a person has become a stranger
-	sameFollow    = 60    // between WeChat's list of followers and its push, in seconds
+	quickSeconds   = 86400 // the longest follow that is a quick loss
+	repairSeconds  = 86400 // how long order is repaired after a person has become a stranger
+	visitorSeconds = 86400 // how long somebody is known of whom there are only conversions
+	sameFollow     = 60    // between WeChat's list of followers and its push, in seconds
 )
 
 // began says what kind of follow it is. The numbers are stored.
@@ -70,7 +71,20 @@ func (l *life) stranger(keep int64) (int64, bool) {
 	case l.unfollowed != 0 && l.open() == nil:
 		return l.unfollowed + keep, true
 	}
-	return 0, false
+	return l.visitor()
+}
+
+// visitor returns the end of the day for which somebody is known of whom there are
+// only conversions, and false if there is more, or none.
+func (l *life) visitor() (int64, bool) {
+	if slices.ContainsFunc(l.events, func(e event) bool { return e.tells() }) {
+		return 0, false
+	}
+	i := slices.IndexFunc(l.events, func(e event) bool { return e.kind == conversion })
+	if i < 0 {
+		return 0, false
+	}
+	return l.events[i].at + visitorSeconds, true
 }
 
 // rules are what a fold depends on besides the events.
@@ -158,10 +172,11 @@ func (f *folder) lifeOf(e event) *life {
 
 // second takes the events of one second. Who does not follow subscribes, scans
 // and unsubscribes, in this order; who follows scans, unsubscribes and subscribes.
+// A conversion comes after the scans.
 func (f *folder) second(events []event) {
-	steps := []func([]event){f.begin, f.scans, f.end, f.forget}
+	steps := []func([]event){f.begin, f.act, f.end, f.forget}
 	if n := len(f.lives); n > 0 && f.lives[n-1].open() != nil {
-		steps = []func([]event){f.scans, f.end, f.begin, f.forget}
+		steps = []func([]event){f.act, f.end, f.begin, f.forget}
 	}
 	for _, step := range steps {
 		step(events)
@@ -257,11 +272,12 @@ func (f *folder) rowOf(e *event, how began) int64 {
 	return e.row
 }
 
-func (f *folder) scans(events []event) {
+// act takes the scans of who may follow, and the conversions after them.
+func (f *folder) act(events []event) {
 	for _, e := range events {
-		if e.kind == scan {
+		if e.kind == scan || e.kind == conversion {
 			l := f.life(e.at)
-			e.follower = l.open() != nil && !e.late
+			e.follower = e.kind == scan && l.open() != nil && !e.late
 			l.events = append(l.events, e)
 		}
 	}

@@ -4,11 +4,12 @@ import (
 	"context"
 )
 
-// Forget deletes what tells who the person is, as WeChat demands for who
-// unfollows or revokes a consent: the hash goes 24 hours later, in which late
+// Forget deletes what tells who the person is, as somebody may demand of the account:
+// the hash goes 24 hours later, in which late
 // pushes still find it. The person's number stays and points to nobody, so that
 // no count of the past changes; a follow that is open ends now, as forgotten.
-// Who comes back is a stranger.
+// Who comes back is a stranger. Whose WeChat account is gone is forgotten by
+// [Ledger.Record].
 func (l *Ledger) Forget(ctx context.Context, openID string) error {
 	if openID == "" {
 		return invalid("forget: the openid is empty")

@@ -1,6 +1,7 @@
 package channels
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"sort"
@@ -23,9 +24,12 @@ type oracle struct {
 }
 
 type happening struct {
-	who, what     string // subscribe, SCAN, unsubscribe, listed, listed by code, forget
+	who, what     string // subscribe, SCAN, unsubscribe, listed, listed by code, forget, convert
 	at            int64
 	scene, ticket string
+
+	act   string // the name of what was converted
+	value int64
 }
 
 // ownership says whose a scene is from an instant on; later entries of the same
@@ -46,6 +50,50 @@ type countedFollow struct {
 	channel     string
 	start, end  int64 // end is 0 while it is open
 	how, ending string
+	person      string
+}
+
+type countedConversion struct {
+	person string
+	happening
+	current string         // the channel of the open follow, else "no follow"
+	touches []countedTouch // all before it, in order
+}
+
+// countedTouch is a scan, or a follow that begins.
+type countedTouch struct {
+	channel string
+	at      int64
+	scan    bool
+}
+
+// channelBy is what the model attributes the conversion to.
+func (c *countedConversion) channelBy(model Model, window int64) string {
+	switch model {
+	case ModelFirst:
+		for _, one := range c.touches {
+			if one.scan {
+				return one.channel
+			}
+		}
+		if len(c.touches) > 0 {
+			return c.touches[0].channel
+		}
+	case ModelLast:
+		if n := len(c.touches); n > 0 && c.at-c.touches[n-1].at <= window {
+			return c.touches[n-1].channel
+		}
+	default:
+		return c.current
+	}
+	return "no follow"
+}
+
+// counted is all that happened.
+type counted struct {
+	scans       []countedScan
+	follows     []countedFollow
+	conversions []countedConversion
 }
 
 // channelOf is "unknown" for a scene that nobody owns at that time.
@@ -62,8 +110,8 @@ func (o *oracle) channelOf(scene string, at int64) string {
 	return best
 }
 
-// count returns the scans and follows of everybody.
-func (o *oracle) count() (scans []countedScan, follows []countedFollow) {
+// count returns what everybody did.
+func (o *oracle) count() (all counted) {
 	of := map[string]map[happening]bool{}
 	for _, h := range o.happened {
 		if of[h.who] == nil {
@@ -72,20 +120,26 @@ func (o *oracle) count() (scans []countedScan, follows []countedFollow) {
 		of[h.who][h] = true
 	}
 	for who, distinct := range of {
-		var all []happening
+		var did []happening
 		for h := range distinct {
-			all = append(all, h)
+			did = append(did, h)
 		}
-		s, f := o.countOne(who, all)
-		scans, follows = append(scans, s...), append(follows, f...)
+		one := o.countOne(who, did)
+		all.scans = append(all.scans, one.scans...)
+		all.follows = append(all.follows, one.follows...)
+		all.conversions = append(all.conversions, one.conversions...)
 	}
-	return scans, follows
+	return all
 }
 
 // countOne goes through the life of one openid, second by second.
-func (o *oracle) countOne(
-	who string, all []happening,
-) (scans []countedScan, follows []countedFollow) {
+func (o *oracle) countOne(who string, all []happening) counted {
+	var scans []countedScan
+	var follows []countedFollow
+	var conversions []countedConversion
+	var touches []countedTouch // of the present person
+	var firstAct int64 = -1    // of somebody who did nothing else yet
+	onlyActs := true
 	var seconds []int64
 	for _, h := range all {
 		if !slices.Contains(seconds, h.at) {
@@ -102,7 +156,16 @@ func (o *oracle) countOne(
 		if forgot >= 0 && at > forgot ||
 			forgot < 0 && current < 0 && unfollowed >= 0 && at >= unfollowed+o.keep {
 			number, hadFollow, unfollowed, forgot = number+1, false, -1, -1
+			touches, firstAct, onlyActs = nil, -1, true
 		}
+		if onlyActs && firstAct >= 0 && at >= firstAct+86400 {
+			number, firstAct = number+1, -1
+		}
+	}
+	person := func() string { return fmt.Sprint(who, " ", number) }
+	scanned := func(scene string, at int64, follower bool) {
+		scans = append(scans, countedScan{o.channelOf(scene, at), person(), at, follower})
+		touches = append(touches, countedTouch{o.channelOf(scene, at), at, true})
 	}
 	end := func(at int64, ending string) {
 		if current >= 0 {
@@ -124,12 +187,10 @@ func (o *oracle) countOne(
 				return
 			}
 			meet(at)
-			for _, h := range here {
+			onlyActs = false
+			for _, h := range inOrderOfScenes(here) {
 				if h.what == "subscribe" && h.scene != "" {
-					scans = append(
-						scans,
-						countedScan{o.channelOf(h.scene, at), fmt.Sprint(who, number), at, false},
-					)
+					scanned(h.scene, at, false)
 				}
 			}
 			start := o.followOf(at, here, all)
@@ -144,23 +205,38 @@ func (o *oracle) countOne(
 			default:
 				start.how = "new"
 			}
-			hadFollow = true
+			hadFollow, start.person = true, person()
 			follows, current = append(follows, *start), len(follows)
+			touches = append(touches, countedTouch{start.channel, at, false})
 		}
 		doScans := func() {
-			for _, h := range here {
+			for _, h := range inOrderOfScenes(here) {
 				if h.what == "SCAN" {
 					meet(at)
-					scans = append(scans, countedScan{
-						o.channelOf(h.scene, at), fmt.Sprint(who, number), at, current >= 0,
-					})
+					onlyActs = false
+					scanned(h.scene, at, current >= 0)
 				}
+			}
+			for _, h := range here {
+				if h.what != "convert" {
+					continue
+				}
+				meet(at)
+				if firstAct < 0 {
+					firstAct = at
+				}
+				one := countedConversion{person(), h, "no follow", slices.Clone(touches)}
+				if current >= 0 {
+					one.current = follows[current].channel
+				}
+				conversions = append(conversions, one)
 			}
 		}
 		unsubscribes := func() {
 			for _, h := range here {
 				if h.what == "unsubscribe" {
 					meet(at)
+					onlyActs = false
 					end(at, "lost")
 					unfollowed = at
 				}
@@ -175,12 +251,20 @@ func (o *oracle) countOne(
 		}
 		for _, h := range here {
 			if h.what == "forget" {
+				onlyActs = false
 				end(at, "forgotten")
 				forgot = at
 			}
 		}
 	}
-	return scans, follows
+	return counted{scans, follows, conversions}
+}
+
+// inOrderOfScenes decides between several scenes in one second.
+func inOrderOfScenes(here []happening) []happening {
+	return slices.SortedFunc(slices.Values(here), func(a, b happening) int {
+		return cmp.Compare(textID(a.scene), textID(b.scene))
+	})
 }
 
 // isSubscribe is said of what tells that somebody follows.
@@ -270,26 +354,30 @@ func listedByCode(at int64, here, all []happening) bool {
 	return false
 }
 
-// report is the numbers of each row that is not empty, by a text that names it.
-func (o *oracle) report(q Query) (rows map[string]Counts, total Counts) {
-	scans, follows := o.count()
-	rows = map[string]Counts{}
+// oracleCell is one cell of a report.
+type oracleCell struct {
+	name       string
+	selected   func(channel string) bool
+	within     func(at int64) bool
+	start, end int64
+	holds      bool // it has a start and an end
+}
+
+// cells are those of the query, without that of the total, by a text that names each.
+func (o *oracle) cells(q Query) (cells []oracleCell) {
 	selections := map[string]func(channel string) bool{"": func(string) bool { return true }}
-	special := []string{"no code", "unknown", "imported"}
-	switch {
-	case q.By&ByChannel != 0:
+	if q.By&(ByChannel|ByGroup) != 0 {
 		delete(selections, "")
-		for _, name := range special {
+		for _, name := range []string{"no code", "unknown", "imported", "no follow"} {
 			selections[name] = func(c string) bool { return c == name }
 		}
+	}
+	switch {
+	case q.By&ByChannel != 0:
 		for name := range o.groups {
 			selections["channel "+name] = func(c string) bool { return c == name }
 		}
 	case q.By&ByGroup != 0:
-		delete(selections, "")
-		for _, name := range special {
-			selections[name] = func(c string) bool { return c == name }
-		}
 		for _, path := range o.groups {
 			selections["group "+path] = func(c string) bool {
 				g, is := o.groups[c]
@@ -298,91 +386,22 @@ func (o *oracle) report(q Query) (rows map[string]Counts, total Counts) {
 		}
 	}
 
-	asked := func(c string) bool {
-		g, is := o.groups[c]
-		switch {
-		case q.Channel != "":
-			return c == q.Channel
-		case q.Group != "":
-			return is && (g == q.Group || strings.HasPrefix(g, q.Group+"/"))
-		}
-		return true
-	}
-	countsOf := func(selected func(string) bool, within func(int64) bool, start, end int64,
-		holds bool) Counts {
-		var c Counts
-		persons := map[string]bool{}
-		for _, s := range scans {
-			if within(s.at) && selected(s.channel) && asked(s.channel) {
-				c.Scans++
-				persons[s.person] = true
-				if s.follower {
-					c.FollowerScans++
-				}
-			}
-		}
-		c.Scanners = int64(len(persons))
-		for _, f := range follows {
-			if !selected(f.channel) || !asked(f.channel) {
-				continue
-			}
-			if within(f.start) {
-				switch f.how {
-				case "new":
-					c.New++
-				case "returning":
-					c.Returning++
-				case "imported":
-					c.Imported++
-				}
-				if f.how != "imported" && f.start+86400 <= o.asOf {
-					c.QuickOf++
-					if f.ending == "lost" && f.end-f.start <= 86400 {
-						c.QuickLost++
-					}
-				}
-			}
-			if f.ending == "lost" && within(f.end) {
-				c.Lost++
-			}
-			if f.ending == "forgotten" && within(f.end) {
-				c.Forgotten++
-			}
-			open := func(at int64) int64 {
-				if holds && f.start < at && (f.ending == "" || f.end >= at) {
-					return 1
-				}
-				return 0
-			}
-			c.HeldStart += open(start)
-			c.HeldEnd += open(end)
-		}
-		return c
-	}
-
-	in := func(start, end int64) func(int64) bool {
-		return func(at int64) bool { return at >= start && at < end }
-	}
 	from, to := q.From.Unix(), q.To.Unix()
-	total = countsOf(func(string) bool { return true }, in(from, to), from, to, true)
 	for name, selected := range selections {
-		note := func(key string, c Counts) {
-			if c != (Counts{}) {
-				rows[strings.TrimSpace(key+" "+name)] = c
-			}
+		add := func(key string, within func(int64) bool, start, end int64, holds bool) {
+			key = strings.TrimSpace(key + " " + name)
+			cells = append(cells, oracleCell{key, selected, within, start, end, holds})
 		}
 		switch {
 		case q.By&ByWeekday != 0:
 			for weekday := range 7 {
 				for hour := range 24 {
-					note(
-						fmt.Sprintf("%v %d", time.Weekday(weekday), hour),
-						countsOf(selected, func(at int64) bool {
-							local := time.Unix(at, 0).In(o.zone)
-							return at >= from && at < to && int(local.Weekday()) == weekday &&
-								local.Hour() == hour
-						}, 0, 0, false),
-					)
+					within := func(at int64) bool {
+						local := time.Unix(at, 0).In(o.zone)
+						return at >= from && at < to && int(local.Weekday()) == weekday &&
+							local.Hour() == hour
+					}
+					add(fmt.Sprintf("%v %d", time.Weekday(weekday), hour), within, 0, 0, false)
 				}
 			}
 		case q.By&(ByDay|ByHour) != 0:
@@ -395,26 +414,150 @@ func (o *oracle) report(q Query) (rows map[string]Counts, total Counts) {
 					}
 				}
 				if start <= o.asOf {
-					note(
-						time.Unix(start, 0).UTC().Format(time.RFC3339),
-						countsOf(selected, in(start, end), start, end, true),
-					)
+					key := time.Unix(start, 0).UTC().Format(time.RFC3339)
+					add(key, between(start, end), start, end, true)
 				}
 				start = end
 			}
 		default:
-			note("", countsOf(selected, in(from, to), from, to, true))
+			add("", between(from, to), from, to, true)
 		}
 	}
-	return rows, total
+	return cells
+}
+
+func between(start, end int64) func(int64) bool {
+	return func(at int64) bool { return at >= start && at < end }
+}
+
+// whole is the cell of the total.
+func whole(q Query) oracleCell {
+	from, to := q.From.Unix(), q.To.Unix()
+	everything := func(string) bool { return true }
+	return oracleCell{"", everything, between(from, to), from, to, true}
+}
+
+// asked reports whether the query selects the channel.
+func (o *oracle) asked(q Query, channel string) bool {
+	g, is := o.groups[channel]
+	switch {
+	case q.Channel != "":
+		return channel == q.Channel
+	case q.Group != "":
+		return is && (g == q.Group || strings.HasPrefix(g, q.Group+"/"))
+	}
+	return true
+}
+
+// report is the numbers of each row that is not empty, by the name of its cell.
+func (o *oracle) report(q Query) (rows map[string]Counts, total Counts) {
+	all := o.count()
+	rows = map[string]Counts{}
+	for _, cell := range o.cells(q) {
+		if c := o.countsOf(q, &all, cell); c != (Counts{}) {
+			rows[cell.name] = c
+		}
+	}
+	return rows, o.countsOf(q, &all, whole(q))
+}
+
+func (o *oracle) countsOf(q Query, all *counted, cell oracleCell) (c Counts) {
+	persons := map[string]bool{}
+	for _, s := range all.scans {
+		if cell.within(s.at) && cell.selected(s.channel) && o.asked(q, s.channel) {
+			c.Scans++
+			persons[s.person] = true
+			if s.follower {
+				c.FollowerScans++
+			}
+		}
+	}
+	c.Scanners = int64(len(persons))
+	for _, f := range all.follows {
+		if !cell.selected(f.channel) || !o.asked(q, f.channel) {
+			continue
+		}
+		if cell.within(f.start) {
+			switch f.how {
+			case "new":
+				c.New++
+			case "returning":
+				c.Returning++
+			case "imported":
+				c.Imported++
+			}
+			if f.how != "imported" && f.start+86400 <= o.asOf {
+				c.QuickOf++
+				if f.ending == "lost" && f.end-f.start <= 86400 {
+					c.QuickLost++
+				}
+			}
+		}
+		if f.ending == "lost" && cell.within(f.end) {
+			c.Lost++
+		}
+		if f.ending == "forgotten" && cell.within(f.end) {
+			c.Forgotten++
+		}
+		open := func(at int64) int64 {
+			if cell.holds && f.start < at && (f.ending == "" || f.end >= at) {
+				return 1
+			}
+			return 0
+		}
+		c.HeldStart += open(cell.start)
+		c.HeldEnd += open(cell.end)
+	}
+	return c
+}
+
+// conversions is report for conversions.
+func (o *oracle) conversions(
+	q ConversionQuery,
+) (rows map[string]ConversionCounts, total ConversionCounts) {
+	all := o.count()
+	rows = map[string]ConversionCounts{}
+	for _, cell := range o.cells(q.Query) {
+		if c := o.conversionsOf(q, &all, cell); c != (ConversionCounts{}) {
+			rows[cell.name] = c
+		}
+	}
+	return rows, o.conversionsOf(q, &all, whole(q.Query))
+}
+
+func (o *oracle) conversionsOf(
+	q ConversionQuery, all *counted, cell oracleCell,
+) (c ConversionCounts) {
+	began, did := map[string]bool{}, map[string]bool{}
+	for _, f := range all.follows {
+		if f.how != "imported" && cell.within(f.start) && cell.selected(f.channel) &&
+			o.asked(q.Query, f.channel) {
+			began[f.person] = true
+		}
+	}
+	for _, one := range all.conversions {
+		channel := one.channelBy(q.Model, int64(q.Window/time.Second))
+		named := q.Name == "" || q.Name == one.act
+		if named && cell.within(one.at) && cell.selected(channel) && o.asked(q.Query, channel) {
+			c.Conversions++
+			c.Value += one.value
+			did[one.person] = true
+		}
+	}
+	c.Converters, c.Followers = int64(len(did)), int64(len(began))
+	for person := range did {
+		if began[person] {
+			c.Converted++
+		}
+	}
+	return c
 }
 
 // retained counts the follows that began on the local day and those of them that were
 // open at the end of the day n days later, and false if that day is not over.
 func (o *oracle) retained(q Query, day time.Time, n int) (all, stayed int64, over bool) {
 	until := time.Date(day.Year(), day.Month(), day.Day()+n+1, 0, 0, 0, 0, o.zone).Unix()
-	_, follows := o.count()
-	for _, f := range follows {
+	for _, f := range o.count().follows {
 		beganOn := time.Unix(f.start, 0).In(o.zone).Format(time.DateOnly)
 		asked := q.Channel == "" || f.channel == q.Channel
 		if f.how == "imported" || !asked || beganOn != day.Format(time.DateOnly) {

@@ -44,12 +44,13 @@ func (s *subject) add(e event, now int64, backfill bool) {
 // knownAt reports whether an event of that time can be told from a stranger's.
 func (s *subject) knownAt(at int64) bool {
 	known := len(s.people) == 0 || s.people[0].since <= at
-	return known && slices.ContainsFunc(s.events, func(e event) bool { return !e.late })
+	return known && slices.ContainsFunc(s.events, func(e event) bool { return e.tells() })
 }
 
 // expires says when the hash of the life goes, given when it would have gone.
 func (l *life) expires(keep, previous, now int64) int64 {
-	allLate := !slices.ContainsFunc(l.events, func(e event) bool { return !e.late })
+	nothing := !slices.ContainsFunc(l.events, func(e event) bool { return e.tells() })
+	visitor, _ := l.visitor()
 	switch {
 	case l.forgotOn != 0:
 		return l.forgotOn + repairSeconds
@@ -57,10 +58,10 @@ func (l *life) expires(keep, previous, now int64) int64 {
 		return 0
 	case l.unfollowed != 0:
 		return max(l.unfollowed+keep+repairSeconds, previous)
-	case allLate && previous == 0:
-		return now + repairSeconds
-	case allLate:
-		return previous
+	case nothing && previous == 0:
+		return max(now, visitor) + repairSeconds
+	case nothing:
+		return max(previous, visitor+repairSeconds)
 	}
 	return 0
 }

@@ -94,6 +94,7 @@ type history struct {
 	scenes []string
 	names  []string // of channels
 	days   int
+	acts   int
 }
 
 // ledgerCall is a call of the ledger at a time.
@@ -171,6 +172,9 @@ func (h *history) compareAll() {
 	for range 12 {
 		h.compare()
 	}
+	for range 4 {
+		h.compareConversions()
+	}
 	h.compareRetention()
 }
 
@@ -208,9 +212,11 @@ func (h *history) person(who string) (steps []ledgerCall) {
 }
 
 func (h *history) act(who string, at int64) []ledgerCall {
-	switch n := h.IntN(20); {
+	switch n := h.IntN(24); {
 	case n < 16:
 		return h.push(h.randomPush(who, at))
+	case n > 19:
+		return h.convert(who, at)
 	case n > 16:
 		return h.list(happening{who: who, at: at}, h.scenes[h.IntN(len(h.scenes))])
 	}
@@ -250,6 +256,26 @@ func (h *history) push(what happening) []ledgerCall {
 		steps = append(steps, ledgerCall{what.at + delay, func(ctx context.Context) error {
 			_, err := h.ledger.RecordEvent(ctx, ev)
 			return err
+		}})
+	}
+	return steps
+}
+
+// convert has a conversion reported up to three times, up to a day later.
+func (h *history) convert(who string, at int64) []ledgerCall {
+	h.acts++
+	c := Conversion{
+		ID: fmt.Sprint("act ", h.acts), OpenID: who, At: time.Unix(at, 0),
+		Name: []string{"", "order"}[h.IntN(2)], Value: h.Int64N(1000) - 100,
+	}
+	h.oracle.happened = append(h.oracle.happened, happening{
+		who: who, what: "convert", at: at, ticket: c.ID, act: c.Name, value: c.Value,
+	})
+	var steps []ledgerCall
+	for range 1 + h.IntN(3) {
+		delay := h.IntN(2) * h.IntN(86400+1)
+		steps = append(steps, ledgerCall{at + int64(delay), func(ctx context.Context) error {
+			return h.ledger.Convert(ctx, c)
 		}})
 	}
 	return steps
@@ -316,9 +342,8 @@ func (h *history) final(name string) string {
 	return name
 }
 
-// compare asks a random question, and looks at what must hold of every answer.
-func (h *history) compare() {
-	t := h.t
+// randomQuery asks for a period, dimensions and a selection.
+func (h *history) randomQuery() Query {
 	local := monday.In(h.oracle.zone)
 	start := time.Date(
 		local.Year(), local.Month(), local.Day()-2+h.IntN(h.days+2), 0, 0, 0, 0, h.oracle.zone,
@@ -332,7 +357,46 @@ func (h *history) compare() {
 	case 1:
 		q.Channel = h.final(h.names[h.IntN(len(h.names))])
 	}
+	return q
+}
 
+// compareConversions asks a random question of each model.
+func (h *history) compareConversions() {
+	t := h.t
+	for _, model := range []Model{ModelFollow, ModelFirst, ModelLast} {
+		q := ConversionQuery{Query: h.randomQuery(), Model: model}
+		q.Name = []string{"", "order"}[h.IntN(2)]
+		if model == ModelLast {
+			q.Window = time.Duration(1+h.IntN(2*86400)) * time.Second
+		}
+		want, wantTotal := h.oracle.conversions(q)
+		r, err := h.ledger.Conversions(t.Context(), q)
+		require.NoError(t, err)
+		got := map[string]ConversionCounts{}
+		sum := ConversionCounts{}
+		for i := range r.Rows {
+			row := &r.Rows[i]
+			key := nameOf(q.By, &Row{
+				Start: row.Start, Weekday: row.Weekday, Hour: row.Hour, Origin: row.Origin,
+				Channel: row.Channel, Group: row.Group,
+			})
+			assert.NotContains(t, got, key)
+			got[key] = row.ConversionCounts
+			assert.LessOrEqual(t, row.Converted, min(row.Followers, row.Converters))
+			sum.Conversions += row.Conversions
+			sum.Value += row.Value
+		}
+		assert.Equal(t, want, got, "%+v keeping %v", q, r.KeepAfterUnfollow)
+		assert.Equal(t, wantTotal, r.Total, "total of %+v", q)
+		assert.Equal(t, []int64{sum.Conversions, sum.Value}, []int64{
+			r.Total.Conversions, r.Total.Value,
+		}, "rows add up")
+	}
+}
+
+// compare asks a random question, and looks at what must hold of every answer.
+func (h *history) compare() {
+	t, q := h.t, h.randomQuery()
 	want, wantTotal := h.oracle.report(q)
 	r, err := h.ledger.Report(t.Context(), q)
 	require.NoError(t, err)

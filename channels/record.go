@@ -18,7 +18,8 @@ import (
 // Events that arrive together share one commit.
 //
 // next learns by [VisitFrom] what the event amounted to. Messages and events
-// that are neither a follow, a scan nor an unfollow are passed on unrecorded.
+// that are neither a follow, a scan, an unfollow nor a cancellation are passed on
+// unrecorded.
 func (l *Ledger) Record(next events.HandlerFunc) events.HandlerFunc {
 	return func(ctx context.Context, ev *wechatqr.Event) (events.Reply, error) {
 		if kindOf(ev) != 0 {
@@ -48,8 +49,12 @@ func (l *Ledger) recordInTime(ctx context.Context, ev *wechatqr.Event) (Visit, e
 	return l.RecordEvent(ctx, ev)
 }
 
-// RecordEvent records a push: a subscribe, a SCAN or an unsubscribe. It may come
-// late, repeatedly and in any order. Anything else changes nothing. What is
+// RecordEvent records a push: a subscribe, a SCAN, an unsubscribe, or a
+// user_authorization_cancellation, which does what [Ledger.Forget] does at its time,
+// since the user's WeChat account is gone. It may come late, repeatedly and in any order.
+// Anything else changes nothing, so user_authorization_revoke does not: it is of data that
+// the ledger does not have, by somebody who still follows; next can delete what the host
+// has. What is
 // older than 24 hours, of somebody who is not known, may belong to a person who
 // has been forgotten: of it only the scan counts. For events from an archive see
 // [Ledger.Backfill].
@@ -70,17 +75,18 @@ func (l *Ledger) record(ctx context.Context, ev *wechatqr.Event, backfill bool) 
 	if k == 0 {
 		return Visit{}, nil
 	}
-	if ev.FromUserName == "" || ev.CreateTime.Unix() <= 0 {
-		return Visit{}, invalid("record: the event has no FromUserName or no CreateTime")
+	who := personOf(ev)
+	if who == "" || ev.CreateTime.Unix() <= 0 {
+		return Visit{}, invalid("record: the event does not say who it is of, or when it was")
 	}
 	e := event{at: ev.CreateTime.Unix(), kind: k, ticket: ticketID(ev.Ticket)}
 	if s, ok := ev.Scan(); ok {
 		e.scene = textID(s.SceneKey)
 	}
-	if k == unsubscribe {
+	if k == unsubscribe || k == forget {
 		e.ticket = 0
 	}
-	return l.put(ctx, &arrival{hash: l.hash(ev.FromUserName), event: e, backfill: backfill})
+	return l.put(ctx, &arrival{hash: l.hash(who), event: e, backfill: backfill})
 }
 
 // kindOf is that of an event that is recorded, else 0. A SCAN without a scene
@@ -94,6 +100,8 @@ func kindOf(ev *wechatqr.Event) kind {
 		return subscribe
 	case ev.Type.Is(wechatqr.EventUnsubscribe):
 		return unsubscribe
+	case ev.Type.Is(eventCancellation):
+		return forget
 	case scanned:
 		return scan
 	}

@@ -47,12 +47,16 @@ type Query struct {
 // Origin says which row of a report it is.
 type Origin string
 
-// The origins: a channel, or one of the three that have none.
+// The origins: a channel, or one of those that are none.
 const (
 	OfChannel   Origin = ""         // of a channel, or of all that the row is of
 	NoCode      Origin = "no code"  // follows that no code began
 	CodeUnknown Origin = "unknown"  // by a code that is no channel's, or that WeChat did not name
 	Imported    Origin = "imported" // follows older than the ledger, by no channel's code
+
+	// NoFollow is the row of conversions for which the model finds nothing: no follow
+	// that was open, or for the other models no scan and no follow.
+	NoFollow Origin = "no follow"
 )
 
 // Row is what happened in one cell of a report: a channel, a day, or both.
@@ -95,7 +99,7 @@ type Counts struct {
 func (c *Counts) Net() int64 { return c.New + c.Returning - c.Lost }
 
 // Report is the answer to a Query. As JSON it has the same numbers, with By as the sum
-// of its constants' values: 1, 2, 4, 8 and 16.
+// of its constants' values: 1, 2, 4, 8 and 16, and what [Report.MarshalJSON] adds.
 type Report struct {
 	Query
 	AsOf time.Time `json:"as_of"` // when it was made
@@ -194,6 +198,7 @@ type reader struct {
 	from, to int64 // Unix seconds
 
 	channels map[int64]Channel
+	among    string // the condition on channels that selects them
 	where    string // narrows to those channels
 	args     []any
 
@@ -231,25 +236,25 @@ func (l *Ledger) report(ctx context.Context, t *tx, q Query) (*Report, error) {
 // selectChannels sets the condition that selects the rows of the report's channels, and
 // reads those channels that rows will name.
 func (r *reader) selectChannels(ctx context.Context) error {
-	where := "1 = 1"
+	r.among = "1 = 1"
 	switch {
 	case r.Channel != "":
 		id, err := r.t.channelID(ctx, r.Channel)
 		if err != nil {
 			return err
 		}
-		where, r.args, r.where = "id = ?", []any{id}, " AND channel = ?"
+		r.among, r.args, r.where = "id = ?", []any{id}, " AND channel = ?"
 	case r.Group != "":
-		where = "(grp = ? OR grp LIKE ? ESCAPE '!')"
+		r.among = "(grp = ? OR grp LIKE ? ESCAPE '!')"
 		escaped := strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(r.Group)
 		r.args = []any{r.Group, escaped + "/%"}
-		r.where = " AND channel IN (SELECT id FROM channels_channels WHERE " + where + ")"
+		r.where = " AND channel IN (SELECT id FROM channels_channels WHERE " + r.among + ")"
 	}
 	if r.By&(ByChannel|ByGroup) == 0 {
 		return nil
 	}
 	active, args := r.activeOnly()
-	where += strings.Replace(active, "channel", "id", 1)
+	where := r.among + strings.Replace(active, "channel", "id", 1)
 	var err error
 	r.channels, err = r.t.channels(ctx, where, slices.Concat(r.args, args)...)
 	return err
@@ -321,11 +326,23 @@ func (r *reader) row(k rowKey) *Row {
 		row.Origin = CodeUnknown
 	case importedRow:
 		row.Origin = Imported
+	case noFollow:
+		row.Origin = NoFollow
 	default:
 		row.Channel = r.channels[k.channel]
 	}
 	r.rows[k] = row
 	return row
+}
+
+// compareKeys is the order of a report's rows.
+func (r *reader) compareKeys(a, b rowKey) int {
+	return cmp.Or(
+		cmp.Compare(a.start, b.start),
+		cmp.Compare(min(b.channel, 0), min(a.channel, 0)), // the special ones last
+		cmp.Compare(r.channels[a.channel].Key, r.channels[b.channel].Key),
+		cmp.Compare(a.group, b.group),
+	)
 }
 
 // sorted leaves out the rows that are empty.
@@ -337,14 +354,4 @@ func (r *reader) sorted() []Row {
 		}
 	}
 	return rows
-}
-
-// compareKeys orders by time, then key of the channel, the special ones last.
-func (r *reader) compareKeys(a, b rowKey) int {
-	return cmp.Or(
-		cmp.Compare(a.start, b.start),
-		cmp.Compare(min(b.channel, 0), min(a.channel, 0)),
-		cmp.Compare(r.channels[a.channel].Key, r.channels[b.channel].Key),
-		cmp.Compare(a.group, b.group),
-	)
 }

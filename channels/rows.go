@@ -19,6 +19,9 @@ var (
 	assignmentsTable = relation{
 		"channels_assignments", []string{"scene", "since"}, []string{"channel"},
 	}
+	conversionsTable = relation{
+		"channels_conversions", []string{"act"}, []string{"happened", "person", "name", "value"},
+	}
 	peopleTable = relation{
 		"channels_people", []string{"id"}, []string{"hash", "life", "since", "expires"},
 	}
@@ -128,6 +131,7 @@ type writer struct {
 	*subjects
 	people, events, follows, hours changes
 	totals                         totals
+	converted                      []eventRow // conversions that have become this person's
 }
 
 func newWriter(s *subjects) *writer {
@@ -148,11 +152,20 @@ func (w *writer) compare(one *subject) {
 		}
 		was := &one.stored[i]
 		compareRows(&w.events, was.eventRows(p.id), now.eventRows(p.id))
+		w.noteConverted(p.id, was.events, now.events)
 		compareRows(&w.follows, was.followRows(p.id), now.followRows(p.id))
 		hoursWas, hoursNow := was.tally(), now.tally()
 		compareRows(&w.hours, hourRows(p.id, hoursWas), hourRows(p.id, hoursNow))
 		w.totals.count(hoursWas, -1)
 		w.totals.count(hoursNow, 1)
+	}
+}
+
+func (w *writer) noteConverted(person int64, was, now []event) {
+	for _, e := range now {
+		if e.kind == conversion && !slices.Contains(was, e) {
+			w.converted = append(w.converted, eventRow{person, e})
+		}
 	}
 }
 
@@ -185,6 +198,12 @@ func hourRows(person int64, all map[cell]Counts) (rows []hourRow) {
 func (w *writer) write(ctx context.Context) error {
 	for _, c := range []*changes{&w.people, &w.events, &w.follows, &w.hours} {
 		if err := w.t.apply(ctx, c); err != nil {
+			return err
+		}
+	}
+	for _, e := range w.converted {
+		const update = "UPDATE channels_conversions SET person = ? WHERE act = ?"
+		if err := w.t.exec(ctx, update, e.person, e.ticket); err != nil {
 			return err
 		}
 	}

@@ -22,7 +22,8 @@ const (
 	Follower          VisitKind = "follower"  // follows, and scanned a code
 	Stranger          VisitKind = "stranger"  // scanned a code and is not known to follow
 	Unfollower        VisitKind = "unfollow"
-	Late              VisitKind = "late" // too old to tell: only a scan counts
+	Cancelled         VisitKind = "cancelled" // the WeChat account is gone, and who it was is forgotten
+	Late              VisitKind = "late"      // too old to tell: only a scan counts
 )
 
 type visitKey struct{}
@@ -66,6 +67,8 @@ func (l *life) visit(e *event) VisitKind {
 		return Late
 	case e.kind == unsubscribe:
 		return Unfollower
+	case e.kind == forget:
+		return Cancelled
 	case e.follower:
 		return Follower
 	case e.kind == scan:

@@ -71,7 +71,10 @@ func (h *Handler) logProblem(ctx context.Context, p Problem) {
 	if p.Event == nil {
 		level = slog.LevelWarn
 	} else {
-		args = append(args, slog.String("event", fmt.Sprintf("%.200s", p.Event.ID())))
+		// The openid stays out of logs, and so does the ID, which holds it.
+		name := cmp.Or(string(p.Event.Type), p.Event.MsgType)
+		args = append(args, slog.String("event", fmt.Sprintf("%.40s %.100s", name, p.Event.EventKey)),
+			slog.Time("created", p.Event.CreateTime))
 	}
 	if p.Stack != nil {
 		args = append(args, slog.String("stack", string(p.Stack)))

@@ -107,6 +107,7 @@ func TestWithLogger(t *testing.T) {
 	wechat().clear(scanPush(strings.Repeat("k", 2000))).to(h)
 	assert.Contains(t, out.String(), "level=ERROR")
 	assert.Contains(t, out.String(), "MediaId is empty")
+	assert.NotContains(t, out.String(), testUser)
 	assert.NotContains(t, out.String(), "stack=")
 	for line := range strings.Lines(out.String()) {
 		assert.Less(t, len(line), 1000, "whatever was sent")

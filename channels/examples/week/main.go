@@ -215,16 +215,7 @@ func printReport(ctx context.Context, out io.Writer, ledger *channels.Ledger) er
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(out, "scans persons   new  back  lost   net imported  held  quick  channel")
-	for i := range report.Rows {
-		row := &report.Rows[i]
-		name := row.Channel.Key + " " + row.Channel.Name
-		if row.Origin != channels.OfChannel {
-			name = string(row.Origin)
-		}
-		printCounts(out, &row.Counts, name)
-	}
-	printCounts(out, &report.Total, "account")
+	printTable(out, report)
 
 	query.By = 0
 	stayed, err := ledger.Retention(ctx, query, 1, 3, 7)
@@ -236,6 +227,19 @@ func printReport(ctx context.Context, out io.Writer, ledger *channels.Ledger) er
 			r.Stayed, r.Follows, r.Days)
 	}
 	return nil
+}
+
+func printTable(out io.Writer, report *channels.Report) {
+	fmt.Fprintln(out, "scans persons   new  back  lost   net imported  held  quick  channel")
+	for i := range report.Rows {
+		row := &report.Rows[i]
+		name := row.Channel.Key + " " + row.Channel.Name
+		if row.Origin != channels.OfChannel {
+			name = string(row.Origin)
+		}
+		printCounts(out, &row.Counts, name)
+	}
+	printCounts(out, &report.Total, "account")
 }
 
 func printCounts(out io.Writer, c *channels.Counts, name string) {

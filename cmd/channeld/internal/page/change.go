@@ -2,7 +2,6 @@ package page
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -115,7 +114,7 @@ func (p *Pages) change(w http.ResponseWriter, r *http.Request) {
 		at = r.PostFormValue("target")
 		err = p.Ledger.Merge(r.Context(), c.Key, at)
 	case "give":
-		err = p.give(r.Context(), r.PostForm)
+		err = p.give(r)
 	default:
 		err = errQuestion
 	}
@@ -129,13 +128,13 @@ func (p *Pages) change(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, channelPath(at)+"?"+done.Encode(), http.StatusSeeOther)
 }
 
-func (p *Pages) give(ctx context.Context, form url.Values) error {
-	at, err := time.ParseInLocation(instantForm, form.Get("from"), p.Location)
+func (p *Pages) give(r *http.Request) error {
+	at, err := time.ParseInLocation(instantForm, r.PostFormValue("from"), p.Location)
 	if err != nil || at.Before(ledgerStart) || at.After(p.Now()) {
 		return errQuestion
 	}
-	scene := wechatqr.SceneString(form.Get("scene"))
-	return p.Ledger.Reassign(ctx, scene, form.Get("target"), at)
+	scene := wechatqr.SceneString(r.PostFormValue("scene"))
+	return p.Ledger.Reassign(r.Context(), scene, r.PostFormValue("target"), at)
 }
 
 // doneText is what the last change did.

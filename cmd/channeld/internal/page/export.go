@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -24,6 +25,7 @@ type exportView struct {
 	Total      []string
 	Rows       int
 	Dimensions []dimensionLink
+	Meanings   []wordView // of the columns, and of the rows that are no channel
 	Remembered float64
 }
 
@@ -36,14 +38,15 @@ const maxPreview = 20
 
 func (p *Pages) export(w http.ResponseWriter, r *http.Request) {
 	q, report, err := p.exported(r)
-	var table [][]string
+	var records [][]string
 	if err == nil {
-		table, err = tableOf(report)
+		records, err = recordsOf(report)
 	}
 	if err != nil {
 		p.fail(w, r, err)
 		return
 	}
+	table := tableOf(records)
 	last := len(table) - 1
 	v := &exportView{
 		span: newSpan(r, q, report), Question: q, Heads: table[0], Total: table[last],
@@ -60,6 +63,10 @@ func (p *Pages) export(w http.ResponseWriter, r *http.Request) {
 	} {
 		v.Dimensions = append(v.Dimensions,
 			dimensionLink{one.value, web.Say(r, one.zh, one.en), q.By == one.value})
+	}
+	for _, d := range slices.Concat(report.Definitions().Columns, report.Definitions().Origins) {
+		v.Meanings = append(v.Meanings,
+			wordView{d.Name, web.Say(r, d.TermZH, d.Term), web.Say(r, d.TextZH, d.Text)})
 	}
 	p.show(w, r, web.Page{Title: web.Say(r, "导出", "Export"), Place: "export"}, "export.html", v)
 }
@@ -85,15 +92,24 @@ func (p *Pages) exported(r *http.Request) (Question, *channels.Report, error) {
 	return q, report, err
 }
 
-// tableOf is the report as its CSV has it, without what follows the table after an empty
-// line.
-func tableOf(report *channels.Report) ([][]string, error) {
+// recordsOf are those of the report's CSV.
+func recordsOf(report *channels.Report) ([][]string, error) {
 	var b bytes.Buffer
 	if err := report.WriteCSV(&b); err != nil {
 		return nil, err
 	}
-	table, _, _ := strings.Cut(strings.TrimPrefix(b.String(), "\ufeff"), "\r\n\r\n")
-	return csv.NewReader(strings.NewReader(table)).ReadAll()
+	return csv.NewReader(strings.NewReader(strings.TrimPrefix(b.String(), "\ufeff"))).ReadAll()
+}
+
+// tableOf are the records up to the total, without the definitions below.
+func tableOf(records [][]string) [][]string {
+	end := slices.IndexFunc(records, func(record []string) bool {
+		return len(record) == 0 || record[0] == ""
+	})
+	if end < 0 {
+		return records
+	}
+	return records[:end]
 }
 
 // exports are the files, with their types.
@@ -134,11 +150,10 @@ func (p *Pages) download(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(b.Bytes()) // the browser may have closed the connection
 }
 
-// writeXLSX writes the rows of the CSV, numbers as numbers. A cell of XLSX that is a text
-// is none that a spreadsheet takes for a formula, so the apostrophe that guards it in CSV
-// is left out.
+// writeXLSX writes what the CSV has, numbers as numbers. A text of XLSX is none that a
+// spreadsheet takes for a formula, so the apostrophe that guards it in CSV is left out.
 func writeXLSX(w io.Writer, report *channels.Report) (err error) {
-	table, err := tableOf(report)
+	records, err := recordsOf(report)
 	if err != nil {
 		return err
 	}
@@ -148,12 +163,13 @@ func writeXLSX(w io.Writer, report *channels.Report) (err error) {
 	if err != nil {
 		return err
 	}
-	texts := textColumns(table[0])
-	for i, record := range table {
+	texts, numbers := textColumns(records[0]), len(tableOf(records))
+	for i, record := range records {
 		row := make([]any, len(record))
 		for j, text := range record {
 			row[j] = strings.TrimPrefix(text, "'")
-			if n, err := strconv.ParseInt(text, 10, 64); err == nil && i > 0 && !texts[j] {
+			n, err := strconv.ParseInt(text, 10, 64)
+			if err == nil && i < numbers && !texts[j] {
 				row[j] = n
 			}
 		}

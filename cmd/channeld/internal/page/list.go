@@ -199,9 +199,9 @@ func (v *listView) lines(
 	for i := range kept {
 		of(kept[i].Origin, kept[i].Channel.Key).Kept = kept[i]
 	}
-	for _, origin := range []channels.Origin{channels.NoCode, channels.CodeUnknown, channels.Imported} {
-		if report.Group == "" {
-			v.Others = append(v.Others, *byOrigin[origin])
+	if report.Group == "" {
+		v.Others = []line{
+			*byOrigin[channels.NoCode], *byOrigin[channels.CodeUnknown], *byOrigin[channels.Imported],
 		}
 	}
 	v.Sum = line{Word: "sum", Counts: report.Total}

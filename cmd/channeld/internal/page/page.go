@@ -20,6 +20,7 @@ import (
 // Config is what the pages show.
 type Config struct {
 	Ledger   *channels.Ledger
+	Client   *wechatqr.Client // to compare and reconcile with WeChat
 	Feed     *live.Feed
 	Location *time.Location // that of the ledger
 	Now      func() time.Time
@@ -27,10 +28,14 @@ type Config struct {
 }
 
 // Pages are the pages.
-type Pages struct{ Config }
+type Pages struct {
+	Config
+	comparison comparison
+	run        run
+}
 
 // New returns the pages.
-func New(c Config) *Pages { return &Pages{c} }
+func New(c Config) *Pages { return &Pages{Config: c} }
 
 // Routes are those of the pages. A Guest gets the numbers of their scope.
 func (p *Pages) Routes() []web.Route {
@@ -40,6 +45,8 @@ func (p *Pages) Routes() []web.Route {
 		{Pattern: "GET /channels/{key}", Needs: web.Guest, Handle: p.channel},
 		{Pattern: "GET /channels/{key}/change", Needs: web.Operator, Handle: p.ask},
 		{Pattern: "POST /channels/{key}/{action}", Needs: web.Operator, Handle: p.change},
+		{Pattern: "GET /reconcile", Needs: web.Viewer, Handle: p.reconcile},
+		{Pattern: "POST /reconcile", Needs: web.Operator, Handle: p.startReconcile},
 		{Pattern: "GET /export", Needs: web.Guest, Handle: p.export},
 		{Pattern: "GET /export/{file}", Needs: web.Guest, Handle: p.download},
 	}

@@ -127,7 +127,8 @@ var tags = regexp.MustCompile(`<[^>]*>`)
 
 // text is what a reader sees of a page, with single spaces.
 func text(w *httptest.ResponseRecorder) string {
-	return strings.Join(strings.Fields(html.UnescapeString(tags.ReplaceAllString(w.Body.String(), " "))), " ")
+	plain := html.UnescapeString(tags.ReplaceAllString(w.Body.String(), " "))
+	return strings.Join(strings.Fields(plain), " ")
 }
 
 // has fails the test unless the page says it. It does not print the page.

@@ -16,8 +16,9 @@ func randomQuestion(random *rand.Rand) Question {
 	q := Question{
 		Period: Period{Name: one(periods...)}, Group: one("", "华东", "华东/门店", "a&b=c#?/ %"),
 		Search: one("", "静安", "x+y", "<b>"), Page: 1 + random.IntN(3),
-		Sort: Sort{one(sortColumns...), random.IntN(2) == 0},
-		By:   one("channel", "group", "day", "hour", "weekday", "channel-day"), Channel: one("", "sh-7", "a/b"),
+		Sort:    Sort{one(sortColumns...), random.IntN(2) == 0},
+		By:      one("channel", "group", "day", "hour", "weekday", "channel-day"),
+		Channel: one("", "sh-7", "a/b"),
 	}
 	if random.IntN(2) == 0 {
 		from := time.Date(2011+random.IntN(80), 1, 1+random.IntN(365), 0, 0, 0, 0, time.UTC)
@@ -65,7 +66,10 @@ func TestAddressesThatAskForNothing(t *testing.T) {
 
 func TestPeriods(t *testing.T) {
 	t.Parallel()
-	day := func(m time.Month, d int) time.Time { return time.Date(2026, m, d, 0, 0, 0, 0, shanghai) }
+	date := func(m time.Month, d int, location *time.Location) time.Time {
+		return time.Date(2026, m, d, 0, 0, 0, 0, location)
+	}
+	day := func(m time.Month, d int) time.Time { return date(m, d, shanghai) }
 	now := time.Date(2026, 3, 1, 0, 0, 0, 0, shanghai).UTC()
 	for name, tt := range map[string]struct {
 		period   Period
@@ -75,7 +79,7 @@ func TestPeriods(t *testing.T) {
 		"yesterday": {Period{Name: "yesterday"}, day(2, 28), day(3, 1)},
 		"7d":        {Period{Name: "7d"}, day(2, 23), day(3, 2)},
 		"chosen": {
-			Period{From: time.Date(2026, 1, 31, 0, 0, 0, 0, time.UTC), To: time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC)},
+			Period{From: date(1, 31, time.UTC), To: date(2, 1, time.UTC)},
 			day(1, 31), day(2, 2),
 		},
 	} {

@@ -29,6 +29,7 @@ func parseTemplates() web.Templates {
 			"t":      pick,
 			"file":   func(name string) string { return "/static/" + name + "?" + fileHashes[name] },
 			"num":    number,
+			"num64":  func(n int) string { return number(int64(n)) },
 			"signed": signed,
 			"share":  share,
 			"day":    func(at time.Time) string { return dayText(language, at) },

@@ -1,0 +1,96 @@
+package page
+
+import (
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/web"
+	"github.com/wechatqr/wechatqr/internal/webui"
+	"github.com/wechatqr/wechatqr/wechatqrtest"
+)
+
+// What lost pushes left is found by the button, and the page says so.
+func TestReconcile(t *testing.T) {
+	t.Parallel()
+	wx, d := wechatqrtest.Start(t), newDesk(t)
+	d.Client, d.Logger = wx.Client(), slog.New(slog.DiscardHandler)
+	d.channel("sh-7", "七店", "")
+	now := time.Now()
+	d.follow("o-left", "sh-7", now.Add(-time.Minute)) // whose unsubscribe was lost
+	for _, who := range []string{"o-1", "o-2"} {
+		wx.PutUser(wechatqrtest.User{
+			OpenID: who, Follows: true, FollowedAt: now.Add(-time.Second), SceneStr: "sh-7",
+		})
+	}
+
+	page := text(d.get(viewer, "/reconcile", webui.Chinese))
+	has(t, page, "本次启动后还没有对过账")
+	hasNot(t, page, "现在对账")
+	has(t, text(d.get(admin, "/reconcile", webui.Chinese)), "现在对账")
+
+	for role, status := range map[web.Role]int{
+		web.Viewer: http.StatusForbidden, web.Operator: http.StatusSeeOther,
+	} {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest(http.MethodPost, "/reconcile", nil)
+		d.handler(web.Visitor{Role: role}).ServeHTTP(w, r)
+		assert.Equal(t, status, w.Code)
+	}
+	require.Eventually(t, func() bool {
+		return strings.Contains(text(d.get(viewer, "/reconcile", webui.Chinese)),
+			"微信列表 2 补上的关注 2 补上的取关 1")
+	}, time.Minute, 20*time.Millisecond)
+	has(t, text(d.get(viewer, "/channels/sh-7?period=7d", webui.Chinese)), "在粉 2")
+}
+
+func TestChanges(t *testing.T) {
+	testAt(t, func(t *testing.T, d *desk) {
+		d.channel("a", "甲", "")
+		d.channel("b", "乙", "")
+		d.follow("o-1", "a", noon.Add(-3*time.Hour))
+		d.follow("o-2", "a", noon.Add(-time.Hour))
+		post := func(path, form string) string {
+			t.Helper()
+			r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(form))
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			w := httptest.NewRecorder()
+			d.handler(admin).ServeHTTP(w, r)
+			require.Equal(t, http.StatusSeeOther, w.Code, text(w))
+			return w.Header().Get("Location")
+		}
+		ask := func(query string) string {
+			t.Helper()
+			return text(d.get(admin, "/channels/a/change?"+query, webui.Chinese))
+		}
+
+		const give = "scene=a&target=b&from=2026-11-25T10:30"
+		has(t, ask("action=give&"+give), "扫码人次 1 , 新增关注 1")
+		has(t, text(d.get(admin, post("/channels/a/give", give), "zh-CN")), "已改归")
+		has(t, text(d.get(admin, "/channels/b?period=today", "zh-CN")), "净增 +1 新增关注 1")
+		has(t, text(d.get(admin, "/channels/a?period=today", "zh-CN")), "净增 +1 新增关注 1")
+		has(t, text(d.get(admin, "/channels/a", "zh-CN")), "2026-11-25 10:30 乙")
+
+		has(t, ask("action=retire"), "目前在粉 1")
+		has(t, text(d.get(admin, post("/channels/a/retire", ""), "zh-CN")), "已停用")
+		has(t, text(d.get(viewer, "/channels", "zh-CN")), "甲 已停用")
+		has(t, text(d.get(admin, post("/channels/a/resume", ""), "zh-CN")), "已恢复使用")
+		post("/channels/a/edit", "name=New&group=G/H")
+		has(t, text(d.get(viewer, "/channels?group=G", "zh-CN")), "New G/H")
+
+		has(t, ask("action=merge&target=b"), "不能撤销")
+		has(t, ask("action=merge&target=a"), "目标就是这个渠道自己")
+		has(t, ask("action=merge&target=none"), "没有这个目标渠道")
+		has(t, ask("action=give&scene=a&target=b&from=2027-01-01T00:00"), "在将来")
+		assert.Equal(t, "/channels/b?done=merge", post("/channels/a/merge", "target=b"))
+		has(t, text(d.get(admin, "/channels/b?period=today", "zh-CN")), "净增 +2 新增关注 2")
+		w := d.get(admin, "/channels/a", "zh-CN")
+		assert.Equal(t, "/channels/b", w.Header().Get("Location"), "of a merged channel")
+	})
+}
