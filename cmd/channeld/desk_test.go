@@ -120,6 +120,8 @@ var allowed = map[string]web.Role{
 	"POST /print/zip":                 web.Viewer,
 	"POST /print/temporary":           web.Operator,
 
+	"GET /reconcile":                web.Viewer,
+	"POST /reconcile":               web.Operator,
 	"GET /channels/{key}/change":    web.Operator,
 	"POST /channels/{key}/{action}": web.Operator,
 	"GET /channels/{key}/welcome":   web.Operator,
