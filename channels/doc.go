@@ -24,9 +24,9 @@
 // and all channels, with the three rows for follows that none began, are the
 // account. docs/counting.md defines each number.
 //
-// The tables know a person by a number and by HMAC-SHA-256 of the openid, which
-// is de-identified, not anonymous: who has the key and a list of openids can match
-// them. [Ledger.Forget] deletes the hash and changes no count.
+// The tables know a person by a number and by 128 bits of the HMAC-SHA-256 of the
+// openid, which is de-identified, not anonymous: who has the key and a list of openids
+// can match them. [Ledger.Forget] deletes the hash and changes no count.
 //
 // The database is the caller's *sql.DB, with modernc.org/sqlite, pgx or
 // go-sql-driver/mysql: this package links no driver.
