@@ -66,6 +66,9 @@ func newScale(t *testing.T, d Dialect, events int) *scale {
 	s := &scale{population: twoYears(events, max(events/100, 1)), t: t}
 	s.started = time.Now().UnixNano()
 	driver, dsn := source(t, d)
+	if d.name == "MySQL" {
+		dsn += "?interpolateParams=true" // as README.md advises
+	}
 	if dir := os.Getenv("CHANNELS_SCALE_DIR"); dir != "" && d.name == "SQLite" {
 		dsn = filepath.Join(dir, fmt.Sprintf("%d.db", events))
 	}
@@ -77,7 +80,7 @@ func newScale(t *testing.T, d Dialect, events int) *scale {
 	n, err := (&bulk{population: &s.population, ledger: s.ledger}).load(t.Context())
 	require.NoError(t, err)
 	s.analyze()
-	s.line("loaded in bulk", fmt.Sprintf("%d events in %v", n, time.Since(start).Round(time.Second)))
+	s.line("loaded in bulk", fmt.Sprintf("%d in %v", n, time.Since(start).Round(time.Second)))
 	return s
 }
 
