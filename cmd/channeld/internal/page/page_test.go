@@ -188,7 +188,8 @@ func TestLastPush(t *testing.T) {
 	testAt(t, func(t *testing.T, d *desk) {
 		d.channel("sh-7", "", "")
 		for i := range 120 { // one every half a minute, yesterday from 11:30 on
-			d.follow(fmt.Sprint("o-", i), "sh-7", noon.Add(time.Duration(i)*time.Minute/2-24*time.Hour))
+			later := time.Duration(i) * time.Minute / 2
+			d.follow(fmt.Sprint("o-", i), "sh-7", noon.Add(later-24*time.Hour))
 		}
 		d.follow("o-last", "sh-7", noon)
 		state := func() string {
