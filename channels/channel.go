@@ -25,24 +25,40 @@ type Channel struct {
 }
 
 func (c *Channel) check() error {
-	for _, field := range []struct {
-		name, text string
-		least, max int
-	}{{"Key", c.Key, 1, 64}, {"Name", c.Name, 0, 200}, {"Group", c.Group, 0, 200}} {
-		if err := checkText("Channel."+field.name, field.text, field.least, field.max); err != nil {
-			return err
-		}
+	if field, err := c.wrongField(); err != nil {
+		return invalid("Channel.%s %w", field, err)
 	}
 	return nil
 }
 
+// wrongField returns the first that is wrong, and what it does.
+func (c *Channel) wrongField() (field string, err error) {
+	for _, f := range []struct {
+		name, text string
+		least, max int
+	}{{"Key", c.Key, 1, 64}, {"Name", c.Name, 0, 200}, {"Group", c.Group, 0, 200}} {
+		if err := wrongText(f.text, f.least, f.max); err != nil {
+			return f.name, err
+		}
+	}
+	return "", nil
+}
+
 // checkText refuses a text that is too short, too long, or not one line of UTF-8.
 func checkText(name, text string, least, most int) error {
+	if err := wrongText(text, least, most); err != nil {
+		return invalid("%s %w", name, err)
+	}
+	return nil
+}
+
+// wrongText says what is wrong, without the name.
+func wrongText(text string, least, most int) error {
 	if n := len(text); n < least || n > most {
-		return invalid("%s has %d bytes: use %d to %d", name, n, least, most)
+		return fmt.Errorf("has %d bytes: use %d to %d", n, least, most)
 	}
 	if slices.ContainsFunc([]rune(text), unicode.IsControl) || !utf8.ValidString(text) {
-		return invalid("%s %q has control characters or is no UTF-8", name, text)
+		return fmt.Errorf("%q has control characters or is no UTF-8", text)
 	}
 	return nil
 }

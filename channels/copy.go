@@ -79,7 +79,8 @@ func (c *copier) run(ctx context.Context) (err error) {
 	if err := c.to.dialect.prepare(ctx, c.to.db); err != nil {
 		return err
 	}
-	if err := c.to.dialect.transact(ctx, c.to.db, func(t *tx) error { return c.begin(ctx, t) }); err != nil {
+	begin := func(t *tx) error { return c.begin(ctx, t) }
+	if err := c.to.dialect.transact(ctx, c.to.db, begin); err != nil {
 		return err
 	}
 	err = c.from.readSettled(ctx, func(t *tx) error {
@@ -205,7 +206,8 @@ func (c *copier) copyTable(ctx context.Context, table string) error {
 	var batch []any
 	into := relation{name: table}
 	write := func() error {
-		err := c.transact(ctx, func(t *tx) error { return t.insert(ctx, into, batch, "") })
+		insert := func(t *tx) error { return t.insert(ctx, into, batch, "") }
+		err := c.transact(ctx, insert)
 		c.progress.Rows += int64(len(batch) / len(into.values))
 		batch = batch[:0]
 		c.notify(c.progress)

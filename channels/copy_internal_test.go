@@ -60,21 +60,16 @@ func copyHistory(t *testing.T, from, to Dialect, seed uint64) {
 // countRows asks the database for its tables and counts their rows.
 func countRows(t *testing.T, db *sql.DB, d Dialect) map[string]int64 {
 	t.Helper()
-	catalog := map[string]string{
-		"SQLite":     "SELECT name FROM sqlite_master WHERE type = 'table'",
-		"PostgreSQL": "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()",
-		"MySQL":      "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()",
-	}
 	counts := map[string]int64{}
-	session := tx{&d, db}
-	require.NoError(t, session.rows(t.Context(), func(rows *sql.Rows) error {
+	on := tx{&d, db}
+	require.NoError(t, on.rows(t.Context(), func(rows *sql.Rows) error {
 		var table string
 		err := rows.Scan(&table)
 		if strings.HasPrefix(table, "channels_") {
 			counts[table] = 0
 		}
 		return err
-	}, catalog[d.name]))
+	}, d.tables))
 	for table := range counts {
 		var n int64
 		require.NoError(t, db.QueryRow("SELECT COUNT(*) FROM "+table).Scan(&n))
@@ -111,8 +106,8 @@ func fillEmptyTables(t *testing.T, l *Ledger) {
 				values = append(values, 7)
 			}
 		}
-		session := tx{&l.dialect, l.db}
-		require.NoError(t, session.insert(t.Context(), into, values, ""))
+		on := tx{&l.dialect, l.db}
+		require.NoError(t, on.insert(t.Context(), into, values, ""))
 	}
 }
 
@@ -142,18 +137,18 @@ func TestCopyToIsOfOneInstant(t *testing.T) {
 		ctx := t.Context()
 		c.Time = monday.Add(time.Hour)
 		require.NoError(t, l.Adopt(ctx, wechatqr.SceneString("s7"), Channel{Key: "sh-7"}))
-		follow := func(who string) {
+		record := func(who string) {
 			ev := newPush(who, c.Time, wechatqr.EventSubscribe, "s7")
 			_, err := l.RecordEvent(ctx, ev)
 			assert.NoError(t, err)
 		}
-		follow("before")
+		record("before")
 
 		db := newDB(t, SQLite)
 		n := 0
 		require.NoError(t, l.CopyTo(ctx, db, SQLite, func(CopyProgress) {
 			n++
-			follow(fmt.Sprint("meanwhile", n))
+			record(fmt.Sprint("meanwhile", n))
 		}))
 		assert.Positive(t, n)
 		held := func(l *Ledger) int64 {
@@ -178,11 +173,11 @@ func TestCopyToFindsDifferences(t *testing.T) {
 		},
 		"in a scan": {
 			"AFTER INSERT ON channels_events BEGIN UPDATE channels_events SET happened = 5; END",
-			"Scanners:1",
+			"table channels_events has other values",
 		},
 		"in retention": {
 			"AFTER INSERT ON channels_follows BEGIN UPDATE channels_follows SET how = 3; END",
-			"QuickOf:1",
+			"Follows:1",
 		},
 		"in a hash": {
 			"AFTER INSERT ON channels_people BEGIN UPDATE channels_people SET hash = 'x'; END",

@@ -85,7 +85,9 @@ func (c *copier) compareWeek(ctx context.Context, copied *tx, q Query) error {
 		if err != nil {
 			return err
 		}
-		if err := sameRows(append(want.Rows, Row{Counts: want.Total}), append(got.Rows, Row{Counts: got.Total})); err != nil {
+		want.Rows = append(want.Rows, Row{Origin: "total", Counts: want.Total})
+		got.Rows = append(got.Rows, Row{Origin: "total", Counts: got.Total})
+		if err := sameRows(want.Rows, got.Rows); err != nil {
 			return err
 		}
 	}
@@ -107,11 +109,11 @@ func (c *copier) compareWeek(ctx context.Context, copied *tx, q Query) error {
 func sameRows[T comparable](want, got []T) error {
 	for i, row := range want {
 		if i == len(got) || got[i] != row {
-			return fmt.Errorf("%w: the report has %+v, the first that the copy does not have", ErrCopyDiffers, row)
+			return fmt.Errorf("%w: its report lacks %+v", ErrCopyDiffers, row)
 		}
 	}
 	if len(got) > len(want) {
-		return fmt.Errorf("%w: the report of the copy has %+v too", ErrCopyDiffers, got[len(want)])
+		return fmt.Errorf("%w: its report has %+v too", ErrCopyDiffers, got[len(want)])
 	}
 	return nil
 }

@@ -42,6 +42,7 @@ type sheet struct {
 	columns []int // where each of columnWords is, or noPlace
 	ignored []string
 	lines   []sheetLine
+	ended   bool // where a report's definitions begin
 }
 
 // sheetLine is a line of the file that is not empty.
@@ -59,7 +60,7 @@ func readSheet(r io.Reader) (*sheet, error) {
 		return nil, err
 	}
 	if len(raw) > maxCSVBytes {
-		return nil, invalid("the CSV file is larger than %d MiB: divide it", maxCSVBytes>>20)
+		return nil, badInput("the CSV file is larger than %d MiB: divide it", maxCSVBytes>>20)
 	}
 	text, err := decodeText(raw)
 	if err != nil {
@@ -73,11 +74,11 @@ func readSheet(r io.Reader) (*sheet, error) {
 		record, err := lines.Read()
 		switch {
 		case errors.Is(err, io.EOF) && len(s.lines) == 0:
-			return nil, invalid("the CSV file has no channel: write one in each line")
+			return nil, badInput("the CSV file has no channel: write one in each line")
 		case errors.Is(err, io.EOF):
 			return s, nil
 		case err != nil:
-			return nil, invalid(`%w: close each " and write "" for one within a cell`, err)
+			return nil, badInput(`%w: close each " and write "" for one within a cell`, err)
 		}
 		number, _ := lines.FieldPos(0)
 		if err := s.add(number, record); err != nil {
@@ -90,7 +91,7 @@ func readSheet(r io.Reader) (*sheet, error) {
 // writes: UTF-8, UTF-16 with a mark, or GBK. A text that is UTF-8 is not taken for GBK.
 func decodeText(raw []byte) (string, error) {
 	if bytes.HasPrefix(raw, []byte("PK\x03\x04")) {
-		return "", invalid("this is a workbook, not CSV: save it as CSV UTF-8")
+		return "", badInput("this is a workbook, not CSV: save it as CSV UTF-8")
 	}
 	var markless encoding.Encoding = unicode.UTF8
 	if !utf8.Valid(raw) {
@@ -98,7 +99,7 @@ func decodeText(raw []byte) (string, error) {
 	}
 	text, _, err := transform.Bytes(unicode.BOMOverride(markless.NewDecoder()), raw)
 	if err != nil || bytes.ContainsRune(text, utf8.RuneError) {
-		return "", invalid("the file is neither UTF-8 nor GBK: save it as CSV UTF-8")
+		return "", badInput("the file is neither UTF-8 nor GBK: save it as CSV UTF-8")
 	}
 	return string(text), nil
 }
@@ -117,8 +118,8 @@ func separatorOf(text string) rune {
 }
 
 func (s *sheet) add(number int, record []string) error {
-	for i, cell := range record {
-		record[i] = unguarded(strings.TrimSpace(cell))
+	for i, text := range record {
+		record[i] = unguarded(strings.TrimSpace(text))
 	}
 	if s.columns == nil {
 		isHeader, err := s.readHeader(record)
@@ -132,13 +133,17 @@ func (s *sheet) add(number int, record []string) error {
 			line.cells[column], line.has[column] = record[place], true
 		}
 	}
-	empty := strings.Join(line.cells, "") == ""
-	if empty || line.cells[originColumn] != "" {
+	empty := strings.Join(record, "") == ""
+	s.ended = s.ended || empty && s.columns[originColumn] != noPlace
+	if empty || s.ended || line.cells[originColumn] != "" {
 		return nil
 	}
 	s.lines = append(s.lines, line)
 	if len(s.lines) > MaxCodes {
-		return invalid("line %d: there are more than %d channels: WeChat allows no more codes", number, MaxCodes)
+		return badInput(
+			"line %d: there are more than %d channels: WeChat allows no more codes", number,
+			MaxCodes,
+		)
 	}
 	return nil
 }
@@ -146,16 +151,17 @@ func (s *sheet) add(number int, record []string) error {
 // readHeader finds the columns, and reports whether the line is their names.
 func (s *sheet) readHeader(record []string) (isHeader bool, err error) {
 	s.columns = slices.Repeat([]int{noPlace}, len(columnWords))
-	for place, cell := range record {
-		word := strings.ToLower(strings.Join(strings.Fields(cell), ""))
+	for place, text := range record {
+		word := strings.ToLower(strings.Join(strings.Fields(text), ""))
 		column := slices.IndexFunc(columnWords, func(words []string) bool {
 			return slices.Contains(words, word)
 		})
 		switch {
-		case column < 0 && cell != "":
-			s.ignored = append(s.ignored, cell)
+		case column < 0 && text != "":
+			s.ignored = append(s.ignored, text)
 		case column >= 0 && s.columns[column] != noPlace:
-			return true, invalid("line 1: two columns are named %s: leave one", columnWords[column][0])
+			name := columnWords[column][0]
+			return true, badInput("line 1: two columns are named %s: leave one", name)
 		case column >= 0:
 			s.columns[column] = place
 			isHeader = true
@@ -167,7 +173,9 @@ func (s *sheet) readHeader(record []string) (isHeader bool, err error) {
 		return false, nil
 	}
 	if s.columns[keyColumn] == noPlace {
-		return true, invalid("line 1: no column is named key (编号): name the one with the channels' keys")
+		return true, badInput(
+			"line 1: no column is named key (编号): name the one with the channels' keys",
+		)
 	}
 	return true, nil
 }

@@ -40,9 +40,10 @@ type Dialect struct {
 	// migrationLock keeps two processes from migrating at once, until migrationUnlock,
 	// where a lock of the version ends with the first CREATE TABLE.
 	migrationLock, migrationUnlock string
+	tables                         string // SELECT of the names of the tables
 	// committedDDL says that CREATE TABLE commits, so that a migration that was
-	// cut off meets its own tables, and that the lock may be missing: the
-	// statements of a migration bear being run twice, and at once.
+	// cut off meets its own tables: its statements bear being run twice. The lock
+	// may be missing.
 	committedDDL bool
 	// again is what has CockroachDB and YugabyteDB, where it commits too, bear that.
 	again *strings.Replacer
@@ -56,6 +57,7 @@ var (
 	SQLite = Dialect{
 		name: "SQLite", hash: "BLOB", text: "TEXT", options: "WITHOUT ROWID",
 		immediate: true, onConflict: doUpdate, inserted: "excluded.%s", onTable: " --",
+		tables: "SELECT name FROM sqlite_master WHERE type = 'table'",
 	}
 	// PostgreSQL is for github.com/jackc/pgx/v5/stdlib.
 	PostgreSQL = Dialect{
@@ -65,6 +67,7 @@ var (
 		again: strings.NewReplacer("DROP INDEX ", "DROP INDEX IF EXISTS ",
 			"CREATE TABLE ", "CREATE TABLE IF NOT EXISTS ",
 			" INDEX ", " INDEX IF NOT EXISTS ", "ADD COLUMN ", "ADD COLUMN IF NOT EXISTS "),
+		tables: "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()",
 	}
 	// MySQL is for github.com/go-sql-driver/mysql, with MySQL 8 or MariaDB.
 	MySQL = Dialect{
@@ -75,6 +78,8 @@ var (
 		committedDDL:    true,
 		migrationLock:   "SELECT GET_LOCK('wechatqr_channels', 60)",
 		migrationUnlock: "SELECT RELEASE_LOCK('wechatqr_channels')",
+		tables: "SELECT table_name FROM information_schema.tables" +
+			" WHERE table_schema = DATABASE()",
 	}
 )
 

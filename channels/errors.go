@@ -35,9 +35,12 @@ var (
 )
 
 func invalid(format string, args ...any) error {
-	return fmt.Errorf(
-		"wechatqr: channels: %w: %w", wechatqr.ErrInvalidArgument, fmt.Errorf(format, args...),
-	)
+	return fmt.Errorf("wechatqr: channels: %w", badInput(format, args...))
+}
+
+// badInput is invalid for what stands within another error.
+func badInput(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", wechatqr.ErrInvalidArgument, fmt.Errorf(format, args...))
 }
 
 // failed says what failed.

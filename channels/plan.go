@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"strings"
 	"time"
 
 	"github.com/wechatqr/wechatqr"
@@ -90,8 +91,8 @@ func (l *Ledger) Plan(ctx context.Context, r io.Reader) (*Plan, error) {
 	return p, failed("plan", err)
 }
 
-// known is what the tables say of channels and codes.
-type known struct {
+// inventory is what the tables say of channels and codes.
+type inventory struct {
 	channels map[string]Channel // by key
 	ids      map[string]int64
 	merged   map[string]bool
@@ -99,8 +100,8 @@ type known struct {
 	owners   map[int64]string // the keys of scenes' first channels
 }
 
-func (t *tx) readKnown(ctx context.Context) (*known, error) {
-	k := &known{
+func (t *tx) readInventory(ctx context.Context) (*inventory, error) {
+	k := &inventory{
 		map[string]Channel{}, map[string]int64{}, map[string]bool{}, map[int64]bool{},
 		map[int64]string{},
 	}
@@ -140,7 +141,7 @@ func (t *tx) readKnown(ctx context.Context) (*known, error) {
 
 // plan says what each line would change.
 func (t *tx) plan(ctx context.Context, p *Plan, s *sheet) error {
-	k, err := t.readKnown(ctx)
+	k, err := t.readInventory(ctx)
 	if err != nil {
 		return err
 	}
@@ -164,7 +165,7 @@ func (t *tx) plan(ctx context.Context, p *Plan, s *sheet) error {
 }
 
 // line is the line with what the channel has where the file says nothing.
-func (k *known) line(line *sheetLine) PlanLine {
+func (k *inventory) line(line *sheetLine) PlanLine {
 	was := k.channels[line.cells[keyColumn]]
 	one := PlanLine{Line: line.number, Was: was, Channel: was, Scene: line.cells[sceneColumn]}
 	one.Channel.Key = line.cells[keyColumn]
@@ -184,18 +185,19 @@ func (l *sheetLine) once(column int, before map[string]int) error {
 		return nil
 	}
 	if first := before[text]; first != 0 {
-		return l.in(column, invalid("%q is in line %d too: leave one of them", text, first))
+		return l.in(column, badInput("%q is in line %d too: leave one of them", text, first))
 	}
 	before[text] = l.number
 	return nil
 }
 
-func (k *known) conflict(line *sheetLine, one *PlanLine) error {
-	if err := one.Channel.check(); err != nil {
-		return fmt.Errorf("line %d: %w", line.number, err)
+func (k *inventory) conflict(line *sheetLine, one *PlanLine) error {
+	if field, err := one.Channel.wrongField(); err != nil {
+		column := strings.ToLower(field)
+		return fmt.Errorf("line %d, column %s: %w", line.number, column, badInput("%w", err))
 	}
 	if k.merged[one.Channel.Key] {
-		err := invalid("%q was merged into another channel: use its key", one.Channel.Key)
+		err := badInput("%q was merged into another channel: use its key", one.Channel.Key)
 		return line.in(keyColumn, err)
 	}
 	if one.Scene == "" {
@@ -207,13 +209,15 @@ func (k *known) conflict(line *sheetLine, one *PlanLine) error {
 	}
 	owner, owned := k.owners[textID(one.Scene)]
 	if owned && owner != one.Channel.Key {
-		err := fmt.Errorf("%w: %q belongs to %q: use Reassign, or leave it out", ErrSceneInUse, one.Scene, owner)
+		err := fmt.Errorf(
+			"%w: %q belongs to %q: use Reassign, or leave it out", ErrSceneInUse, one.Scene, owner,
+		)
 		return line.in(sceneColumn, err)
 	}
 	return nil
 }
 
-func (k *known) status(one *PlanLine) LineStatus {
+func (k *inventory) status(one *PlanLine) LineStatus {
 	_, adopted := k.owners[textID(one.Scene)]
 	switch {
 	case one.Err != nil:
@@ -258,8 +262,9 @@ func (l *Ledger) number(ctx context.Context) (int64, error) {
 	}
 }
 
+// applyPlan writes what the lines change. ids are numbers for the new channels.
 func (t *tx) applyPlan(ctx context.Context, p *Plan, ids []int64) error {
-	k, err := t.readKnown(ctx)
+	k, err := t.readInventory(ctx)
 	if err != nil {
 		return err
 	}
@@ -267,23 +272,20 @@ func (t *tx) applyPlan(ctx context.Context, p *Plan, ids []int64) error {
 	var scenes []int64
 	for i := range p.Lines {
 		one := p.Lines[i]
-		if one.Err != nil {
-			return one.Err
-		}
 		status, err := k.check(&one)
 		if err != nil {
 			return err
 		}
+		c := &one.Channel
 		switch status {
 		case LineSame:
 			continue
 		case LineNew:
-			c := &one.Channel
 			k.ids[c.Key], ids = ids[0], ids[1:]
 			made = append(made, k.ids[c.Key], c.Key, c.Name, c.Group, 0, 0)
 		case LineChanged:
 			update := "UPDATE channels_channels SET title = ?, grp = ? WHERE channel = ?"
-			if err := t.exec(ctx, update, one.Channel.Name, one.Channel.Group, one.Channel.Key); err != nil {
+			if err := t.exec(ctx, update, c.Name, c.Group, c.Key); err != nil {
 				return err
 			}
 		}
@@ -291,7 +293,7 @@ func (t *tx) applyPlan(ctx context.Context, p *Plan, ids []int64) error {
 		if _, adopted := k.owners[scene]; scene != 0 && !adopted {
 			scenes = append(scenes, scene)
 			codes = append(codes, scene, one.Scene, "", "", nil)
-			assigned = append(assigned, scene, 0, k.ids[one.Channel.Key])
+			assigned = append(assigned, scene, 0, k.ids[c.Key])
 		}
 	}
 
@@ -313,14 +315,19 @@ func (t *tx) applyPlan(ctx context.Context, p *Plan, ids []int64) error {
 }
 
 // check returns what the line changes now, if that is what the plan says.
-func (k *known) check(one *PlanLine) (LineStatus, error) {
+func (k *inventory) check(one *PlanLine) (LineStatus, error) {
+	if one.Err != nil {
+		return "", one.Err
+	}
 	planned, was := one.Status, one.Was
 	one.Was = k.channels[one.Channel.Key]
 	owner, owned := k.owners[textID(one.Scene)]
 	status := k.status(one)
 	stolen := k.merged[one.Channel.Key] || one.Scene != "" && owned && owner != one.Channel.Key
 	if stolen || status != LineSame && (status != planned || was != one.Was) {
-		return "", fmt.Errorf("%w: line %d, channel %q: make a new plan", ErrPlanOutdated, one.Line, one.Channel.Key)
+		return "", fmt.Errorf(
+			"%w: line %d, channel %q: make a new plan", ErrPlanOutdated, one.Line, one.Channel.Key,
+		)
 	}
 	return status, nil
 }

@@ -115,7 +115,8 @@ func TestPlanAndApply(t *testing.T) {
 			err    string
 		}{
 			{LineSame, ""}, {LineChanged, ""}, {LineNew, ""}, {LineSame, ""},
-			{LineConflict, "line 6: "}, {LineConflict, `line 7, column key: wechatqr: channels`},
+			{LineConflict, "line 6, column key"},
+			{LineConflict, `line 7, column key: invalid argument: "new"`},
 			{LineConflict, "use 1 to 64"}, {LineConflict, "use its key"},
 			{LineConflict, `"theirs" belongs to "adopted": use Reassign`},
 			{LineConflict, `"s7" is in line 4 too`}, {LineConflict, "line 12, column scene"},

@@ -74,6 +74,9 @@ func (t *tx) lockVersion(ctx context.Context) (int, error) {
 		"CREATE TABLE IF NOT EXISTS channels_schema (id INTEGER NOT NULL PRIMARY KEY, "+
 			"version INTEGER NOT NULL) %s", t.dialect.options,
 	)
+	if err := t.refuseOthersTables(ctx); err != nil {
+		return 0, err
+	}
 	if err := t.exec(ctx, create); err != nil {
 		return 0, err
 	}
@@ -84,6 +87,30 @@ func (t *tx) lockVersion(ctx context.Context) (int, error) {
 		err = t.exec(ctx, "INSERT INTO channels_schema (id, version) VALUES (1, 0)")
 	}
 	return version, err
+}
+
+// refuseOthersTables keeps a migration that finds its tables there from taking those of
+// another program for its own: channels_schema is always made before them.
+func (t *tx) refuseOthersTables(ctx context.Context) error {
+	ours, err := migratedTables()
+	if err != nil {
+		return err
+	}
+	var other string
+	begun := false
+	err = t.rows(ctx, func(rows *sql.Rows) error {
+		var name string
+		err := rows.Scan(&name)
+		begun = begun || name == "channels_schema"
+		if slices.Contains(ours, name) {
+			other = name
+		}
+		return err
+	}, t.dialect.tables)
+	if err != nil || begun || other == "" {
+		return err
+	}
+	return badInput("the table %s is another program's: use another database or schema", other)
 }
 
 func (t *tx) migrateTo(ctx context.Context, version int, file string) error {
@@ -115,7 +142,8 @@ func (t *tx) migrateTo(ctx context.Context, version int, file string) error {
 }
 
 // alreadyThere reports whether an earlier, interrupted run of the statement has
-// succeeded: the table, the column, the key or the row exists, or the index is gone.
+// succeeded: the table, the key, the row or the column exists, or what is to be dropped
+// does not. Other statements of a migration must bear that they are run again.
 func alreadyThere(err error) bool {
 	number, ok := mySQLNumber(err)
 	return ok && slices.Contains([]string{"1050", "1060", "1061", "1062", "1091"}, number)

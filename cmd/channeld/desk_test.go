@@ -158,8 +158,10 @@ func TestRoles(t *testing.T) {
 				continue
 			}
 			method, path, _ := strings.Cut(pattern, " ")
-			path = strings.NewReplacer("{secret}", "none", "{key}", "sh-7", "{job}", "none",
-				"{draft}", "none", "{file}", "page.css", "{action}", "none", "{$}", "").Replace(path)
+			path = strings.NewReplacer(
+				"{secret}", "none", "{key}", "sh-7", "{job}", "none", "{draft}", "none",
+				"{file}", "page.css", "{action}", "none", "{$}", "",
+			).Replace(path)
 			status := statusOf(t, browser, method, d.origin+path)
 			want := http.StatusOK
 			switch {
