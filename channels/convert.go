@@ -74,16 +74,16 @@ func (l *Ledger) convert(ctx context.Context, t *tx, conversions []Conversion) e
 	if err != nil {
 		return err
 	}
-	acts := acts{subjects: s}
-	if err := acts.read(ctx, conversions); err != nil {
+	recorded := acts{subjects: s}
+	if err := recorded.read(ctx, conversions); err != nil {
 		return err
 	}
 	for i := range conversions {
-		if err := acts.add(ctx, &conversions[i], hashes[i]); err != nil {
+		if err := recorded.add(ctx, &conversions[i], hashes[i]); err != nil {
 			return err
 		}
 	}
-	if err := acts.write(ctx); err != nil {
+	if err := recorded.write(ctx); err != nil {
 		return err
 	}
 	return l.refold(ctx, s)

@@ -146,7 +146,8 @@ func TestConversionModels(t *testing.T) {
 			at                  time.Time
 			follow, first, last string
 		}{
-			"before all":           {day(1).Add(-time.Second), "no follow", "no follow", "no follow"},
+			"before all": {day(1).Add(-time.Second), "no follow", "no follow",
+				"no follow"},
 			"in the first second":  {day(1), "a", "a", "a"},
 			"after a scan of b":    {day(2), "a", "a", "b"},
 			"as it ends":           {day(3), "a", "a", "b"},
@@ -161,7 +162,8 @@ func TestConversionModels(t *testing.T) {
 				ModelFollow: test.follow, ModelFirst: test.first, ModelLast: test.last,
 			} {
 				r, err := l.Conversions(t.Context(), ConversionQuery{
-					Query: Query{From: monday, To: day(60), By: ByChannel}, Name: name, Model: model,
+					Query: Query{From: monday, To: day(60), By: ByChannel}, Name: name,
+					Model: model,
 				})
 				require.NoError(t, err)
 				var got []string
@@ -197,7 +199,8 @@ func TestConversionsFollowTheLedger(t *testing.T) {
 		require.NoError(t, l.DeleteExpired(ctx))
 		require.NoError(t, l.Merge(ctx, "b", "a"))
 		for _, model := range []Model{ModelFollow, ModelFirst, ModelLast} {
-			assert.Equal(t, map[string]int64{"a": 1}, converted(t, l, model), "forgotten and merged")
+			assert.Equal(t, map[string]int64{"a": 1}, converted(t, l, model),
+				"forgotten and merged")
 		}
 
 		again := Conversion{ID: "1", OpenID: "o-1", At: monday.Add(time.Hour)}
@@ -284,7 +287,8 @@ func TestConvertConcurrently(t *testing.T) {
 					who := fmt.Sprint("o-", n)
 					order := Conversion{ID: who, OpenID: who, At: c.Time, Value: 1}
 					assert.NoError(t, l.Convert(ctx, order))
-					_, err := l.RecordEvent(ctx, newPush(who, monday, wechatqr.EventSubscribe, "s-a"))
+					_, err := l.RecordEvent(ctx,
+						newPush(who, monday, wechatqr.EventSubscribe, "s-a"))
 					assert.NoError(t, err)
 				}
 			})

@@ -64,15 +64,15 @@ func (b *bare) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 func (b *bare) commitAll() {
 	for {
 		b.mu.Lock()
-		group := b.waiting[:min(len(b.waiting), maxGroup)]
-		b.waiting = b.waiting[len(group):]
-		b.running = len(group) > 0
+		batch := b.waiting[:min(len(b.waiting), maxGroup)]
+		b.waiting = b.waiting[len(batch):]
+		b.running = len(batch) > 0
 		b.mu.Unlock()
-		if len(group) == 0 {
+		if len(batch) == 0 {
 			return
 		}
-		err := b.insert(len(group))
-		for _, done := range group {
+		err := b.insert(len(batch))
+		for _, done := range batch {
 			done <- err
 		}
 	}
@@ -83,7 +83,8 @@ func (b *bare) insert(n int) error {
 	for range n {
 		b.next++
 		row := b.channels[b.scale.anyChannel(b.random)]
-		e := event{at: now, kind: subscribe, scene: textID(fmt.Sprint(row)), ticket: 1 << 30, row: row}
+		e := event{at: now, kind: subscribe, scene: textID(fmt.Sprint(row)),
+			ticket: 1 << 30, row: row}
 		l := life{
 			events: []event{e}, follows: []follow{{start: now, began: asNew, row: row}},
 		}
@@ -183,10 +184,10 @@ func (s *scale) measureRecording() {
 	recorder, floor := s.recorder(), s.newBare()
 	var ratios, each, floors []float64
 	for range min(1+s.events/500_000, 9) {
-		bare := throughput(s.t, floor, s.follows(n)).Seconds()
+		floor := throughput(s.t, floor, s.follows(n)).Seconds()
 		recorded := throughput(s.t, recorder, s.follows(n)).Seconds()
-		ratios = append(ratios, bare/recorded)
-		each, floors = append(each, recorded), append(floors, bare)
+		ratios = append(ratios, floor/recorded)
+		each, floors = append(each, recorded), append(floors, floor)
 	}
 	s.line("recorded, 64 at once", fmt.Sprintf("%.0f/s", 1/median(each)))
 	s.line("bare inserts, likewise", fmt.Sprintf("%.0f/s", 1/median(floors)))

@@ -81,9 +81,9 @@ func earlier(a, b time.Time) time.Time {
 
 func figuresOf(day *account.Day) Figures {
 	f := Figures{New: int64(day.New), Lost: int64(day.Lost), Followers: int64(day.Followers)}
-	for _, source := range day.Sources {
-		if source.Source == account.SourceQRCode {
-			f.ScannedNew, f.ScannedLost = int64(source.New), int64(source.Lost)
+	for _, from := range day.Sources {
+		if from.Source == account.SourceQRCode {
+			f.ScannedNew, f.ScannedLost = int64(from.New), int64(from.Lost)
 		}
 	}
 	return f
@@ -188,13 +188,13 @@ func (c *comparer) readFoundEnds(ctx context.Context) error {
 
 func (c *comparer) readRepeats(ctx context.Context) error {
 	return c.t.rows(ctx, func(rows *sql.Rows) error {
-		var person, at int64
-		err := rows.Scan(&person, &at)
+		var who, at int64
+		err := rows.Scan(&who, &at)
 		day := startOfDay(time.Unix(at, 0).In(china)).Unix()
-		if c.persons[day][person] {
+		if c.persons[day][who] {
 			c.ours[day].repeats++
 		}
-		c.persons[day][person] = true
+		c.persons[day][who] = true
 		return err
 	}, "SELECT f.person, f.began"+c.beginnings(), c.hours()...)
 }
