@@ -238,6 +238,35 @@ func TestVisitorsAreForgotten(t *testing.T) {
 	assert.Equal(t, ConversionCounts{Conversions: 3, Converters: 2}, r.Total)
 }
 
+// Another process records the conversion after this one has looked for its person.
+func TestConvertedMeanwhile(t *testing.T) {
+	t.Parallel()
+	for _, d := range []Dialect{PostgreSQL, MySQL} { // SQLite has one writer
+		t.Run(d.String(), func(t *testing.T) {
+			t.Parallel()
+			l, c := newShops(t, d)
+			ctx := t.Context()
+			for who, want := range map[string]error{"o-1": nil, "o-2": ErrConversionDiffers} {
+				id := "for " + who
+				theirs := Conversion{ID: id, OpenID: "o-3", At: c.Time}
+				if want == nil {
+					theirs.OpenID = who
+				}
+				mine := []Conversion{{ID: id, OpenID: who, At: c.Time}}
+				err := l.transact(ctx, func(x *tx) error {
+					s, err := x.load(ctx, []string{l.hash(who)}, c.Unix())
+					require.NoError(t, err)
+					require.NoError(t, l.Convert(ctx, theirs))
+					a := acts{subjects: s}
+					require.NoError(t, a.read(ctx, mine))
+					return a.add(ctx, &mine[0], l.hash(who))
+				})
+				require.ErrorIs(t, err, want, who)
+			}
+		})
+	}
+}
+
 // Several processes report the same conversions at once, among pushes.
 func TestConvertConcurrently(t *testing.T) {
 	t.Parallel()

@@ -24,7 +24,8 @@ const (
 	ModelLast Model = "last"
 )
 
-// ConversionQuery says what a report of conversions is of.
+// ConversionQuery says what a report of conversions is of. Active changes nothing: there
+// is no row without a number.
 type ConversionQuery struct {
 	Query
 	Name   string        `json:"name,omitempty"`     // only those with this name; empty is all

@@ -42,8 +42,8 @@ type Dialect struct {
 	migrationLock, migrationUnlock string
 	tables                         string // SELECT of the names of the tables
 	// committedDDL says that CREATE TABLE commits, so that a migration that was
-	// cut off meets its own tables, and that the lock may be missing: the
-	// statements of a migration bear being run twice, and at once.
+	// cut off meets its own tables: its statements bear being run twice. The lock
+	// may be missing.
 	committedDDL bool
 	// again is what has CockroachDB and YugabyteDB, where it commits too, bear that.
 	again *strings.Replacer

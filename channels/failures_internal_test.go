@@ -1,7 +1,6 @@
 package channels
 
 import (
-	"context"
 	"fmt"
 	"path/filepath"
 	"sync"
@@ -133,17 +132,17 @@ func TestDatabaseFull(t *testing.T) {
 			t.Parallel()
 			f := newFailing(t, d)
 			roomAgain := f.fill(t, d)
-			var failed []wechatqrtest.Push
+			var lost []wechatqrtest.Push
 			for range 1000 {
 				push, answered := f.scan(t)
 				if !answered {
-					failed = append(failed, push)
+					lost = append(lost, push)
 					break
 				}
 			}
-			assert.Len(t, failed, 1)
+			assert.Len(t, lost, 1)
 			roomAgain()
-			f.check(t, failed...)
+			f.check(t, lost...)
 		})
 	}
 }
@@ -195,17 +194,17 @@ func TestDatabaseKilled(t *testing.T) {
 			}
 
 			var mu sync.Mutex
-			var failed []wechatqrtest.Push
+			var lost []wechatqrtest.Push
 			var all sync.WaitGroup
 			started := make(chan struct{}, 100)
 			for n := range 8 {
 				all.Go(func() {
 					for i := range 10 {
 						who := fmt.Sprintf("somebody %d-%d", n, i)
-						push, err := f.wx.Scan(context.WithoutCancel(t.Context()), f.code.Ticket.Value, who)
+						push, err := f.wx.Scan(t.Context(), f.code.Ticket.Value, who)
 						if err != nil {
 							mu.Lock()
-							failed = append(failed, push)
+							lost = append(lost, push)
 							mu.Unlock()
 						}
 						started <- struct{}{}
@@ -219,7 +218,7 @@ func TestDatabaseKilled(t *testing.T) {
 			f.server.restart(t, nil)
 			all.Wait()
 			f.people += 80
-			f.check(t, failed...)
+			f.check(t, lost...)
 		})
 	}
 }

@@ -39,21 +39,24 @@ func (c *cluster) newDatabase(t *testing.T) string {
 	return name
 }
 
-// open opens the ledger in a new database at all nodes at once.
-func (c *cluster) open(t *testing.T, clock *clock) []*Ledger {
+// open opens the ledger in a new database at one node, which makes the tables, and then at
+// the others at once.
+func (c *cluster) open(t *testing.T, at *clock) []*Ledger {
 	t.Helper()
 	name := c.newDatabase(t)
 	all := make([]*Ledger, len(c.nodes))
-	var each sync.WaitGroup
-	for i, n := range c.nodes {
-		each.Go(func() {
-			var err error
-			db := connect(t, "mysql", n.dsn(name))
-			all[i], err = openAt(t.Context(), db, MySQL, testConfig, clock.now)
-			assert.NoError(t, err)
-		})
+	open := func(i int) {
+		var err error
+		db := connect(t, "mysql", c.nodes[i].dsn(name))
+		all[i], err = openAt(t.Context(), db, MySQL, testConfig, at.now)
+		assert.NoError(t, err)
 	}
-	each.Wait()
+	open(0)
+	var others sync.WaitGroup
+	for i := range all[1:] {
+		others.Go(func() { open(i + 1) })
+	}
+	others.Wait()
 	require.False(t, t.Failed())
 	return all
 }
@@ -91,8 +94,8 @@ func tryKilledNode(t *testing.T, c *cluster) {
 
 	collisions := 0
 	for _, n := range c.nodes {
-		for _, kind := range []string{"wsrep_local_cert_failures", "wsrep_local_bf_aborts"} {
-			count, err := strconv.Atoi(n.status(t, kind))
+		for _, status := range []string{"wsrep_local_cert_failures", "wsrep_local_bf_aborts"} {
+			count, err := strconv.Atoi(n.status(t, status))
 			require.NoError(t, err)
 			collisions += count
 		}
@@ -130,7 +133,8 @@ func tryOnePersonAtTwoNodes(t *testing.T, c *cluster) {
 	ledgers := c.open(t, &clock{monday.Add(5 * time.Hour)})
 	for n := range people {
 		who := fmt.Sprint("person", n)
-		_, err := ledgers[0].RecordEvent(t.Context(), newPush(who, monday, wechatqr.EventSubscribe, ""))
+		first := newPush(who, monday, wechatqr.EventSubscribe, "")
+		_, err := ledgers[0].RecordEvent(t.Context(), first)
 		require.NoError(t, err)
 		var both sync.WaitGroup
 		for i, l := range ledgers[:2] {
@@ -165,7 +169,8 @@ func tryReassignAtOnce(t *testing.T, c *cluster) {
 			assert.NoError(t, ledgers[0].Reassign(t.Context(), scene, "new", monday))
 		})
 		both.Go(func() {
-			_, err := ledgers[1].RecordEvent(t.Context(), newPush(key, monday, wechatqr.EventScan, key))
+			push := newPush(key, monday, wechatqr.EventScan, key)
+			_, err := ledgers[1].RecordEvent(t.Context(), push)
 			assert.NoError(t, err)
 		})
 		both.Wait()

@@ -29,7 +29,7 @@ func TestMigrationSumsUpByPerson(t *testing.T) {
 		require.NotEmpty(t, want["channels_totals"])
 
 		old := newDB(t, d)
-		migrateBefore(t, d, old, "migrations/0004.sql")
+		migrateBefore(t, d, old, "migrations/0003.sql")
 		to := &Ledger{db: old, dialect: d}
 		before := rowsOf(t, h.ledger, eventsTable, followsTable, peopleTable)
 		for _, row := range before[eventsTable.name] {

@@ -144,9 +144,6 @@ func (l *Ledger) claim(ctx context.Context, t *tx) error {
 	case unfinished != 0:
 		return fmt.Errorf("%w: call CopyTo into it again", ErrUnfinishedCopy)
 	}
-	if err := t.lockRules(ctx); err != nil {
-		return err
-	}
 	first := fmt.Sprint(l.now().Unix())
 	for _, s := range []struct {
 		name, value string

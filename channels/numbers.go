@@ -26,11 +26,22 @@ func (r *reader) cells() (channel, hour string) {
 // reading all of the index that is in the order of the column.
 const byTimeIndex = " + 0"
 
+// groupBy groups by the columns that are no constants. Without any there is one row, or
+// none if there is nothing to add up: a GROUP BY of a constant would sort all rows.
+func groupBy(columns ...string) string {
+	columns = slices.DeleteFunc(columns, func(c string) bool { return c[0] == '0' })
+	if len(columns) == 0 {
+		return " HAVING COUNT(*) > 0"
+	}
+	return " GROUP BY " + strings.Join(columns, ", ")
+}
+
 // sumOf selects the sums of the columns.
 func sumOf(columns []string) string { return "SUM(" + strings.Join(columns, "), SUM(") + ")" }
 
 // changeSum is the sum of Counts.change.
-const changeSum = "COALESCE(SUM(begun + returning_ + imported - lost - forgotten), 0)"
+const changeSum = "COALESCE(" +
+	"SUM(begun) + SUM(returning_) + SUM(imported) - SUM(lost) - SUM(forgotten), 0)"
 
 // readNumbers reads what can be added up. If all that ever happened is in the period,
 // and the report does not tell times apart, the totals have it.
@@ -58,8 +69,8 @@ func (r *reader) readNumbers(ctx context.Context) error {
 			c.QuickOf += sum.New + sum.Returning
 		}
 		return err
-	}, "SELECT "+channel+", "+hour+", "+sumOf(hourColumns)+" FROM "+from+r.where+" GROUP BY 1, 2",
-		append(args, r.args...)...)
+	}, "SELECT "+channel+", "+hour+", "+sumOf(hourColumns)+" FROM "+from+r.where+
+		groupBy(channel, hour), append(args, r.args...)...)
 }
 
 // hours are the first hour of the period and the one after it.
@@ -123,7 +134,7 @@ func (r *reader) readScannersOfTotals(ctx context.Context) error {
 		r.row(r.key(channel, 0)).Scanners = scanners
 		return err
 	}, "SELECT "+channel+", SUM(scanners), SUM(account_scanners) FROM channels_totals"+
-		" WHERE 1 = 1"+r.where+" GROUP BY 1", r.args...)
+		" WHERE 1 = 1"+r.where+groupBy(channel), r.args...)
 }
 
 // beginnings joins the follows, f, to the hours, h, in which they began. It takes two
@@ -167,13 +178,14 @@ func (r *reader) readHeld(ctx context.Context) error {
 		}
 	}
 	err := r.t.rows(ctx, add(1), "SELECT "+channel+", "+changeSum+
-		" FROM channels_totals WHERE 1 = 1"+narrow+" GROUP BY 1", args...)
+		" FROM channels_totals WHERE 1 = 1"+narrow+groupBy(channel), args...)
 	if err != nil {
 		return err
 	}
-	err = r.t.rows(ctx, add(-1), "SELECT "+channel+byTimeIndex+", "+changeSum+
-		" FROM channels_hours WHERE hour >= ?"+narrow+" GROUP BY 1",
-		append([]any{r.to / hourSeconds}, args...)...)
+	channel += byTimeIndex
+	err = r.t.rows(ctx, add(-1), "SELECT "+channel+", "+changeSum+
+		" FROM channels_hours WHERE hour >= ?"+r.where+groupBy(channel),
+		append([]any{r.to / hourSeconds}, r.args...)...)
 	for k, row := range r.rows {
 		k.start = 0
 		r.held[k] -= row.change()
@@ -181,8 +193,16 @@ func (r *reader) readHeld(ctx context.Context) error {
 	return err
 }
 
-// readTotalHeld is readHeld for the whole selection.
+// readTotalHeld is readHeld for the whole selection, of which only the active channels
+// may have been read.
 func (r *reader) readTotalHeld(ctx context.Context) error {
+	if _, args := r.activeOnly(); args == nil {
+		for _, held := range r.held {
+			r.total.HeldStart += held
+		}
+		r.total.HeldEnd = r.total.HeldStart + r.total.change()
+		return nil
+	}
 	var now, since int64
 	err := r.t.row(ctx, []any{&now},
 		"SELECT "+changeSum+" FROM channels_totals WHERE 1 = 1"+r.where, r.args...)

@@ -175,8 +175,8 @@ func (s *subjects) addPeople(ctx context.Context, people []personRow) error {
 	if len(expired) == 0 {
 		return nil
 	}
-	const forget = "UPDATE channels_people SET hash = NULL WHERE id IN "
-	return s.t.exec(ctx, forget+marks(len(expired)), anys(expired)...)
+	const expire = "UPDATE channels_people SET hash = NULL WHERE id IN "
+	return s.t.exec(ctx, expire+marks(len(expired)), anys(expired)...)
 }
 
 func (s *subjects) addPerson(hash string, p person) {

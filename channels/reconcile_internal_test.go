@@ -119,8 +119,8 @@ func TestReconcileAfterDroppedPushes(t *testing.T) {
 			}
 		}
 		got := map[string]string{}
-		tx := &tx{&r.dialect, r.db}
-		require.NoError(t, tx.rows(t.Context(), func(rows *sql.Rows) error {
+		inDB := &tx{&r.dialect, r.db}
+		require.NoError(t, inDB.rows(t.Context(), func(rows *sql.Rows) error {
 			var hash []byte
 			var channel sql.NullString
 			err := rows.Scan(&hash, &channel)

@@ -266,7 +266,8 @@ func schemaOf(t *testing.T, db *sql.DB, d Dialect) (names []string) {
 func TestMigrationIsCutOff(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, d Dialect) {
-		want := schemaOf(t, newOpened(t, d), d)
+		opened := newOpened(t, d)
+		want, counters := schemaOf(t, opened, d), countRows(t, opened, d)["channels_counters"]
 		step := func() int { return 1 }
 		if d.name != "SQLite" { // where a new database takes its time
 			step = func() int { return 1 + rand.IntN(10) }
@@ -284,7 +285,7 @@ func TestMigrationIsCutOff(t *testing.T) {
 			l, err := Open(t.Context(), whole, d, testConfig)
 			require.NoError(t, err, "cut at %d", cutAt)
 			require.Equal(t, want, schemaOf(t, whole, d), "cut at %d", cutAt)
-			require.Equal(t, int64(2), countRows(t, whole, d)["channels_counters"])
+			require.Equal(t, counters, countRows(t, whole, d)["channels_counters"])
 			require.NoError(t, l.Put(t.Context(), Channel{Key: "sh-7"}))
 			require.NoError(t, whole.Close())
 			require.NoError(t, db.Close())
@@ -358,8 +359,9 @@ func TestOpenAfterACutMigration(t *testing.T) {
 				migrateUpTo(t, db, d, 0)
 				script, err := migrations.ReadFile("migrations/0001.sql")
 				require.NoError(t, err)
-				text := strings.NewReplacer("{hash}", d.hash, "{text}", d.text, "{options}",
-					d.options).Replace(string(script))
+				text := strings.NewReplacer(
+					"{hash}", d.hash, "{text}", d.text, "{options}", d.options,
+				).Replace(string(script))
 				for _, statement := range strings.Split(text, ";\n")[:after] {
 					_, err := db.ExecContext(t.Context(), statement)
 					require.NoError(t, err)

@@ -124,7 +124,7 @@ func (s *server) run(program string) (err error) {
 
 // launch starts the server, by way of another program if there is one, and returns when
 // it takes connections.
-func (s *server) launch(by []string, options ...string) error {
+func (s *server) launch(wrapper []string, options ...string) error {
 	log, err := os.OpenFile(
 		filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600,
 	)
@@ -132,7 +132,7 @@ func (s *server) launch(by []string, options ...string) error {
 		return err
 	}
 	defer log.Close()
-	command := slices.Concat(by, s.command, options)
+	command := slices.Concat(wrapper, s.command, options)
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = os.TempDir(), log, log
 	if err := cmd.Start(); err != nil {
@@ -178,11 +178,11 @@ func (s *server) kill() {
 
 // restart launches the server on its data, again while processes of the one that was
 // killed are still there.
-func (s *server) restart(t *testing.T, by []string, options ...string) {
+func (s *server) restart(t *testing.T, wrapper []string, options ...string) {
 	t.Helper()
 	var err error
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
-		if err = s.launch(by, options...); err == nil {
+		if err = s.launch(wrapper, options...); err == nil {
 			return
 		}
 	}

@@ -145,7 +145,7 @@ func (c *comparer) sum() {
 		sum.New += begun
 		sum.Lost += row.Lost
 		sum.forgotten += row.Forgotten
-		sum.Followers += row.Net() + row.Imported - row.Forgotten
+		sum.Followers += row.change()
 		switch k.channel {
 		case noCode:
 			sum.noCode += begun
@@ -169,7 +169,8 @@ func (c *comparer) sum() {
 // readForgotten reads how many follows Forget had ended before the period.
 func (c *comparer) readForgotten(ctx context.Context) error {
 	return c.t.row(
-		ctx, []any{&c.forgot}, "SELECT COALESCE(SUM(forgotten), 0) FROM channels_hours WHERE hour < ?",
+		ctx, []any{&c.forgot}, "SELECT (SELECT COALESCE(SUM(forgotten), 0) FROM channels_totals) - "+
+			"(SELECT COALESCE(SUM(forgotten), 0) FROM channels_hours WHERE hour >= ?)",
 		c.from/hourSeconds,
 	)
 }

@@ -197,7 +197,7 @@ func (b *bulk) makeChannels(ctx context.Context) error {
 			t.insert(ctx, channelsTable, all, ""),
 			t.insert(ctx, codesTable, codes, ""),
 			t.insert(ctx, assignmentsTable, assignments, ""),
-			t.exec(ctx, "UPDATE channels_counters SET value = ? WHERE name = 'rules'", b.channels),
+			t.exec(ctx, "UPDATE channels_counters SET value = ? WHERE name LIKE 'rules%'", b.channels),
 		)
 	})
 }

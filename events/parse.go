@@ -195,9 +195,9 @@ func (f *fields) scanFast(message []byte, last element) bool {
 		m = m[len(tag.begin):]
 		n := digits(m)
 		if tag.end[0] == ']' {
-			n = sectionLength(m)
+			n = bytes.IndexByte(m, ']') // a text that holds one is left to scanXML
 		}
-		if n < 0 || !hasPrefix(m[n:], tag.end) {
+		if n < 0 || !hasPrefix(m[n:], tag.end) || !plainText(m[:n]) {
 			return false
 		}
 
@@ -218,25 +218,6 @@ func skipSpace(b []byte) []byte {
 		b = b[1:]
 	}
 	return b
-}
-
-// sectionLength is that of the CDATA section that b begins with, or -1 if ]]>
-// does not end it or encoding/xml would not take the text and leave it as it is.
-func sectionLength(b []byte) int {
-	for n := 0; ; n++ {
-		i := bytes.IndexByte(b[n:], ']')
-		if i < 0 {
-			return -1
-		}
-		n += i
-		switch {
-		case !hasPrefix(b[n:], "]]>"):
-		case plainText(b[:n]):
-			return n
-		default:
-			return -1
-		}
-	}
 }
 
 // digits is how many b begins with.

@@ -416,6 +416,7 @@ func TestParseRefuses(t *testing.T) {
 		{"CreateTime in hexadecimal", swap("123456789", "0x12"), "CreateTime"},
 		{"CreateTime beyond the calendar", swap("123456789", "253402300800"), "CreateTime"},
 		{"CreateTime beyond 64 bits", swap("123456789", "99999999999999999999"), "CreateTime"},
+		{"CreateTime of 19 digits", swap("123456789", "0000000000123456789"), "CreateTime"},
 		{"EventKey twice", swap("</EventKey>", "</EventKey><EventKey>x</EventKey>"),
 			"EventKey occurs twice"},
 		{"trailing text", sampleScan + "x", "outside"},

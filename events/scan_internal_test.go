@@ -107,6 +107,8 @@ func TestScanFastRefuses(t *testing.T) {
 		"<xml><ToUserName>1</FromUserName></xml>", "<xml><ToUserName>1x</ToUserName></xml>",
 		"<xml><ToUserName>1</ToUserName>", "<xml><ToUserName>1</ToUserName></xml",
 		"<xml>xToUserName><![CDATA[1]]></ToUserName></xml>",
+		"<abc><ToUserName><![CDATA[1]]></ToUserName></xml>", "<xml><EventKey><![CDATA[1",
+		"<xml><EventKey><![CDATA[a]b]]></EventKey></xml>",
 		"<xml><ToUserName><![CDATA[1", "<xml><ToUserName><![CDATA[1]]></",
 		"<xml><ToUserName><![CDATA[1]]>ToUserName></xml>",
 		"<xml><ToUserName><![CDATA[1]]></FromUserName></xml>",
