@@ -325,7 +325,7 @@ func TestHugeTexts(t *testing.T) {
 			c := withToken(t, f, wechatqr.WithTokenSource(wechatqr.StaticTokenSource(secret)),
 				wechatqr.WithMaxRetries(0))
 			var err error
-			for range 10 { // milliseconds each, or minutes if it is quadratic: the test run ends then
+			for range 10 { // milliseconds each, or minutes, which the run does not have
 				err = c.Do(t.Context(), post, nil)
 				require.Error(t, err)
 			}
