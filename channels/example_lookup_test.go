@@ -1,0 +1,120 @@
+package channels_test
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/wechatqr/wechatqr"
+	"github.com/wechatqr/wechatqr/channels"
+	"github.com/wechatqr/wechatqr/wechatqrtest"
+)
+
+func ExampleLedger_Channel() {
+	ledger, closeIt := openLedger()
+	defer closeIt()
+	check(ledger.Put(ctx, shop7))
+	channel, err := ledger.Channel(ctx, "sh-7")
+	check(err)
+	fmt.Println(channel.Name, channel.Group)
+
+	_, err = ledger.Channel(ctx, "sh-70")
+	fmt.Println(errors.Is(err, channels.ErrUnknownChannel))
+	// Output:
+	// 上海七店 华东/门店
+	// true
+}
+
+func ExampleLedger_Assignments() {
+	ledger, closeIt := openLedger()
+	defer closeIt()
+	check(ledger.Put(ctx, shop8))
+	check(ledger.Adopt(ctx, wechatqr.SceneString("s7"), shop7))
+	check(ledger.Reassign(ctx, wechatqr.SceneString("s7"), shop8.Key, march.From))
+
+	all, err := ledger.Assignments(ctx, shop7.Key)
+	check(err)
+	for _, a := range all {
+		since := "the beginning"
+		if !a.Since.IsZero() {
+			since = a.Since.Format(time.DateOnly)
+		}
+		fmt.Println(a.Scene.Key(), "is of", a.Channel.Name, "from", since)
+	}
+	// Output:
+	// s7 is of 上海七店 from the beginning
+	// s7 is of 上海八店 from 2026-03-02
+}
+
+func ExampleLedger_Codes() {
+	ledger, closeIt := openLedger()
+	defer closeIt()
+	wx := wechatqrtest.NewServer()
+	defer wx.Close()
+	made, err := ledger.Ensure(ctx, wx.Client(), shop7)
+	check(err)
+
+	codes, err := ledger.Codes(ctx, channels.Query{Group: "华东"})
+	check(err)
+	for _, code := range codes {
+		fmt.Println(code.Channel.Name, code.Ticket.Content == made.Ticket.Content)
+	}
+	// Output: 上海七店 true
+}
+
+func ExampleReport_Definitions() {
+	ledger, closeIt := openLedger()
+	defer closeIt()
+	report, err := ledger.Report(ctx, march)
+	check(err)
+	definitions := report.Definitions()
+	for _, d := range definitions.Columns[:2] {
+		fmt.Printf("%s: %s\n", d.TermZH, d.TextZH)
+	}
+	for _, d := range definitions.Origins[:1] {
+		fmt.Printf("%s: %s\n", d.Name, d.Text)
+	}
+	// Output:
+	// 扫码人次: 不同的带场景值的 subscribe 与 SCAN 事件数
+	// 扫码人数: 该行时段内扫过码的不同的人数；各行不能相加
+	// no code: a follow without a scene: by a search, or too long after the scan
+}
+
+func ExampleConversionReport_Definitions() {
+	ledger, closeIt := openLedger()
+	defer closeIt()
+	report, err := ledger.Conversions(ctx, channels.ConversionQuery{Query: march})
+	check(err)
+	model := report.Definitions().Model
+	fmt.Println(model.TermZH, model.TextZH)
+	fmt.Println(model.Term+":", model.Text)
+	// Output:
+	// 按关注归因 转化归当时未结束的关注所属的渠道
+	// by follow: a conversion counts for the channel that began the follow that was open then
+}
+
+func ExampleConversionColumns() {
+	counts := channels.ConversionCounts{Conversions: 3, Converters: 2, Value: 17900}
+	for _, column := range channels.ConversionColumns() {
+		if n := column.Number(&counts); n != 0 {
+			fmt.Println(column.Name, column.TermZH, n)
+		}
+	}
+	// Output:
+	// conversions 转化 3
+	// converters 转化人数 2
+	// value 转化金额 17900
+}
+
+func ExampleDiffReason_Hint() {
+	reason := channels.DiffReason{Kind: channels.RepeatedFollows, Count: 3}
+	fmt.Println(reason.Hint())
+	// Output:
+	// The ledger counts every follow of a day; WeChat may count a person once. (at most 3)
+}
+
+func ExampleDiffReason_HintZH() {
+	reason := channels.DiffReason{Kind: channels.RepeatedFollows, Count: 3}
+	fmt.Println(reason.HintZH())
+	// Output: 账本逐次统计当日的关注；微信可能每人只计一次。（至多 3）
+}
