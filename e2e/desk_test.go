@@ -1,9 +1,11 @@
 package e2e_test
 
 import (
+	"archive/zip"
 	"bufio"
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +19,7 @@ import (
 
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -158,4 +161,96 @@ func TestFromTheDemoToAPrintedSheet(t *testing.T) {
 		assert.Regexp(t, `^http://weixin\.qq\.com/q/02[A-Za-z0-9_-]{20}$`, content)
 	}
 	assert.Subset(t, read, onScreen, "the paper has what the channel's page shows")
+}
+
+// xlsx is a workbook as small as the format allows, with texts in the cells.
+func xlsx(t *testing.T, rows [][]string) []byte {
+	t.Helper()
+	const (
+		relations = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+		packages  = "http://schemas.openxmlformats.org/package/2006/"
+		cells     = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+		kind      = "application/vnd.openxmlformats-officedocument.spreadsheetml."
+	)
+	var sheet strings.Builder
+	for i, row := range rows {
+		fmt.Fprintf(&sheet, `<row r="%d">`, i+1)
+		for j, text := range row {
+			fmt.Fprintf(&sheet, `<c r="%c%d" t="inlineStr"><is><t>%s</t></is></c>`, 'A'+j, i+1, text)
+		}
+		sheet.WriteString("</row>")
+	}
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	for name, content := range map[string]string{
+		"[Content_Types].xml": `<Types xmlns="` + packages + `content-types">` +
+			`<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.` +
+			`relationships+xml"/>` +
+			`<Override PartName="/xl/workbook.xml" ContentType="` + kind + `sheet.main+xml"/>` +
+			`<Override PartName="/xl/worksheets/sheet1.xml" ContentType="` + kind +
+			`worksheet+xml"/></Types>`,
+		"_rels/.rels": `<Relationships xmlns="` + packages + `relationships"><Relationship ` +
+			`Id="rId1" Type="` + relations + `/officeDocument" Target="xl/workbook.xml"/>` +
+			`</Relationships>`,
+		"xl/workbook.xml": `<workbook xmlns="` + cells + `" xmlns:r="` + relations + `"><sheets>` +
+			`<sheet name="渠道" sheetId="1" r:id="rId1"/></sheets></workbook>`,
+		"xl/_rels/workbook.xml.rels": `<Relationships xmlns="` + packages + `relationships">` +
+			`<Relationship Id="rId1" Type="` + relations + `/worksheet" ` +
+			`Target="worksheets/sheet1.xml"/></Relationships>`,
+		"xl/worksheets/sheet1.xml": `<worksheet xmlns="` + cells + `"><sheetData>` +
+			sheet.String() + `</sheetData></worksheet>`,
+	} {
+		part, err := w.Create(name)
+		require.NoError(t, err)
+		_, err = io.WriteString(part, `<?xml version="1.0" encoding="UTF-8" standalone="yes"?>`+content)
+		require.NoError(t, err)
+	}
+	require.NoError(t, w.Close())
+	return b.Bytes()
+}
+
+func TestFiveHundredChannelsFromAWorkbook(t *testing.T) {
+	t.Parallel()
+	d, tb := openDemo(t, desktop.chinese())
+	tb.run(chromedp.Navigate(d.origin + "/channels"))
+	old := eval[string](tb, `document.querySelector("tbody th a").pathname.split("/").pop()`)
+	name := eval[string](tb, `document.querySelector("tbody th a").textContent`)
+	group := eval[string](tb, `document.querySelector("tbody td.text").textContent`)
+	rows := [][]string{{"编号", "渠道名称", "分组"}, {old, name, group}}
+	for n := range 500 {
+		rows = append(rows, []string{fmt.Sprintf("x-%03d", n), fmt.Sprintf("新店%03d", n), "新店"})
+	}
+	rows = append(rows, []string{"x-000", "又一个", "新店"}) // in conflict with another row
+	file := filepath.Join(t.TempDir(), "名单.xlsx")
+	require.NoError(t, os.WriteFile(file, xlsx(t, rows), 0o600))
+
+	tb.click(`nav a[href="/make"]`)
+	tb.run(chromedp.SetUploadFiles(`input[name=file]`, []string{file}))
+	tb.click(`form[action="/make"] button`)
+	tb.wait(`location.pathname.startsWith("/make/drafts/")`, "the dry run")
+	counts := eval[[]string](tb, `[...document.querySelectorAll(".counts > div")].map(e => e.innerText)`)
+	for i, text := range counts {
+		counts[i] = one(text)
+	}
+	left := 100_000 - 40 - 500 // what an account may have, and the demo's own
+	assert.Equal(t, []string{"新建 500 新渠道", "已有 1 不变", "冲突 1 跳过",
+		fmt.Sprint("超额 0 之后还能建 ", left)}, counts)
+	tb.see("form button.primary", "500")
+	assert.Equal(t, 1, eval[int](tb, `document.querySelectorAll("main form button").length`))
+	tb.click("form button.primary")
+	tb.wait(`/^\/make\/[^/]+$/.test(location.pathname)`, "the job")
+	job := eval[string](tb, `location.pathname`)
+
+	// Who left and comes again finds it where it is by then.
+	tb.click(`nav a[href="/make"]`)
+	tb.see("tbody th a", "名单.xlsx")
+	tb.click(fmt.Sprintf(`a[href=%q]`, job))
+	tb.wait(`!!document.querySelector("progress")`, "the progress")
+	tb.see("[role=status]", "已完成")
+	tb.see("main", "501 / 501")
+
+	tb.run(chromedp.Navigate(d.origin + "/channels"))
+	tb.run(chromedp.SendKeys("input[type=search]", "新店499"+kb.Enter))
+	tb.see("tbody th a", "新店499")
+	tb.clean()
 }
