@@ -15,6 +15,7 @@ import (
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/codes"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/live"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/manage"
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/outbox"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/page"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/settings"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/signin"
@@ -35,6 +36,7 @@ type desk struct {
 	feed     *live.Feed
 	callback *events.Handler
 	worker   *codes.Worker
+	tags     *outbox.Worker
 	numbers  *page.Pages // which have the frame of all others
 	pages    http.Handler
 }
@@ -70,7 +72,7 @@ func openDesk(
 	if d.client, err = wechatqr.New(c.credentials, options...); err != nil {
 		return nil, err
 	}
-	function := d.ledger.Record(d.feed.Watch(d.welcome))
+	function := d.ledger.Record(d.feed.Watch(outbox.Enqueue(d.store, logger, d.welcome)))
 	d.callback, err = events.NewHandler(
 		c.events, function, events.WithProblemHandler(d.logProblem),
 	)
@@ -81,6 +83,7 @@ func openDesk(
 		Store: d.store, Ledger: d.ledger, Client: d.client, Logger: logger,
 		Wake: make(chan struct{}, 1),
 	}
+	d.tags = &outbox.Worker{Store: d.store, Client: d.client, Logger: logger}
 	return d, d.buildPages()
 }
 

@@ -121,6 +121,7 @@ var allowed = map[string]web.Role{
 	"POST /channels/{key}/manage/edit":     web.Operator,
 	"POST /channels/{key}/manage/welcome":  web.Operator,
 	"POST /channels/{key}/manage/retire":   web.Operator,
+	"POST /channels/{key}/manage/tag":      web.Operator,
 	"POST /channels/{key}/manage/reassign": web.Operator,
 	"POST /channels/{key}/manage/merge":    web.Operator,
 

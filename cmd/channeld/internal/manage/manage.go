@@ -1,5 +1,5 @@
-// Package manage is the page on which a channel is changed: its names, its welcome text,
-// whose its codes are, and whether it is in use.
+// Package manage is the page on which a channel is changed: its names, its welcome text
+// and tag, whose its codes are, and whether it is in use.
 package manage
 
 import (
@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/wechatqr/wechatqr"
@@ -38,6 +39,7 @@ func (p *Pages) Routes() []web.Route {
 		{Pattern: "GET " + page, Needs: web.Operator, Handle: p.show},
 		{Pattern: "POST " + page + "/edit", Needs: web.Operator, Handle: p.edit},
 		{Pattern: "POST " + page + "/welcome", Needs: web.Operator, Handle: p.welcome},
+		{Pattern: "POST " + page + "/tag", Needs: web.Operator, Handle: p.tag},
 		{Pattern: "POST " + page + "/retire", Needs: web.Operator, Handle: p.retire},
 		{Pattern: "POST " + page + "/reassign", Needs: web.Operator, Handle: p.reassign},
 		{Pattern: "POST " + page + "/merge", Needs: web.Operator, Handle: p.merge},
@@ -54,6 +56,7 @@ var templates = web.ParseTemplates(files, "*.html")
 type view struct {
 	Channel  channels.Channel
 	Welcome  string
+	Tag      string
 	Codes    []channels.Code
 	Others   []channels.Channel
 	Groups   []string
@@ -112,6 +115,9 @@ func (p *Pages) read(r *http.Request, v *view) (known bool, err error) {
 	}
 	v.Groups, v.Location, v.Now = web.Groups(all), p.Location, time.Now().In(p.Location)
 	if v.Welcome, err = p.Store.Welcome(ctx, key); err != nil {
+		return true, err
+	}
+	if v.Tag, err = p.Store.Tag(ctx, key); err != nil {
 		return true, err
 	}
 	v.Codes, err = p.Ledger.Codes(ctx, channels.Query{Channel: key})
@@ -178,6 +184,19 @@ func (p *Pages) welcome(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+const maxTag = 30 // bytes, WeChat's limit of a tag's name
+
+func (p *Pages) tag(w http.ResponseWriter, r *http.Request) {
+	key, tag := r.PathValue("key"), strings.TrimSpace(r.PostFormValue("tag"))
+	if len(tag) > maxTag {
+		p.refuse(w, r, "标签名最多 30 字节（10 个汉字）。", "A tag's name has at most 30 bytes.")
+		return
+	}
+	if p.exists(w, r, key) {
+		p.done(w, r, key, p.Store.SetTag(r.Context(), key, tag))
+	}
+}
+
 func (p *Pages) retire(w http.ResponseWriter, r *http.Request) {
 	key, at := r.PathValue("key"), time.Time{}
 	if r.PostFormValue("retired") == "yes" {
@@ -235,7 +254,10 @@ func (p *Pages) forget(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/settings", http.StatusSeeOther)
 		return
 	}
-	if err := p.Ledger.Forget(r.Context(), openID); err != nil {
+	err := errors.Join(
+		p.Store.DropTaggings(r.Context(), openID), p.Ledger.Forget(r.Context(), openID),
+	)
+	if err != nil {
 		p.fail(w, err)
 		return
 	}

@@ -22,8 +22,8 @@ func (s *Store) Attempt(ctx context.Context, subject string) (n int64, err error
 	return n, err
 }
 
-// DeleteExpired deletes what has ended: sessions, links, attempts, drafts
-// and last events.
+// DeleteExpired deletes what has ended: sessions, links, attempts, drafts, last events
+// and openids that wait for a tag. Have it run every hour.
 func (s *Store) DeleteExpired(ctx context.Context) error {
 	now := s.now().Unix()
 	for _, statement := range []struct {
@@ -40,5 +40,5 @@ func (s *Store) DeleteExpired(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return s.expireTaggings(ctx)
 }
