@@ -1063,7 +1063,7 @@ func TestTimeoutsSayWhose(t *testing.T) {
 		srv.StartTLS()
 		defer srv.Close()
 		defer close(block)
-		post := func(ctx context.Context, timeout time.Duration) error {
+		send := func(ctx context.Context, timeout time.Duration) error {
 			hc := srv.Client()
 			hc.Timeout = timeout
 			c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithCloudHosting(),
@@ -1073,12 +1073,12 @@ func TestTimeoutsSayWhose(t *testing.T) {
 			req := wechatqr.Request{Method: "POST", Path: "/a", Body: struct{}{}}
 			return c.Do(ctx, req, nil)
 		}
-		err := post(t.Context(), 50*time.Millisecond)
+		err := send(t.Context(), 50*time.Millisecond)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		assert.ErrorContains(t, err, "no response within 50ms")
 
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
-		err = post(ctx, time.Hour)
+		err = send(ctx, time.Hour)
 		cancel()
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		assert.NotContains(t, err.Error(), "no response within")

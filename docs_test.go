@@ -62,7 +62,8 @@ func TestDocs(t *testing.T) {
 	t.Run("links resolve", func(t *testing.T) {
 		t.Parallel()
 		all := slices.Concat(english, chinese, []string{
-			"redisstore/README.md", "sqlstore/README.md", "channels/README.md", "benchmarks/README.md",
+			"redisstore/README.md", "sqlstore/README.md", "channels/README.md",
+			"benchmarks/README.md",
 			"CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md",
 		})
 		for _, name := range all {

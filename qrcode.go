@@ -160,18 +160,19 @@ func (r TicketRequest) check() error {
 // raw UTF-8: WeChat does not decode \u escapes in scene_str, and encoding/json
 // cannot be kept from writing some.
 func (r TicketRequest) body() []byte {
-	expiry, action, scene := "", "QR_LIMIT_", `"scene_id": `+r.scene.Key()
+	expiry, action := "", "QR_LIMIT_"
 	if !r.permanent {
 		expiry = `"expire_seconds": ` + strconv.Itoa(int(r.ttl/time.Second)) + ", "
 		action = "QR_"
 	}
+	name, value := `"scene_id": `, r.scene.Key()
 	if r.scene.id == 0 {
 		action += "STR_"
-		escaped := strings.ReplaceAll(strings.ReplaceAll(r.scene.str, `\`, `\\`), `"`, `\"`)
-		scene = `"scene_str": "` + escaped + `"`
+		name = `"scene_str": `
+		value = `"` + strings.ReplaceAll(strings.ReplaceAll(value, `\`, `\\`), `"`, `\"`) + `"`
 	}
 	return []byte("{" + expiry + `"action_name": "` + action +
-		`SCENE", "action_info": {"scene": {` + scene + "}}}")
+		`SCENE", "action_info": {"scene": {` + name + value + "}}}")
 }
 
 // Ticket is a code that was made. It survives JSON, so that it can be stored.

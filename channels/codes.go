@@ -34,8 +34,7 @@ func (l *Ledger) Codes(ctx context.Context, q Query) ([]Code, error) {
 }
 
 func (l *Ledger) codes(ctx context.Context, t *tx, q Query) (codes []Code, err error) {
-	q.By = ByChannel // so that the channels are read
-	r := l.newReader(t, q)
+	r := l.newReader(t, Query{By: ByChannel, Group: q.Group, Channel: q.Channel})
 	if err := r.selectChannels(ctx); err != nil {
 		return nil, err
 	}

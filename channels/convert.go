@@ -74,16 +74,16 @@ func (l *Ledger) convert(ctx context.Context, t *tx, conversions []Conversion) e
 	if err != nil {
 		return err
 	}
-	acts := acts{subjects: s}
-	if err := acts.read(ctx, conversions); err != nil {
+	recorded := acts{subjects: s}
+	if err := recorded.read(ctx, conversions); err != nil {
 		return err
 	}
 	for i := range conversions {
-		if err := acts.add(ctx, &conversions[i], hashes[i]); err != nil {
+		if err := recorded.add(ctx, &conversions[i], hashes[i]); err != nil {
 			return err
 		}
 	}
-	if err := acts.write(ctx); err != nil {
+	if err := recorded.write(ctx); err != nil {
 		return err
 	}
 	return l.refold(ctx, s)
@@ -135,7 +135,7 @@ func (a *acts) add(ctx context.Context, c *Conversion, hash string) error {
 	case who.did(e):
 		return nil
 	}
-	return a.checkForgotten(ctx, c.ID, e)
+	return a.checkPerson(ctx, c.ID, e, hash)
 }
 
 func differs(id string) error {
@@ -150,14 +150,16 @@ func (s *subject) did(e event) bool {
 	return known
 }
 
-// checkForgotten refuses the event if it is known of somebody else who is known.
-func (a *acts) checkForgotten(ctx context.Context, id string, e event) error {
-	var hash []byte
+// checkPerson refuses the event if it is of somebody else who is known. It may be of the
+// same person, whom another transaction has added since they were looked for.
+func (a *acts) checkPerson(ctx context.Context, id string, e event, hash string) error {
+	var of []byte
 	err := a.t.row(
-		ctx, []any{&hash}, "SELECT p.hash FROM channels_conversions c JOIN channels_people p"+
+		ctx, []any{&of}, "SELECT p.hash FROM channels_conversions c JOIN channels_people p"+
 			" ON p.id = c.person WHERE c.act = ?", e.ticket,
 	)
-	if hash != nil || errors.Is(err, sql.ErrNoRows) { // none: added to another one just now
+	addedJustNow := errors.Is(err, sql.ErrNoRows) // to another one
+	if addedJustNow || of != nil && string(of) != hash {
 		return differs(id)
 	}
 	return err

@@ -146,7 +146,8 @@ func TestConversionModels(t *testing.T) {
 			at                  time.Time
 			follow, first, last string
 		}{
-			"before all":           {day(1).Add(-time.Second), "no follow", "no follow", "no follow"},
+			"before all": {day(1).Add(-time.Second), "no follow", "no follow",
+				"no follow"},
 			"in the first second":  {day(1), "a", "a", "a"},
 			"after a scan of b":    {day(2), "a", "a", "b"},
 			"as it ends":           {day(3), "a", "a", "b"},
@@ -161,7 +162,8 @@ func TestConversionModels(t *testing.T) {
 				ModelFollow: test.follow, ModelFirst: test.first, ModelLast: test.last,
 			} {
 				r, err := l.Conversions(t.Context(), ConversionQuery{
-					Query: Query{From: monday, To: day(60), By: ByChannel}, Name: name, Model: model,
+					Query: Query{From: monday, To: day(60), By: ByChannel}, Name: name,
+					Model: model,
 				})
 				require.NoError(t, err)
 				var got []string
@@ -197,7 +199,8 @@ func TestConversionsFollowTheLedger(t *testing.T) {
 		require.NoError(t, l.DeleteExpired(ctx))
 		require.NoError(t, l.Merge(ctx, "b", "a"))
 		for _, model := range []Model{ModelFollow, ModelFirst, ModelLast} {
-			assert.Equal(t, map[string]int64{"a": 1}, converted(t, l, model), "forgotten and merged")
+			assert.Equal(t, map[string]int64{"a": 1}, converted(t, l, model),
+				"forgotten and merged")
 		}
 
 		again := Conversion{ID: "1", OpenID: "o-1", At: monday.Add(time.Hour)}
@@ -238,6 +241,35 @@ func TestVisitorsAreForgotten(t *testing.T) {
 	assert.Equal(t, ConversionCounts{Conversions: 3, Converters: 2}, r.Total)
 }
 
+// Another process records the conversion after this one has looked for its person.
+func TestConvertedMeanwhile(t *testing.T) {
+	t.Parallel()
+	for _, d := range []Dialect{PostgreSQL, MySQL} { // SQLite has one writer
+		t.Run(d.String(), func(t *testing.T) {
+			t.Parallel()
+			l, c := newShops(t, d)
+			ctx := t.Context()
+			for who, want := range map[string]error{"o-1": nil, "o-2": ErrConversionDiffers} {
+				id := "for " + who
+				theirs := Conversion{ID: id, OpenID: "o-3", At: c.Time}
+				if want == nil {
+					theirs.OpenID = who
+				}
+				mine := []Conversion{{ID: id, OpenID: who, At: c.Time}}
+				err := l.transact(ctx, func(x *tx) error {
+					s, err := x.load(ctx, []string{l.hash(who)}, c.Unix())
+					require.NoError(t, err)
+					require.NoError(t, l.Convert(ctx, theirs))
+					a := acts{subjects: s}
+					require.NoError(t, a.read(ctx, mine))
+					return a.add(ctx, &mine[0], l.hash(who))
+				})
+				require.ErrorIs(t, err, want, who)
+			}
+		})
+	}
+}
+
 // Several processes report the same conversions at once, among pushes.
 func TestConvertConcurrently(t *testing.T) {
 	t.Parallel()
@@ -255,7 +287,8 @@ func TestConvertConcurrently(t *testing.T) {
 					who := fmt.Sprint("o-", n)
 					order := Conversion{ID: who, OpenID: who, At: c.Time, Value: 1}
 					assert.NoError(t, l.Convert(ctx, order))
-					_, err := l.RecordEvent(ctx, newPush(who, monday, wechatqr.EventSubscribe, "s-a"))
+					_, err := l.RecordEvent(ctx,
+						newPush(who, monday, wechatqr.EventSubscribe, "s-a"))
 					assert.NoError(t, err)
 				}
 			})

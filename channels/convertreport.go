@@ -24,7 +24,8 @@ const (
 	ModelLast Model = "last"
 )
 
-// ConversionQuery says what a report of conversions is of.
+// ConversionQuery says what a report of conversions is of. Active changes nothing: there
+// is no row without a number.
 type ConversionQuery struct {
 	Query
 	Name   string        `json:"name,omitempty"`     // only those with this name; empty is all
@@ -172,8 +173,8 @@ func (s *conversionSum) counts() ConversionCounts {
 		Conversions: s.conversions, Converters: int64(len(s.converters)), Value: s.value,
 		Followers: int64(len(s.started)),
 	}
-	for person := range s.converters {
-		if s.started[person] {
+	for who := range s.converters {
+		if s.started[who] {
 			c.Converted++
 		}
 	}
@@ -199,15 +200,15 @@ func (r *conversionReader) readConversions(ctx context.Context) error {
 		query, args = query+" AND name = ?", append(args, r.query.Name)
 	}
 	return r.t.rows(ctx, func(rows *sql.Rows) error {
-		var person int64
+		var who int64
 		var one act
-		if err := rows.Scan(&person, &one.at, &one.value); err != nil {
+		if err := rows.Scan(&who, &one.at, &one.value); err != nil {
 			return err
 		}
-		if r.traces[person] == nil {
-			r.traces[person] = &trace{}
+		if r.traces[who] == nil {
+			r.traces[who] = &trace{}
 		}
-		r.traces[person].acts = append(r.traces[person].acts, one)
+		r.traces[who].acts = append(r.traces[who].acts, one)
 		return nil
 	}, query, args...)
 }
@@ -219,10 +220,10 @@ const converters = " AND person IN (SELECT person FROM channels_conversions" +
 // readScans reads all scans of who has a conversion, in order.
 func (r *conversionReader) readScans(ctx context.Context) error {
 	return r.t.rows(ctx, func(rows *sql.Rows) error {
-		var person int64
+		var who int64
 		var e event
-		err := rows.Scan(&person, &e.at, &e.kind, &e.scene, &e.row)
-		if of := r.traces[person]; of != nil {
+		err := rows.Scan(&who, &e.at, &e.kind, &e.scene, &e.row)
+		if of := r.traces[who]; of != nil {
 			of.scans = append(of.scans, e)
 		}
 		return err
@@ -234,10 +235,10 @@ func (r *conversionReader) readScans(ctx context.Context) error {
 // readFollows reads all follows of who has a conversion, in order.
 func (r *conversionReader) readFollows(ctx context.Context) error {
 	return r.t.rows(ctx, func(rows *sql.Rows) error {
-		var person int64
+		var who int64
 		var f follow
-		err := rows.Scan(&person, &f.start, &f.row, &f.end, &f.ended)
-		if of := r.traces[person]; of != nil {
+		err := rows.Scan(&who, &f.start, &f.row, &f.end, &f.ended)
+		if of := r.traces[who]; of != nil {
 			of.follows = append(of.follows, f)
 		}
 		return err
@@ -248,9 +249,9 @@ func (r *conversionReader) readFollows(ctx context.Context) error {
 // readBegun reads whose follow began in each row. Imported ones are left out.
 func (r *conversionReader) readBegun(ctx context.Context) error {
 	return r.t.rows(ctx, func(rows *sql.Rows) error {
-		var person, channel, hour int64
-		err := rows.Scan(&person, &channel, &hour)
-		r.add(channel, hour*hourSeconds, func(s *conversionSum) { s.started[person] = true })
+		var who, channel, hour int64
+		err := rows.Scan(&who, &channel, &hour)
+		r.add(channel, hour*hourSeconds, func(s *conversionSum) { s.started[who] = true })
 		return err
 	}, "SELECT person, channel, hour FROM channels_hours"+
 		" WHERE hour >= ? AND hour < ? AND begun + returning_ > 0"+r.where,
@@ -260,7 +261,7 @@ func (r *conversionReader) readBegun(ctx context.Context) error {
 // attribute counts each conversion in the row that the model says, if it is asked for.
 func (r *conversionReader) attribute() {
 	window := int64(r.query.Window / time.Second)
-	for person, of := range r.traces {
+	for who, of := range r.traces {
 		touches := of.touches()
 		for _, one := range of.acts {
 			row := attribute(touches, r.query.Model, one.at, window)
@@ -270,7 +271,7 @@ func (r *conversionReader) attribute() {
 			r.add(row, one.at, func(s *conversionSum) {
 				s.conversions++
 				s.value += one.value
-				s.converters[person] = true
+				s.converters[who] = true
 			})
 		}
 	}
@@ -280,10 +281,10 @@ func (r *conversionReader) attribute() {
 func (r *conversionReader) conversionRows() []ConversionRow {
 	var rows []ConversionRow
 	for _, k := range slices.SortedFunc(maps.Keys(r.sums), r.compareKeys) {
-		cell := r.row(k)
+		place := r.row(k)
 		rows = append(rows, ConversionRow{
-			Start: cell.Start, Weekday: cell.Weekday, Hour: cell.Hour, Origin: cell.Origin,
-			Channel: cell.Channel, Group: cell.Group, ConversionCounts: r.sums[k].counts(),
+			Start: place.Start, Weekday: place.Weekday, Hour: place.Hour, Origin: place.Origin,
+			Channel: place.Channel, Group: place.Group, ConversionCounts: r.sums[k].counts(),
 		})
 	}
 	return rows
@@ -355,8 +356,8 @@ func attribute(touches []touch, model Model, at, window int64) int64 {
 	}
 	switch model {
 	case ModelFirst:
-		scan := slices.IndexFunc(before, func(one touch) bool { return one.follow == nil })
-		return before[max(scan, 0)].row
+		firstScan := slices.IndexFunc(before, func(one touch) bool { return one.follow == nil })
+		return before[max(firstScan, 0)].row
 	case ModelLast:
 		if last := before[n-1]; last.at >= at-window {
 			return last.row

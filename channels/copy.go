@@ -242,8 +242,8 @@ func (t *tx) eachRow(
 			if types, err = rows.ColumnTypes(); err != nil {
 				return err
 			}
-			for _, column := range types {
-				names = append(names, column.Name())
+			for _, col := range types {
+				names = append(names, col.Name())
 			}
 		}
 		values, dest := make([]any, len(types)), make([]any, len(types))
@@ -253,8 +253,8 @@ func (t *tx) eachRow(
 		if err := rows.Scan(dest...); err != nil {
 			return err
 		}
-		for i, column := range types {
-			values[i] = portable(values[i], column.DatabaseTypeName())
+		for i, col := range types {
+			values[i] = portable(values[i], col.DatabaseTypeName())
 		}
 		return read(names, values)
 	}, "SELECT * FROM "+table)

@@ -94,9 +94,9 @@ func fillEmptyTables(t *testing.T, l *Ledger) {
 		require.NoError(t, rows.Close())
 		into := relation{name: table}
 		var values []any
-		for _, column := range types {
-			into.values = append(into.values, column.Name())
-			switch name := column.DatabaseTypeName(); name {
+		for _, col := range types {
+			into.values = append(into.values, col.Name())
+			switch name := col.DatabaseTypeName(); name {
 			case "TEXT", "VARCHAR":
 				values = append(values, "文本")
 			case "BLOB", "BYTEA", "VARBINARY":
@@ -251,26 +251,26 @@ func TestCopyToIsCutOff(t *testing.T) {
 		require.NoError(t, err)
 
 		driverName, dsn := source(t, d)
-		whole := connect(t, driverName, dsn)
-		require.NoError(t, d.prepare(ctx, whole))
+		complete := connect(t, driverName, dsn)
+		require.NoError(t, d.prepare(ctx, complete))
 		refused := 0
 		for cutAt := 1; ; cutAt += 1 + rand.IntN(5) {
 			db, faults := cutDB(t, driverName, dsn, cutAt)
 			err := l.CopyTo(ctx, db, d, nil)
-			if finished(t, whole, d) {
+			if finished(t, complete, d) {
 				assert.Equal(t, faults.cut(), err != nil)
 				break
 			}
 			require.ErrorIs(t, err, errCut)
-			if countRows(t, whole, d)["channels_schema"] == unfinishedCopy {
+			if countRows(t, complete, d)["channels_schema"] == unfinishedCopy {
 				refused++
-				_, err = Open(ctx, whole, d, testConfig)
+				_, err = Open(ctx, complete, d, testConfig)
 				require.ErrorIs(t, err, ErrUnfinishedCopy)
 				require.ErrorContains(t, err, "call CopyTo into it again")
 			}
 		}
 		assert.Greater(t, refused, 10)
-		copied, err := openAt(ctx, whole, d, testConfig, c.now)
+		copied, err := openAt(ctx, complete, d, testConfig, c.now)
 		require.NoError(t, err)
 		r, err := copied.Report(ctx, Query{From: monday, To: monday.Add(24 * time.Hour)})
 		require.NoError(t, err)

@@ -98,9 +98,9 @@ func (t *total) numbers() []*int64 {
 }
 
 // count adds a person's numbers, sign times.
-func (t totals) count(person map[cell]Counts, sign int64) {
+func (t totals) count(who map[cell]Counts, sign int64) {
 	var scanned []int64
-	for at, c := range person {
+	for at, c := range who {
 		sum := t[at.row]
 		sum.add(&c, sign)
 		if c.Scans > 0 && !slices.Contains(scanned, at.row) {

@@ -54,11 +54,11 @@ func (r *ConversionReport) WriteCSV(w io.Writer) error {
 	return file.finish(r.Definitions(), settings)
 }
 
-func numbersOf[Numbers any](columns []Column[Numbers], n *Numbers) (numbers []int64) {
-	for _, column := range columns {
-		numbers = append(numbers, column.Number(n))
+func numbersOf[Numbers any](columns []Column[Numbers], n *Numbers) (figures []int64) {
+	for _, col := range columns {
+		figures = append(figures, col.Number(n))
 	}
-	return numbers
+	return figures
 }
 
 // csvFile writes a report. Errors stay until it is finished.
@@ -71,8 +71,8 @@ func newCSV(w io.Writer, columns []Definition) *csvFile {
 	file := &csvFile{csv.NewWriter(w), 0}
 	file.UseCRLF = true
 	names := []string{"\ufeffstart", "channel", "name", "group", "origin"}
-	for _, column := range columns {
-		names = append(names, column.Name)
+	for _, col := range columns {
+		names = append(names, col.Name)
 	}
 	names = append(names, "as_of", "open")
 	file.width = len(names)
@@ -120,9 +120,9 @@ func (c *csvCells) start(at time.Time, weekday time.Weekday, hour int) string {
 }
 
 // place is the cells before the numbers. The channel's group or the row's is empty.
-func (c *csvCells) place(start string, of *Channel, group, origin string) []string {
-	group = of.Group + group
-	return []string{start, plainCell(of.Key), plainCell(of.Name), plainCell(group), origin}
+func (c *csvCells) place(start string, of *Channel, path, origin string) []string {
+	path = of.Group + path
+	return []string{start, plainCell(of.Key), plainCell(of.Name), plainCell(path), origin}
 }
 
 func (c *csvCells) total() []string {
@@ -130,8 +130,8 @@ func (c *csvCells) total() []string {
 	return []string{start, plainCell(c.Channel), "", plainCell(c.Group), "total"}
 }
 
-func (c *csvCells) line(place []string, numbers []int64) []string {
-	for _, n := range numbers {
+func (c *csvCells) line(place []string, figures []int64) []string {
+	for _, n := range figures {
 		place = append(place, strconv.FormatInt(n, 10))
 	}
 	return append(place, c.asOf.Format(csvTime), strconv.FormatBool(c.open))

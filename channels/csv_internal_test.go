@@ -57,9 +57,9 @@ func TestReportAsJSONAndCSV(t *testing.T) {
 		assert.True(t, hasMark)
 		lines, err := csv.NewReader(strings.NewReader(plain)).ReadAll()
 		require.NoError(t, err)
-		total := 1 + len(report.Rows)
-		assertLine(t, lines[0], lines[total], report.Total)
-		assertNotes(t, lines[total+1:], report)
+		all := 1 + len(report.Rows)
+		assertLine(t, lines[0], lines[all], report.Total)
+		assertNotes(t, lines[all+1:], report)
 		for i := range report.Rows {
 			assertLine(t, lines[0], lines[1+i], report.Rows[i].Counts)
 		}
@@ -118,8 +118,8 @@ func TestJSONCarriesDefinitions(t *testing.T) {
 		assert.Equal(t, "UTC+8", got.Zone)
 		assert.True(t, got.AsOf.Equal(monday))
 		want := strings.Fields(test.extra)
-		for column := range got.Total {
-			want = append(want, column)
+		for col := range got.Total {
+			want = append(want, col)
 		}
 		var defined []string
 		for _, d := range got.Definitions.Columns {
@@ -140,17 +140,17 @@ func assertLine(t *testing.T, names, line []string, want Counts) {
 	t.Helper()
 	text, err := json.Marshal(want)
 	require.NoError(t, err)
-	var numbersOf map[string]int64
-	require.NoError(t, json.Unmarshal(text, &numbersOf))
-	numbersOf["net"] = want.Net()
+	var read map[string]int64
+	require.NoError(t, json.Unmarshal(text, &read))
+	read["net"] = want.Net()
 	for i, name := range names {
-		number, known := numbersOf[name]
+		number, known := read[name]
 		if known {
 			assert.Equal(t, strconv.FormatInt(number, 10), line[i], name)
-			delete(numbersOf, name)
+			delete(read, name)
 		}
 	}
-	assert.Empty(t, numbersOf, "in JSON and not in CSV")
+	assert.Empty(t, read, "in JSON and not in CSV")
 }
 
 func TestCSVCellsAreNoFormulas(t *testing.T) {

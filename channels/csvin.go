@@ -128,14 +128,14 @@ func (s *sheet) add(number int, record []string) error {
 		}
 	}
 	line := sheetLine{number, make([]string, len(columnWords)), make([]bool, len(columnWords))}
-	for column, place := range s.columns {
+	for col, place := range s.columns {
 		if place != noPlace && place < len(record) {
-			line.cells[column], line.has[column] = record[place], true
+			line.cells[col], line.has[col] = record[place], true
 		}
 	}
-	empty := strings.Join(record, "") == ""
-	s.ended = s.ended || empty && s.columns[originColumn] != noPlace
-	if empty || s.ended || line.cells[originColumn] != "" {
+	blank := strings.Join(record, "") == ""
+	s.ended = s.ended || blank && s.columns[originColumn] != noPlace
+	if blank || s.ended || line.cells[originColumn] != "" {
 		return nil
 	}
 	s.lines = append(s.lines, line)
@@ -153,17 +153,17 @@ func (s *sheet) readHeader(record []string) (isHeader bool, err error) {
 	s.columns = slices.Repeat([]int{noPlace}, len(columnWords))
 	for place, text := range record {
 		word := strings.ToLower(strings.Join(strings.Fields(text), ""))
-		column := slices.IndexFunc(columnWords, func(words []string) bool {
+		col := slices.IndexFunc(columnWords, func(words []string) bool {
 			return slices.Contains(words, word)
 		})
 		switch {
-		case column < 0 && text != "":
+		case col < 0 && text != "":
 			s.ignored = append(s.ignored, text)
-		case column >= 0 && s.columns[column] != noPlace:
-			name := columnWords[column][0]
+		case col >= 0 && s.columns[col] != noPlace:
+			name := columnWords[col][0]
 			return true, badInput("line 1: two columns are named %s: leave one", name)
-		case column >= 0:
-			s.columns[column] = place
+		case col >= 0:
+			s.columns[col] = place
 			isHeader = true
 		}
 	}
@@ -189,6 +189,6 @@ func unguarded(text string) string {
 }
 
 // in says where something is wrong.
-func (l *sheetLine) in(column int, err error) error {
-	return fmt.Errorf("line %d, column %s: %w", l.number, columnWords[column][0], err)
+func (l *sheetLine) in(col int, err error) error {
+	return fmt.Errorf("line %d, column %s: %w", l.number, columnWords[col][0], err)
 }

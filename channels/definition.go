@@ -184,8 +184,8 @@ func (r *ConversionReport) Definitions() Definitions {
 }
 
 func definitionsOf[Numbers any](columns []Column[Numbers]) (all []Definition) {
-	for _, column := range columns {
-		all = append(all, column.Definition)
+	for _, col := range columns {
+		all = append(all, col.Definition)
 	}
 	return all
 }

@@ -30,9 +30,9 @@
 // account. docs/counting.md defines each number, and a report carries the definitions:
 // [Report.Definitions].
 //
-// The tables know a person by a number and by HMAC-SHA-256 of the openid, which
-// is de-identified, not anonymous: who has the key and a list of openids can match
-// them. [Ledger.Forget] deletes the hash and changes no count.
+// The tables know a person by a number and by 128 bits of the HMAC-SHA-256 of the
+// openid, which is de-identified, not anonymous: who has the key and a list of openids
+// can match them. [Ledger.Forget] deletes the hash and changes no count.
 //
 // The database is the caller's *sql.DB, with modernc.org/sqlite, pgx or
 // go-sql-driver/mysql: this package links no driver.

@@ -30,9 +30,9 @@ func TestDefinitionsInDocs(t *testing.T) {
 		text := string(file)
 		for mark, definitions := range tables {
 			begin, end := "<!-- begin "+mark+" -->\n", "<!-- end "+mark+" -->"
-			before, rest, found := strings.Cut(text, begin)
+			before, rest, names := strings.Cut(text, begin)
 			_, after, closed := strings.Cut(rest, end)
-			require.True(t, found && closed, "%s: %s", name, begin)
+			require.True(t, names && closed, "%s: %s", name, begin)
 			text = before + begin + definitionTable(definitions, zh) + end + after
 		}
 		if os.Getenv(writeTables) != "" {

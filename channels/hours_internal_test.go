@@ -29,7 +29,7 @@ func TestMigrationSumsUpByPerson(t *testing.T) {
 		require.NotEmpty(t, want["channels_totals"])
 
 		old := newDB(t, d)
-		migrateBefore(t, d, old, "migrations/0004.sql")
+		migrateBefore(t, d, old, "migrations/0003.sql")
 		to := &Ledger{db: old, dialect: d}
 		before := rowsOf(t, h.ledger, eventsTable, followsTable, peopleTable)
 		for _, row := range before[eventsTable.name] {
@@ -43,10 +43,10 @@ func TestMigrationSumsUpByPerson(t *testing.T) {
 				row[1] = append(slices.Clone(hash), "the other sixteen"[1:]...)
 			}
 		}
-		require.NoError(t, to.transact(t.Context(), func(tx *tx) error {
+		require.NoError(t, to.transact(t.Context(), func(on *tx) error {
 			for _, into := range []relation{eventsTable, followsTable, peopleTable} {
 				all := slices.Concat(before[into.name]...)
-				if err := tx.insert(t.Context(), into, all, ""); err != nil {
+				if err := on.insert(t.Context(), into, all, ""); err != nil {
 					return err
 				}
 			}
@@ -64,12 +64,12 @@ func migrateBefore(t *testing.T, d Dialect, db *sql.DB, file string) {
 	files, err := fs.Glob(migrations, "migrations/*.sql")
 	require.NoError(t, err)
 	require.Contains(t, files, file)
-	require.NoError(t, d.transact(t.Context(), db, func(tx *tx) error {
-		if _, err := tx.lockVersion(t.Context()); err != nil {
+	require.NoError(t, d.transact(t.Context(), db, func(on *tx) error {
+		if _, err := on.lockVersion(t.Context()); err != nil {
 			return err
 		}
-		for version, earlier := range files[:slices.Index(files, file)] {
-			if err := tx.migrateTo(t.Context(), version+1, earlier); err != nil {
+		for version, before := range files[:slices.Index(files, file)] {
+			if err := on.migrateTo(t.Context(), version+1, before); err != nil {
 				return err
 			}
 		}
@@ -107,9 +107,12 @@ func TestNumbersMoveWithTheCode(t *testing.T) {
 		ctx, scene := t.Context(), wechatqr.SceneString("s7")
 		require.NoError(t, l.Put(ctx, Channel{Key: "b"}))
 		list := usersOf(
-			account.UserInfo{OpenID: "imported", Follows: true, FollowedAt: monday.Add(-time.Hour), Scene: "s7"},
-			account.UserInfo{OpenID: "missed", Follows: true, FollowedAt: monday.Add(30 * time.Minute), Scene: "s7"},
-			account.UserInfo{OpenID: "pushed", Follows: true, FollowedAt: monday.Add(40*time.Minute + time.Second), Scene: "s7"},
+			account.UserInfo{OpenID: "imported", Follows: true, FollowedAt: monday.Add(-time.Hour),
+				Scene: "s7"},
+			account.UserInfo{OpenID: "missed", Follows: true,
+				FollowedAt: monday.Add(30 * time.Minute), Scene: "s7"},
+			account.UserInfo{OpenID: "pushed", Follows: true,
+				FollowedAt: monday.Add(40*time.Minute + time.Second), Scene: "s7"},
 		)
 		c.Time = monday.Add(time.Hour)
 		for who, what := range map[string]wechatqr.EventType{
@@ -138,7 +141,8 @@ func TestNumbersMoveWithTheCode(t *testing.T) {
 		assert.Equal(t, map[string]Counts{"a": both}, of())
 		require.NoError(t, l.Reassign(ctx, scene, "b", monday.Add(40*time.Minute)))
 		assert.Equal(t, map[string]Counts{
-			"a": {New: 1, Imported: 1, HeldEnd: 2}, "b": {Scans: 2, Scanners: 2, New: 1, HeldEnd: 1},
+			"a": {New: 1, Imported: 1, HeldEnd: 2},
+			"b": {Scans: 2, Scanners: 2, New: 1, HeldEnd: 1},
 		}, of())
 		require.NoError(t, l.Merge(ctx, "a", "b"))
 		assert.Equal(t, map[string]Counts{"b": both}, of())

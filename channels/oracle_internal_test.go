@@ -119,9 +119,9 @@ func (o *oracle) count() (all counted) {
 		}
 		of[h.who][h] = true
 	}
-	for who, distinct := range of {
+	for who, once := range of {
 		var did []happening
-		for h := range distinct {
+		for h := range once {
 			did = append(did, h)
 		}
 		one := o.countOne(who, did)
@@ -162,9 +162,9 @@ func (o *oracle) countOne(who string, all []happening) counted {
 			number, firstAct = number+1, -1
 		}
 	}
-	person := func() string { return fmt.Sprint(who, " ", number) }
+	numbered := func() string { return fmt.Sprint(who, " ", number) }
 	scanned := func(scene string, at int64, follower bool) {
-		scans = append(scans, countedScan{o.channelOf(scene, at), person(), at, follower})
+		scans = append(scans, countedScan{o.channelOf(scene, at), numbered(), at, follower})
 		touches = append(touches, countedTouch{o.channelOf(scene, at), at, true})
 	}
 	end := func(at int64, ending string) {
@@ -205,7 +205,7 @@ func (o *oracle) countOne(who string, all []happening) counted {
 			default:
 				start.how = "new"
 			}
-			hadFollow, start.person = true, person()
+			hadFollow, start.person = true, numbered()
 			follows, current = append(follows, *start), len(follows)
 			touches = append(touches, countedTouch{start.channel, at, false})
 		}
@@ -225,7 +225,7 @@ func (o *oracle) countOne(who string, all []happening) counted {
 				if firstAct < 0 {
 					firstAct = at
 				}
-				one := countedConversion{person(), h, "no follow", slices.Clone(touches)}
+				one := countedConversion{numbered(), h, "no follow", slices.Clone(touches)}
 				if current >= 0 {
 					one.current = follows[current].channel
 				}
@@ -450,21 +450,21 @@ func (o *oracle) asked(q Query, channel string) bool {
 }
 
 // report is the numbers of each row that is not empty, by the name of its cell.
-func (o *oracle) report(q Query) (rows map[string]Counts, total Counts) {
+func (o *oracle) report(q Query) (rows map[string]Counts, sum Counts) {
 	all := o.count()
 	rows = map[string]Counts{}
-	for _, cell := range o.cells(q) {
-		if c := o.countsOf(q, &all, cell); c != (Counts{}) {
-			rows[cell.name] = c
+	for _, place := range o.cells(q) {
+		if c := o.countsOf(q, &all, place); c != (Counts{}) {
+			rows[place.name] = c
 		}
 	}
 	return rows, o.countsOf(q, &all, whole(q))
 }
 
-func (o *oracle) countsOf(q Query, all *counted, cell oracleCell) (c Counts) {
+func (o *oracle) countsOf(q Query, all *counted, place oracleCell) (c Counts) {
 	persons := map[string]bool{}
 	for _, s := range all.scans {
-		if cell.within(s.at) && cell.selected(s.channel) && o.asked(q, s.channel) {
+		if place.within(s.at) && place.selected(s.channel) && o.asked(q, s.channel) {
 			c.Scans++
 			persons[s.person] = true
 			if s.follower {
@@ -474,10 +474,10 @@ func (o *oracle) countsOf(q Query, all *counted, cell oracleCell) (c Counts) {
 	}
 	c.Scanners = int64(len(persons))
 	for _, f := range all.follows {
-		if !cell.selected(f.channel) || !o.asked(q, f.channel) {
+		if !place.selected(f.channel) || !o.asked(q, f.channel) {
 			continue
 		}
-		if cell.within(f.start) {
+		if place.within(f.start) {
 			switch f.how {
 			case "new":
 				c.New++
@@ -493,20 +493,20 @@ func (o *oracle) countsOf(q Query, all *counted, cell oracleCell) (c Counts) {
 				}
 			}
 		}
-		if f.ending == "lost" && cell.within(f.end) {
+		if f.ending == "lost" && place.within(f.end) {
 			c.Lost++
 		}
-		if f.ending == "forgotten" && cell.within(f.end) {
+		if f.ending == "forgotten" && place.within(f.end) {
 			c.Forgotten++
 		}
 		open := func(at int64) int64 {
-			if cell.holds && f.start < at && (f.ending == "" || f.end >= at) {
+			if place.holds && f.start < at && (f.ending == "" || f.end >= at) {
 				return 1
 			}
 			return 0
 		}
-		c.HeldStart += open(cell.start)
-		c.HeldEnd += open(cell.end)
+		c.HeldStart += open(place.start)
+		c.HeldEnd += open(place.end)
 	}
 	return c
 }
@@ -514,39 +514,39 @@ func (o *oracle) countsOf(q Query, all *counted, cell oracleCell) (c Counts) {
 // conversions is report for conversions.
 func (o *oracle) conversions(
 	q ConversionQuery,
-) (rows map[string]ConversionCounts, total ConversionCounts) {
+) (rows map[string]ConversionCounts, sum ConversionCounts) {
 	all := o.count()
 	rows = map[string]ConversionCounts{}
-	for _, cell := range o.cells(q.Query) {
-		if c := o.conversionsOf(q, &all, cell); c != (ConversionCounts{}) {
-			rows[cell.name] = c
+	for _, place := range o.cells(q.Query) {
+		if c := o.conversionsOf(q, &all, place); c != (ConversionCounts{}) {
+			rows[place.name] = c
 		}
 	}
 	return rows, o.conversionsOf(q, &all, whole(q.Query))
 }
 
 func (o *oracle) conversionsOf(
-	q ConversionQuery, all *counted, cell oracleCell,
+	q ConversionQuery, all *counted, place oracleCell,
 ) (c ConversionCounts) {
-	began, did := map[string]bool{}, map[string]bool{}
+	start, did := map[string]bool{}, map[string]bool{}
 	for _, f := range all.follows {
-		if f.how != "imported" && cell.within(f.start) && cell.selected(f.channel) &&
+		if f.how != "imported" && place.within(f.start) && place.selected(f.channel) &&
 			o.asked(q.Query, f.channel) {
-			began[f.person] = true
+			start[f.person] = true
 		}
 	}
 	for _, one := range all.conversions {
 		channel := one.channelBy(q.Model, int64(q.Window/time.Second))
 		named := q.Name == "" || q.Name == one.act
-		if named && cell.within(one.at) && cell.selected(channel) && o.asked(q.Query, channel) {
+		if named && place.within(one.at) && place.selected(channel) && o.asked(q.Query, channel) {
 			c.Conversions++
 			c.Value += one.value
 			did[one.person] = true
 		}
 	}
-	c.Converters, c.Followers = int64(len(did)), int64(len(began))
-	for person := range did {
-		if began[person] {
+	c.Converters, c.Followers = int64(len(did)), int64(len(start))
+	for who := range did {
+		if start[who] {
 			c.Converted++
 		}
 	}

@@ -179,13 +179,13 @@ func (k *inventory) line(line *sheetLine) PlanLine {
 }
 
 // once finds what stands in a line before.
-func (l *sheetLine) once(column int, before map[string]int) error {
-	text := l.cells[column]
+func (l *sheetLine) once(col int, before map[string]int) error {
+	text := l.cells[col]
 	if text == "" {
 		return nil
 	}
 	if first := before[text]; first != 0 {
-		return l.in(column, badInput("%q is in line %d too: leave one of them", text, first))
+		return l.in(col, badInput("%q is in line %d too: leave one of them", text, first))
 	}
 	before[text] = l.number
 	return nil
@@ -193,8 +193,8 @@ func (l *sheetLine) once(column int, before map[string]int) error {
 
 func (k *inventory) conflict(line *sheetLine, one *PlanLine) error {
 	if field, err := one.Channel.wrongField(); err != nil {
-		column := strings.ToLower(field)
-		return fmt.Errorf("line %d, column %s: %w", line.number, column, badInput("%w", err))
+		col := strings.ToLower(field)
+		return fmt.Errorf("line %d, column %s: %w", line.number, col, badInput("%w", err))
 	}
 	if k.merged[one.Channel.Key] {
 		err := badInput("%q was merged into another channel: use its key", one.Channel.Key)

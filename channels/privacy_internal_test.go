@@ -102,7 +102,8 @@ func TestForgottenLeavesNothingAnywhere(t *testing.T) {
 		}
 		return nil, nil
 	}
-	handler, err := events.NewHandler(wx.CallbackConfig(), l.Record(next), events.WithLogger(logger))
+	handler, err := events.NewHandler(wx.CallbackConfig(), l.Record(next),
+		events.WithLogger(logger))
 	require.NoError(t, err)
 	wx.ServeCallback(handler)
 	const follower, other = "o-somebody-7", "o-somebody-else"

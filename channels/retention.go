@@ -87,9 +87,9 @@ const stillHeld hourEnd = -1
 // readCohorts reads those of each selection.
 func (r *reader) readCohorts(ctx context.Context) (map[rowKey]cohorts, error) {
 	all := map[rowKey]cohorts{}
-	column := "0"
+	col := "0"
 	if r.By&ByChannel != 0 {
-		column = "h.owner"
+		col = "h.owner"
 	} else {
 		all[rowKey{}] = cohorts{}
 	}
@@ -112,7 +112,7 @@ func (r *reader) readCohorts(ctx context.Context) (map[rowKey]cohorts, error) {
 		}
 		all[k][day][end] += n
 		return nil
-	}, "SELECT "+column+", h.hour, f.ended - f.ended % 3600, COUNT(*)"+r.beginnings()+
+	}, "SELECT "+col+", h.hour, f.ended - f.ended % 3600, COUNT(*)"+r.beginnings()+
 		" GROUP BY 1, 2, 3", append(r.hours(), r.args...)...)
 	return all, err
 }

@@ -39,10 +39,11 @@ func TestRevocations(t *testing.T) {
 			require.NoError(t, err)
 		}
 		visits = nil
-		for who, kind := range map[string]wechatqrtest.Revocation{
-			"o-modified": wechatqrtest.RevocationModified, "o-revoked": wechatqrtest.RevocationRevoked,
+		for who, what := range map[string]wechatqrtest.Revocation{
+			"o-modified": wechatqrtest.RevocationModified,
+			"o-revoked":  wechatqrtest.RevocationRevoked,
 		} {
-			_, err := wx.Revoke(ctx, kind, who)
+			_, err := wx.Revoke(ctx, what, who)
 			require.NoError(t, err)
 		}
 		assert.Empty(t, visits, "not recorded")
@@ -64,7 +65,8 @@ func TestRevocations(t *testing.T) {
 func TestCancellationNamesThePerson(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ raw, want string }{
-		"XML":                 {"\n<xml><OpenID><![CDATA[o-1]]></OpenID><AppID>wx1</AppID></xml>", "o-1"},
+		"XML": {"\n<xml><OpenID><![CDATA[o-1]]></OpenID><AppID>wx1</AppID></xml>",
+			"o-1"},
 		"JSON":                {`{"OpenID":"o-1","AppID":"wx1"}`, "o-1"},
 		"JSON of WeChat page": {`{" OpenID":"o-1"}`, "o-1"},
 		"a number":            {`{"OpenID":7}`, ""},

@@ -161,32 +161,32 @@ func (w *writer) compare(one *subject) {
 	}
 }
 
-func (w *writer) noteConverted(person int64, was, now []event) {
+func (w *writer) noteConverted(who int64, was, now []event) {
 	for _, e := range now {
 		if e.kind == conversion && !slices.Contains(was, e) {
-			w.converted = append(w.converted, eventRow{person, e})
+			w.converted = append(w.converted, eventRow{who, e})
 		}
 	}
 }
 
-func (l *life) eventRows(person int64) (rows []eventRow) {
+func (l *life) eventRows(who int64) (rows []eventRow) {
 	for _, e := range l.events {
-		rows = append(rows, eventRow{person, e})
+		rows = append(rows, eventRow{who, e})
 	}
 	return rows
 }
 
-func (l *life) followRows(person int64) (rows []followRow) {
+func (l *life) followRows(who int64) (rows []followRow) {
 	for _, f := range l.follows {
-		rows = append(rows, followRow{person, f})
+		rows = append(rows, followRow{who, f})
 	}
 	return rows
 }
 
 // hourRows are in the order of their table.
-func hourRows(person int64, all map[cell]Counts) (rows []hourRow) {
+func hourRows(who int64, all map[cell]Counts) (rows []hourRow) {
 	for at, c := range all {
-		rows = append(rows, hourRow{at, person, c})
+		rows = append(rows, hourRow{at, who, c})
 	}
 	slices.SortFunc(rows, func(a, b hourRow) int {
 		return cmp.Or(cmp.Compare(a.hour, b.hour), cmp.Compare(a.row, b.row))

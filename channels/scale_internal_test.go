@@ -66,6 +66,9 @@ func newScale(t *testing.T, d Dialect, events int) *scale {
 	s := &scale{population: twoYears(events, max(events/100, 1)), t: t}
 	s.started = time.Now().UnixNano()
 	driver, dsn := source(t, d)
+	if d.name == "MySQL" {
+		dsn += "?interpolateParams=true" // as README.md advises
+	}
 	if dir := os.Getenv("CHANNELS_SCALE_DIR"); dir != "" && d.name == "SQLite" {
 		dsn = filepath.Join(dir, fmt.Sprintf("%d.db", events))
 	}
@@ -77,7 +80,7 @@ func newScale(t *testing.T, d Dialect, events int) *scale {
 	n, err := (&bulk{population: &s.population, ledger: s.ledger}).load(t.Context())
 	require.NoError(t, err)
 	s.analyze()
-	s.line("loaded in bulk", fmt.Sprintf("%d events in %v", n, time.Since(start).Round(time.Second)))
+	s.line("loaded in bulk", fmt.Sprintf("%d in %v", n, time.Since(start).Round(time.Second)))
 	return s
 }
 
@@ -134,13 +137,16 @@ func (s *scale) measureReports() {
 		Query
 	}{
 		{"today by hour", Query{From: days(1), To: end, By: ByHour}},
-		{"today by channel, active ones", Query{From: days(1), To: end, By: ByChannel, Active: true}},
+		{"today by channel, active ones",
+			Query{From: days(1), To: end, By: ByChannel, Active: true}},
 		{"today by channel, all", Query{From: days(1), To: end, By: ByChannel}},
 		{"today by hour, a region", Query{From: days(1), To: end, By: ByHour, Group: region}},
 		{"a channel by day, 90 days", Query{From: days(90), To: end, By: ByDay, Channel: middle}},
 		{"a channel by day, all time", Query{From: allTime, To: end, By: ByDay, Channel: middle}},
-		{"the busiest by day, 90 days", Query{From: days(90), To: end, By: ByDay, Channel: busiest}},
-		{"the busiest by day, all time", Query{From: allTime, To: end, By: ByDay, Channel: busiest}},
+		{"the busiest by day, 90 days",
+			Query{From: days(90), To: end, By: ByDay, Channel: busiest}},
+		{"the busiest by day, all time",
+			Query{From: allTime, To: end, By: ByDay, Channel: busiest}},
 		{"all time, the account", Query{From: allTime, To: end}},
 		{"all time by channel", Query{From: allTime, To: end, By: ByChannel}},
 		{"all time, a town", Query{From: allTime, To: end, Group: town}},
@@ -149,7 +155,8 @@ func (s *scale) measureReports() {
 		{"the last 90 days by day", Query{From: days(90), To: end, By: ByDay}},
 		{"a month a year ago by day", Query{From: days(365), To: days(335), By: ByDay}},
 		{"heat map, 90 days", Query{From: days(90), To: end, By: ByWeekday}},
-		{"heat map, a channel, all time", Query{From: allTime, To: end, By: ByWeekday, Channel: middle}},
+		{"heat map, a channel, all time",
+			Query{From: allTime, To: end, By: ByWeekday, Channel: middle}},
 	} {
 		s.measure(m.what, func(ctx context.Context) error {
 			_, err := s.ledger.Report(ctx, m.Query)

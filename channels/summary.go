@@ -81,9 +81,9 @@ func earlier(a, b time.Time) time.Time {
 
 func figuresOf(day *account.Day) Figures {
 	f := Figures{New: int64(day.New), Lost: int64(day.Lost), Followers: int64(day.Followers)}
-	for _, source := range day.Sources {
-		if source.Source == account.SourceQRCode {
-			f.ScannedNew, f.ScannedLost = int64(source.New), int64(source.Lost)
+	for _, from := range day.Sources {
+		if from.Source == account.SourceQRCode {
+			f.ScannedNew, f.ScannedLost = int64(from.New), int64(from.Lost)
 		}
 	}
 	return f
@@ -145,7 +145,7 @@ func (c *comparer) sum() {
 		sum.New += begun
 		sum.Lost += row.Lost
 		sum.forgotten += row.Forgotten
-		sum.Followers += row.Net() + row.Imported - row.Forgotten
+		sum.Followers += row.change()
 		switch k.channel {
 		case noCode:
 			sum.noCode += begun
@@ -169,7 +169,8 @@ func (c *comparer) sum() {
 // readForgotten reads how many follows Forget had ended before the period.
 func (c *comparer) readForgotten(ctx context.Context) error {
 	return c.t.row(
-		ctx, []any{&c.forgot}, "SELECT COALESCE(SUM(forgotten), 0) FROM channels_hours WHERE hour < ?",
+		ctx, []any{&c.forgot}, "SELECT (SELECT COALESCE(SUM(forgotten), 0) FROM channels_totals) - "+
+			"(SELECT COALESCE(SUM(forgotten), 0) FROM channels_hours WHERE hour >= ?)",
 		c.from/hourSeconds,
 	)
 }
@@ -187,13 +188,13 @@ func (c *comparer) readFoundEnds(ctx context.Context) error {
 
 func (c *comparer) readRepeats(ctx context.Context) error {
 	return c.t.rows(ctx, func(rows *sql.Rows) error {
-		var person, at int64
-		err := rows.Scan(&person, &at)
+		var who, at int64
+		err := rows.Scan(&who, &at)
 		day := startOfDay(time.Unix(at, 0).In(china)).Unix()
-		if c.persons[day][person] {
+		if c.persons[day][who] {
 			c.ours[day].repeats++
 		}
-		c.persons[day][person] = true
+		c.persons[day][who] = true
 		return err
 	}, "SELECT f.person, f.began"+c.beginnings(), c.hours()...)
 }

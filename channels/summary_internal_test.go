@@ -31,10 +31,10 @@ func (c *compareTest) until(hour int) time.Time {
 }
 
 // follow has somebody follow now; with scenes the ledger hears of it, too.
-func (c *compareTest) follow(who, source string, scenes ...string) {
+func (c *compareTest) follow(who, from string, scenes ...string) {
 	at := c.wx.Now().Truncate(time.Second)
 	c.wx.PutUser(wechatqrtest.User{
-		OpenID: who, Follows: true, FollowedAt: at, SubscribeScene: source,
+		OpenID: who, Follows: true, FollowedAt: at, SubscribeScene: from,
 	})
 	for _, scene := range scenes {
 		recordPush(c.t, c.Ledger, who, at, wechatqr.EventSubscribe, scene)
@@ -51,7 +51,8 @@ func (c *compareTest) compare(first, last time.Time) [][]DiffReason {
 		assert.True(c.t, startOfDay(first).AddDate(0, 0, i).Equal(day.Date))
 		if day.WeChat != nil {
 			assert.Equal(c.t, day.WeChat.minus(day.Ours), day.Diff)
-			assert.Equal(c.t, day.Diff == Figures{}, day.Reasons == nil, "a reason for each difference")
+			assert.Equal(c.t, day.Diff == Figures{}, day.Reasons == nil,
+				"a reason for each difference")
 		}
 		all = append(all, day.Reasons)
 	}
@@ -114,10 +115,10 @@ func TestCompareWithWeChat(t *testing.T) {
 
 func TestDiffReasonsSayWhatToDo(t *testing.T) {
 	t.Parallel()
-	for kind := range diffHints {
-		some, none := DiffReason{kind, 3}, DiffReason{Kind: kind}
-		assert.True(t, strings.HasSuffix(none.Hint(), "."), kind)
-		assert.True(t, strings.HasSuffix(none.HintZH(), "。"), kind)
+	for what := range diffHints {
+		some, none := DiffReason{what, 3}, DiffReason{Kind: what}
+		assert.True(t, strings.HasSuffix(none.Hint(), "."), what)
+		assert.True(t, strings.HasSuffix(none.HintZH(), "。"), what)
 		assert.Contains(t, some.Hint(), "(at most 3)")
 		assert.Contains(t, some.HintZH(), "至多 3")
 	}

@@ -30,7 +30,7 @@ const figuresSeconds = 8 * hourSeconds
 
 // reasons are in the order of how sure they are.
 func (c *comparer) reasons(day *ComparedDay) (all []DiffReason) {
-	add := func(kind DiffKind, count int64) { all = append(all, DiffReason{kind, count}) }
+	add := func(what DiffKind, count int64) { all = append(all, DiffReason{what, count}) }
 	end := day.Date.AddDate(0, 0, 1).Unix()
 	switch {
 	case c.asOf < end:

@@ -180,7 +180,7 @@ func (b *bulk) number(ctx context.Context) (int64, error) {
 }
 
 func (b *bulk) makeChannels(ctx context.Context) error {
-	var all, codes, assignments []any
+	var all, codes, owned []any
 	for n := range b.channels {
 		id, err := b.number(ctx)
 		if err != nil {
@@ -190,14 +190,15 @@ func (b *bulk) makeChannels(ctx context.Context) error {
 		c, scene := b.channel(n), b.scene(n)
 		all = append(all, id, c.Key, c.Name, c.Group, 0, 0)
 		codes = append(codes, textID(scene), scene, "", "", nil)
-		assignments = append(assignments, textID(scene), 0, id)
+		owned = append(owned, textID(scene), 0, id)
 	}
 	return b.ledger.transact(ctx, func(t *tx) error {
 		return errors.Join(
 			t.insert(ctx, channelsTable, all, ""),
 			t.insert(ctx, codesTable, codes, ""),
-			t.insert(ctx, assignmentsTable, assignments, ""),
-			t.exec(ctx, "UPDATE channels_counters SET value = ? WHERE name LIKE 'rules%'", b.channels),
+			t.insert(ctx, assignmentsTable, owned, ""),
+			t.exec(ctx, "UPDATE channels_counters SET value = ? WHERE name LIKE 'rules%'",
+				b.channels),
 		)
 	})
 }
@@ -226,16 +227,17 @@ func (b *bulk) add(ctx context.Context, who individual) error {
 		return fmt.Errorf("%v has %d lives", who, len(lives))
 	}
 	l, now := &lives[0], b.ledger.now().Unix()
-	row := personRow{person{id: id, expires: l.expires(b.ledger.rules.keep, 0, now)}, b.ledger.hash(who.openID)}
+	row := personRow{person{id: id, expires: l.expires(b.ledger.rules.keep, 0, now)},
+		b.ledger.hash(who.openID)}
 	if row.expires != 0 && row.expires <= now {
 		row.hash = ""
 	}
-	tally := l.tally()
-	b.totals.count(tally, 1)
+	sums := l.tally()
+	b.totals.count(sums, 1)
 	b.rows.people = append(b.rows.people, row)
 	b.rows.events = append(b.rows.events, l.eventRows(id)...)
 	b.rows.follows = append(b.rows.follows, l.followRows(id)...)
-	b.rows.hours = append(b.rows.hours, hourRows(id, tally)...)
+	b.rows.hours = append(b.rows.hours, hourRows(id, sums)...)
 	return nil
 }
 
@@ -246,7 +248,8 @@ func (b *bulk) flush(ctx context.Context, before int64) error {
 		w.people.added = append(w.people.added, p.columns()...)
 	}
 	b.rows.people = b.rows.people[:0]
-	b.rows.events = takeBefore(&w.events, before, b.rows.events, func(e eventRow) int64 { return e.at })
+	b.rows.events = takeBefore(&w.events, before, b.rows.events,
+		func(e eventRow) int64 { return e.at })
 	b.rows.follows = takeBefore(&w.follows, before, b.rows.follows,
 		func(f followRow) int64 { return f.start })
 	b.rows.hours = takeBefore(&w.hours, before, b.rows.hours,

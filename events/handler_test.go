@@ -1645,8 +1645,8 @@ func TestMaxRunningOneByOne(t *testing.T) {
 		h := newHandler(t, plainMode(), nil, nil, events.WithMaxRunning(1))
 		start := time.Now()
 		for i := range 2000 {
-			push := scanPushAt(start.Unix(), strconv.Itoa(i))
-			require.Equal(t, 200, wechat().clear(push).to(h).Code, i)
+			ev := scanPushAt(start.Unix(), strconv.Itoa(i))
+			require.Equal(t, 200, wechat().clear(ev).to(h).Code, i)
 		}
 		assert.Zero(t, time.Since(start))
 	})

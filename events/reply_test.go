@@ -179,6 +179,7 @@ func TestReplyRefuses(t *testing.T) {
 		"NUL":                 {events.Text("a\x00"), "Content has the character U+0000"},
 		"escape":              {events.Text("\x1b[1m"), "U+001B"},
 		"no character":        {events.Text("\uffff"), "U+FFFF"},
+		"a reversed mark":     {events.Text("\ufffe"), "U+FFFE"},
 		"not UTF-8":           {events.Text("\xff"), "Content is not UTF-8"},
 		"a title with a bell": {events.News(events.Article{Title: "\a"}),
 			"Title has the character U+0007"},

@@ -19,7 +19,8 @@ func TestDependencies(t *testing.T) {
 	require.NoError(t, err)
 	const module = "github.com/wechatqr/wechatqr"
 	want := []string{
-		module, module + "/events", module + "/tickets", module + "/scanlogin", module + "/sqlstore",
+		module, module + "/events", module + "/tickets", module + "/scanlogin",
+		module + "/sqlstore",
 	}
 	assert.Subset(t, want, strings.Fields(string(out)))
 }

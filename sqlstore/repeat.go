@@ -27,10 +27,10 @@ const (
 // repeat calls fn until it succeeds or fails in a way that another attempt would not
 // mend. It returns when ctx ends; fn may then still run.
 func repeat(ctx context.Context, op string, fn func() (row, error)) (row, error) {
-	start, last := time.Now(), error(nil) // what the last attempt failed with
+	begun, last := time.Now(), error(nil) // what the last attempt failed with
 	for {
 		r, err := attempt(ctx, fn)
-		took := time.Since(start).Round(time.Millisecond)
+		took := time.Since(begun).Round(time.Millisecond)
 		switch {
 		case err == nil:
 			return r, nil

@@ -162,8 +162,8 @@ func (s *server) wait() error {
 func (s *server) signalAll(sig syscall.Signal) error {
 	pids := []int{s.cmd.Process.Pid}
 	for i := 0; i < len(pids); i++ {
-		children := fmt.Sprintf("/proc/%d/task/%d/children", pids[i], pids[i])
-		text, err := os.ReadFile(children)
+		processes := fmt.Sprintf("/proc/%d/task/%d/children", pids[i], pids[i])
+		text, err := os.ReadFile(processes)
 		if err != nil {
 			return err
 		}
@@ -257,7 +257,8 @@ func newMariaDB() *server {
 				return nil, "", err
 			}
 			cmd := asUser("mysql", program, "--no-defaults", "--datadir="+data, "--socket="+socket,
-				"--skip-networking", "--pid-file="+filepath.Join(dir, "pid"), "--max-connections=300")
+				"--skip-networking", "--pid-file="+filepath.Join(dir, "pid"),
+				"--max-connections=300")
 			return cmd, "root@unix(" + socket + ")/%s", nil
 		},
 	}

@@ -25,8 +25,8 @@ import (
 
 func TestMain(m *testing.M) {
 	slog.SetDefault(slog.New(slog.DiscardHandler)) // of the databases' failures
-	if child := os.Getenv(childEnv); child != "" {
-		if err := runChild(child); err != nil {
+	if process := os.Getenv(childEnv); process != "" {
+		if err := runChild(process); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

@@ -107,6 +107,9 @@ func (c *config) complete() error {
 		}
 		return nil
 	}
+	if c.origin == "" && (c.invite != "" || c.copyTarget != "") { // which do not listen
+		c.origin = "http://" + c.listen
+	}
 	if c.db == "" {
 		c.db = "channeld.db"
 	}

@@ -14,15 +14,16 @@ import (
 	"github.com/wechatqr/wechatqr/channels"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/codes"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/live"
-	"github.com/wechatqr/wechatqr/cmd/channeld/internal/manage"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/outbox"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/page"
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/people"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/settings"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/signin"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/store"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/web"
 	"github.com/wechatqr/wechatqr/events"
 	"github.com/wechatqr/wechatqr/internal/webui"
+	"github.com/wechatqr/wechatqr/sqlstore"
 )
 
 // desk is the program on one database.
@@ -65,7 +66,16 @@ func openDesk(
 	if err != nil {
 		return nil, err
 	}
+	shared, err := d.share(ctx)
+	if err != nil {
+		return nil, err
+	}
 	options := []wechatqr.Option{wechatqr.WithLogger(logger)}
+	callback := []events.Option{events.WithProblemHandler(d.logProblem)}
+	if shared != nil {
+		options = append(options, wechatqr.WithTokenStore(shared))
+		callback = append(callback, events.WithDeduper(shared))
+	}
 	if c.api != "" {
 		options = append(options, wechatqr.WithBaseURL(c.api))
 	}
@@ -73,10 +83,7 @@ func openDesk(
 		return nil, err
 	}
 	function := d.ledger.Record(d.feed.Watch(outbox.Enqueue(d.store, logger, d.welcome)))
-	d.callback, err = events.NewHandler(
-		c.events, function, events.WithProblemHandler(d.logProblem),
-	)
-	if err != nil {
+	if d.callback, err = events.NewHandler(c.events, function, callback...); err != nil {
 		return nil, err
 	}
 	d.worker = &codes.Worker{
@@ -97,6 +104,23 @@ func (d *desk) logProblem(ctx context.Context, p events.Problem) {
 	d.logger.WarnContext(
 		ctx, "channeld: callback", "err", p.Err, "status", p.Status, "hint", p.Hint,
 	)
+}
+
+// share returns what several processes on one database need: the access token and which
+// pushes were handled. A SQLite file has one process.
+func (d *desk) share(ctx context.Context) (*sqlstore.Store, error) {
+	dialects := map[string]sqlstore.Dialect{
+		channels.PostgreSQL.String(): sqlstore.PostgreSQL, channels.MySQL.String(): sqlstore.MySQL,
+	}
+	dialect, ok := dialects[d.store.Dialect().String()]
+	if !ok {
+		return nil, nil
+	}
+	shared, err := sqlstore.New(d.store.DB(), dialect)
+	if err != nil {
+		return nil, err
+	}
+	return shared, shared.CreateTable(ctx)
 }
 
 // welcome answers who comes by a channel that has a welcome text. It never fails: the
@@ -121,8 +145,8 @@ func (d *desk) welcome(ctx context.Context, _ *wechatqr.Event) (events.Reply, er
 // buildPages puts the routes together.
 func (d *desk) buildPages() error {
 	d.numbers = page.New(page.Config{
-		Ledger: d.ledger, Client: d.client, Feed: d.feed, Location: d.config.location, Now: time.Now,
-		Logger: d.logger,
+		Ledger: d.ledger, Client: d.client, Feed: d.feed, Location: d.config.location,
+		Now: time.Now, Logger: d.logger,
 	})
 	door, err := signin.New(signin.Config{
 		Store: d.store, Frame: d.numbers.Frame, Origin: d.config.origin,
@@ -154,12 +178,11 @@ func (d *desk) routes() []web.Route {
 		Store: d.store, Ledger: d.ledger, Client: d.client, Frame: d.numbers.Frame,
 		Logger: d.logger, Location: d.config.location, Worker: d.worker,
 	})
-	channel := manage.New(manage.Config{
+	peoplePages := people.New(people.Config{
 		Store: d.store, Ledger: d.ledger, Frame: d.numbers.Frame, Logger: d.logger,
-		Location: d.config.location,
 	})
 	return slices.Concat(d.numbers.Routes(), settingsPages.Routes(), makeAndPrint.Routes(),
-		channel.Routes(), d.ownRoutes())
+		peoplePages.Routes(), d.ownRoutes())
 }
 
 func (d *desk) ownRoutes() []web.Route {

@@ -103,6 +103,9 @@ var allowed = map[string]web.Role{
 
 	"GET /{$}":                     web.Guest,
 	"GET /channels":                web.Guest,
+	"GET /channels/{key}":          web.Guest,
+	"GET /export":                  web.Guest,
+	"GET /export/{file}":           web.Guest,
 	"GET /live":                    web.Guest,
 	"GET /channels/{key}/code.svg": web.Guest,
 
@@ -117,13 +120,13 @@ var allowed = map[string]web.Role{
 	"POST /print/zip":                 web.Viewer,
 	"POST /print/temporary":           web.Operator,
 
-	"GET /channels/{key}/manage":           web.Operator,
-	"POST /channels/{key}/manage/edit":     web.Operator,
-	"POST /channels/{key}/manage/welcome":  web.Operator,
-	"POST /channels/{key}/manage/retire":   web.Operator,
-	"POST /channels/{key}/manage/tag":      web.Operator,
-	"POST /channels/{key}/manage/reassign": web.Operator,
-	"POST /channels/{key}/manage/merge":    web.Operator,
+	"GET /reconcile":                web.Viewer,
+	"POST /reconcile":               web.Operator,
+	"GET /channels/{key}/change":    web.Operator,
+	"POST /channels/{key}/{action}": web.Operator,
+	"GET /channels/{key}/welcome":   web.Operator,
+	"POST /channels/{key}/welcome":  web.Operator,
+	"POST /channels/{key}/tag":      web.Operator,
 
 	"POST /settings/backup":       web.Admin,
 	"POST /settings/forget":       web.Admin,
@@ -156,8 +159,10 @@ func TestRoles(t *testing.T) {
 				continue
 			}
 			method, path, _ := strings.Cut(pattern, " ")
-			path = strings.NewReplacer("{secret}", "none", "{key}", "sh-7",
-				"{job}", "none", "{draft}", "none", "{file}", "page.css", "{$}", "").Replace(path)
+			path = strings.NewReplacer(
+				"{secret}", "none", "{key}", "sh-7", "{job}", "none", "{draft}", "none",
+				"{file}", "page.css", "{action}", "none", "{$}", "",
+			).Replace(path)
 			status := statusOf(t, browser, method, d.origin+path)
 			want := http.StatusOK
 			switch {

@@ -57,9 +57,6 @@ func invite(ctx context.Context, s *store.Store, origin, name string) (string, e
 
 // printInvitation is -invite.
 func printInvitation(ctx context.Context, c *config, stdout io.Writer) error {
-	if c.origin == "" {
-		c.origin = "http://" + c.listen
-	}
 	s, err := store.Open(ctx, c.db)
 	if err != nil {
 		return err

@@ -48,9 +48,9 @@ func newBrowser(t *testing.T) *http.Client {
 	return &http.Client{Jar: jar, Timeout: time.Minute}
 }
 
-func get(t *testing.T, client *http.Client, url string) (status int, body string) {
+func get(t *testing.T, client *http.Client, address string) (status int, body string) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
 	require.NoError(t, err)
 	resp, err := client.Do(r)
 	require.NoError(t, err)

@@ -18,13 +18,13 @@ func TestFollowersGetTheChannelsTag(t *testing.T) {
 	d, ctx := newTestDesk(t), t.Context()
 	code, err := d.ledger.Ensure(ctx, d.client, channels.Channel{Key: "sh-7", Name: "七店"})
 	require.NoError(t, err)
-	page := d.origin + "/channels/sh-7/manage"
+	page := d.origin + "/channels/sh-7"
 	operator := d.as(t, web.Operator)
 	status, _ := post(t, operator, page+"/tag", url.Values{"tag": {"零一二三四五六七八九十"}})
 	assert.Equal(t, http.StatusUnprocessableEntity, status, "33 bytes")
 	status, _ = post(t, operator, page+"/tag", url.Values{"tag": {" 七店来客 "}})
 	require.Equal(t, http.StatusSeeOther, status)
-	_, body := get(t, operator, page)
+	_, body := get(t, operator, page+"/welcome")
 	assert.Contains(t, body, `value="七店来客"`)
 
 	// WeChat refuses the tag for now: the push is counted and answered all the same.

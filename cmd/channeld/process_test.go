@@ -45,17 +45,24 @@ type process struct {
 
 var printed = regexp.MustCompile(`pages     (http://\S+)/\n  callback  (http://\S+)\n`)
 
-// start runs the program, and has wx push to it.
-func start(t *testing.T, wx *wechatqrtest.Server, dir string, flags ...string) *process {
+// program is the program on the account, not started yet.
+func program(t *testing.T, wx *wechatqrtest.Server, dir string, flags ...string) *process {
 	t.Helper()
-	program, err := os.Executable()
+	file, err := os.Executable()
 	require.NoError(t, err)
 	flags = append(flags, "-api", wx.URL(), "-db", filepath.Join(dir, "desk.db"))
-	p := &process{cmd: exec.Command(program, flags...), ended: make(chan error, 1)}
+	p := &process{cmd: exec.Command(file, flags...), ended: make(chan error, 1)}
 	events := wx.CallbackConfig()
 	p.cmd.Env = append(os.Environ(), "CHANNELD_CHILD=1",
 		"WECHAT_APP_ID="+wx.Credentials().AppID, "WECHAT_APP_SECRET="+wx.Credentials().AppSecret,
 		"WECHAT_TOKEN="+events.Token, "WECHAT_AES_KEY="+events.EncodingAESKey)
+	return p
+}
+
+// start runs the program, and has wx push to it.
+func start(t *testing.T, wx *wechatqrtest.Server, dir string, flags ...string) *process {
+	t.Helper()
+	p := program(t, wx, dir, flags...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
 	require.NoError(t, p.cmd.Start())
 	go func() { p.ended <- p.cmd.Wait() }()
@@ -217,6 +224,31 @@ func TestCallbackOnAPortOfItsOwn(t *testing.T) {
 	assert.Equal(t, http.StatusNotFound, status)
 	status, _ = get(t, newBrowser(t), p.origin+callbackPath)
 	assert.Equal(t, http.StatusNotFound, status)
+}
+
+// -copy moves everything to another database, which goes on where the first ended.
+func TestCopy(t *testing.T) {
+	t.Parallel()
+	wx, dir, other := wechatqrtest.Start(t), t.TempDir(), t.TempDir()
+	p := start(t, wx, dir, "-listen", freeAddress(t))
+	_, err := wx.Follow(t.Context(), "o-ann")
+	require.NoError(t, err)
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
+	require.NoError(t, <-p.ended)
+
+	copied := program(t, wx, dir, "-copy", filepath.Join(other, "desk.db"))
+	out, err := copied.cmd.CombinedOutput()
+	require.NoError(t, err, string(out))
+	assert.Contains(t, string(out), "copied and verified")
+	again := program(t, wx, dir, "-copy", filepath.Join(other, "desk.db"))
+	out, err = again.cmd.CombinedOutput()
+	require.Error(t, err, "there is one")
+	assert.Contains(t, string(out), "ledger")
+
+	key, err := os.ReadFile(filepath.Join(dir, "desk.db.key"))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(other, "desk.db.key"), key, 0o600))
+	assert.EqualValues(t, 1, counted(t, wx, other))
 }
 
 // What one process receives the pages of another show.

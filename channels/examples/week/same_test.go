@@ -38,13 +38,13 @@ func TestSameNumbersInEachForm(t *testing.T) {
 	for name, output := range outputs {
 		got := output(t, report)
 		require.Len(t, got, len(want), name)
-		for row, numbers := range got {
+		for row, figures := range got {
 			columns := len(channels.Columns())
 			if name == "text" {
 				columns -= len([]string{"follower_scans", "forgotten", "held_start"})
 			}
-			assert.Len(t, numbers, columns, "%s: columns of %s", name, row)
-			for column, n := range numbers {
+			assert.Len(t, figures, columns, "%s: columns of %s", name, row)
+			for column, n := range figures {
 				assert.Equal(t, want[row][column], n, "%s: %s of %s", name, column, row)
 			}
 		}
@@ -75,7 +75,7 @@ func weekReport(t *testing.T) *channels.Report {
 }
 
 func goTable(_ *testing.T, r *channels.Report) table {
-	numbers := func(c *channels.Counts) map[string]int64 {
+	figures := func(c *channels.Counts) map[string]int64 {
 		return map[string]int64{
 			"scans": c.Scans, "scanners": c.Scanners, "follower_scans": c.FollowerScans,
 			"new": c.New, "returning": c.Returning, "lost": c.Lost, "net": c.Net(),
@@ -83,9 +83,9 @@ func goTable(_ *testing.T, r *channels.Report) table {
 			"held_end": c.HeldEnd, "quick_lost": c.QuickLost, "quick_of": c.QuickOf,
 		}
 	}
-	all := table{"total": numbers(&r.Total)}
+	all := table{"total": figures(&r.Total)}
 	for _, row := range r.Rows {
-		all[row.Channel.Key+string(row.Origin)] = numbers(&row.Counts)
+		all[row.Channel.Key+string(row.Origin)] = figures(&row.Counts)
 	}
 	return all
 }

@@ -246,8 +246,8 @@ func styleOf(r *http.Request) (style qrimage.Style, err error) {
 	if header.Size > maxLogoBytes {
 		return style, errLogo
 	}
-	size, _, err := image.DecodeConfig(file)
-	if err != nil || size.Width > maxLogoSide || size.Height > maxLogoSide {
+	bounds, _, err := image.DecodeConfig(file)
+	if err != nil || bounds.Width > maxLogoSide || bounds.Height > maxLogoSide {
 		return style, errLogo
 	}
 	if _, err := file.Seek(0, io.SeekStart); err != nil {

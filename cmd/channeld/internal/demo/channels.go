@@ -70,14 +70,14 @@ var places = []place{
 	staff("staff-chen", "导购 陈思远", "员工/华南", 3),
 	staff("staff-ma", "导购 马晓燕", "员工/华北", 2),
 
-	at("box", "快递箱内卡片", "包装", onlineHours, 14, 0.1, 0.06, 110),
-	at("bottle", "瓶身码", "包装", onlineHours, 5, 0.3, 0.05, 130),
-	at("expo-26", "秋季展会展台", "活动/展会", eventHours, 8, -0.5, 0.3, 25),
-	at("campus", "校园迎新摊位", "活动/校园", eventHours, 6, -0.4, 0.25, 35),
-	at("agency-b", "外采投放 B", "活动/投放", burstHours, 13, 0, 0.6, 12),
+	newPlace("box", "快递箱内卡片", "包装", onlineHours, 14, 0.1, 0.06, 110),
+	newPlace("bottle", "瓶身码", "包装", onlineHours, 5, 0.3, 0.05, 130),
+	newPlace("expo-26", "秋季展会展台", "活动/展会", eventHours, 8, -0.5, 0.3, 25),
+	newPlace("campus", "校园迎新摊位", "活动/校园", eventHours, 6, -0.4, 0.25, 35),
+	newPlace("agency-b", "外采投放 B", "活动/投放", burstHours, 13, 0, 0.6, 12),
 }
 
-func at(
+func newPlace(
 	key, name, group string, open *hours, perDay, growth, quick, stay float64,
 ) place {
 	return place{
@@ -86,23 +86,23 @@ func at(
 }
 
 func shop(key, name, group string, perDay float64) place {
-	return at(key, name, group, shopHours, perDay, 0.05, 0.09, 80)
+	return newPlace(key, name, group, shopHours, perDay, 0.05, 0.09, 80)
 }
 
 func poster(key, name, group string, perDay float64) place {
-	return at(key, name, group, commuteHours, perDay, -0.1, 0.18, 45)
+	return newPlace(key, name, group, commuteHours, perDay, -0.1, 0.18, 45)
 }
 
 func online(key, name, group string, perDay, quick, stay float64) place {
-	return at(key, name, group, onlineHours, perDay, 0.15, quick, stay)
+	return newPlace(key, name, group, onlineHours, perDay, 0.15, quick, stay)
 }
 
 func stream(key, name, group string, perDay float64) place {
-	return at(key, name, group, streamHours, perDay, 0.25, 0.22, 30)
+	return newPlace(key, name, group, streamHours, perDay, 0.25, 0.22, 30)
 }
 
 func staff(key, name, group string, perDay float64) place {
-	return at(key, name, group, shopHours, perDay, 0, 0.03, 240)
+	return newPlace(key, name, group, shopHours, perDay, 0, 0.03, 240)
 }
 
 // Welcomes are welcome texts by the key of the channel.

@@ -327,17 +327,17 @@ func (v *listView) groups(r *http.Request, q Question, group string, all []chann
 
 const maxSparks = 30 // places of a sparkline
 
-// maxCells is for how many channels and days one report is read. Beyond it there is one
-// for each line, so that the work does not grow with the account.
-const maxCells = 20_000
+// maxEventsOfAll is up to how many events one report is read for all lines. Beyond it there is
+// one for each line, so that the work does not grow with the account.
+const maxEventsOfAll = 20_000
 
 // addSparklines draws net by day, of a day by hour, of each line.
 func (p *Pages) addSparklines(ctx context.Context, q channels.Query, v *listView) error {
-	q.By = channels.ByDay
+	q.By, q.Active = channels.ByDay, true
 	if q.To.Sub(q.From) <= 25*time.Hour {
 		q.By = channels.ByHour
 	}
-	if days := int(q.To.Sub(q.From).Hours() / 24); v.All*max(days, 24) > maxCells {
+	if all := &v.Sum; all.Scans+all.New+all.Returning+all.Lost > maxEventsOfAll {
 		return p.addEachSparkline(ctx, q, v.Lines)
 	}
 	q.By |= channels.ByChannel

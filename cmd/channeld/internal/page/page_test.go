@@ -170,3 +170,44 @@ func TestToday(t *testing.T) {
 		has(t, text(d.get(admin, "/", webui.English)), "Net +11 until 12:00 today +12 yesterday 0")
 	})
 }
+
+func TestPagesOfANewLedger(t *testing.T) {
+	testAt(t, func(t *testing.T, d *desk) {
+		has(t, text(d.get(admin, "/", webui.Chinese)), "还没有数字")
+		has(t, text(d.get(admin, "/", webui.Chinese)), "还没有收到过推送")
+		has(t, text(d.get(admin, "/channels", webui.Chinese)), "还没有渠道")
+		has(t, text(d.get(admin, "/export", "en")), "0 rows and the total")
+		d.channel("sh-7", "", "")
+		has(t, text(d.get(admin, "/channels/sh-7", "en")), "No follows in the period")
+		assert.Equal(t, http.StatusNotFound, d.get(admin, "/channels/none", "en").Code)
+	})
+}
+
+// The line about the last push turns amber and red after what is unusual at this hour.
+func TestLastPush(t *testing.T) {
+	testAt(t, func(t *testing.T, d *desk) {
+		d.channel("sh-7", "", "")
+		for i := range 120 { // one every half a minute, yesterday from 11:30 on
+			later := time.Duration(i) * time.Minute / 2
+			d.follow(fmt.Sprint("o-", i), "sh-7", noon.Add(later-24*time.Hour))
+		}
+		d.follow("o-last", "sh-7", noon)
+		state := func() string {
+			body := d.get(admin, "/", "en").Body.String()
+			_, after, _ := strings.Cut(body, `<p class="push `)
+			word, _, _ := strings.Cut(after, `"`)
+			return word
+		}
+		assert.Equal(t, "ok", state())
+		time.Sleep(14 * time.Minute)
+		assert.Equal(t, "ok", state())
+		time.Sleep(2 * time.Minute)
+		assert.Equal(t, "amber", state())
+		time.Sleep(15 * time.Minute)
+		assert.Equal(t, "red", state())
+		d.follow("o-next", "sh-7", time.Now())
+		assert.Equal(t, "ok", state())
+		guest := web.Visitor{Role: web.Guest, Scope: web.Scope{Group: "g"}}
+		hasNot(t, d.get(guest, "/", "en").Body.String(), "Last push")
+	})
+}

@@ -7,12 +7,11 @@ import (
 
 // pushView says when the last push came, and whether that is longer ago than usual.
 type pushView struct {
-	At     time.Time // zero if none has come
-	IsHour bool      // At is the end of the hour in which it came: more is not known
-	Usual  time.Duration
-	Amber  time.Duration // since the last push
-	Red    time.Duration
-	Since  time.Duration
+	At    time.Time // zero if none has come; perhaps the end of its hour
+	Usual time.Duration
+	Amber time.Duration // since the last push
+	Red   time.Duration
+	Since time.Duration
 }
 
 // State is "ok", "amber" or "red".
@@ -42,10 +41,9 @@ func (p *Pages) push(now time.Time, hours, yesterday, weekAgo []hour) *pushView 
 	if last, _ := p.Feed.Last(); len(last) > 0 {
 		v.At = last[0].At.In(p.Location)
 	}
-	for _, h := range hours {
-		if end := h.start.Add(time.Hour); h.Counts != nil && pushes(h) > 0 && end.After(v.At) &&
-			!h.start.Before(v.At) {
-			v.At, v.IsHour = end, true
+	for _, h := range hours { // which tells of pushes from before the program began
+		if h.Counts != nil && pushes(h) > 0 && h.start.After(v.At) {
+			v.At = h.start.Add(time.Hour)
 		}
 	}
 	if v.At.After(now) {

@@ -79,7 +79,7 @@ func (p *Pages) readToday(r *http.Request) (*todayView, error) {
 	for i, q := range []channels.Query{
 		{From: d.yesterday, To: d.tomorrow, By: channels.ByHour},
 		{From: d.weekAgo, To: d.weekAgoEnd, By: channels.ByHour},
-		{From: d.today, To: d.tomorrow, By: channels.ByChannel},
+		{From: d.today, To: d.tomorrow, By: channels.ByChannel, Active: true},
 	} {
 		var err error
 		if reports[i], err = p.Ledger.Report(r.Context(), narrow(r, q)); err != nil {

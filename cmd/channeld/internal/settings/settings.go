@@ -137,6 +137,9 @@ func (p *Pages) read(r *http.Request, v *view) error {
 	if v.Links, err = p.Store.ShareLinks(r.Context()); err != nil {
 		return err
 	}
+	for i := range v.Links {
+		v.Links[i].Ends = v.Links[i].Ends.In(p.Location)
+	}
 	v.Channels, err = p.Ledger.Channels(r.Context())
 	v.Groups = web.Groups(v.Channels)
 	return err

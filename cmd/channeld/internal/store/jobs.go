@@ -36,13 +36,13 @@ type JobRow struct {
 
 // NewJob starts the job and returns its ID.
 func (s *Store) NewJob(
-	ctx context.Context, title, by string, list []channels.Channel,
+	ctx context.Context, title, by string, all []channels.Channel,
 ) (string, error) {
 	id := newSecret()
 	columns := []string{"job", "number", "channel", "title", "grp", "made", "problem"}
-	for first := 0; first < len(list); first += rowsAStatement {
+	for first := 0; first < len(all); first += rowsAStatement {
 		var values []any
-		for i, c := range list[first:min(first+rowsAStatement, len(list))] {
+		for i, c := range all[first:min(first+rowsAStatement, len(all))] {
 			values = append(values, id, first+i+1, c.Key, c.Name, c.Group, 0, "")
 		}
 		if err := s.insert(ctx, "desk_job_rows", columns, values); err != nil {

@@ -16,11 +16,11 @@ func TestJobs(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, s *Store) {
 		ctx := t.Context()
-		list := make([]channels.Channel, 250)
-		for i := range list {
-			list[i] = channels.Channel{Key: fmt.Sprint("k-", i), Name: "店", Group: "华东"}
+		all := make([]channels.Channel, 250)
+		for i := range all {
+			all[i] = channels.Channel{Key: fmt.Sprint("k-", i), Name: "店", Group: "华东"}
 		}
-		id, err := s.NewJob(ctx, "名单", "ann", list)
+		id, err := s.NewJob(ctx, "名单", "ann", all)
 		require.NoError(t, err)
 		now := time.Unix(time.Now().Unix(), 0)
 		s.now = func() time.Time { return now }
@@ -42,11 +42,11 @@ func TestJobs(t *testing.T) {
 		rows, err := s.JobRowsLeft(ctx, id, 2)
 		require.NoError(t, err)
 		assert.Equal(t, []JobRow{
-			{Number: 3, Channel: list[2]}, {Number: 4, Channel: list[3]},
+			{Number: 3, Channel: all[2]}, {Number: 4, Channel: all[3]},
 		}, rows)
 		problems, err := s.JobProblems(ctx, id, 9)
 		require.NoError(t, err)
-		assert.Equal(t, []JobRow{{Number: 2, Channel: list[1], Problem: "invalid"}}, problems)
+		assert.Equal(t, []JobRow{{Number: 2, Channel: all[1], Problem: "invalid"}}, problems)
 
 		require.NoError(t, s.PauseJob(ctx, id, "quota", now.Add(time.Hour)))
 		job, err = s.Job(ctx, id)

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 )
@@ -148,13 +149,17 @@ func (s *Store) migrate(ctx context.Context) error {
 
 const maxAttempts = 20
 
+// alreadyThere are PostgreSQL's codes for a table, or its type, that exists.
+var alreadyThere = []string{"23505", "42710", "42P07"}
+
 // makeTable tries again when another process makes the table at the same moment: in spite
 // of IF NOT EXISTS PostgreSQL fails then.
 func (s *Store) makeTable(ctx context.Context, statement string) error {
 	for attempt := 1; ; attempt++ {
 		_, err := s.db.ExecContext(ctx, statement)
 		var state interface{ SQLState() string }
-		if !errors.As(err, &state) || state.SQLState() != "23505" || attempt == maxAttempts {
+		if !errors.As(err, &state) || !slices.Contains(alreadyThere, state.SQLState()) ||
+			attempt == maxAttempts {
 			return err
 		}
 		time.Sleep(time.Duration(attempt) * 5 * time.Millisecond)
