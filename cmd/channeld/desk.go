@@ -12,6 +12,7 @@ import (
 
 	"github.com/wechatqr/wechatqr"
 	"github.com/wechatqr/wechatqr/channels"
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/alert"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/codes"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/live"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/outbox"
@@ -38,6 +39,7 @@ type desk struct {
 	callback *events.Handler
 	worker   *codes.Worker
 	tags     *outbox.Worker
+	alerts   *alert.Worker
 	numbers  *page.Pages // which have the frame of all others
 	pages    http.Handler
 }
@@ -91,6 +93,9 @@ func openDesk(
 		Wake: make(chan struct{}, 1),
 	}
 	d.tags = &outbox.Worker{Store: d.store, Client: d.client, Logger: logger}
+	d.alerts = &alert.Worker{
+		Store: d.store, Ledger: d.ledger, Logger: logger, Location: c.location, Origin: c.origin,
+	}
 	return d, d.buildPages()
 }
 

@@ -18,6 +18,10 @@ var copied = []struct {
 	}},
 	{"desk_welcomes", []string{"channel", "content"}},
 	{"desk_tags", []string{"channel", "tag"}},
+	{"desk_webhooks", []string{
+		"id", "title", "kind", "address", "secret", "created", "result", "result_at",
+	}},
+	{"desk_alerts", []string{"rule", "channel", "since"}},
 	{"desk_jobs", []string{
 		"id", "title", "made_by", "created", "ended", "resume_at", "problem", "owner", "lease",
 	}},
@@ -26,7 +30,7 @@ var copied = []struct {
 	}},
 }
 
-// CopyTo copies the users, links, welcome texts, tags and jobs to a store that is new. Copy the
+// CopyTo copies the users, links, welcome texts, tags, webhooks and jobs to a store that is new. Copy the
 // ledger first: that refuses a database which has one.
 func (s *Store) CopyTo(ctx context.Context, to *Store) error {
 	for _, one := range copied {

@@ -119,6 +119,37 @@ CREATE TABLE IF NOT EXISTS desk_outbox (
 	PRIMARY KEY (openid, tag)
 ) {options};
 
+-- Where alerts are sent. Whoever has address and secret can write to the group.
+CREATE TABLE IF NOT EXISTS desk_webhooks (
+	id        {text} NOT NULL PRIMARY KEY,
+	title     {text} NOT NULL,
+	kind      {text} NOT NULL,
+	address   {long} NOT NULL,
+	secret    {text} NOT NULL,
+	created   BIGINT NOT NULL,
+	result    {text} NOT NULL, -- of the last message; empty: it arrived
+	result_at BIGINT NOT NULL
+) {options};
+
+-- The alerts that are raised, by rule and the channel's key, empty for the account.
+CREATE TABLE IF NOT EXISTS desk_alerts (
+	rule    {text} NOT NULL,
+	channel {text} NOT NULL,
+	since   BIGINT NOT NULL,
+	PRIMARY KEY (rule, channel)
+) {options};
+
+-- Messages that have not arrived, for a day at most.
+CREATE TABLE IF NOT EXISTS desk_messages (
+	id       {text} NOT NULL PRIMARY KEY,
+	webhook  {text} NOT NULL,
+	created  BIGINT NOT NULL,
+	number   INTEGER NOT NULL, -- of those of one instant
+	due      BIGINT NOT NULL,
+	attempts INTEGER NOT NULL,
+	body     {long} NOT NULL
+) {options};
+
 -- How many did not get a tag, and why.
 CREATE TABLE IF NOT EXISTS desk_tag_failures (
 	tag     {text} NOT NULL,
