@@ -1,12 +1,14 @@
 package settings
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/wechatqr/wechatqr/channels"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/alert"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/store"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/web"
@@ -79,7 +81,7 @@ func (p *Pages) readAlerts(r *http.Request, v *view) error {
 	for _, a := range raised {
 		text := ruleText(r, a.Rule)
 		if a.Channel != "" {
-			text += web.Say(r, "：渠道 ", ": channel ") + a.Channel
+			text += web.Say(r, "：渠道 ", ": channel ") + nameOf(v.Channels, a.Channel)
 		}
 		v.Alerts = append(v.Alerts, alertView{text, a.Since.In(p.Location)})
 	}
@@ -91,6 +93,15 @@ func (p *Pages) readAlerts(r *http.Request, v *view) error {
 		v.TagFailures[i].Latest = v.TagFailures[i].Latest.In(p.Location)
 	}
 	return err
+}
+
+func nameOf(all []channels.Channel, key string) string {
+	for _, c := range all {
+		if c.Key == key {
+			return cmp.Or(c.Name, key)
+		}
+	}
+	return key
 }
 
 const (
