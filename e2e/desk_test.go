@@ -176,7 +176,8 @@ func xlsx(t *testing.T, rows [][]string) []byte {
 	for i, row := range rows {
 		fmt.Fprintf(&sheet, `<row r="%d">`, i+1)
 		for j, text := range row {
-			fmt.Fprintf(&sheet, `<c r="%c%d" t="inlineStr"><is><t>%s</t></is></c>`, 'A'+j, i+1, text)
+			fmt.Fprintf(&sheet, `<c r="%c%d" t="inlineStr"><is><t>%s</t></is></c>`,
+				'A'+j, i+1, text)
 		}
 		sheet.WriteString("</row>")
 	}
@@ -202,7 +203,8 @@ func xlsx(t *testing.T, rows [][]string) []byte {
 	} {
 		part, err := w.Create(name)
 		require.NoError(t, err)
-		_, err = io.WriteString(part, `<?xml version="1.0" encoding="UTF-8" standalone="yes"?>`+content)
+		_, err = io.WriteString(part,
+			`<?xml version="1.0" encoding="UTF-8" standalone="yes"?>`+content)
 		require.NoError(t, err)
 	}
 	require.NoError(t, w.Close())
@@ -228,7 +230,8 @@ func TestFiveHundredChannelsFromAWorkbook(t *testing.T) {
 	tb.run(chromedp.SetUploadFiles(`input[name=file]`, []string{file}))
 	tb.click(`form[action="/make"] button`)
 	tb.wait(`location.pathname.startsWith("/make/drafts/")`, "the dry run")
-	counts := eval[[]string](tb, `[...document.querySelectorAll(".counts > div")].map(e => e.innerText)`)
+	counts := eval[[]string](tb,
+		`[...document.querySelectorAll(".counts > div")].map(e => e.innerText)`)
 	for i, text := range counts {
 		counts[i] = one(text)
 	}

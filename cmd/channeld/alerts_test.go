@@ -14,7 +14,8 @@ import (
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/web"
 )
 
-var webhookID = regexp.MustCompile(`/settings/webhooks/test"><input type="hidden" name="id" value="(\w+)"`)
+var webhookID = regexp.MustCompile(
+	`/settings/webhooks/test"><input type="hidden" name="id" value="(\w+)"`)
 
 func TestWebhooksAreSetAndTried(t *testing.T) {
 	t.Parallel()

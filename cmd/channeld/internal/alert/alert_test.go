@@ -103,7 +103,8 @@ func (w *Worker) follow(t *testing.T, at time.Time, n int) {
 
 func (w *Worker) addWebhook(t *testing.T, address string) string {
 	t.Helper()
-	id, err := w.Store.AddWebhook(t.Context(), &store.Webhook{Title: "x", Kind: JSON, Address: address})
+	id, err := w.Store.AddWebhook(t.Context(),
+		&store.Webhook{Title: "x", Kind: JSON, Address: address})
 	require.NoError(t, err)
 	return id
 }
@@ -120,12 +121,12 @@ func TestAlertsAreToldOnce(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, raised, "nobody is to be told")
 
-	robot := newRobot(t)
-	w.addWebhook(t, robot.URL)
+	told := newRobot(t)
+	w.addWebhook(t, told.URL)
 	require.NoError(t, w.step(ctx, "one", now))
 	want := []string{"drop  raised", "drop sh-7 raised"}
-	assert.ElementsMatch(t, want, robot.told())
-	text := robot.got[0].Text
+	assert.ElementsMatch(t, want, told.told())
+	text := told.got[0].Text
 	for _, part := range []string{
 		"渠道“七店”上一小时净增 5，平时约 30", "had a net of 5 in the last hour, usually about 30",
 		"https://desk.example.com/channels/sh-7\n",
@@ -143,12 +144,12 @@ func TestAlertsAreToldOnce(t *testing.T) {
 	require.NoError(t, w.step(ctx, "one", now.Add(time.Minute)))
 	require.NoError(t, w.Store.EndLease(ctx, task, "one"))
 	require.NoError(t, another.step(ctx, "two", now.Add(time.Minute)))
-	assert.Len(t, robot.told(), 2, "not again, nor by another process")
+	assert.Len(t, told.told(), 2, "not again, nor by another process")
 
 	w.follow(t, last.Add(time.Minute), 20)
 	another.judged = time.Time{}
 	require.NoError(t, another.step(ctx, "two", now.Add(2*time.Minute)))
-	assert.ElementsMatch(t, append(want, "drop  over", "drop sh-7 over"), robot.told())
+	assert.ElementsMatch(t, append(want, "drop  over", "drop sh-7 over"), told.told())
 }
 
 func TestMessagesAreRepeated(t *testing.T) {
@@ -158,9 +159,9 @@ func TestMessagesAreRepeated(t *testing.T) {
 	var log strings.Builder
 	w := newWorker(t, last, &log)
 	w.follow(t, last, 5)
-	robot := newRobot(t)
-	robot.answer(http.StatusBadGateway)
-	id := w.addWebhook(t, robot.URL+"/hidden")
+	told := newRobot(t)
+	told.answer(http.StatusBadGateway)
+	id := w.addWebhook(t, told.URL+"/hidden")
 	require.NoError(t, w.step(ctx, "one", now))
 	hook, err := w.Store.Webhook(ctx, id)
 	require.NoError(t, err)
@@ -168,18 +169,18 @@ func TestMessagesAreRepeated(t *testing.T) {
 	assert.Equal(t, 1, hook.Waiting)
 	assert.NotContains(t, log.String(), "hidden")
 	require.NoError(t, w.step(ctx, "one", now))
-	assert.Len(t, robot.ids, 1, "it waits")
+	assert.Len(t, told.ids, 1, "it waits")
 
 	// Another process takes over, after the restart, when the pause is over.
-	robot.answer(0)
+	told.answer(0)
 	require.NoError(t, w.Store.RetryMessages(ctx, id, time.Now()))
 	another := &Worker{
 		Store: w.Store, Ledger: w.Ledger, Logger: w.Logger, Location: w.Location, Origin: w.Origin,
 	}
 	require.NoError(t, w.Store.EndLease(ctx, task, "one"))
 	require.NoError(t, another.step(ctx, "two", now))
-	require.Len(t, robot.ids, 2)
-	assert.Equal(t, robot.ids[0], robot.ids[1], "by the ID the robot knows it")
+	require.Len(t, told.ids, 2)
+	assert.Equal(t, told.ids[0], told.ids[1], "by the ID the robot knows it")
 	hook, err = w.Store.Webhook(ctx, id)
 	require.NoError(t, err)
 	assert.Empty(t, hook.Result)
@@ -192,8 +193,8 @@ func TestAKilledSendersMessageComesTwice(t *testing.T) {
 	ctx := t.Context()
 	var log strings.Builder
 	w := newWorker(t, time.Now(), &log)
-	robot := newRobot(t)
-	w.addWebhook(t, robot.URL)
+	told := newRobot(t)
+	w.addWebhook(t, told.URL)
 	bodies, err := encode(pack([]Told{{Rule: Budget, State: raisedState}}))
 	require.NoError(t, err)
 	require.NoError(t, w.Store.ChangeAlerts(ctx, nil, nil, bodies))
@@ -208,8 +209,8 @@ func TestAKilledSendersMessageComesTwice(t *testing.T) {
 
 	require.NoError(t, w.send(ctx, hooks))
 	require.NoError(t, w.send(ctx, hooks))
-	require.Len(t, robot.ids, 2)
-	assert.Equal(t, robot.ids[0], robot.ids[1])
+	require.Len(t, told.ids, 2)
+	assert.Equal(t, told.ids[0], told.ids[1])
 }
 
 func TestSilenceOfTheAccount(t *testing.T) {

@@ -198,18 +198,18 @@ func signStandard(h http.Header, secret, id string, body []byte, now time.Time) 
 	if secret == "" {
 		return
 	}
-	key := []byte(secret)
+	signingKey := []byte(secret)
 	if text, ok := strings.CutPrefix(secret, "whsec_"); ok {
 		if decoded, err := base64.StdEncoding.DecodeString(text); err == nil {
-			key = decoded
+			signingKey = decoded
 		}
 	}
-	h.Set("webhook-signature", "v1,"+sign(key, id+"."+timestamp+"."+string(body)))
+	h.Set("webhook-signature", "v1,"+sign(signingKey, id+"."+timestamp+"."+string(body)))
 }
 
 // sign is HMAC-SHA-256 in base64.
-func sign(key []byte, text string) string {
-	mac := hmac.New(sha256.New, key)
+func sign(signingKey []byte, text string) string {
+	mac := hmac.New(sha256.New, signingKey)
 	mac.Write([]byte(text))
 	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }

@@ -28,7 +28,8 @@ func TestRequests(t *testing.T) {
 		standardSign string
 	}{
 		"企业微信": {
-			store.Webhook{Kind: WeCom, Address: "https://a" + secretPath + "?key=k"}, url.Values{"key": {"k"}},
+			store.Webhook{Kind: WeCom, Address: "https://a" + secretPath + "?key=k"},
+			url.Values{"key": {"k"}},
 			`{"msgtype":"text","text":{"content":"t"}}`, "",
 		},
 		"飞书": {
@@ -36,7 +37,8 @@ func TestRequests(t *testing.T) {
 			`{"msg_type":"text","content":{"text":"t"}}`, "",
 		},
 		"飞书, signed": {
-			store.Webhook{Kind: Feishu, Address: "https://a" + secretPath, Secret: "SECfeishu"}, url.Values{},
+			store.Webhook{Kind: Feishu, Address: "https://a" + secretPath, Secret: "SECfeishu"},
+			url.Values{},
 			`{"msg_type":"text","content":{"text":"t"},"timestamp":"1700000000",` +
 				`"sign":"T8PVsiE1HpAJWexa3tsPCf4uGJILpRXgMBTql5lUpP0="}`, "",
 		},
@@ -46,9 +48,11 @@ func TestRequests(t *testing.T) {
 		},
 		"钉钉, signed": {
 			store.Webhook{
-				Kind: DingTalk, Address: "https://a" + secretPath + "?access_token=k", Secret: "SECding",
+				Kind: DingTalk, Address: "https://a" + secretPath + "?access_token=k",
+				Secret: "SECding",
 			},
-			url.Values{"access_token": {"k"}, "timestamp": {"1700000000000"}, "sign": {"91OgYC/84LD64pnkgzBURcCF7vZcB4YV/End/nleC2g="}},
+			url.Values{"access_token": {"k"}, "timestamp": {"1700000000000"},
+				"sign": {"91OgYC/84LD64pnkgzBURcCF7vZcB4YV/End/nleC2g="}},
 			`{"msgtype":"text","text":{"content":"t"}}`, "",
 		},
 		"JSON": {
@@ -59,10 +63,12 @@ func TestRequests(t *testing.T) {
 			store.Webhook{
 				Kind: JSON, Address: "https://a" + secretPath,
 				Secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
-			}, url.Values{}, `{"text":"t","alerts":null}`, "v1,GICzsqCXg+w9xQEMZj7/N/YnthC1+Avl8d6LSSEe5CM=",
+			}, url.Values{}, `{"text":"t","alerts":null}`,
+			"v1,GICzsqCXg+w9xQEMZj7/N/YnthC1+Avl8d6LSSEe5CM=",
 		},
 		"JSON, plain secret": {
-			store.Webhook{Kind: JSON, Address: "https://a" + secretPath, Secret: "plain"}, url.Values{},
+			store.Webhook{Kind: JSON, Address: "https://a" + secretPath, Secret: "plain"},
+			url.Values{},
 			`{"text":"t","alerts":null}`, "v1,A//umcBnl8jV+lZDKKhYzJfRxn2DTWUm+1h+xBFPABo=",
 		},
 	} {
@@ -102,11 +108,12 @@ func TestSendFails(t *testing.T) {
 		body   string
 		want   string // of the error; empty: it arrives
 	}{
-		"taken":               {DingTalk, 200, `{"errcode":0,"errmsg":"ok"}`, ""},
-		"taken by 飞书":         {Feishu, 200, `{"code":0,"data":{},"msg":"success"}`, ""},
-		"taken by an old 飞书":  {Feishu, 200, `{"StatusCode":0,"StatusMessage":"success"}`, ""},
-		"taken by a program":  {JSON, 204, "", ""},
-		"wrong signature":     {DingTalk, 200, `{"errcode":310000,"errmsg":"hidden"}`, "errcode 310000"},
+		"taken":              {DingTalk, 200, `{"errcode":0,"errmsg":"ok"}`, ""},
+		"taken by 飞书":        {Feishu, 200, `{"code":0,"data":{},"msg":"success"}`, ""},
+		"taken by an old 飞书": {Feishu, 200, `{"StatusCode":0,"StatusMessage":"success"}`, ""},
+		"taken by a program": {JSON, 204, "", ""},
+		"wrong signature": {DingTalk, 200, `{"errcode":310000,"errmsg":"hidden"}`,
+			"errcode 310000"},
 		"wrong sign, 飞书":      {Feishu, 200, `{"code":19021,"msg":"hidden"}`, "errcode 19021"},
 		"old 飞书":              {Feishu, 200, `{"StatusCode":9499}`, "errcode 9499"},
 		"no such robot":       {WeCom, 200, `{"errcode":93000,"errmsg":"hidden"}`, "errcode 93000"},
@@ -117,13 +124,15 @@ func TestSendFails(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			robot := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				w.Header().Set("Location", "/hidden")
-				w.WriteHeader(tt.status)
-				_, _ = io.WriteString(w, tt.body)
-			}))
-			defer robot.Close()
-			hook := &store.Webhook{Kind: tt.kind, Address: robot.URL + "/hidden?key=hidden", Secret: "hidden"}
+			one := httptest.NewServer(
+				http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+					w.Header().Set("Location", "/hidden")
+					w.WriteHeader(tt.status)
+					_, _ = io.WriteString(w, tt.body)
+				}))
+			defer one.Close()
+			hook := &store.Webhook{Kind: tt.kind, Address: one.URL + "/hidden?key=hidden",
+				Secret: "hidden"}
 			err := Send(t.Context(), hook, "1", &Message{Text: "t"})
 			if tt.want == "" {
 				require.NoError(t, err)
@@ -137,12 +146,13 @@ func TestSendFails(t *testing.T) {
 
 func TestSendHidesTheAddress(t *testing.T) {
 	t.Parallel()
-	robot := httptest.NewServer(http.NotFoundHandler())
-	robot.Close()
+	one := httptest.NewServer(http.NotFoundHandler())
+	one.Close()
 	tls := httptest.NewTLSServer(http.NotFoundHandler())
 	defer tls.Close()
 	for _, address := range []string{
-		robot.URL + "/hidden?key=hidden", tls.URL + "/hidden", "http://example.com/hidden", "https:///hidden",
+		one.URL + "/hidden?key=hidden", tls.URL + "/hidden", "http://example.com/hidden",
+		"https:///hidden",
 		"https://hidden:hidden@example.com/", "ftp://example.com/hidden", "hidden\n",
 	} {
 		err := Send(t.Context(), &store.Webhook{Kind: JSON, Address: address}, "1", &Message{})

@@ -137,8 +137,8 @@ func judgeBudget(b channels.Budget) []finding {
 func judgeSilence(since time.Duration, perHour float64) []finding {
 	limit := maxSilence
 	if perHour > 0 {
-		interval := time.Duration(float64(time.Hour) / perHour)
-		limit = min(max(silentIntervals*interval, minSilence), maxSilence)
+		usual := time.Duration(float64(time.Hour) / perHour)
+		limit = min(max(silentIntervals*usual, minSilence), maxSilence)
 	}
 	if since < limit {
 		return nil

@@ -43,7 +43,8 @@ func TestHours(t *testing.T) {
 			}
 			raised := map[key]bool{{tt.raised, "sh-7"}: true}
 			var got []Rule
-			for _, f := range judgeHour(c, &channels.Counts{New: tt.came, Lost: tt.lost}, before, raised) {
+			for _, f := range judgeHour(c, &channels.Counts{New: tt.came, Lost: tt.lost},
+				before, raised) {
 				got = append(got, f.rule)
 			}
 			assert.Equal(t, tt.want, got)
@@ -95,7 +96,9 @@ func TestSilence(t *testing.T) {
 
 func TestBudgetAndEnding(t *testing.T) {
 	t.Parallel()
-	left := func(n int) channels.Budget { return channels.Budget{Made: channels.MaxCodes - n - 1, Pending: 1} }
+	left := func(n int) channels.Budget {
+		return channels.Budget{Made: channels.MaxCodes - n - 1, Pending: 1}
+	}
 	assert.Empty(t, judgeBudget(left(minBudget)))
 	assert.Len(t, judgeBudget(left(minBudget-1)), 1)
 
@@ -115,7 +118,8 @@ func TestWords(t *testing.T) {
 	c := channels.Channel{Key: "上海/7", Name: "<at user_id=\"all\"></at>七店"}
 	for _, rule := range append(often, seldom...) {
 		for _, state := range []string{raisedState, overState} {
-			got := w.told(&finding{rule: rule, channel: c, number: 12, expected: 34}, state, time.Now())
+			got := w.told(&finding{rule: rule, channel: c, number: 12, expected: 34},
+				state, time.Now())
 			assert.Greater(t, len(got.TextZH), len("渠道“＜at user_id=\"all\"＞＜/at＞七店”"), "%s", rule)
 			assert.Contains(t, got.TextEN, "＜/at＞七店” ", rule)
 			assert.NotContains(t, got.TextZH+got.TextEN, "<")

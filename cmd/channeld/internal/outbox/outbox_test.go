@@ -137,12 +137,13 @@ func TestFailuresAreRepeated(t *testing.T) {
 		fault   wechatqrtest.Fault
 		problem string
 	}{
-		"no such tag":     {wechatqrtest.Fault{Path: path, Code: 45159}, "45159"},
-		"busy":            {wechatqrtest.Fault{Path: path, Code: -1}, "-1"},
-		"calls used up":   {wechatqrtest.Fault{Path: path, Code: 45009}, "45009"},
-		"no access":       {wechatqrtest.Fault{Path: path, Code: 48001}, "48001"},
-		"broken response": {wechatqrtest.Fault{Path: path, Break: wechatqrtest.BreakReset}, "unreachable"},
-		"too many tags":   {wechatqrtest.Fault{Path: "/cgi-bin/tags/create", Code: 45056}, "45056"},
+		"no such tag":   {wechatqrtest.Fault{Path: path, Code: 45159}, "45159"},
+		"busy":          {wechatqrtest.Fault{Path: path, Code: -1}, "-1"},
+		"calls used up": {wechatqrtest.Fault{Path: path, Code: 45009}, "45009"},
+		"no access":     {wechatqrtest.Fault{Path: path, Code: 48001}, "48001"},
+		"broken response": {wechatqrtest.Fault{Path: path, Break: wechatqrtest.BreakReset},
+			"unreachable"},
+		"too many tags": {wechatqrtest.Fault{Path: "/cgi-bin/tags/create", Code: 45056}, "45056"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
