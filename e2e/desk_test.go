@@ -254,3 +254,61 @@ func TestFiveHundredChannelsFromAWorkbook(t *testing.T) {
 	tb.see("tbody th a", "新店499")
 	tb.clean()
 }
+
+// openDesk starts the desk of the sandbox's account and chooses the administrator's password.
+func openDesk(t *testing.T, box *sandbox, s screen) (*desk, *tab) {
+	t.Helper()
+	d := startDesk(t, "-api", box.url)
+	out := box.act(t, "callback", "url", d.origin+"/wechat", "token", token, "aeskey", aesKey,
+		"mode", "safe", "then", "check")
+	require.True(t, out.OK, out.Message)
+	tb := openTab(t, s)
+	choosePassword(tb, d.link)
+	return d, tb
+}
+
+// choosePassword accepts an invitation, which signs in.
+func choosePassword(tb *tab, link string) {
+	tb.t.Helper()
+	tb.run(chromedp.Navigate(link), chromedp.SendKeys("input[name=password]", "correct horse"))
+	tb.click("form button")
+	tb.see("form[action='/sign-out'] button", "")
+}
+
+// makeChannel makes a channel with a code by the page.
+func (d *desk) makeChannel(tb *tab, line string) {
+	tb.t.Helper()
+	tb.run(chromedp.Navigate(d.origin+"/make"), chromedp.SetValue("textarea", line))
+	tb.click(`form[action="/make"] button`)
+	tb.click("form button.primary")
+	tb.see("[role=status]", "Done.")
+}
+
+// todayJS is a number of today's page, by its name.
+func todayJS(name string) string {
+	return fmt.Sprintf(`[...document.querySelectorAll(".stats > div")].`+
+		`find(e => e.querySelector("dt").innerText.trim() === %s)?.querySelector("dd").innerText`,
+		quote(name))
+}
+
+func TestAScanMovesTodaysNumber(t *testing.T) {
+	t.Parallel()
+	box := startSandbox(t)
+	d, tb := openDesk(t, box, desktop)
+	d.makeChannel(tb, "sh-08\tShop 8\tEast")
+	tb.click(`nav a[href="/"]`)
+	tb.wait(`document.querySelectorAll(".stats > div").length > 0`, "today's numbers")
+	tb.run(chromedp.Evaluate[chromedp.Void](`window.sameDocument = true`))
+
+	// Somebody scans on the sandbox's page.
+	wechat := openTab(t, desktop)
+	wechat.run(chromedp.Navigate(box.url))
+	wechat.click(".codecard button")
+	wechat.see(latest, " and followed the account.")
+
+	tb.wait(todayJS("New")+` === "1"`, "one new follower")
+	tb.wait(todayJS("Scans")+` === "1"`, "one scan")
+	tb.see("#live-events li a", "Shop 8")
+	assert.True(t, eval[bool](tb, `window.sameDocument`), "without a reload")
+	tb.clean()
+}
