@@ -312,3 +312,72 @@ func TestAScanMovesTodaysNumber(t *testing.T) {
 	assert.True(t, eval[bool](tb, `window.sameDocument`), "without a reload")
 	tb.clean()
 }
+
+func TestReconcilingMendsDroppedPushes(t *testing.T) {
+	t.Parallel()
+	box := startSandbox(t)
+	d, tb := openDesk(t, box, desktop.chinese())
+	box.act(t, "person", "openid", "o-stays")
+	box.act(t, "person", "openid", "o-leaves")
+	require.True(t, box.act(t, "follow", "openid", "o-leaves").OK)
+
+	// One comes and one goes, and both pushes are lost.
+	require.True(t, box.act(t, "pushfault", "drop", "1", "times", "2").OK)
+	box.act(t, "follow", "openid", "o-stays")
+	box.act(t, "unfollow", "openid", "o-leaves")
+	tb.run(chromedp.Navigate(d.origin + "/"))
+	tb.wait(todayJS("新增关注")+` === "1"`, "the push before")
+	assert.Equal(t, "0", eval[string](tb, todayJS("取关")))
+
+	tb.click(`nav a[href="/reconcile"]`)
+	tb.run(chromedp.Evaluate[chromedp.Void](`window.before = true`))
+	tb.click(`form[action="/reconcile"] button`)
+	tb.wait(`!window.before && document.readyState === "complete"`, "the page after the click")
+	deadline := time.Now().Add(30 * time.Second)
+	for !eval[bool](tb, `!!document.querySelector(".run dl")`) && time.Now().Before(deadline) {
+		tb.run(chromedp.Reload())
+	}
+	for name, want := range map[string]string{
+		"微信列表": "1", "补上的关注": "1", "补上的取关": "1",
+	} {
+		assert.Equal(t, want, eval[string](tb, todayJS(name)), name)
+	}
+	tb.click(`nav a[href="/"]`)
+	tb.wait(todayJS("取关")+` === "1"`, "the loss that was found")
+	assert.Equal(t, "1", eval[string](tb, todayJS("在粉")))
+	tb.clean()
+}
+
+// A viewer sees the numbers, and is refused where codes are made and at the settings.
+func TestAViewerIsRefused(t *testing.T) {
+	t.Parallel()
+	d, tb := openDesk(t, startSandbox(t), desktop)
+	tb.click(`nav a[href="/settings"]`)
+	tb.run(chromedp.SendKeys(`form[action$="/add"] input[name=name]`, "lin"))
+	tb.choose(`form[action$="/users/add"] select`, "2")
+	tb.click(`form[action$="/users/add"] button`)
+	tb.see(".once", "lin")
+	link := eval[string](tb, `document.querySelector(".once input").value`)
+	tb.clean()
+
+	viewer := openTab(t, desktop)
+	choosePassword(viewer, link)
+	for path, want := range map[string]int64{
+		"/": 200, "/channels": 200, "/print": 200, "/reconcile": 200, "/make": 403, "/settings": 403,
+	} {
+		viewer.run(chromedp.Navigate(d.origin + path))
+		assert.Equal(t, want, eval[int64](viewer,
+			`performance.getEntriesByType("navigation")[0].responseStatus`), path)
+		if want == 403 {
+			viewer.see("[role=alert]", "ask an administrator")
+		}
+	}
+	menu := eval[[]string](viewer, `[...document.querySelectorAll("nav a")].map(e => e.pathname)`)
+	assert.NotContains(t, menu, "/settings")
+	assert.NotContains(t, menu, "/make")
+
+	// The invitation was good once.
+	stranger := openTab(t, desktop)
+	stranger.run(chromedp.Navigate(link))
+	stranger.see("[role=alert]", "has ended")
+}
