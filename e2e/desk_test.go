@@ -257,3 +257,130 @@ func TestFiveHundredChannelsFromAWorkbook(t *testing.T) {
 	tb.see("tbody th a", "新店499")
 	tb.clean()
 }
+
+// openDesk starts the desk of the sandbox's account and chooses the administrator's password.
+func openDesk(t *testing.T, box *sandbox, s screen) (*desk, *tab) {
+	t.Helper()
+	d := startDesk(t, "-api", box.url)
+	out := box.act(t, "callback", "url", d.origin+"/wechat", "token", token, "aeskey", aesKey,
+		"mode", "safe", "then", "check")
+	require.True(t, out.OK, out.Message)
+	tb := openTab(t, s)
+	choosePassword(tb, d.link)
+	return d, tb
+}
+
+// choosePassword accepts an invitation, which signs in.
+func choosePassword(tb *tab, link string) {
+	tb.t.Helper()
+	tb.run(chromedp.Navigate(link), chromedp.SendKeys("input[name=password]", "correct horse"))
+	tb.click("form button")
+	tb.see("form[action='/sign-out'] button", "")
+}
+
+// makeChannel makes a channel with a code by the page.
+func (d *desk) makeChannel(tb *tab, line string) {
+	tb.t.Helper()
+	tb.run(chromedp.Navigate(d.origin+"/make"), chromedp.SetValue("textarea", line))
+	tb.click(`form[action="/make"] button`)
+	tb.click("form button.primary")
+	tb.see("[role=status]", "Done.")
+}
+
+// todayJS is a number of today's page, by its name.
+func todayJS(name string) string {
+	return fmt.Sprintf(`[...document.querySelectorAll(".stats > div")].`+
+		`find(e => e.querySelector("dt").innerText.trim() === %s)?.querySelector("dd").innerText`,
+		quote(name))
+}
+
+func TestAScanMovesTodaysNumber(t *testing.T) {
+	t.Parallel()
+	box := startSandbox(t)
+	d, tb := openDesk(t, box, desktop)
+	d.makeChannel(tb, "sh-08\tShop 8\tEast")
+	tb.click(`nav a[href="/"]`)
+	tb.wait(`document.querySelectorAll(".stats > div").length > 0`, "today's numbers")
+	tb.run(chromedp.Evaluate[chromedp.Void](`window.sameDocument = true`))
+
+	// Somebody scans on the sandbox's page.
+	wechat := openTab(t, desktop)
+	wechat.run(chromedp.Navigate(box.url))
+	wechat.click(".codecard button")
+	wechat.see(latest, " and followed the account.")
+
+	tb.wait(todayJS("New")+` === "1"`, "one new follower")
+	tb.wait(todayJS("Scans")+` === "1"`, "one scan")
+	tb.see("#live-events li a", "Shop 8")
+	assert.True(t, eval[bool](tb, `window.sameDocument`), "without a reload")
+	tb.clean()
+}
+
+func TestReconcilingMendsDroppedPushes(t *testing.T) {
+	t.Parallel()
+	box := startSandbox(t)
+	d, tb := openDesk(t, box, desktop.chinese())
+	box.act(t, "person", "openid", "o-stays")
+	box.act(t, "person", "openid", "o-leaves")
+	require.True(t, box.act(t, "follow", "openid", "o-leaves").OK)
+
+	// One comes and one goes, and both pushes are lost.
+	require.True(t, box.act(t, "pushfault", "drop", "1", "times", "2").OK)
+	box.act(t, "follow", "openid", "o-stays")
+	box.act(t, "unfollow", "openid", "o-leaves")
+	tb.run(chromedp.Navigate(d.origin + "/"))
+	tb.wait(todayJS("新增关注")+` === "1"`, "the push before")
+	assert.Equal(t, "0", eval[string](tb, todayJS("取关")))
+
+	tb.click(`nav a[href="/reconcile"]`)
+	tb.run(chromedp.Evaluate[chromedp.Void](`window.before = true`))
+	tb.click(`form[action="/reconcile"] button`)
+	tb.wait(`!window.before && document.readyState === "complete"`, "the page after the click")
+	deadline := time.Now().Add(30 * time.Second)
+	for !eval[bool](tb, `!!document.querySelector(".run dl")`) && time.Now().Before(deadline) {
+		tb.run(chromedp.Reload())
+	}
+	for name, want := range map[string]string{
+		"微信列表": "1", "补上的关注": "1", "补上的取关": "1",
+	} {
+		assert.Equal(t, want, eval[string](tb, todayJS(name)), name)
+	}
+	tb.click(`nav a[href="/"]`)
+	tb.wait(todayJS("取关")+` === "1"`, "the loss that was found")
+	assert.Equal(t, "1", eval[string](tb, todayJS("在粉")))
+	tb.clean()
+}
+
+// A viewer sees the numbers, and is refused where codes are made and at the settings.
+func TestAViewerIsRefused(t *testing.T) {
+	t.Parallel()
+	d, tb := openDesk(t, startSandbox(t), desktop)
+	tb.click(`nav a[href="/settings"]`)
+	tb.run(chromedp.SendKeys(`form[action$="/add"] input[name=name]`, "lin"))
+	tb.choose(`form[action$="/users/add"] select`, "2")
+	tb.click(`form[action$="/users/add"] button`)
+	tb.see(".once", "lin")
+	link := eval[string](tb, `document.querySelector(".once input").value`)
+	tb.clean()
+
+	viewer := openTab(t, desktop)
+	choosePassword(viewer, link)
+	for path, want := range map[string]int64{
+		"/": 200, "/channels": 200, "/print": 200, "/reconcile": 200, "/make": 403, "/settings": 403,
+	} {
+		viewer.run(chromedp.Navigate(d.origin + path))
+		assert.Equal(t, want, eval[int64](viewer,
+			`performance.getEntriesByType("navigation")[0].responseStatus`), path)
+		if want == 403 {
+			viewer.see("[role=alert]", "ask an administrator")
+		}
+	}
+	menu := eval[[]string](viewer, `[...document.querySelectorAll("nav a")].map(e => e.pathname)`)
+	assert.NotContains(t, menu, "/settings")
+	assert.NotContains(t, menu, "/make")
+
+	// The invitation was good once.
+	stranger := openTab(t, desktop)
+	stranger.run(chromedp.Navigate(link))
+	stranger.see("[role=alert]", "has ended")
+}
