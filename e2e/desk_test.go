@@ -366,7 +366,8 @@ func TestAViewerIsRefused(t *testing.T) {
 	viewer := openTab(t, desktop)
 	choosePassword(viewer, link)
 	for path, want := range map[string]int64{
-		"/": 200, "/channels": 200, "/print": 200, "/reconcile": 200, "/make": 403, "/settings": 403,
+		"/": 200, "/channels": 200, "/print": 200, "/reconcile": 200, "/make": 403,
+		"/settings": 403,
 	} {
 		viewer.run(chromedp.Navigate(d.origin + path))
 		assert.Equal(t, want, eval[int64](viewer,
