@@ -23,8 +23,8 @@
 // # Tokens
 //
 // A [Client] fetches, keeps and renews the access token by itself, from the
-// stable endpoint. Several servers share it by [WithTokenStore]; package
-// redisstore has such a store. Tokens from elsewhere, a token server or a
+// stable endpoint. Several servers share it by [WithTokenStore]; packages
+// redisstore and sqlstore have such a store. Tokens from elsewhere, a token server or a
 // third-party platform, come by [WithTokenSource]. Cloud hosting needs none:
 // [WithCloudHosting]. [Client.Do] calls any other API of WeChat's in the same way.
 //

@@ -14,8 +14,8 @@ import (
 
 // TokenStore keeps one token under each key for several processes. It must be
 // safe for concurrent use and return when ctx ends, which is 200 ms after the
-// call. A store that fails, panics or hangs costs sharing, not service. Package
-// redisstore has one; wechatqrtest.TestTokenStore checks one of your own.
+// call. A store that fails, panics or hangs costs sharing, not service. Packages
+// redisstore and sqlstore have one; wechatqrtest.TestTokenStore checks one of your own.
 type TokenStore interface {
 	// Load returns the token, or ErrTokenNotFound.
 	Load(ctx context.Context, key string) (Token, error)

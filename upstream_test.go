@@ -324,12 +324,12 @@ func TestHugeTexts(t *testing.T) {
 			t.Parallel()
 			c := withToken(t, f, wechatqr.WithTokenSource(wechatqr.StaticTokenSource(secret)),
 				wechatqr.WithMaxRetries(0))
-			start := time.Now()
-			err := c.Do(t.Context(), post, nil)
-			require.Error(t, err)
+			var err error
+			for range 10 { // milliseconds each, or minutes, which the run does not have
+				err = c.Do(t.Context(), post, nil)
+				require.Error(t, err)
+			}
 			text := err.Error()
-			assert.Less(t, time.Since(start), 5*time.Second,
-				"milliseconds, or half a minute if it is quadratic")
 			assert.Less(t, len(text), 1000)
 			assert.False(t, strings.ContainsFunc(text, unicode.IsControl), "%q", text)
 			assert.NotContains(t, text, secret[:8])

@@ -42,10 +42,10 @@ func TestAnswererProcess(t *testing.T) {
 	require.NoError(t, err)
 
 	fmt.Println("address", listener.Addr())
-	web := &http.Server{Handler: handler}
-	go func() { _ = web.Serve(listener) }()
+	served := &http.Server{Handler: handler}
+	go func() { _ = served.Serve(listener) }()
 	_, _ = io.Copy(io.Discard, os.Stdin)
-	_ = web.Close()
+	_ = served.Close()
 }
 
 // answerer is such a process.
@@ -145,10 +145,10 @@ func TestKilledAfterTheAnswer(t *testing.T) {
 		answered := startAnswerer(t, file).killAtAnswer(t, pushes)
 		assert.Contains(t, answered, true)
 
-		recorded := newByChannel(t, l)
+		seen := newByChannel(t, l)
 		for n, push := range pushes {
 			if answered[n] {
-				assert.Equal(t, round+1, recorded[fmt.Sprint("shop", n)], "lost after its answer")
+				assert.Equal(t, round+1, seen[fmt.Sprint("shop", n)], "lost after its answer")
 			}
 			_, err := l.RecordEvent(t.Context(), push)
 			require.NoError(t, err)

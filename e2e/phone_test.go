@@ -86,10 +86,10 @@ func TestAPhoneScansACode(t *testing.T) {
 	other.shot("sandbox-scan.zh-CN")
 
 	// The one at the desk sees both.
-	desk := openTab(t, desktop)
-	desk.run(chromedp.Navigate(box.url))
-	desk.see("#timeline .turn", "Lin scanned table-12 and followed the account.")
-	desk.see("#timeline .turn", "Mei scanned table-12.")
+	wide := openTab(t, desktop)
+	wide.run(chromedp.Navigate(box.url))
+	wide.see("#timeline .turn", "Lin scanned table-12 and followed the account.")
+	wide.see("#timeline .turn", "Mei scanned table-12.")
 
 	tb.run(chromedp.Navigate(baseURL + "x"))
 	tb.see("h2", "This QR code does not exist.")

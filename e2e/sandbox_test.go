@@ -73,6 +73,7 @@ func TestMain(m *testing.M) {
 		_ = os.RemoveAll(filepath.Dir(bin))
 	}
 	_ = os.RemoveAll(npmDir)
+	_ = os.RemoveAll(deskDir)
 	if bin, err := buildLogin(); err == nil {
 		_ = os.RemoveAll(filepath.Dir(bin))
 	}

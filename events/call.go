@@ -74,8 +74,8 @@ func (h *Handler) deliver(ctx context.Context, start time.Time, d *Delivery) res
 	if !ok {
 		c = &call{h: h, ended: make(chan struct{}, 1), timer: time.NewTimer(time.Hour)}
 	}
-	ctx = context.WithValue(context.WithoutCancel(ctx), deadlineKey{}, start.Add(replyTimeout))
-	c.claim = claim{claims: &h.claims, ctx: ctx, ev: d.Event, start: start}
+	kept := context.WithValue(context.WithoutCancel(ctx), deadlineKey{}, start.Add(replyTimeout))
+	c.claim = claim{claims: &h.claims, ctx: kept, ev: d.Event, start: start}
 	defer func() { // even if the user's code ends this goroutine
 		if !c.late {
 			*c = call{h: h, ended: c.ended, timer: c.timer}

@@ -10,8 +10,8 @@ import (
 
 // Deduper remembers which events were handled, so that a push which is
 // delivered several times runs the function once. Share one between the
-// processes that serve one URL; package redisstore has such a one. It is safe
-// for concurrent use and respects ctx.
+// processes that serve one URL; packages redisstore and sqlstore have such a one.
+// It is safe for concurrent use and respects ctx.
 //
 // A claim is a lease with an owner, a random text that the caller brings: if
 // the process that holds it dies, it ends by itself and the next delivery is

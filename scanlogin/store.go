@@ -12,8 +12,8 @@ import (
 // respects ctx. Each operation is on one key, and keys and values are the package's
 // own: at most 100 bytes of printable ASCII without spaces, and a few KiB.
 //
-// [NewMemory] is for one process, package redisstore has one for many, and
-// wechatqrtest.TestLoginStore checks one of your own.
+// [NewMemory] is for one process, packages redisstore and sqlstore have one for many,
+// and wechatqrtest.TestLoginStore checks one of your own.
 type Store interface {
 	// LoadLogin returns the value under key, nil if there is none or it has ended.
 	LoadLogin(ctx context.Context, key string) ([]byte, error)

@@ -14,6 +14,6 @@
 // Keep a ticket that was created elsewhere by [Store].SaveTicket; the Keeper then
 // has no need to create it. Ends are times of the machine's clock: keep it set.
 //
-// [NewMemory] and [OpenFile] are stores for one process, package redisstore has
-// one for many. wechatqrtest.TestTicketStore checks one of your own.
+// [NewMemory] and [OpenFile] are stores for one process, packages redisstore and
+// sqlstore have one for many. wechatqrtest.TestTicketStore checks one of your own.
 package tickets

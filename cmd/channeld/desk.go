@@ -12,8 +12,10 @@ import (
 
 	"github.com/wechatqr/wechatqr"
 	"github.com/wechatqr/wechatqr/channels"
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/alert"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/codes"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/live"
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/outbox"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/page"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/people"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/settings"
@@ -36,6 +38,8 @@ type desk struct {
 	feed     *live.Feed
 	callback *events.Handler
 	worker   *codes.Worker
+	tags     *outbox.Worker
+	alerts   *alert.Worker
 	numbers  *page.Pages // which have the frame of all others
 	pages    http.Handler
 }
@@ -80,13 +84,17 @@ func openDesk(
 	if d.client, err = wechatqr.New(c.credentials, options...); err != nil {
 		return nil, err
 	}
-	function := d.ledger.Record(d.feed.Watch(d.welcome))
+	function := d.ledger.Record(d.feed.Watch(outbox.Enqueue(d.store, logger, d.welcome)))
 	if d.callback, err = events.NewHandler(c.events, function, callback...); err != nil {
 		return nil, err
 	}
 	d.worker = &codes.Worker{
 		Store: d.store, Ledger: d.ledger, Client: d.client, Logger: logger,
 		Wake: make(chan struct{}, 1),
+	}
+	d.tags = &outbox.Worker{Store: d.store, Client: d.client, Logger: logger}
+	d.alerts = &alert.Worker{
+		Store: d.store, Ledger: d.ledger, Logger: logger, Location: c.location, Origin: c.origin,
 	}
 	return d, d.buildPages()
 }

@@ -126,6 +126,11 @@ var allowed = map[string]web.Role{
 	"POST /channels/{key}/{action}": web.Operator,
 	"GET /channels/{key}/welcome":   web.Operator,
 	"POST /channels/{key}/welcome":  web.Operator,
+	"POST /channels/{key}/tag":      web.Operator,
+
+	"POST /settings/webhooks/add":    web.Admin,
+	"POST /settings/webhooks/test":   web.Admin,
+	"POST /settings/webhooks/remove": web.Admin,
 
 	"POST /settings/backup":       web.Admin,
 	"POST /settings/forget":       web.Admin,

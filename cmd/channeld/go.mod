@@ -1,6 +1,6 @@
 module github.com/wechatqr/wechatqr/cmd/channeld
 
-go 1.26.0
+go 1.25.0
 
 require (
 	github.com/alexedwards/argon2id v1.0.0
@@ -10,7 +10,7 @@ require (
 	github.com/wechatqr/wechatqr v0.0.0
 	github.com/wechatqr/wechatqr/channels v0.0.0
 	github.com/wechatqr/wechatqr/sqlstore v0.0.0-00010101000000-000000000000
-	github.com/xuri/excelize/v2 v2.11.1
+	github.com/xuri/excelize/v2 v2.10.1
 	modernc.org/sqlite v1.57.0
 )
 
@@ -31,11 +31,11 @@ require (
 	github.com/xuri/efp v0.0.3-0.20260924042702-217b81952dec // indirect
 	github.com/xuri/nfp v0.0.2-0.20250530014748-2ddeb826f9a9 // indirect
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
-	golang.org/x/crypto v0.58.0 // indirect
-	golang.org/x/net v0.62.0 // indirect
-	golang.org/x/sync v0.24.0 // indirect
-	golang.org/x/sys v0.49.0 // indirect
-	golang.org/x/text v0.43.0 // indirect
+	golang.org/x/crypto v0.48.0 // indirect
+	golang.org/x/net v0.50.0 // indirect
+	golang.org/x/sync v0.22.0 // indirect
+	golang.org/x/sys v0.47.0 // indirect
+	golang.org/x/text v0.41.0 // indirect
 	modernc.org/libc v1.74.4 // indirect
 	modernc.org/mathutil v1.7.1 // indirect
 	modernc.org/memory v1.11.0 // indirect

@@ -65,6 +65,8 @@ func (d *desk) serve(ctx context.Context, l listeners) error {
 	var background sync.WaitGroup
 	background.Go(func() { d.clean(ctx) })
 	background.Go(func() { d.worker.Run(ctx) })
+	background.Go(func() { d.tags.Run(ctx) })
+	background.Go(func() { d.alerts.Run(ctx) })
 	background.Go(func() { d.feed.Share(ctx, d.store, d.logger) })
 
 	var err error

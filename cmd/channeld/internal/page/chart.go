@@ -23,7 +23,7 @@ type legend struct{ Class, Label string }
 
 // plot draws values at even distances. Its picture is stretched to the width of the page:
 // labels stand beside it.
-type plot struct {
+type plotting struct {
 	svg       strings.Builder
 	n         int // places
 	low, high float64
@@ -36,8 +36,8 @@ const (
 
 // newPlot makes a plot of n places whose scale has zero and all the values, which are NaN
 // where there is none.
-func newPlot(n int, all ...[]float64) *plot {
-	p := &plot{n: n}
+func newPlot(n int, all ...[]float64) *plotting {
+	p := &plotting{n: n}
 	for _, values := range all {
 		for _, v := range values {
 			if !math.IsNaN(v) {
@@ -61,12 +61,12 @@ func roundUp(v float64) float64 {
 	return math.Ceil(v/unit) * unit
 }
 
-func (p *plot) y(v float64) float64 {
+func (p *plotting) y(v float64) float64 {
 	return math.Round(100*plotHeight*(p.high-v)/(p.high-p.low)) / 100
 }
 
 // bars draws each value from zero on.
-func (p *plot) bars(class string, values []float64) {
+func (p *plotting) bars(class string, values []float64) {
 	var path strings.Builder
 	for i, v := range values {
 		if !math.IsNaN(v) && v != 0 {
@@ -77,7 +77,7 @@ func (p *plot) bars(class string, values []float64) {
 }
 
 // line joins the values, and breaks where there is none.
-func (p *plot) line(class string, values []float64) {
+func (p *plotting) line(class string, values []float64) {
 	var path strings.Builder
 	command := 'M'
 	for i, v := range values {
@@ -92,7 +92,7 @@ func (p *plot) line(class string, values []float64) {
 }
 
 // hints says over each place what it shows.
-func (p *plot) hints(rows [][]string, heads []string) {
+func (p *plotting) hints(rows [][]string, heads []string) {
 	for i, row := range rows {
 		var text strings.Builder
 		text.WriteString(row[0])
@@ -105,7 +105,7 @@ func (p *plot) hints(rows [][]string, heads []string) {
 }
 
 // picture is hidden from screen readers, which have the table.
-func (p *plot) picture() template.HTML {
+func (p *plotting) picture() template.HTML {
 	return template.HTML(fmt.Sprintf(
 		`<svg viewBox="0 0 %g 100" preserveAspectRatio="none" aria-hidden="true">`+
 			`<path class="zero" d="M0 %gH%g"/>%s</svg>`,
@@ -132,7 +132,7 @@ func floats(values []*int64) []float64 {
 }
 
 // cell is a number of a chart's table; empty if there is none.
-func cell(v *int64, format func(int64) string) string {
+func cellOf(v *int64, format func(int64) string) string {
 	if v == nil {
 		return ""
 	}

@@ -108,7 +108,7 @@ func TestTheSameNumbersEverywhere(t *testing.T) {
 		require.NoError(t, err)
 		assert.Empty(t, formula)
 
-		page := text(d.get(viewer, "/channels"+q.String(), webui.Chinese))
+		page := textOf(d.get(viewer, "/channels"+q.String(), webui.Chinese))
 		for i := range report.Rows {
 			row := &report.Rows[i]
 			name := channelName(row.Channel)

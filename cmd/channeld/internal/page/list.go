@@ -82,7 +82,7 @@ type listView struct {
 	Question Question
 	Path     []groupLink // from the account to the group
 	Children []groupLink // the groups beneath
-	Columns  []column
+	Columns  []tableColumn
 	Lines    []line // of this page
 	Rest     *line  // the channels that are not on this page; nil if all are
 	Others   []line // what has no channel
@@ -100,7 +100,7 @@ type groupLink struct {
 }
 
 // column is a head of the table.
-type column struct {
+type tableColumn struct {
 	Key      string
 	Question Question
 	Order    string // of aria-sort; empty: by another column
@@ -285,9 +285,9 @@ func (l *line) value(column string) (part, of int64) {
 	return l.Net(), 1
 }
 
-func columnsOf(q Question) (all []column) {
+func columnsOf(q Question) (all []tableColumn) {
 	for _, key := range sortColumns {
-		c := column{Key: key, Question: q.SortedBy(key)}
+		c := tableColumn{Key: key, Question: q.SortedBy(key)}
 		if q.Sort.Column == key {
 			c.Order = "descending"
 			if q.Sort.Up {

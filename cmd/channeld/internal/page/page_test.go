@@ -126,7 +126,7 @@ func (d *desk) get(v web.Visitor, address, language string) *httptest.ResponseRe
 var tags = regexp.MustCompile(`<[^>]*>`)
 
 // text is what a reader sees of a page, with single spaces.
-func text(w *httptest.ResponseRecorder) string {
+func textOf(w *httptest.ResponseRecorder) string {
 	plain := html.UnescapeString(tags.ReplaceAllString(w.Body.String(), " "))
 	return strings.Join(strings.Fields(plain), " ")
 }
@@ -157,7 +157,7 @@ func TestToday(t *testing.T) {
 
 		w := d.get(admin, "/", webui.Chinese)
 		require.Equal(t, http.StatusOK, w.Code)
-		page := text(w)
+		page := textOf(w)
 		has(t, page, "净增 +11 截至 12:00 今日 +12 昨日 0 上周三 0 昨日全天 +1")
 		has(t, page, "新增关注 12 回流关注 0 取关 1 扫码人次 12 在粉 12")
 		has(t, page, "最近推送 0 秒前")
@@ -167,18 +167,19 @@ func TestToday(t *testing.T) {
 		hasNot(t, w.Body.String(), "<script>alert")
 		hasNot(t, w.Body.String(), "o-3")
 
-		has(t, text(d.get(admin, "/", webui.English)), "Net +11 until 12:00 today +12 yesterday 0")
+		has(t, textOf(d.get(admin, "/", webui.English)),
+			"Net +11 until 12:00 today +12 yesterday 0")
 	})
 }
 
 func TestPagesOfANewLedger(t *testing.T) {
 	testAt(t, func(t *testing.T, d *desk) {
-		has(t, text(d.get(admin, "/", webui.Chinese)), "还没有数字")
-		has(t, text(d.get(admin, "/", webui.Chinese)), "还没有收到过推送")
-		has(t, text(d.get(admin, "/channels", webui.Chinese)), "还没有渠道")
-		has(t, text(d.get(admin, "/export", "en")), "0 rows and the total")
+		has(t, textOf(d.get(admin, "/", webui.Chinese)), "还没有数字")
+		has(t, textOf(d.get(admin, "/", webui.Chinese)), "还没有收到过推送")
+		has(t, textOf(d.get(admin, "/channels", webui.Chinese)), "还没有渠道")
+		has(t, textOf(d.get(admin, "/export", "en")), "0 rows and the total")
 		d.channel("sh-7", "", "")
-		has(t, text(d.get(admin, "/channels/sh-7", "en")), "No follows in the period")
+		has(t, textOf(d.get(admin, "/channels/sh-7", "en")), "No follows in the period")
 		assert.Equal(t, http.StatusNotFound, d.get(admin, "/channels/none", "en").Code)
 	})
 }

@@ -36,7 +36,7 @@ const (
 )
 
 // push compares the time since the last push with what is usual at this time of the day.
-func (p *Pages) push(now time.Time, hours, yesterday, weekAgo []hour) *pushView {
+func (p *Pages) push(now time.Time, hours, yesterday, weekAgo []hourOf) *pushView {
 	v := &pushView{}
 	if last, _ := p.Feed.Last(); len(last) > 0 {
 		v.At = last[0].At.In(p.Location)
@@ -51,7 +51,7 @@ func (p *Pages) push(now time.Time, hours, yesterday, weekAgo []hour) *pushView 
 	}
 	v.Since = now.Sub(v.At)
 
-	perHour := usual(yesterday, weekAgo, now.Hour())
+	perHour := usualUntil(yesterday, weekAgo, now.Hour())
 	v.Usual = time.Duration(float64(time.Hour) / perHour)
 	if perHour == 0 || v.Usual > maxAmber {
 		v.Usual = maxAmber
@@ -62,16 +62,16 @@ func (p *Pages) push(now time.Time, hours, yesterday, weekAgo []hour) *pushView 
 }
 
 // pushes is how many pushes there were: a follow by a code is a scan too.
-func pushes(h hour) int64 {
+func pushes(h hourOf) int64 {
 	byCode := h.Scans - h.FollowerScans
 	return h.Scans + h.Lost + max(h.New+h.Returning-byCode, 0)
 }
 
 // usual is how many pushes come in an hour at this time, on average over the hours before
 // and after on the two days.
-func usual(yesterday, weekAgo []hour, at int) float64 {
+func usualUntil(yesterday, weekAgo []hourOf, at int) float64 {
 	sum, n := int64(0), 0
-	for _, day := range [][]hour{yesterday, weekAgo} {
+	for _, day := range [][]hourOf{yesterday, weekAgo} {
 		for i := max(at-1, 0); i <= min(at+1, len(day)-1); i++ {
 			sum += pushes(day[i])
 			n++

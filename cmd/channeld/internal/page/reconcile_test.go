@@ -30,10 +30,10 @@ func TestReconcile(t *testing.T) {
 		})
 	}
 
-	page := text(d.get(viewer, "/reconcile", webui.Chinese))
+	page := textOf(d.get(viewer, "/reconcile", webui.Chinese))
 	has(t, page, "本次启动后还没有对过账")
 	hasNot(t, page, "现在对账")
-	has(t, text(d.get(admin, "/reconcile", webui.Chinese)), "现在对账")
+	has(t, textOf(d.get(admin, "/reconcile", webui.Chinese)), "现在对账")
 
 	for role, status := range map[web.Role]int{
 		web.Viewer: http.StatusForbidden, web.Operator: http.StatusSeeOther,
@@ -44,10 +44,10 @@ func TestReconcile(t *testing.T) {
 		assert.Equal(t, status, w.Code)
 	}
 	require.Eventually(t, func() bool {
-		return strings.Contains(text(d.get(viewer, "/reconcile", webui.Chinese)),
+		return strings.Contains(textOf(d.get(viewer, "/reconcile", webui.Chinese)),
 			"微信列表 2 补上的关注 2 补上的取关 1")
 	}, time.Minute, 20*time.Millisecond)
-	has(t, text(d.get(viewer, "/channels/sh-7?period=7d", webui.Chinese)), "在粉 2")
+	has(t, textOf(d.get(viewer, "/channels/sh-7?period=7d", webui.Chinese)), "在粉 2")
 }
 
 func TestChanges(t *testing.T) {
@@ -62,34 +62,34 @@ func TestChanges(t *testing.T) {
 			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 			w := httptest.NewRecorder()
 			d.handler(admin).ServeHTTP(w, r)
-			require.Equal(t, http.StatusSeeOther, w.Code, text(w))
+			require.Equal(t, http.StatusSeeOther, w.Code, textOf(w))
 			return w.Header().Get("Location")
 		}
 		ask := func(query string) string {
 			t.Helper()
-			return text(d.get(admin, "/channels/a/change?"+query, webui.Chinese))
+			return textOf(d.get(admin, "/channels/a/change?"+query, webui.Chinese))
 		}
 
 		const give = "scene=a&target=b&from=2026-11-25T10:30"
 		has(t, ask("action=give&"+give), "扫码人次 1 , 新增关注 1")
-		has(t, text(d.get(admin, post("/channels/a/give", give), "zh-CN")), "已改归")
-		has(t, text(d.get(admin, "/channels/b?period=today", "zh-CN")), "净增 +1 新增关注 1")
-		has(t, text(d.get(admin, "/channels/a?period=today", "zh-CN")), "净增 +1 新增关注 1")
-		has(t, text(d.get(admin, "/channels/a", "zh-CN")), "2026-11-25 10:30 乙")
+		has(t, textOf(d.get(admin, post("/channels/a/give", give), "zh-CN")), "已改归")
+		has(t, textOf(d.get(admin, "/channels/b?period=today", "zh-CN")), "净增 +1 新增关注 1")
+		has(t, textOf(d.get(admin, "/channels/a?period=today", "zh-CN")), "净增 +1 新增关注 1")
+		has(t, textOf(d.get(admin, "/channels/a", "zh-CN")), "2026-11-25 10:30 乙")
 
 		has(t, ask("action=retire"), "目前在粉 1")
-		has(t, text(d.get(admin, post("/channels/a/retire", ""), "zh-CN")), "已停用")
-		has(t, text(d.get(viewer, "/channels", "zh-CN")), "甲 已停用")
-		has(t, text(d.get(admin, post("/channels/a/resume", ""), "zh-CN")), "已恢复使用")
+		has(t, textOf(d.get(admin, post("/channels/a/retire", ""), "zh-CN")), "已停用")
+		has(t, textOf(d.get(viewer, "/channels", "zh-CN")), "甲 已停用")
+		has(t, textOf(d.get(admin, post("/channels/a/resume", ""), "zh-CN")), "已恢复使用")
 		post("/channels/a/edit", "name=New&group=G/H")
-		has(t, text(d.get(viewer, "/channels?group=G", "zh-CN")), "New G/H")
+		has(t, textOf(d.get(viewer, "/channels?group=G", "zh-CN")), "New G/H")
 
 		has(t, ask("action=merge&target=b"), "不能撤销")
 		has(t, ask("action=merge&target=a"), "目标就是这个渠道自己")
 		has(t, ask("action=merge&target=none"), "没有这个目标渠道")
 		has(t, ask("action=give&scene=a&target=b&from=2027-01-01T00:00"), "在将来")
 		assert.Equal(t, "/channels/b?done=merge", post("/channels/a/merge", "target=b"))
-		has(t, text(d.get(admin, "/channels/b?period=today", "zh-CN")), "净增 +2 新增关注 2")
+		has(t, textOf(d.get(admin, "/channels/b?period=today", "zh-CN")), "净增 +2 新增关注 2")
 		w := d.get(admin, "/channels/a", "zh-CN")
 		assert.Equal(t, "/channels/b", w.Header().Get("Location"), "of a merged channel")
 	})

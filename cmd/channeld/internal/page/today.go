@@ -63,14 +63,14 @@ func (p *Pages) today(w http.ResponseWriter, r *http.Request) {
 }
 
 // days are the local midnights around now.
-type days struct{ weekAgo, weekAgoEnd, yesterday, today, tomorrow time.Time }
+type daysAround struct{ weekAgo, weekAgoEnd, yesterday, today, tomorrow time.Time }
 
-func (p *Pages) days() days {
+func (p *Pages) days() daysAround {
 	at := func(later int) time.Time {
 		from, _ := Period{Name: "today"}.bounds(p.Now(), p.Location)
 		return time.Date(from.Year(), from.Month(), from.Day()+later, 0, 0, 0, 0, p.Location)
 	}
-	return days{at(-7), at(-6), at(-1), at(0), at(1)}
+	return daysAround{at(-7), at(-6), at(-1), at(0), at(1)}
 }
 
 func (p *Pages) readToday(r *http.Request) (*todayView, error) {
@@ -93,7 +93,7 @@ func (p *Pages) readToday(r *http.Request) (*todayView, error) {
 
 	v := &todayView{
 		AsOf: now, Zone: p.Location.String(), Open: hours.Open, Total: hours.Total,
-		Yesterday: net(yesterday, len(yesterday)),
+		Yesterday: netUntil(yesterday, len(yesterday)),
 		Chart:     hourChart(r, d, today, yesterday, weekAgo),
 		Events:    p.events(r), Remembered: hours.KeepAfterUnfollow.Hours() / 24,
 	}
@@ -107,15 +107,15 @@ func (p *Pages) readToday(r *http.Request) (*todayView, error) {
 }
 
 // hour is one of the day; nil Counts are of one that has not begun.
-type hour struct {
+type hourOf struct {
 	start time.Time
 	*channels.Counts
 }
 
 // hourly has the hours of the day, also those in which nothing happened.
-func hourly(report *channels.Report, from, to, now time.Time) (all []hour) {
+func hourly(report *channels.Report, from, to, now time.Time) (all []hourOf) {
 	for at := from; at.Before(to); at = at.Add(time.Hour) {
-		h := hour{start: at}
+		h := hourOf{start: at}
 		if !at.After(now) {
 			h.Counts = &channels.Counts{}
 		}
@@ -131,7 +131,7 @@ func hourly(report *channels.Report, from, to, now time.Time) (all []hour) {
 }
 
 // net of the first hours.
-func net(all []hour, n int) (sum int64) {
+func netUntil(all []hourOf, n int) (sum int64) {
 	for _, h := range all[:min(n, len(all))] {
 		if h.Counts != nil {
 			sum += h.Net()
@@ -140,19 +140,19 @@ func net(all []hour, n int) (sum int64) {
 	return sum
 }
 
-func soFar(d days, now time.Time, today, yesterday, weekAgo []hour) *soFarView {
+func soFar(d daysAround, now time.Time, today, yesterday, weekAgo []hourOf) *soFarView {
 	n := int(now.Sub(d.today) / time.Hour)
 	if n == 0 {
 		return nil
 	}
 	return &soFarView{
 		today[0].start.Add(time.Duration(n) * time.Hour).Format("15:04"),
-		net(today, n), net(yesterday, n), net(weekAgo, n), d.weekAgo,
+		netUntil(today, n), netUntil(yesterday, n), netUntil(weekAgo, n), d.weekAgo,
 	}
 }
 
 // hourChart is net hour by hour.
-func hourChart(r *http.Request, d days, today, yesterday, weekAgo []hour) chart {
+func hourChart(r *http.Request, d daysAround, today, yesterday, weekAgo []hourOf) chart {
 	lastWeek := web.Say(r, "上", "last ") + weekdayText(web.Language(r), d.weekAgo.Weekday())
 	c := chart{
 		Title: web.Say(r, "每小时净增", "Net by hour"),
@@ -167,7 +167,7 @@ func hourChart(r *http.Request, d days, today, yesterday, weekAgo []hour) chart 
 		Axis: []string{"0", "3", "6", "9", "12", "15", "18", "21"},
 	}
 	values := make([][]*int64, 3)
-	for i, day := range [][]hour{today, yesterday, weekAgo} {
+	for i, day := range [][]hourOf{today, yesterday, weekAgo} {
 		for _, h := range day {
 			values[i] = append(values[i], netOf(h))
 		}
@@ -176,7 +176,7 @@ func hourChart(r *http.Request, d days, today, yesterday, weekAgo []hour) chart 
 	for i := range n {
 		row := []string{today[i].start.Format("15:04")}
 		for _, of := range values {
-			row = append(row, cell(at(of, i), signed))
+			row = append(row, cellOf(valueAt(of, i), signed))
 		}
 		c.Rows = append(c.Rows, row)
 	}
@@ -190,7 +190,7 @@ func hourChart(r *http.Request, d days, today, yesterday, weekAgo []hour) chart 
 	return c
 }
 
-func netOf(h hour) *int64 {
+func netOf(h hourOf) *int64 {
 	if h.Counts == nil {
 		return nil
 	}
@@ -199,7 +199,7 @@ func netOf(h hour) *int64 {
 }
 
 // at is the value there, or nil: days in which clocks change are longer or shorter.
-func at(values []*int64, i int) *int64 {
+func valueAt(values []*int64, i int) *int64 {
 	if i < len(values) {
 		return values[i]
 	}

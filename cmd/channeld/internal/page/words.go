@@ -3,13 +3,13 @@ package page
 // word is a number's name and definition: the one place where pages have them from. The
 // names are those of channels.Columns, the definitions say in the words of who works with
 // the numbers what those say in the words of the ledger.
-type word struct {
+type term struct {
 	Key                        string
 	zh, en                     string
 	zhDefinition, enDefinition string
 }
 
-var words = []word{
+var words = []term{
 	{"scans", "扫码人次", "Scans",
 		"不同的扫码事件数：带场景值的关注，加上已关注者的扫码。微信重复推送的只算一次。没有关注的扫码微信不推送。",
 		"Different scans: follows by a code, and scans by followers. What WeChat delivers twice " +
@@ -68,14 +68,14 @@ var words = []word{
 }
 
 // in returns the word in a language.
-func (w *word) in(language string) (name, definition string) {
+func (w *term) in(language string) (name, definition string) {
 	if language == chinese {
 		return w.zh, w.zhDefinition
 	}
 	return w.en, w.enDefinition
 }
 
-func wordOf(key string) *word {
+func wordOf(key string) *term {
 	for i := range words {
 		if words[i].Key == key {
 			return &words[i]

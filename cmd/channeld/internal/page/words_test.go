@@ -56,7 +56,7 @@ func TestPagesInBothLanguages(t *testing.T) {
 			for _, match := range target.FindAllStringSubmatch(body, -1) {
 				assert.Contains(t, body, `id="`+match[1]+`"`, address)
 			}
-			page := text(d.get(admin, address, "en"))
+			page := textOf(d.get(admin, address, "en"))
 			page = names.Replace(page)
 			assert.Empty(t, han.FindAllString(page, -1), address)
 		}

@@ -1,13 +1,15 @@
-// Package people is what the desk does with who comes: the text that welcomes them, and
-// forgetting them.
+// Package people is what the desk does with who comes: the text that welcomes them, the tag
+// that they get, and forgetting them.
 package people
 
 import (
 	"cmp"
 	"embed"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/wechatqr/wechatqr/channels"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/store"
@@ -33,6 +35,7 @@ func (p *Pages) Routes() []web.Route {
 	return []web.Route{
 		{Pattern: "GET /channels/{key}/welcome", Needs: web.Operator, Handle: p.show},
 		{Pattern: "POST /channels/{key}/welcome", Needs: web.Operator, Handle: p.save},
+		{Pattern: "POST /channels/{key}/tag", Needs: web.Operator, Handle: p.saveTag},
 		{Pattern: "POST /settings/forget", Needs: web.Admin, Handle: p.forget},
 	}
 }
@@ -44,26 +47,29 @@ var templates = web.ParseTemplates(files, "*.html")
 
 // view is what the page shows.
 type view struct {
-	Key, Name, Text string
-	Problem         string
-	Saved           bool
+	Key, Name, Text, Tag string
+	Problem              string
+	Saved                bool
 }
 
 func (p *Pages) show(w http.ResponseWriter, r *http.Request) {
-	text, err := p.Store.Welcome(r.Context(), r.PathValue("key"))
-	if err != nil {
-		p.fail(w, err)
-		return
-	}
-	p.write(w, r, http.StatusOK, view{Text: text, Saved: r.URL.Query().Has("saved")})
+	p.write(w, r, http.StatusOK, view{Saved: r.URL.Query().Has("saved")})
 }
 
+// write shows the page, with what was posted or else with what is saved.
 func (p *Pages) write(w http.ResponseWriter, r *http.Request, status int, v view) {
 	c, ok := p.channel(w, r)
 	if !ok {
 		return
 	}
 	v.Key, v.Name = c.Key, cmp.Or(c.Name, c.Key)
+	text, err := p.Store.Welcome(r.Context(), c.Key)
+	tag, tagErr := p.Store.Tag(r.Context(), c.Key)
+	if err := errors.Join(err, tagErr); err != nil {
+		p.fail(w, err)
+		return
+	}
+	v.Text, v.Tag = cmp.Or(v.Text, text), cmp.Or(v.Tag, tag)
 	page := web.Page{Status: status, Title: v.Name, Place: "channels"}
 	p.Frame.Show(w, r, page, templates, "welcome.html", v)
 }
@@ -102,12 +108,30 @@ func (p *Pages) save(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	if err := p.Store.SetWelcome(r.Context(), c.Key, text); err != nil {
+	p.saved(w, r, p.Store.SetWelcome(r.Context(), c.Key, text))
+}
+
+func (p *Pages) saved(w http.ResponseWriter, r *http.Request, err error) {
+	if err != nil {
 		p.fail(w, err)
 		return
 	}
-	target := "/channels/" + url.PathEscape(c.Key) + "/welcome?saved"
+	target := "/channels/" + url.PathEscape(r.PathValue("key")) + "/welcome?saved"
 	http.Redirect(w, r, target, http.StatusSeeOther)
+}
+
+const maxTag = 30 // bytes, WeChat's limit of a tag's name
+
+func (p *Pages) saveTag(w http.ResponseWriter, r *http.Request) {
+	tag := strings.TrimSpace(r.PostFormValue("tag"))
+	if len(tag) > maxTag {
+		p.write(w, r, http.StatusUnprocessableEntity, view{Tag: tag, Problem: web.Say(r,
+			"标签名最多 30 字节（10 个汉字）。", "A tag's name has at most 30 bytes.")})
+		return
+	}
+	if c, ok := p.channel(w, r); ok {
+		p.saved(w, r, p.Store.SetTag(r.Context(), c.Key, tag))
+	}
 }
 
 // forget deletes what tells who a person is. The openid is in the form alone.
@@ -117,7 +141,10 @@ func (p *Pages) forget(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/settings", http.StatusSeeOther)
 		return
 	}
-	if err := p.Ledger.Forget(r.Context(), openID); err != nil {
+	err := errors.Join(
+		p.Store.DropTaggings(r.Context(), openID), p.Ledger.Forget(r.Context(), openID),
+	)
+	if err != nil {
 		p.fail(w, err)
 		return
 	}

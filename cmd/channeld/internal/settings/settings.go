@@ -5,6 +5,7 @@ package settings
 import (
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -50,6 +51,9 @@ func (p *Pages) Routes() []web.Route {
 		{Pattern: "POST /settings/users/role", Needs: web.Admin, Handle: p.setRole},
 		{Pattern: "POST /settings/users/invite", Needs: web.Admin, Handle: p.inviteUser},
 		{Pattern: "POST /settings/users/remove", Needs: web.Admin, Handle: p.removeUser},
+		{Pattern: "POST /settings/webhooks/add", Needs: web.Admin, Handle: p.addWebhook},
+		{Pattern: "POST /settings/webhooks/test", Needs: web.Admin, Handle: p.testWebhook},
+		{Pattern: "POST /settings/webhooks/remove", Needs: web.Admin, Handle: p.removeWebhook},
 		{Pattern: "POST /settings/links/add", Needs: web.Admin, Handle: p.addLink},
 		{Pattern: "POST /settings/links/end", Needs: web.Admin, Handle: p.endLink},
 	}
@@ -78,6 +82,12 @@ type view struct {
 	Links                           []store.Link
 	Channels                        []channels.Channel
 	Groups                          []string
+
+	Webhooks    []webhookView
+	Kinds       []kindView
+	Alerts      []alertView
+	TagsWaiting []store.TagWait
+	TagFailures []store.TagFailure
 }
 
 type userView struct {
@@ -142,7 +152,7 @@ func (p *Pages) read(r *http.Request, v *view) error {
 	}
 	v.Channels, err = p.Ledger.Channels(r.Context())
 	v.Groups = web.Groups(v.Channels)
-	return err
+	return errors.Join(err, p.readAlerts(r, v))
 }
 
 func (p *Pages) fail(w http.ResponseWriter, err error) {

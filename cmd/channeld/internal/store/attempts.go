@@ -22,8 +22,8 @@ func (s *Store) Attempt(ctx context.Context, subject string) (n int64, err error
 	return n, err
 }
 
-// DeleteExpired deletes what has ended: sessions, links, attempts, drafts
-// and last events.
+// DeleteExpired deletes what has ended: sessions, links, attempts, drafts, last events,
+// messages and openids that wait for a tag. Have it run every hour.
 func (s *Store) DeleteExpired(ctx context.Context) error {
 	now := s.now().Unix()
 	for _, statement := range []struct {
@@ -32,6 +32,7 @@ func (s *Store) DeleteExpired(ctx context.Context) error {
 	}{
 		{"DELETE FROM desk_sessions WHERE ends <= ?", now},
 		{"DELETE FROM desk_links WHERE ends <= ?", now},
+		{"DELETE FROM desk_messages WHERE created < ?", s.now().Add(-messageLife).Unix()},
 		{"DELETE FROM desk_drafts WHERE created < ?", s.now().Add(-draftLife).Unix()},
 		{"DELETE FROM desk_live WHERE stored < ?", s.now().Add(-liveLife).Unix()},
 		{"DELETE FROM desk_attempts WHERE quarter < ?", now/attemptsPeriod - 1},
@@ -40,5 +41,5 @@ func (s *Store) DeleteExpired(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return s.expireTaggings(ctx)
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // copied are the tables that CopyTo copies, with their columns. Who is signed in signs in
-// again.
+// again, and no openid is copied: tags that are still to be given are given here.
 var copied = []struct {
 	table   string
 	columns []string
@@ -17,6 +17,11 @@ var copied = []struct {
 		"hash", "title", "user_name", "role", "channel", "grp", "ends", "created",
 	}},
 	{"desk_welcomes", []string{"channel", "content"}},
+	{"desk_tags", []string{"channel", "tag"}},
+	{"desk_webhooks", []string{
+		"id", "title", "kind", "address", "secret", "created", "result", "result_at",
+	}},
+	{"desk_alerts", []string{"rule", "channel", "since"}},
 	{"desk_jobs", []string{
 		"id", "title", "made_by", "created", "ended", "resume_at", "problem", "owner", "lease",
 	}},
@@ -25,7 +30,7 @@ var copied = []struct {
 	}},
 }
 
-// CopyTo copies the users, links, welcome texts and jobs to a store that is new. Copy the
+// CopyTo copies the users, links, welcome texts, tags, webhooks and jobs to a store that is new. Copy the
 // ledger first: that refuses a database which has one.
 func (s *Store) CopyTo(ctx context.Context, to *Store) error {
 	for _, one := range copied {

@@ -94,6 +94,70 @@ CREATE TABLE IF NOT EXISTS desk_welcomes (
 	channel {text} NOT NULL PRIMARY KEY,
 	content {long} NOT NULL
 ) {options};
+
+-- Who does what one process at a time may do, until the lease ends.
+CREATE TABLE IF NOT EXISTS desk_leases (
+	task  {text} NOT NULL PRIMARY KEY,
+	owner {text} NOT NULL,
+	ends  BIGINT NOT NULL
+) {options};
+
+-- The tag that who comes by the channel gets.
+CREATE TABLE IF NOT EXISTS desk_tags (
+	channel {text} NOT NULL PRIMARY KEY,
+	tag     {text} NOT NULL
+) {options};
+
+-- Who is still to get a tag, for 48 hours at most: the only openids in the database.
+CREATE TABLE IF NOT EXISTS desk_outbox (
+	openid   {text} NOT NULL,
+	tag      {text} NOT NULL,
+	added    BIGINT NOT NULL,
+	due      BIGINT NOT NULL,
+	attempts INTEGER NOT NULL,
+	problem  {text} NOT NULL, -- of the last attempt
+	PRIMARY KEY (openid, tag)
+) {options};
+
+-- Where alerts are sent. Whoever has address and secret can write to the group.
+CREATE TABLE IF NOT EXISTS desk_webhooks (
+	id        {text} NOT NULL PRIMARY KEY,
+	title     {text} NOT NULL,
+	kind      {text} NOT NULL,
+	address   {long} NOT NULL,
+	secret    {text} NOT NULL,
+	created   BIGINT NOT NULL,
+	result    {text} NOT NULL, -- of the last message; empty: it arrived
+	result_at BIGINT NOT NULL
+) {options};
+
+-- The alerts that are raised, by rule and the channel's key, empty for the account.
+CREATE TABLE IF NOT EXISTS desk_alerts (
+	rule    {text} NOT NULL,
+	channel {text} NOT NULL,
+	since   BIGINT NOT NULL,
+	PRIMARY KEY (rule, channel)
+) {options};
+
+-- Messages that have not arrived, for a day at most.
+CREATE TABLE IF NOT EXISTS desk_messages (
+	id       {text} NOT NULL PRIMARY KEY,
+	webhook  {text} NOT NULL,
+	created  BIGINT NOT NULL,
+	number   INTEGER NOT NULL, -- of those of one instant
+	due      BIGINT NOT NULL,
+	attempts INTEGER NOT NULL,
+	body     {long} NOT NULL
+) {options};
+
+-- How many did not get a tag, and why.
+CREATE TABLE IF NOT EXISTS desk_tag_failures (
+	tag     {text} NOT NULL,
+	problem {text} NOT NULL,
+	number  BIGINT NOT NULL,
+	latest  BIGINT NOT NULL,
+	PRIMARY KEY (tag, problem)
+) {options};
 `
 
 // migrate makes the tables that are not there.
