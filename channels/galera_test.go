@@ -29,6 +29,7 @@ type node struct {
 	port    int
 	options []string
 	cmd     *exec.Cmd
+	ended   chan struct{}
 }
 
 const galeraLibrary = "/usr/lib/galera/libgalera_smm.so"
@@ -127,7 +128,9 @@ func (n *node) start(t *testing.T, options ...string) {
 	require.NoError(t, output(asUser("mysql", "mkdir", "-p", filepath.Join(n.dir, "data"))))
 	all := append(n.options[1:], options...)
 	n.cmd = n.command(t, append(all, n.position(t)...)...)
-	require.NoError(t, n.cmd.Start())
+	var err error
+	n.ended, err = startServer(n.cmd)
+	require.NoError(t, err)
 
 	synced := func() bool { return n.status(t, "wsrep_local_state_comment") == "Synced" }
 	if !assert.Eventually(t, synced, 2*time.Minute, 50*time.Millisecond) {
@@ -179,7 +182,7 @@ func (n *node) position(t *testing.T) []string {
 func (n *node) kill() {
 	if n.cmd != nil {
 		_ = syscall.Kill(-n.cmd.Process.Pid, syscall.SIGKILL)
-		_ = n.cmd.Wait()
+		<-n.ended
 		n.cmd = nil
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -135,11 +136,10 @@ func (s *server) launch(wrapper []string, options ...string) error {
 	command := slices.Concat(wrapper, s.command, options)
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = os.TempDir(), log, log
-	if err := cmd.Start(); err != nil {
+	if s.ended, err = startServer(cmd); err != nil {
 		return err
 	}
-	s.process, s.ended = cmd.Process, make(chan struct{})
-	go func() { defer close(s.ended); _ = cmd.Wait() }()
+	s.process = cmd.Process
 	return s.wait()
 }
 
@@ -203,14 +203,36 @@ func (s *server) stop() {
 	}
 }
 
-// asUser runs the program as the user if the tests run as root: servers refuse that.
+// startServer starts the command on a thread that lasts as long as it, and returns a channel that
+// is closed when it has ended.
+func startServer(cmd *exec.Cmd) (exited chan struct{}, err error) {
+	exited = make(chan struct{})
+	started := make(chan error)
+	go func() {
+		defer close(exited)
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait()
+		}
+	}()
+	return exited, <-started
+}
+
+// asUser runs the program as the user if the tests run as root: servers refuse that. On
+// Linux the kernel kills it when the thread that started it ends.
 func asUser(user, program string, args ...string) *exec.Cmd {
-	if os.Getuid() != 0 {
+	if runtime.GOOS != "linux" {
 		return exec.Command(program, args...)
 	}
 	// setpriv, unlike runuser, makes way for the program: a signal reaches it.
-	all := []string{"--reuid", user, "--regid", user, "--clear-groups", program}
-	return exec.Command("setpriv", append(all, args...)...)
+	all := []string{"--pdeathsig", "KILL"}
+	if os.Getuid() == 0 {
+		all = append(all, "--reuid", user, "--regid", user, "--clear-groups")
+	}
+	return exec.Command("setpriv", slices.Concat(all, []string{program}, args)...)
 }
 
 func output(cmd *exec.Cmd) error {

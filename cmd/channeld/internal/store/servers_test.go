@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -55,6 +56,7 @@ type server struct {
 	err         error
 	dir         string
 	cmd         *exec.Cmd
+	ended       chan struct{}
 	source, dsn string
 	made        atomic.Int64
 }
@@ -89,7 +91,7 @@ func (s *server) run(program string) (err error) {
 	if s.cmd, s.source, s.dsn, err = s.start(program, s.dir); err != nil {
 		return err
 	}
-	if err := s.cmd.Start(); err != nil {
+	if s.ended, err = startServer(s.cmd); err != nil {
 		return err
 	}
 	db, err := sql.Open(s.driver, fmt.Sprintf(s.dsn, s.first))
@@ -109,20 +111,43 @@ func (s *server) run(program string) (err error) {
 func (s *server) stop() {
 	if s.cmd != nil && s.cmd.Process != nil {
 		_ = s.cmd.Process.Signal(syscall.SIGTERM)
-		_ = s.cmd.Wait()
+		<-s.ended
 	}
 	if s.dir != "" {
 		_ = os.RemoveAll(s.dir)
 	}
 }
 
-// asUser runs the program as the user if the tests run as root: servers refuse that.
+// startServer starts the command on a thread that lasts as long as it, and returns a channel that
+// is closed when it has ended.
+func startServer(cmd *exec.Cmd) (exited chan struct{}, err error) {
+	exited = make(chan struct{})
+	started := make(chan error)
+	go func() {
+		defer close(exited)
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait()
+		}
+	}()
+	return exited, <-started
+}
+
+// asUser runs the program as the user if the tests run as root: servers refuse that. On
+// Linux the kernel kills it when the thread that started it ends.
 func asUser(user, program string, args ...string) *exec.Cmd {
-	if os.Getuid() != 0 {
+	if runtime.GOOS != "linux" {
 		return exec.Command(program, args...)
 	}
-	all := []string{"--reuid", user, "--regid", user, "--clear-groups", program}
-	return exec.Command("setpriv", append(all, args...)...)
+	// setpriv, unlike runuser, makes way for the program: a signal reaches it.
+	all := []string{"--pdeathsig", "KILL"}
+	if os.Getuid() == 0 {
+		all = append(all, "--reuid", user, "--regid", user, "--clear-groups")
+	}
+	return exec.Command("setpriv", slices.Concat(all, []string{program}, args)...)
 }
 
 func output(cmd *exec.Cmd) error {
