@@ -235,9 +235,9 @@ func TestFiveHundredChannelsFromAWorkbook(t *testing.T) {
 	left := 100_000 - 40 - 500 // what an account may have, and the demo's own
 	assert.Equal(t, []string{"新建 500 新渠道", "已有 1 不变", "冲突 1 跳过",
 		fmt.Sprint("超额 0 之后还能建 ", left)}, counts)
-	tb.see("form button.primary", "500")
+	tb.see(`form[action$="/start"] button`, "500")
 	assert.Equal(t, 1, eval[int](tb, `document.querySelectorAll("main form button").length`))
-	tb.click("form button.primary")
+	tb.click(`form[action$="/start"] button`)
 	tb.wait(`/^\/make\/[^/]+$/.test(location.pathname)`, "the job")
 	job := eval[string](tb, `location.pathname`)
 
@@ -280,7 +280,7 @@ func (d *desk) makeChannel(tb *tab, line string) {
 	tb.t.Helper()
 	tb.run(chromedp.Navigate(d.origin+"/make"), chromedp.SetValue("textarea", line))
 	tb.click(`form[action="/make"] button`)
-	tb.click("form button.primary")
+	tb.click(`form[action$="/start"] button`)
 	tb.see("[role=status]", "Done.")
 }
 
@@ -380,4 +380,49 @@ func TestAViewerIsRefused(t *testing.T) {
 	stranger := openTab(t, desktop)
 	stranger.run(chromedp.Navigate(link))
 	stranger.see("[role=alert]", "has ended")
+}
+
+// Most that a page may weigh, with its style, script and pictures.
+const maxPageBytes = 120 << 10
+
+// weightJS is what the page took over the network when nothing was in the cache.
+const weightJS = `performance.getEntriesByType("navigation").
+	concat(performance.getEntriesByType("resource").filter(e => e.initiatorType !== "fetch")).
+	reduce((sum, e) => sum + e.encodedBodySize, 0)`
+
+// Every page fits, can be read, is light, asks no other host and makes no error.
+func TestTheDesksPages(t *testing.T) {
+	t.Parallel()
+	d := startDesk(t, "-demo")
+	wide, narrow := desktop, screen{width: 390, height: 844, lang: desktop.lang}
+	wideDark, narrowDark := wide.chinese(), narrow.chinese()
+	wideDark.dark, narrowDark.dark = true, true
+	for name, s := range map[string]screen{
+		"desktop": wide, "desktop dark, Chinese": wideDark,
+		"phone": narrow, "phone dark, Chinese": narrowDark,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tb := openTab(t, s)
+			tb.run(chromedp.Navigate(d.link), chromedp.Navigate(d.origin+"/channels"))
+			first := eval[string](tb, `document.querySelector("tbody th a").pathname`)
+			for _, path := range []string{"/", "/channels", first, "/make", "/print", "/reconcile",
+				"/export", "/settings", first + "/welcome"} {
+				tb.run(chromedp.Navigate(d.origin + path))
+				tb.wait(`document.readyState === "complete"`, path)
+				assert.LessOrEqual(t, eval[int64](tb, `document.documentElement.scrollWidth`), s.width,
+					"%s scrolls sideways", path)
+				weight := eval[int](tb, weightJS)
+				assert.Greater(t, weight, 5000, "%s: its parts were counted", path)
+				assert.Less(t, weight, maxPageBytes, path)
+				assert.Empty(t, eval[[]string](tb, `performance.getEntriesByType("resource").
+					map(e => e.name).filter(url => !url.startsWith(location.origin + "/") && `+
+					`!url.startsWith("data:"))`), "%s asks other hosts", path)
+				assert.Equal(t, s.lang[:2], eval[string](tb, `document.documentElement.lang.slice(0, 2)`))
+				tb.legible()
+				tb.shot("desk " + name + strings.ReplaceAll(path, "/", " "))
+			}
+			tb.clean()
+		})
+	}
 }
