@@ -273,7 +273,10 @@ func (tb *tab) fits() {
 func (tb *tab) legible() {
 	tb.t.Helper()
 	faint := eval[[]string](tb, `(() => {
-		const rgba = (c) => { const n = c.match(/[\d.]+/g).map(Number); return n.length < 4 ? [...n, 1] : n; };
+		const rgba = (c) => {
+			const n = c.match(/[\d.]+/g).map(Number), unit = c.startsWith("color(srgb ") ? 255 : 1; // of a mix
+			return [...n.slice(0, 3).map((v) => v * unit), n[3] ?? 1];
+		};
 		const over = (a, b) => [0, 1, 2].map((i) => a[i] * a[3] + b[i] * (1 - a[3]));
 		const light = (c) => { const [r, g, b] = c.map((v) => { v /= 255; return v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; }); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
 		const out = [];
