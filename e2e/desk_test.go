@@ -427,7 +427,8 @@ func TestTheDesksPages(t *testing.T) {
 				"/export", "/settings", first + "/welcome"} {
 				tb.run(chromedp.Navigate(d.origin + path))
 				tb.wait(`document.readyState === "complete"`, path)
-				assert.LessOrEqual(t, eval[int64](tb, `document.documentElement.scrollWidth`), s.width,
+				assert.LessOrEqual(t,
+					eval[int64](tb, `document.documentElement.scrollWidth`), s.width,
 					"%s scrolls sideways", path)
 				weight := eval[int](tb, weightJS)
 				assert.Greater(t, weight, 5000, "%s: its parts were counted", path)
@@ -435,7 +436,8 @@ func TestTheDesksPages(t *testing.T) {
 				assert.Empty(t, eval[[]string](tb, `performance.getEntriesByType("resource").
 					map(e => e.name).filter(url => !url.startsWith(location.origin + "/") && `+
 					`!url.startsWith("data:"))`), "%s asks other hosts", path)
-				assert.Equal(t, s.lang[:2], eval[string](tb, `document.documentElement.lang.slice(0, 2)`))
+				assert.Equal(t, s.lang[:2],
+					eval[string](tb, `document.documentElement.lang.slice(0, 2)`))
 				tb.legible()
 				tb.shot("desk " + name + strings.ReplaceAll(path, "/", " "))
 			}
