@@ -11,13 +11,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatqr/wechatqr/events"
+	"github.com/wechatqr/wechatqr/internal/testdb"
 	"github.com/wechatqr/wechatqr/wechatqrtest"
 )
 
 // failing is a recording on a database of its own that can fail.
 type failing struct {
 	*recording
-	server *server // nil for SQLite
+	server *testdb.Server // nil for SQLite
 	dsn    string
 	people int
 }
@@ -28,14 +29,14 @@ func newFailing(t *testing.T, d Dialect) *failing {
 	driver := "sqlite"
 	switch d.name {
 	case "PostgreSQL":
-		f.server = postgres.own(t)
+		f.server = testdb.PostgreSQL.Own(t)
 	case "MySQL":
-		f.server = mariaDB.own(t)
+		f.server = testdb.MariaDB.Own(t)
 	default:
 		f.dsn = filepath.Join(t.TempDir(), "ledger.db")
 	}
 	if f.server != nil {
-		driver, f.dsn = f.server.driver, f.server.newDatabase(t)
+		driver, f.dsn = f.server.Driver, f.server.NewDatabase(t).DSN
 	}
 	f.recording = newRecordingOn(
 		t, d, connect(t, driver, f.dsn), wechatqrtest.Start(t), events.WithoutRetries(),
@@ -48,7 +49,7 @@ func (f *failing) use(t *testing.T, options string) {
 	t.Helper()
 	driver := "sqlite"
 	if f.server != nil {
-		driver = f.server.driver
+		driver = f.server.Driver
 	}
 	f.db = connect(t, driver, f.dsn+options)
 }
@@ -86,7 +87,7 @@ func TestDatabaseAway(t *testing.T) {
 		if f.server == nil {
 			f.db = connect(t, "sqlite", filepath.Join(t.TempDir(), "no", "ledger.db"))
 		} else {
-			f.server.kill()
+			f.server.Kill()
 			away := func() bool { return f.db.PingContext(t.Context()) != nil }
 			require.Eventually(t, away, time.Minute, 10*time.Millisecond, "a server's last process")
 		}
@@ -95,7 +96,7 @@ func TestDatabaseAway(t *testing.T) {
 
 		f.db = there
 		if f.server != nil {
-			f.server.restart(t, nil)
+			require.NoError(t, f.server.Restart(nil))
 		}
 		f.check(t, push)
 	})
@@ -169,11 +170,11 @@ func (f *failing) fill(t *testing.T, d Dialect) (roomAgain func()) {
 	size := f.db.QueryRowContext(t.Context(), "SELECT pg_relation_size('channels_events')")
 	require.NoError(t, size.Scan(&limit))
 	require.Greater(t, limit, 16<<20)
-	f.server.kill()
-	f.server.restart(t, []string{"prlimit", fmt.Sprint("--fsize=", limit)})
+	f.server.Kill()
+	require.NoError(t, f.server.Restart([]string{"prlimit", fmt.Sprint("--fsize=", limit)}))
 	return func() {
-		f.server.kill()
-		f.server.restart(t, nil)
+		f.server.Kill()
+		require.NoError(t, f.server.Restart(nil))
 	}
 }
 
@@ -188,8 +189,8 @@ func TestDatabaseKilled(t *testing.T) {
 			for range 3 {
 				_, answered := f.scan(t)
 				assert.True(t, answered)
-				f.server.kill()
-				f.server.restart(t, nil)
+				f.server.Kill()
+				require.NoError(t, f.server.Restart(nil))
 				f.check(t)
 			}
 
@@ -214,8 +215,8 @@ func TestDatabaseKilled(t *testing.T) {
 			for range 20 {
 				<-started
 			}
-			f.server.kill()
-			f.server.restart(t, nil)
+			f.server.Kill()
+			require.NoError(t, f.server.Restart(nil))
 			all.Wait()
 			f.people += 80
 			f.check(t, lost...)

@@ -15,6 +15,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wechatqr/wechatqr/internal/testdb"
 )
 
 // cluster is three MariaDB servers that replicate to each other with Galera, each of
@@ -37,7 +39,7 @@ const galeraLibrary = "/usr/lib/galera/libgalera_smm.so"
 // startCluster starts a cluster for the test.
 func startCluster(t *testing.T) *cluster {
 	t.Helper()
-	program, err := mariaDB.find()
+	program, err := testdb.MariaDB.Program()
 	for _, needed := range []string{galeraLibrary, "/usr/bin/rsync"} {
 		if err == nil {
 			_, err = os.Stat(needed)
@@ -56,29 +58,17 @@ func startCluster(t *testing.T) *cluster {
 	for n := range 3 {
 		members = append(members, fmt.Sprintf("127.0.0.1:%d", ports[4*n+1]))
 	}
-	dir := serverDir(t)
+	dir := testdb.Dir(t)
 	for n := range 3 {
 		c.nodes = append(c.nodes, newNode(t, dir, program, ports[4*n:4*n+4], members))
 	}
 
-	data := "--datadir=" + filepath.Join(c.nodes[0].dir, "data")
-	require.NoError(t, output(asUser("mysql", "mariadb-install-db", "--no-defaults", data,
-		"--auth-root-authentication-method=normal", "--skip-test-db")))
+	require.NoError(t, testdb.InstallMariaDB(filepath.Join(c.nodes[0].dir, "data")))
 	c.nodes[0].start(t, "--wsrep-new-cluster")
 	for _, n := range c.nodes[1:] {
 		n.start(t)
 	}
 	return c
-}
-
-// serverDir is a directory that servers of another user may use.
-func serverDir(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "galera") // the path of t.TempDir is closed to others
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	require.NoError(t, os.Chmod(dir, 0o777))
-	return dir
 }
 
 func freePorts(t *testing.T, n int) (ports []int) {
@@ -125,11 +115,12 @@ func (n *node) dsn(database string) string {
 // start returns when the node takes part in the cluster.
 func (n *node) start(t *testing.T, options ...string) {
 	t.Helper()
-	require.NoError(t, output(asUser("mysql", "mkdir", "-p", filepath.Join(n.dir, "data"))))
+	require.NoError(t,
+		testdb.Output(testdb.AsUser("mysql", "mkdir", "-p", filepath.Join(n.dir, "data"))))
 	all := append(n.options[1:], options...)
 	n.cmd = n.command(t, append(all, n.position(t)...)...)
 	var err error
-	n.ended, err = startServer(n.cmd)
+	n.ended, err = testdb.Start(n.cmd)
 	require.NoError(t, err)
 
 	synced := func() bool { return n.status(t, "wsrep_local_state_comment") == "Synced" }
@@ -157,7 +148,7 @@ func (n *node) command(t *testing.T, options ...string) *exec.Cmd {
 	log, err := os.OpenFile(filepath.Join(n.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = log.Close() })
-	cmd := asUser("mysql", n.options[0], options...)
+	cmd := testdb.AsUser("mysql", n.options[0], options...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = os.TempDir(), log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	return cmd

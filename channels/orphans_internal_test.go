@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/wechatqr/wechatqr/internal/testdb"
 )
 
 // hostEnv names the dialect of a process that starts a server.
@@ -19,12 +21,14 @@ const hostEnv = "CHANNELS_HOST"
 // TestHostProcess is what the process of the test below does: it prints the source of a
 // database, and waits until its standard input ends.
 func TestHostProcess(t *testing.T) {
-	servers := map[string]*server{"PostgreSQL": postgres, "MySQL": mariaDB}
+	servers := map[string]*testdb.Server{
+		"PostgreSQL": testdb.PostgreSQL, "MySQL": testdb.MariaDB,
+	}
 	s := servers[os.Getenv(hostEnv)]
 	if s == nil {
 		return // this is not such a process
 	}
-	fmt.Println("database", s.own(t).newDatabase(t))
+	fmt.Println("database", s.Own(t).NewDatabase(t).DSN)
 	_, _ = io.Copy(io.Discard, os.Stdin)
 }
 
@@ -36,7 +40,7 @@ func TestServersEndWithTheTests(t *testing.T) {
 			t.Parallel()
 			driver, _ := source(t, d) // or skip
 			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestHostProcess$")
-			cmd.Env = append(os.Environ(), hostEnv+"="+d.name, "TMPDIR="+serverDir(t))
+			cmd.Env = append(os.Environ(), hostEnv+"="+d.name, "TMPDIR="+testdb.Dir(t))
 			_, err := cmd.StdinPipe() // ends with this process
 			require.NoError(t, err)
 			out, err := cmd.StdoutPipe()

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatqr/wechatqr"
+	"github.com/wechatqr/wechatqr/internal/testdb"
 )
 
 // failing is a Store whose database can be made to hang and, but for SQLite's, be killed
@@ -30,16 +31,20 @@ func failing(t *testing.T, d Dialect) (s *Store, hang, wake func(), restart func
 		return openStore(t, db, d), exec("BEGIN EXCLUSIVE"), exec("ROLLBACK"), nil
 	}
 
-	own := newPostgres()
+	server := testdb.PostgreSQL
 	if d.name == "MySQL" {
-		own = newMariaDB()
+		server = testdb.MariaDB
 	}
-	t.Cleanup(own.stop)
-	s = openStore(t, connect(t, own.driver, own.newDatabase(t)), d)
+	own := server.Own(t)
+	s = openStore(t, connect(t, own.Driver, own.NewDatabase(t).DSN), d)
 	signal := func(sig syscall.Signal) func() {
-		return func() { require.NoError(t, own.signalAll(sig)) }
+		return func() { require.NoError(t, own.SignalAll(sig)) }
 	}
-	return s, signal(syscall.SIGSTOP), signal(syscall.SIGCONT), own.restart
+	restart = func() error {
+		own.Kill()
+		return own.Restart(nil)
+	}
+	return s, signal(syscall.SIGSTOP), signal(syscall.SIGCONT), restart
 }
 
 func TestDatabaseFails(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/wechatqr/wechatqr"
 	"github.com/wechatqr/wechatqr/events"
+	"github.com/wechatqr/wechatqr/internal/testdb"
 	"github.com/wechatqr/wechatqr/scanlogin"
 	"github.com/wechatqr/wechatqr/tickets"
 	"github.com/wechatqr/wechatqr/wechatqrtest"
@@ -33,9 +34,7 @@ func TestMain(m *testing.M) {
 		return
 	}
 	code := m.Run()
-	for _, s := range []*server{postgres, mariaDB} {
-		s.stop()
-	}
+	testdb.Stop()
 	os.Exit(code)
 }
 

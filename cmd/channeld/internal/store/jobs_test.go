@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatqr/wechatqr/channels"
+	"github.com/wechatqr/wechatqr/internal/testdb"
 )
 
 func TestJobs(t *testing.T) {
@@ -114,10 +115,10 @@ func TestLive(t *testing.T) {
 // Two processes begin at the same moment on a new database.
 func TestOpenAtOnce(t *testing.T) {
 	t.Parallel()
-	for name, source := range map[string]func(*testing.T) string{
-		"PostgreSQL": postgres.newDatabase, "MariaDB": mariaDB.newDatabase,
+	for name, server := range map[string]*testdb.Server{
+		"PostgreSQL": testdb.PostgreSQL, "MariaDB": testdb.MariaDB,
 	} {
-		database := source(t)
+		database := server.NewDatabase(t).URL
 		errs := make(chan error)
 		for range 6 {
 			go func() {
