@@ -67,16 +67,9 @@ func (c *ConversionCounts) Rate() (rate float64, ok bool) {
 	return float64(c.Converted) / float64(c.Followers), true
 }
 
-// ConversionRow is what was converted in one cell of a report. See [Row] for the cell.
+// ConversionRow is what was converted in one cell of a report.
 type ConversionRow struct {
-	Start   time.Time    `json:"start"`
-	Weekday time.Weekday `json:"weekday"`
-	Hour    int          `json:"hour"`
-
-	Origin  Origin  `json:"origin,omitempty"`
-	Channel Channel `json:"channel,omitzero"`
-	Group   string  `json:"group,omitempty"`
-
+	Cell
 	ConversionCounts
 }
 
@@ -281,11 +274,7 @@ func (r *conversionReader) attribute() {
 func (r *conversionReader) conversionRows() []ConversionRow {
 	var rows []ConversionRow
 	for _, k := range slices.SortedFunc(maps.Keys(r.sums), r.compareKeys) {
-		place := r.row(k)
-		rows = append(rows, ConversionRow{
-			Start: place.Start, Weekday: place.Weekday, Hour: place.Hour, Origin: place.Origin,
-			Channel: place.Channel, Group: place.Group, ConversionCounts: r.sums[k].counts(),
-		})
+		rows = append(rows, ConversionRow{r.cell(k), r.sums[k].counts()})
 	}
 	return rows
 }

@@ -85,8 +85,8 @@ func (c *copier) compareWeek(ctx context.Context, copied *tx, q Query) error {
 		if err != nil {
 			return err
 		}
-		want.Rows = append(want.Rows, Row{Origin: "total", Counts: want.Total})
-		got.Rows = append(got.Rows, Row{Origin: "total", Counts: got.Total})
+		want.Rows = append(want.Rows, Row{Cell{Origin: "total"}, want.Total})
+		got.Rows = append(got.Rows, Row{Cell{Origin: "total"}, got.Total})
 		if err := sameRows(want.Rows, got.Rows); err != nil {
 			return err
 		}

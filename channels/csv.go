@@ -26,9 +26,7 @@ func (r *Report) WriteCSV(w io.Writer) error {
 	file := newCSV(w, definitionsOf(columns))
 	for i := range r.Rows {
 		row := &r.Rows[i]
-		start := cells.start(row.Start, row.Weekday, row.Hour)
-		place := cells.place(start, &row.Channel, row.Group, string(row.Origin))
-		file.write(cells.line(place, numbersOf(columns, &row.Counts)))
+		file.write(cells.line(cells.place(&row.Cell), numbersOf(columns, &row.Counts)))
 	}
 	file.write(cells.line(cells.total(), numbersOf(columns, &r.Total)))
 	return file.finish(r.Definitions(), cells.settings(r.KeepAfterUnfollow))
@@ -41,9 +39,7 @@ func (r *ConversionReport) WriteCSV(w io.Writer) error {
 	file := newCSV(w, definitionsOf(columns))
 	for i := range r.Rows {
 		row := &r.Rows[i]
-		start := cells.start(row.Start, row.Weekday, row.Hour)
-		place := cells.place(start, &row.Channel, row.Group, string(row.Origin))
-		file.write(cells.line(place, numbersOf(columns, &row.ConversionCounts)))
+		file.write(cells.line(cells.place(&row.Cell), numbersOf(columns, &row.ConversionCounts)))
 	}
 	file.write(cells.line(cells.total(), numbersOf(columns, &r.Total)))
 
@@ -112,17 +108,20 @@ type csvCells struct {
 	open bool
 }
 
-func (c *csvCells) start(at time.Time, weekday time.Weekday, hour int) string {
+func (c *csvCells) start(of *Cell) string {
 	if c.By&ByWeekday == 0 {
-		return at.Format(csvTime)
+		return of.Start.Format(csvTime)
 	}
-	return weekday.String() + time.Unix(int64(hour)*hourSeconds, 0).UTC().Format(" 15:04")
+	return of.Weekday.String() + time.Unix(int64(of.Hour)*hourSeconds, 0).UTC().Format(" 15:04")
 }
 
 // place is the cells before the numbers. The channel's group or the row's is empty.
-func (c *csvCells) place(start string, of *Channel, path, origin string) []string {
-	path = of.Group + path
-	return []string{start, plainCell(of.Key), plainCell(of.Name), plainCell(path), origin}
+func (c *csvCells) place(of *Cell) []string {
+	channel := &of.Channel
+	return []string{
+		c.start(of), plainCell(channel.Key), plainCell(channel.Name),
+		plainCell(channel.Group + of.Group), string(of.Origin),
+	}
 }
 
 func (c *csvCells) total() []string {

@@ -159,10 +159,11 @@ func TestCSVCellsAreNoFormulas(t *testing.T) {
 	report := Report{
 		Query: Query{From: monday, By: ByWeekday | ByChannel}, AsOf: at, Open: true,
 		Rows: []Row{
-			{Weekday: time.Tuesday, Hour: 9,
-				Channel: Channel{Key: "=1+1", Name: " @x", Group: "＝A1"}},
-			{Weekday: time.Sunday, Channel: Channel{Key: "'a", Name: `a"b,c`, Group: "华东"}},
-			{Origin: NoCode, Counts: Counts{Lost: 3, Returning: 1}},
+			{Cell: Cell{Weekday: time.Tuesday, Hour: 9,
+				Channel: Channel{Key: "=1+1", Name: " @x", Group: "＝A1"}}},
+			{Cell: Cell{Weekday: time.Sunday,
+				Channel: Channel{Key: "'a", Name: `a"b,c`, Group: "华东"}}},
+			{Cell: Cell{Origin: NoCode}, Counts: Counts{Lost: 3, Returning: 1}},
 		},
 	}
 	var out bytes.Buffer

@@ -376,10 +376,7 @@ func (h *history) compareConversions() {
 		sum := ConversionCounts{}
 		for i := range r.Rows {
 			row := &r.Rows[i]
-			key := nameOf(q.By, &Row{
-				Start: row.Start, Weekday: row.Weekday, Hour: row.Hour, Origin: row.Origin,
-				Channel: row.Channel, Group: row.Group,
-			})
+			key := nameOf(q.By, &row.Cell)
 			assert.NotContains(t, got, key)
 			got[key] = row.ConversionCounts
 			assert.LessOrEqual(t, row.Converted, min(row.Followers, row.Converters))
@@ -403,7 +400,7 @@ func (h *history) compare() {
 	got := map[string]Counts{}
 	for i := range r.Rows {
 		row := &r.Rows[i]
-		key := nameOf(q.By, row)
+		key := nameOf(q.By, &row.Cell)
 		assert.NotContains(t, got, key)
 		got[key] = row.Counts
 		if q.By&ByWeekday == 0 {
@@ -493,7 +490,7 @@ func (h *history) compareRetentionByChannel(from, to time.Time, days []int) {
 }
 
 // nameOf is the oracle's name of the row.
-func nameOf(dims By, row *Row) string {
+func nameOf(dims By, row *Cell) string {
 	var parts []string
 	switch {
 	case dims&ByWeekday != 0:

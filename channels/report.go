@@ -59,8 +59,14 @@ const (
 	NoFollow Origin = "no follow"
 )
 
-// Row is what happened in one cell of a report: a channel, a day, or both.
+// Row is what happened in one cell of a report.
 type Row struct {
+	Cell
+	Counts
+}
+
+// Cell is what a row of a report is of: a channel, a day, or both.
+type Cell struct {
 	Start   time.Time    `json:"start"` // of the day or hour, else of the period
 	Weekday time.Weekday `json:"weekday"`
 	Hour    int          `json:"hour"` // with ByWeekday
@@ -68,8 +74,6 @@ type Row struct {
 	Origin  Origin  `json:"origin,omitempty"`
 	Channel Channel `json:"channel,omitzero"` // with ByChannel
 	Group   string  `json:"group,omitempty"`  // with ByGroup
-
-	Counts
 }
 
 // Counts are the numbers of a row. docs/counting.md defines each of them.
@@ -312,27 +316,32 @@ func (r *reader) row(k rowKey) *Row {
 	if row := r.rows[k]; row != nil {
 		return row
 	}
-	row := &Row{Start: r.From.In(r.location), Group: k.group}
+	row := &Row{Cell: r.cell(k)}
+	r.rows[k] = row
+	return row
+}
+
+func (r *reader) cell(k rowKey) Cell {
+	c := Cell{Start: r.From.In(r.location), Group: k.group}
 	switch {
 	case r.By&(ByDay|ByHour) != 0:
-		row.Start = time.Unix(k.start, 0).In(r.location)
+		c.Start = time.Unix(k.start, 0).In(r.location)
 	case r.By&ByWeekday != 0:
-		row.Weekday, row.Hour = time.Weekday(k.start/24), int(k.start%24)
+		c.Weekday, c.Hour = time.Weekday(k.start/24), int(k.start%24)
 	}
 	switch k.channel {
 	case noCode:
-		row.Origin = NoCode
+		c.Origin = NoCode
 	case codeUnknown:
-		row.Origin = CodeUnknown
+		c.Origin = CodeUnknown
 	case importedRow:
-		row.Origin = Imported
+		c.Origin = Imported
 	case noFollow:
-		row.Origin = NoFollow
+		c.Origin = NoFollow
 	default:
-		row.Channel = r.channels[k.channel]
+		c.Channel = r.channels[k.channel]
 	}
-	r.rows[k] = row
-	return row
+	return c
 }
 
 // compareKeys is the order of a report's rows.

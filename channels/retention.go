@@ -142,13 +142,13 @@ func (r *reader) spans(days []int) (all []span) {
 
 // retained counts the selection's follows, each day on its own with ByDay.
 func (r *reader) retained(k rowKey, of cohorts, spans []span) (results []Retained) {
-	row := r.row(k)
+	place := r.cell(k)
 	for i := range spans {
 		s := &spans[i]
 		last := len(results) - 1
 		if r.By&ByDay != 0 || last < 0 || !s.from.Equal(results[last].To) {
 			results = append(results, Retained{
-				From: s.from, Origin: row.Origin, Channel: row.Channel, Days: s.days,
+				From: s.from, Origin: place.Origin, Channel: place.Channel, Days: s.days,
 			})
 			last++
 		}

@@ -174,7 +174,7 @@ func reportText(t *testing.T, l *Ledger) string {
 	for _, q.By = range []By{ByDay | ByChannel, ByWeekday | ByGroup} {
 		r, err := l.Report(t.Context(), q)
 		require.NoError(t, err)
-		r.Rows = append(r.Rows, Row{Origin: "total", Counts: r.Total})
+		r.Rows = append(r.Rows, Row{Cell{Origin: "total"}, r.Total})
 		for i := range r.Rows {
 			row := &r.Rows[i]
 			fmt.Fprintln(&text, row.Start.In(china).Format(csvTime), int(row.Weekday), row.Hour,

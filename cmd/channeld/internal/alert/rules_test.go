@@ -68,7 +68,7 @@ func TestQuickLoss(t *testing.T) {
 		"all are lost":  {30, 30, false, true},
 		"a small share": {1, 1000, false, false},
 	} {
-		row := channels.Row{Channel: channels.Channel{Key: "a"}}
+		row := channels.Row{Cell: channels.Cell{Channel: channels.Channel{Key: "a"}}}
 		row.QuickLost, row.QuickOf = tt.lost, tt.of
 		got := judgeQuickLoss([]channels.Row{row}, map[key]bool{{QuickLoss, "a"}: tt.raised})
 		assert.Equal(t, tt.want, len(got) == 1, name)

@@ -183,7 +183,7 @@ func everyRow(report *channels.Report) (all []channels.Row) {
 	rows, held := report.Rows, report.Total.HeldStart
 	at := report.From.In(report.AsOf.Location())
 	for ; at.Before(report.To) && !at.After(report.AsOf); at = next(at) {
-		row := channels.Row{Start: at}
+		row := channels.Row{Cell: channels.Cell{Start: at}}
 		row.HeldStart, row.HeldEnd = held, held
 		if len(rows) > 0 && rows[0].Start.Equal(at) {
 			row, rows = rows[0], rows[1:]
