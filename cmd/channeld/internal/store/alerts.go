@@ -21,18 +21,9 @@ var ErrAlertsChanged = errors.New("channeld: another process has changed the ale
 
 // Alerts returns those that are raised.
 func (s *Store) Alerts(ctx context.Context) ([]Alert, error) {
-	type row struct {
-		Alert
-		since int64
-	}
-	rows, err := list(ctx, s, func(r *row) []any { return []any{&r.Rule, &r.Channel, &r.since} },
+	fields := func(a *Alert) []any { return []any{&a.Rule, &a.Channel, unix{&a.Since}} }
+	return list(ctx, s, fields,
 		"SELECT rule, channel, since FROM desk_alerts ORDER BY since, rule, channel")
-	all := make([]Alert, len(rows))
-	for i := range rows {
-		all[i] = rows[i].Alert
-		all[i].Since = time.Unix(rows[i].since, 0)
-	}
-	return all, err
 }
 
 // ChangeAlerts raises alerts, ends others, and has the messages sent to every webhook: all

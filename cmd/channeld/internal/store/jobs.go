@@ -66,27 +66,14 @@ func (s *Store) insert(ctx context.Context, table string, columns []string, valu
 	return err
 }
 
-type jobRow struct {
-	Job
-	created, resume, ended int64
-}
-
-func (j *jobRow) fields() []any {
+func (j *Job) fields() []any {
 	return []any{
-		&j.ID, &j.Title, &j.By, &j.created, &j.ended, &j.resume, &j.Problem,
+		&j.ID, &j.Title, &j.By, unix{&j.Created}, &j.Ended, unix{&j.ResumeAt}, &j.Problem,
 		&j.Rows, &j.Made, &j.Failed,
 	}
 }
 
-func (j *jobRow) job() Job {
-	j.Created, j.Ended = time.Unix(j.created, 0), j.ended != 0
-	if j.resume != 0 {
-		j.ResumeAt = time.Unix(j.resume, 0)
-	}
-	return j.Job
-}
-
-const jobColumns = "SELECT j.id, j.title, j.made_by, j.created, j.ended, j.resume_at," +
+const jobColumns = "SELECT j.id, j.title, j.made_by, j.created, j.ended = 1, j.resume_at," +
 	" j.problem, (SELECT COUNT(*) FROM desk_job_rows r WHERE r.job = j.id)," +
 	" (SELECT COUNT(*) FROM desk_job_rows r WHERE r.job = j.id AND r.made = 1)," +
 	" (SELECT COUNT(*) FROM desk_job_rows r WHERE r.job = j.id AND r.problem <> '')" +
@@ -94,20 +81,14 @@ const jobColumns = "SELECT j.id, j.title, j.made_by, j.created, j.ended, j.resum
 
 // Job returns the job, or ErrNotFound.
 func (s *Store) Job(ctx context.Context, id string) (Job, error) {
-	var j jobRow
+	var j Job
 	err := s.row(ctx, j.fields(), jobColumns+" WHERE j.id = ?", id)
-	return j.job(), err
+	return j, err
 }
 
 // Jobs returns the last jobs, the newest first.
 func (s *Store) Jobs(ctx context.Context) ([]Job, error) {
-	rows, err := list(ctx, s, (*jobRow).fields,
-		jobColumns+" ORDER BY j.created DESC, j.id LIMIT 20")
-	jobs := make([]Job, len(rows))
-	for i := range rows {
-		jobs[i] = rows[i].job()
-	}
-	return jobs, err
+	return list(ctx, s, (*Job).fields, jobColumns+" ORDER BY j.created DESC, j.id LIMIT 20")
 }
 
 // ResumeJob ends the pause of the job.

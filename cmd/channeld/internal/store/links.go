@@ -23,20 +23,10 @@ type Link struct {
 const linkColumns = "SELECT hash, title, user_name, role, channel, grp, ends, created" +
 	" FROM desk_links"
 
-type linkRow struct {
-	Link
-	ends, created int64
-}
-
-func (l *linkRow) fields() []any {
+func (l *Link) fields() []any {
 	return []any{
-		&l.ID, &l.Title, &l.User, &l.Role, &l.Channel, &l.Group, &l.ends, &l.created,
+		&l.ID, &l.Title, &l.User, &l.Role, &l.Channel, &l.Group, unix{&l.Ends}, unix{&l.Created},
 	}
-}
-
-func (l *linkRow) link() Link {
-	l.Ends, l.Created = time.Unix(l.ends, 0), time.Unix(l.created, 0)
-	return l.Link
 }
 
 // NewLink returns the secret of a new link. ID and Created are not looked at.
@@ -55,23 +45,18 @@ func (s *Store) Link(ctx context.Context, secret string) (Link, error) {
 }
 
 func (s *Store) link(ctx context.Context, id string) (Link, error) {
-	var l linkRow
+	var l Link
 	err := s.row(
 		ctx, l.fields(), linkColumns+" WHERE hash = ? AND ends > ?", id, s.now().Unix(),
 	)
-	return l.link(), err
+	return l, err
 }
 
 // ShareLinks returns those that have not ended, the newest first.
 func (s *Store) ShareLinks(ctx context.Context) ([]Link, error) {
-	rows, err := list(ctx, s, (*linkRow).fields,
+	return list(ctx, s, (*Link).fields,
 		linkColumns+" WHERE user_name = '' AND ends > ? ORDER BY created DESC, hash",
 		s.now().Unix())
-	links := make([]Link, len(rows))
-	for i := range rows {
-		links[i] = rows[i].link()
-	}
-	return links, err
 }
 
 // EndLink ends the link, and the sessions by it. It reports whether there was one: of

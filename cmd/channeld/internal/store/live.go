@@ -35,20 +35,10 @@ func (s *Store) PutLive(ctx context.Context, all []LiveEvent) error {
 
 // Live returns the last events that were stored since then, the newest first.
 func (s *Store) Live(ctx context.Context, since time.Time, limit int) ([]LiveEvent, error) {
-	type row struct {
-		LiveEvent
-		at int64
+	fields := func(e *LiveEvent) []any {
+		return []any{&e.ID, unix{&e.At}, &e.Kind, &e.Key, &e.Name, &e.Group}
 	}
-	fields := func(r *row) []any {
-		return []any{&r.ID, &r.at, &r.Kind, &r.Key, &r.Name, &r.Group}
-	}
-	rows, err := list(ctx, s, fields,
+	return list(ctx, s, fields,
 		"SELECT id, happened, kind, channel, title, grp FROM desk_live WHERE stored >= ?"+
 			" ORDER BY stored DESC, happened DESC, id LIMIT ?", since.Unix(), limit)
-	all := make([]LiveEvent, len(rows))
-	for i := range rows {
-		all[i] = rows[i].LiveEvent
-		all[i].At = time.Unix(rows[i].at, 0)
-	}
-	return all, err
 }

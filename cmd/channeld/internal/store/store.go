@@ -171,6 +171,20 @@ func list[T any](
 	return all, nil
 }
 
+// unix is a time in a column of Unix seconds, of which 0 is the zero Time.
+type unix struct{ *time.Time }
+
+// Scan is for database/sql.
+func (u unix) Scan(column any) error {
+	var seconds sql.NullInt64
+	err := seconds.Scan(column)
+	*u.Time = time.Time{}
+	if seconds.Int64 != 0 {
+		*u.Time = time.Unix(seconds.Int64, 0)
+	}
+	return err
+}
+
 // onConflict begins what an INSERT does to the row that has its key, columns of a table.
 func (s *Store) onConflict(key string) string {
 	if s.isMySQL() {

@@ -142,19 +142,11 @@ func (s *Store) AddTagFailure(ctx context.Context, tag, problem string, number i
 
 // TagFailures returns those of the last 30 days, the newest first.
 func (s *Store) TagFailures(ctx context.Context) ([]TagFailure, error) {
-	type row struct {
-		TagFailure
-		latest int64
+	fields := func(f *TagFailure) []any {
+		return []any{&f.Tag, &f.Problem, &f.Number, unix{&f.Latest}}
 	}
-	rows, err := list(ctx, s,
-		func(r *row) []any { return []any{&r.Tag, &r.Problem, &r.Number, &r.latest} },
+	return list(ctx, s, fields,
 		"SELECT tag, problem, number, latest FROM desk_tag_failures ORDER BY latest DESC, tag, problem")
-	all := make([]TagFailure, len(rows))
-	for i := range rows {
-		all[i] = rows[i].TagFailure
-		all[i].Latest = time.Unix(rows[i].latest, 0)
-	}
-	return all, err
 }
 
 // TagWait says how many wait for a tag.
@@ -167,20 +159,10 @@ type TagWait struct {
 
 // TagsWaiting returns how many wait for which tag.
 func (s *Store) TagsWaiting(ctx context.Context) ([]TagWait, error) {
-	type row struct {
-		TagWait
-		due int64
-	}
-	rows, err := list(ctx, s,
-		func(r *row) []any { return []any{&r.Tag, &r.Problem, &r.Number, &r.due} },
+	fields := func(w *TagWait) []any { return []any{&w.Tag, &w.Problem, &w.Number, unix{&w.Due}} }
+	return list(ctx, s, fields,
 		"SELECT tag, problem, COUNT(*), MIN(due) FROM desk_outbox GROUP BY tag, problem"+
 			" ORDER BY tag, problem")
-	all := make([]TagWait, len(rows))
-	for i := range rows {
-		all[i] = rows[i].TagWait
-		all[i].Due = time.Unix(rows[i].due, 0)
-	}
-	return all, err
 }
 
 // expireTaggings deletes who has waited too long, and counts them as failures.

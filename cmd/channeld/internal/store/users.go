@@ -18,12 +18,9 @@ type User struct {
 
 const userColumns = "SELECT name, role, password, created FROM desk_users"
 
-type userRow struct {
-	User
-	created int64
+func (u *User) fields() []any {
+	return []any{&u.Name, &u.Role, &u.Password, unix{&u.Created}}
 }
-
-func (u *userRow) fields() []any { return []any{&u.Name, &u.Role, &u.Password, &u.created} }
 
 // PutUser makes the user, or changes their role.
 func (s *Store) PutUser(ctx context.Context, name string, role web.Role) error {
@@ -56,19 +53,12 @@ func (s *Store) DeleteUser(ctx context.Context, name string) error {
 
 // User returns the user, or ErrNotFound.
 func (s *Store) User(ctx context.Context, name string) (User, error) {
-	var u userRow
+	var u User
 	err := s.row(ctx, u.fields(), userColumns+" WHERE name = ?", name)
-	u.Created = time.Unix(u.created, 0)
-	return u.User, err
+	return u, err
 }
 
 // Users returns all users by name.
 func (s *Store) Users(ctx context.Context) ([]User, error) {
-	rows, err := list(ctx, s, (*userRow).fields, userColumns+" ORDER BY name")
-	users := make([]User, len(rows))
-	for i, u := range rows {
-		u.Created = time.Unix(u.created, 0)
-		users[i] = u.User
-	}
-	return users, err
+	return list(ctx, s, (*User).fields, userColumns+" ORDER BY name")
 }

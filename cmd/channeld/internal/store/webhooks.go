@@ -19,22 +19,10 @@ type Webhook struct {
 	Waiting  int       // messages that have not arrived
 }
 
-type webhookRow struct {
-	Webhook
-	at int64
-}
-
-func (r *webhookRow) fields() []any {
+func (w *Webhook) fields() []any {
 	return []any{
-		&r.ID, &r.Title, &r.Kind, &r.Address, &r.Secret, &r.Result, &r.at, &r.Waiting,
+		&w.ID, &w.Title, &w.Kind, &w.Address, &w.Secret, &w.Result, unix{&w.ResultAt}, &w.Waiting,
 	}
-}
-
-func (r *webhookRow) webhook() Webhook {
-	if r.at != 0 {
-		r.ResultAt = time.Unix(r.at, 0)
-	}
-	return r.Webhook
 }
 
 const webhookColumns = "SELECT id, title, kind, address, secret, result, result_at," +
@@ -52,19 +40,14 @@ func (s *Store) AddWebhook(ctx context.Context, w *Webhook) (string, error) {
 
 // Webhooks returns all webhooks, the oldest first.
 func (s *Store) Webhooks(ctx context.Context) ([]Webhook, error) {
-	rows, err := list(ctx, s, (*webhookRow).fields, webhookColumns+" ORDER BY created, id")
-	all := make([]Webhook, len(rows))
-	for i := range rows {
-		all[i] = rows[i].webhook()
-	}
-	return all, err
+	return list(ctx, s, (*Webhook).fields, webhookColumns+" ORDER BY created, id")
 }
 
 // Webhook returns the webhook, or ErrNotFound.
 func (s *Store) Webhook(ctx context.Context, id string) (Webhook, error) {
-	var r webhookRow
-	err := s.row(ctx, r.fields(), webhookColumns+" WHERE id = ?", id)
-	return r.webhook(), err
+	var w Webhook
+	err := s.row(ctx, w.fields(), webhookColumns+" WHERE id = ?", id)
+	return w, err
 }
 
 // DeleteWebhook deletes the webhook with the messages that have not arrived.
