@@ -112,26 +112,21 @@ func (w *Worker) judge(ctx context.Context, now time.Time) error {
 func (w *Worker) change(
 	ctx context.Context, before []store.Alert, rules []Rule, found []finding, now time.Time,
 ) error {
-	all, err := w.Ledger.Channels(ctx)
-	if err != nil {
-		return err
-	}
-	known := channelsByKey(all)
 	holds := map[key]*finding{}
 	for i := range found {
 		holds[found[i].key()] = &found[i]
 	}
 	var raised, over []store.Alert
-	var tell []Told
 	for _, a := range before {
 		k := key{Rule(a.Rule), a.Channel}
 		if holds[k] == nil && slices.Contains(rules, k.rule) {
 			over = append(over, a)
-			c := known[a.Channel]
-			c.Key = a.Channel
-			tell = append(tell, w.told(&finding{rule: k.rule, channel: c}, overState, now))
 		}
 		delete(holds, k)
+	}
+	tell, err := w.tellOver(ctx, over, now)
+	if err != nil {
+		return err
 	}
 	for i := range found {
 		f := &found[i]
@@ -148,6 +143,26 @@ func (w *Worker) change(
 		return err
 	}
 	return w.Store.ChangeAlerts(ctx, raised, over, bodies)
+}
+
+// tellOver names the channels as they are called now.
+func (w *Worker) tellOver(
+	ctx context.Context, over []store.Alert, now time.Time,
+) (tell []Told, err error) {
+	if len(over) == 0 {
+		return nil, nil
+	}
+	all, err := w.Ledger.Channels(ctx)
+	if err != nil {
+		return nil, err
+	}
+	known := channelsByKey(all)
+	for _, a := range over {
+		c := known[a.Channel]
+		c.Key = a.Channel
+		tell = append(tell, w.told(&finding{rule: Rule(a.Rule), channel: c}, overState, now))
+	}
+	return tell, nil
 }
 
 func encode(messages []Message) (bodies []string, err error) {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/wechatqr/wechatqr/channels"
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/live"
 )
 
 // Rule says what an alert is about.
@@ -35,10 +36,7 @@ const (
 	minBudget  = 5000 // codes left of channels.MaxCodes
 	endsWithin = 7 * 24 * time.Hour
 
-	silentIntervals = 10 // as long as the page of today turns red
-	minSilence      = 4 * time.Minute
-	maxSilence      = 24 * time.Hour
-	lookBack        = 48 * time.Hour // for the last push
+	lookBack = 48 * time.Hour // for the last push
 )
 
 // finding is a rule that holds, or that is over.
@@ -135,21 +133,11 @@ func judgeBudget(b channels.Budget) []finding {
 // judgeSilence compares the minutes since the last push with the interval that is usual
 // when so many pushes come in an hour.
 func judgeSilence(since time.Duration, perHour float64) []finding {
-	limit := maxSilence
-	if perHour > 0 {
-		usual := time.Duration(float64(time.Hour) / perHour)
-		limit = min(max(silentIntervals*usual, minSilence), maxSilence)
-	}
+	limit := live.Silence(perHour)
 	if since < limit {
 		return nil
 	}
 	return []finding{{rule: Silence, number: since.Minutes(), expected: limit.Minutes()}}
-}
-
-// pushes is how many pushes there were: a follow by a code is a scan too.
-func pushes(c *channels.Counts) int64 {
-	byCode := c.Scans - c.FollowerScans
-	return c.Scans + c.Lost + max(c.New+c.Returning-byCode, 0)
 }
 
 // often are the rules that are judged every minute, seldom those once an hour.
@@ -180,7 +168,7 @@ func (w *Worker) judgeOften(
 func (w *Worker) lastPush(
 	ctx context.Context, now time.Time,
 ) (last time.Time, perHour float64, err error) {
-	latest, err := w.Store.Live(ctx, now.Add(-maxSilence), 1)
+	latest, err := w.Store.Live(ctx, now.Add(-24*time.Hour), 1)
 	if err != nil {
 		return last, 0, err
 	}
@@ -196,7 +184,7 @@ func (w *Worker) lastPush(
 	}
 	for i := range recent.Rows {
 		row := &recent.Rows[i]
-		if end := row.Start.Add(time.Hour); pushes(&row.Counts) > 0 && row.Start.After(last) {
+		if end := row.Start.Add(time.Hour); live.Pushes(&row.Counts) > 0 && row.Start.After(last) {
 			last = end
 		}
 	}
@@ -210,7 +198,7 @@ func (w *Worker) lastPush(
 		if err != nil {
 			return last, 0, err
 		}
-		usual = append(usual, pushes(&r.Total))
+		usual = append(usual, live.Pushes(&r.Total))
 	}
 	return last, median(usual) / 3, nil
 }
@@ -256,7 +244,7 @@ func (w *Worker) judgeHours(
 		if err != nil {
 			return nil, err
 		}
-		if pushes(&day.Total) > 0 {
+		if live.Pushes(&day.Total) > 0 {
 			known++
 		}
 	}

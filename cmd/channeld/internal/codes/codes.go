@@ -59,7 +59,7 @@ var templates = web.ParseTemplates(files, "*.html")
 
 func (p *Pages) fail(w http.ResponseWriter, err error) {
 	p.Logger.Error("channeld: codes", "err", err)
-	http.Error(w, "channeld: the database does not answer", http.StatusServiceUnavailable)
+	web.Unavailable(w)
 }
 
 // makeView is what the page of making codes shows.

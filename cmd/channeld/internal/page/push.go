@@ -3,6 +3,8 @@ package page
 import (
 	"math"
 	"time"
+
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/live"
 )
 
 // pushView says when the last push came, and whether that is longer ago than usual.
@@ -25,11 +27,9 @@ func (v *pushView) State() string {
 	return "ok"
 }
 
-// By chance there is no push for five times the usual interval once in 150 times, and for
-// ten times the interval once in 20 000.
+// By chance there is no push for five times the usual interval once in 150 times.
 const (
 	amberIntervals = 5
-	redIntervals   = 10
 
 	minAmber = 2 * time.Minute
 	maxAmber = 12 * time.Hour
@@ -42,7 +42,7 @@ func (p *Pages) push(now time.Time, hours, yesterday, weekAgo []hourOf) *pushVie
 		v.At = last[0].At.In(p.Location)
 	}
 	for _, h := range hours { // which tells of pushes from before the program began
-		if h.Counts != nil && pushes(h) > 0 && h.start.After(v.At) {
+		if h.Counts != nil && live.Pushes(h.Counts) > 0 && h.start.After(v.At) {
 			v.At = h.start.Add(time.Hour)
 		}
 	}
@@ -57,23 +57,17 @@ func (p *Pages) push(now time.Time, hours, yesterday, weekAgo []hourOf) *pushVie
 		v.Usual = maxAmber
 	}
 	v.Amber = min(max(amberIntervals*v.Usual, minAmber), maxAmber)
-	v.Red = min(max(redIntervals*v.Usual, 2*minAmber), 2*maxAmber)
+	v.Red = live.Silence(perHour)
 	return v
 }
 
-// pushes is how many pushes there were: a follow by a code is a scan too.
-func pushes(h hourOf) int64 {
-	byCode := h.Scans - h.FollowerScans
-	return h.Scans + h.Lost + max(h.New+h.Returning-byCode, 0)
-}
-
-// usual is how many pushes come in an hour at this time, on average over the hours before
+// usualUntil is how many pushes come in an hour at this time, on average over the hours before
 // and after on the two days.
 func usualUntil(yesterday, weekAgo []hourOf, at int) float64 {
 	sum, n := int64(0), 0
 	for _, day := range [][]hourOf{yesterday, weekAgo} {
 		for i := max(at-1, 0); i <= min(at+1, len(day)-1); i++ {
-			sum += pushes(day[i])
+			sum += live.Pushes(day[i].Counts)
 			n++
 		}
 	}

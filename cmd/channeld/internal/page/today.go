@@ -62,7 +62,7 @@ func (p *Pages) today(w http.ResponseWriter, r *http.Request) {
 	p.show(w, r, web.Page{Title: web.Say(r, "今日", "Today"), Place: "today"}, "today.html", v)
 }
 
-// days are the local midnights around now.
+// daysAround are the local midnights around now.
 type daysAround struct{ weekAgo, weekAgoEnd, yesterday, today, tomorrow time.Time }
 
 func (p *Pages) days() daysAround {
@@ -106,7 +106,7 @@ func (p *Pages) readToday(r *http.Request) (*todayView, error) {
 	return v, nil
 }
 
-// hour is one of the day; nil Counts are of one that has not begun.
+// hourOf is one of the day; nil Counts are of one that has not begun.
 type hourOf struct {
 	start time.Time
 	*channels.Counts
@@ -130,7 +130,7 @@ func hourly(report *channels.Report, from, to, now time.Time) (all []hourOf) {
 	return all
 }
 
-// net of the first hours.
+// netUntil is the net of the first hours.
 func netUntil(all []hourOf, n int) (sum int64) {
 	for _, h := range all[:min(n, len(all))] {
 		if h.Counts != nil {
@@ -198,7 +198,7 @@ func netOf(h hourOf) *int64 {
 	return &n
 }
 
-// at is the value there, or nil: days in which clocks change are longer or shorter.
+// valueAt is the value there, or nil: days in which clocks change are longer or shorter.
 func valueAt(values []*int64, i int) *int64 {
 	if i < len(values) {
 		return values[i]

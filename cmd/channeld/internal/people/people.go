@@ -92,7 +92,7 @@ func (p *Pages) channel(w http.ResponseWriter, r *http.Request) (c channels.Chan
 
 func (p *Pages) fail(w http.ResponseWriter, err error) {
 	p.Logger.Error("channeld: welcome text", "err", err)
-	http.Error(w, "channeld: the database does not answer", http.StatusServiceUnavailable)
+	web.Unavailable(w)
 }
 
 const maxWelcome = 2048 // bytes, WeChat's limit of a text

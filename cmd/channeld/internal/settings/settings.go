@@ -157,7 +157,7 @@ func (p *Pages) read(r *http.Request, v *view) error {
 
 func (p *Pages) fail(w http.ResponseWriter, err error) {
 	p.Logger.Error("channeld: settings", "err", err)
-	http.Error(w, "channeld: the database does not answer", http.StatusServiceUnavailable)
+	web.Unavailable(w)
 }
 
 // done leads back to the page, so that a reload does not repeat the action.

@@ -77,7 +77,7 @@ func (d *Door) Know(next http.Handler) http.Handler {
 		}
 		v, err := d.Store.Visitor(r.Context(), cookie.Value)
 		if err != nil {
-			http.Error(w, "channeld: the database does not answer", http.StatusServiceUnavailable)
+			web.Unavailable(w)
 			return
 		}
 		next.ServeHTTP(w, r.WithContext(web.WithVisitor(r.Context(), v)))
@@ -217,5 +217,5 @@ func (d *Door) signOut(w http.ResponseWriter, r *http.Request) {
 }
 
 func (d *Door) broken(w http.ResponseWriter, _ error) {
-	http.Error(w, "channeld: the database does not answer", http.StatusServiceUnavailable)
+	web.Unavailable(w)
 }
