@@ -22,6 +22,10 @@ func exitCode() int {
 	err := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
 	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, err)
+		if text := advice(err); text != "" {
+			fmt.Fprint(os.Stderr, "\n", text, "\n")
+		}
+		keepWindow()
 		return 1
 	}
 	return 0
