@@ -120,3 +120,22 @@ func TestTheBrowserOpens(t *testing.T) {
 		})
 	}
 }
+
+// Who closes the terminal ends the demo, of which nothing remains.
+func TestTheDemoEndsWithItsTerminal(t *testing.T) {
+	t.Parallel()
+	file, err := os.Executable()
+	require.NoError(t, err)
+	var stdout output
+	dir := t.TempDir()
+	cmd := exec.CommandContext(t.Context(), file, "-demo", "-listen", "127.0.0.1:0")
+	cmd.Env = append(os.Environ(), "CHANNELD_CHILD=1", "TMPDIR="+dir)
+	cmd.Stdout = &stdout
+	require.NoError(t, cmd.Start())
+	waitFor(t, "the link", func() bool { return strings.Contains(stdout.String(), "/s/") })
+	require.NoError(t, cmd.Process.Signal(syscall.SIGHUP))
+	assert.NoError(t, cmd.Wait())
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	assert.Empty(t, left)
+}
