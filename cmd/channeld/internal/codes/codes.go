@@ -57,9 +57,9 @@ var files embed.FS
 
 var templates = web.ParseTemplates(files, "*.html")
 
-func (p *Pages) fail(w http.ResponseWriter, err error) {
+func (p *Pages) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p.Logger.Error("channeld: codes", "err", err)
-	web.Unavailable(w)
+	p.Frame.Unavailable(w, r)
 }
 
 // makeView is what the page of making codes shows.
@@ -83,7 +83,7 @@ func (p *Pages) form(w http.ResponseWriter, r *http.Request) {
 func (p *Pages) showForm(w http.ResponseWriter, r *http.Request, status int, problem string) {
 	jobs, err := p.Store.Jobs(r.Context())
 	if err != nil {
-		p.fail(w, err)
+		p.fail(w, r, err)
 		return
 	}
 	for i := range jobs {
@@ -116,7 +116,7 @@ func (p *Pages) upload(w http.ResponseWriter, r *http.Request) {
 		id, err = p.Store.NewDraft(r.Context(), title, list)
 	}
 	if err != nil {
-		p.fail(w, err)
+		p.fail(w, r, err)
 		return
 	}
 	http.Redirect(w, r, "/make/drafts/"+id, http.StatusSeeOther)
@@ -183,7 +183,7 @@ func (p *Pages) find(w http.ResponseWriter, r *http.Request) (store.Job, bool) {
 		p.showForm(w, r, http.StatusNotFound, web.Say(r,
 			"没有这个任务。", "There is no such list."))
 	case err != nil:
-		p.fail(w, err)
+		p.fail(w, r, err)
 	}
 	return job, err == nil
 }
@@ -195,7 +195,7 @@ func (p *Pages) job(w http.ResponseWriter, r *http.Request) {
 	}
 	failed, err := p.Store.JobProblems(r.Context(), job.ID, maxShown)
 	if err != nil {
-		p.fail(w, err)
+		p.fail(w, r, err)
 		return
 	}
 	if !job.Ended && job.ResumeAt.IsZero() {
@@ -223,7 +223,7 @@ func (p *Pages) planned(
 		planned, err = p.Ledger.Plan(r.Context(), strings.NewReader(list))
 	}
 	if err != nil {
-		p.fail(w, err)
+		p.fail(w, r, err)
 	}
 	return title, planned, err == nil
 }
@@ -254,7 +254,7 @@ func (p *Pages) start(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "/make/drafts/"+draft, http.StatusSeeOther)
 			return
 		}
-		p.fail(w, err)
+		p.fail(w, r, err)
 		return
 	}
 	list := slices.Collect(planned.Channels())
@@ -274,7 +274,7 @@ func (p *Pages) resume(w http.ResponseWriter, r *http.Request) {
 // woken wakes the worker and leads to the job.
 func (p *Pages) woken(w http.ResponseWriter, r *http.Request, id string, err error) {
 	if err != nil {
-		p.fail(w, err)
+		p.fail(w, r, err)
 		return
 	}
 	select {

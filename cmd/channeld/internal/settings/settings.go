@@ -129,7 +129,7 @@ func (p *Pages) write(w http.ResponseWriter, r *http.Request, status int, v view
 	v.KeepDays = p.Keep.Hours() / 24
 	v.Roles = roles(r, web.Viewer)
 	if err := p.read(r, &v); err != nil {
-		p.fail(w, err)
+		p.fail(w, r, err)
 		return
 	}
 	page := web.Page{Status: status, Title: web.Say(r, "设置", "Settings"), Place: "settings"}
@@ -155,15 +155,15 @@ func (p *Pages) read(r *http.Request, v *view) error {
 	return errors.Join(err, p.readAlerts(r, v))
 }
 
-func (p *Pages) fail(w http.ResponseWriter, err error) {
+func (p *Pages) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p.Logger.Error("channeld: settings", "err", err)
-	web.Unavailable(w)
+	p.Frame.Unavailable(w, r)
 }
 
 // done leads back to the page, so that a reload does not repeat the action.
 func (p *Pages) done(w http.ResponseWriter, r *http.Request, err error) {
 	if err != nil {
-		p.fail(w, err)
+		p.fail(w, r, err)
 		return
 	}
 	http.Redirect(w, r, "/settings", http.StatusSeeOther)
