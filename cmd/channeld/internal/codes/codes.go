@@ -2,6 +2,7 @@
 package codes
 
 import (
+	"cmp"
 	"embed"
 	"errors"
 	"io"
@@ -101,11 +102,12 @@ func (p *Pages) write(w http.ResponseWriter, r *http.Request, status int, v make
 func (p *Pages) upload(w http.ResponseWriter, r *http.Request) {
 	title, data, err := uploaded(r)
 	var list string
+	var planned *channels.Plan
 	if err == nil {
 		list, err = toCSV(data)
 	}
 	if err == nil {
-		_, err = p.Ledger.Plan(r.Context(), strings.NewReader(list))
+		planned, err = p.Ledger.Plan(r.Context(), strings.NewReader(list))
 	}
 	if status, problem := uploadProblem(r, err); problem != "" {
 		p.showForm(w, r, status, problem)
@@ -113,6 +115,7 @@ func (p *Pages) upload(w http.ResponseWriter, r *http.Request) {
 	}
 	var id string
 	if err == nil {
+		title = cmp.Or(title, firstName(planned))
 		id, err = p.Store.NewDraft(r.Context(), title, list)
 	}
 	if err != nil {
@@ -124,7 +127,15 @@ func (p *Pages) upload(w http.ResponseWriter, r *http.Request) {
 
 const maxInMemory = 5 << 20 // of an upload, which is not larger
 
-// uploaded returns the file, or else what was pasted.
+// firstName is the title of a list that has no file name.
+func firstName(planned *channels.Plan) string {
+	for c := range planned.Channels() {
+		return cut(cmp.Or(c.Name, c.Key)) + " …"
+	}
+	return "…"
+}
+
+// uploaded returns the file, or else what was pasted, without a title.
 func uploaded(r *http.Request) (title string, data []byte, err error) {
 	err = r.ParseMultipartForm(maxInMemory)
 	if err != nil && !errors.Is(err, http.ErrNotMultipart) {
@@ -132,9 +143,7 @@ func uploaded(r *http.Request) (title string, data []byte, err error) {
 	}
 	file, header, err := r.FormFile("file")
 	if err != nil || header.Size == 0 {
-		text := r.PostFormValue("text")
-		first, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
-		return cut(first), []byte(text), nil
+		return "", []byte(r.PostFormValue("text")), nil
 	}
 	defer file.Close()
 	data, err = io.ReadAll(file)
