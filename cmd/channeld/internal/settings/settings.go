@@ -150,10 +150,14 @@ func (p *Pages) read(r *http.Request, v *view) error {
 	for i := range v.Links {
 		v.Links[i].Ends = v.Links[i].Ends.In(p.Location)
 	}
-	v.Channels, err = p.Ledger.Channels(r.Context())
-	v.Groups = web.Groups(v.Channels)
+	all, err := p.Ledger.Channels(r.Context())
+	groups := web.Groups(all)
+	v.Channels, v.Groups = all[:min(len(all), maxOffered)], groups[:min(len(groups), maxOffered)]
 	return errors.Join(err, p.readAlerts(r, v))
 }
+
+// maxOffered bounds the lists of suggestions. Any other key or group can be typed.
+const maxOffered = 300
 
 func (p *Pages) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p.Logger.Error("channeld: settings", "err", err)
