@@ -29,6 +29,14 @@ type periodLink struct {
 	Here     bool
 }
 
+// lastDay is the last day that has begun.
+func (s *span) lastDay() time.Time {
+	if s.AsOf.Before(s.To) {
+		return s.AsOf
+	}
+	return s.To
+}
+
 // newSpan describes the report's period, with links to the other ones.
 func newSpan(r *http.Request, q Question, report *channels.Report) span {
 	s := span{
