@@ -86,7 +86,8 @@ func TestNotesThatAreRefused(t *testing.T) {
 		guest := web.Visitor{Role: web.Guest, Scope: web.Scope{Channel: "sh-1"}}
 		for _, v := range []web.Visitor{viewer, guest} {
 			assert.Equal(t, http.StatusForbidden, d.post(v, "/channels/sh-1/notes", good).Code)
-			assert.Equal(t, http.StatusForbidden, d.post(v, "/channels/sh-1/notes/delete", nil).Code)
+			assert.Equal(t, http.StatusForbidden,
+				d.post(v, "/channels/sh-1/notes/delete", nil).Code)
 		}
 		assert.Equal(t, http.StatusNotFound, d.post(operator, "/channels/none/notes", good).Code)
 
