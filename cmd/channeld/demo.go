@@ -77,6 +77,11 @@ func (d *desk) fill(ctx context.Context, account *demo.Account) error {
 			return err
 		}
 	}
+	for _, note := range demo.Notes(time.Now()) {
+		if err := d.store.AddNote(ctx, &note); err != nil {
+			return err
+		}
+	}
 	callback := account.WeChat.Callback()
 	callback.URL = d.config.callbackURL
 	return account.WeChat.SetCallback(callback)

@@ -92,7 +92,8 @@ func TestTheBrowserOpens(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			opened := filepath.Join(dir, "opened")
-			browser := "#!/bin/sh\nprintf %s \"$1\" >" + opened + ".new; mv " + opened + ".new " + opened
+			browser := "#!/bin/sh\nprintf %s \"$1\" >" + opened + ".new; mv " + opened +
+				".new " + opened
 			require.NoError(t, os.WriteFile(filepath.Join(dir, "xdg-open"), []byte(browser), 0o700))
 			p := program(t, wx, dir, "-listen", "127.0.0.1:0")
 			terminal := exec.Command("script", "-qefc", strings.Join(p.cmd.Args, " "), "/dev/null")
