@@ -129,6 +129,7 @@ func TestChecksAreLive(t *testing.T) {
 	for _, want := range []string{"AppID 与 AppSecret", "access_token", "回调接收推送"} {
 		assert.Regexp(t, want+`</th>\s*<td>✓ 正常`, body)
 	}
+	assert.NotContains(t, body, "-tickets", "a flag of another program")
 	keys, appSecret := d.wx.CallbackConfig(), d.wx.Credentials().AppSecret
 	for _, secret := range []string{appSecret, keys.EncodingAESKey, keys.Token} {
 		assert.NotContains(t, body, secret)

@@ -189,6 +189,9 @@ func (p *Pages) check(w http.ResponseWriter, r *http.Request) {
 	}
 	v := view{Checked: true}
 	for f := range doctor.Run(ctx, p.Doctor) {
+		if f.Check == "permanent" { // a file that this program does not have
+			continue
+		}
 		v.Findings = append(v.Findings, finding{
 			f.Status, f.Title.In(language), f.Text.In(language), f.Advice.In(language),
 		})
