@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/setup"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/store"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/web"
 )
@@ -20,18 +22,25 @@ func (d *desk) greet(ctx context.Context, stdout io.Writer, l listeners) error {
 	if err != nil {
 		return err
 	}
-	for _, u := range users {
-		if u.Password != "" {
-			fmt.Fprintln(stdout)
-			return nil
-		}
+	known := func(u store.User) bool { return u.Password != "" }
+	switch {
+	case slices.ContainsFunc(users, known) && d.config.isSetUp():
+		fmt.Fprintln(stdout)
+		return nil
+	case slices.ContainsFunc(users, known):
+		fmt.Fprintf(stdout, "\nThe account is not set up: sign in as an administrator, at\n\n"+
+			"  %s%s\n\n", d.config.origin, setup.Path)
+		return nil
 	}
 	link, err := invite(ctx, d.store, d.config.origin, "admin")
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "\nFirst visit: choose the administrator's password. "+
-		"The link is good for one day, and once.\n\n  %s\n\n", link)
+	fmt.Fprint(stdout, "\nFirst visit: choose the administrator's password")
+	if !d.config.isSetUp() {
+		fmt.Fprint(stdout, ", then set the account up")
+	}
+	fmt.Fprintf(stdout, ". The link is good for one day, and once.\n\n  %s\n\n", link)
 	if !isLoopback(l.pages.Addr()) && d.config.origin == originOf(l.pages.Addr()) {
 		fmt.Fprint(stdout, "Warning: others can reach the pages, and passwords go over plain "+
 			"http: put a proxy with\nhttps in front, and give its address by -origin.\n\n")
