@@ -56,12 +56,9 @@ func (p *Pages) Routes() []web.Route {
 	}
 }
 
-// Open are the files that every page links to, and what no other route is for.
+// Open are the files that every page links to.
 func (p *Pages) Open() []web.Route {
-	return []web.Route{
-		{Pattern: "GET /static/{file}", Handle: serveFile},
-		{Pattern: "GET /", Handle: web.Frame(p.Frame).NotFound},
-	}
+	return []web.Route{{Pattern: "GET /static/{file}", Handle: serveFile}}
 }
 
 const chinese = webui.Chinese
@@ -155,9 +152,12 @@ func (p *Pages) Frame(w http.ResponseWriter, r *http.Request, page web.Page) {
 	_ = templates[v.Language].ExecuteTemplate(w, "frame.html", v)
 }
 
-// menu has what the visitor may open.
+// menu has what the visitor may open: nothing before the account is set up.
 func menu(r *http.Request, place string) (all []menuEntry) {
 	v := web.VisitorOf(r.Context())
+	if place == "setup" {
+		return nil
+	}
 	for _, e := range []struct {
 		place, path string
 		needs       web.Role
