@@ -13,6 +13,7 @@ import (
 	"github.com/wechatqr/wechatqr"
 	"github.com/wechatqr/wechatqr/channels"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/live"
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/reconcile"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/web"
 	"github.com/wechatqr/wechatqr/internal/webui"
 )
@@ -20,18 +21,19 @@ import (
 // Config is what the pages show.
 type Config struct {
 	Ledger   *channels.Ledger
-	Client   *wechatqr.Client // to compare and reconcile with WeChat
+	Client   *wechatqr.Client // for WeChat's figures
 	Feed     *live.Feed
 	Location *time.Location // that of the ledger
 	Now      func() time.Time
 	Logger   *slog.Logger
+
+	Reconcile *reconcile.Worker
 }
 
 // Pages are the pages.
 type Pages struct {
 	Config
 	comparison comparison
-	run        run
 }
 
 // New returns the pages.
@@ -45,7 +47,7 @@ func (p *Pages) Routes() []web.Route {
 		{Pattern: "GET /channels/{key}", Needs: web.Guest, Handle: p.channel},
 		{Pattern: "GET /channels/{key}/change", Needs: web.Operator, Handle: p.ask},
 		{Pattern: "POST /channels/{key}/{action}", Needs: web.Operator, Handle: p.change},
-		{Pattern: "GET /reconcile", Needs: web.Viewer, Handle: p.reconcile},
+		{Pattern: "GET /reconcile", Needs: web.Viewer, Handle: p.showReconcile},
 		{Pattern: "POST /reconcile", Needs: web.Operator, Handle: p.startReconcile},
 		{Pattern: "GET /export", Needs: web.Guest, Handle: p.export},
 		{Pattern: "GET /export/{file}", Needs: web.Guest, Handle: p.download},
