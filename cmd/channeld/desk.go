@@ -184,7 +184,7 @@ func (d *desk) buildPages(key *personKey) error {
 		Now: time.Now, Logger: d.logger, Reconcile: d.lists,
 	})
 	door, err := signin.New(signin.Config{
-		Store: d.store, Frame: d.numbers.Frame, Origin: d.config.origin,
+		Store: d.store, Frame: d.numbers.Frame, Logger: d.logger, Origin: d.config.origin,
 		Forwarded: d.config.forwarded,
 	})
 	if err != nil {

@@ -21,7 +21,7 @@ func (d *Door) link(w http.ResponseWriter, r *http.Request) (store.Link, bool) {
 		d.say(w, r, http.StatusNotFound, "", "此链接已失效或不存在，请向发送者索取新的链接。",
 			"This link has ended, or never was: ask who sent it for a new one.")
 	case err != nil:
-		d.broken(w, err)
+		d.broken(w, r, err)
 	}
 	return l, err == nil
 }
@@ -63,7 +63,7 @@ func (d *Door) accept(w http.ResponseWriter, r *http.Request) {
 	}
 	hash, err := d.passwords.hash(password)
 	if err != nil {
-		d.broken(w, err)
+		d.broken(w, r, err)
 		return
 	}
 	first, err := d.Store.EndLink(r.Context(), l.ID)
@@ -72,7 +72,7 @@ func (d *Door) accept(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case err != nil:
-		d.broken(w, err)
+		d.broken(w, r, err)
 	case !first:
 		d.link(w, r)
 	default:
@@ -93,7 +93,7 @@ func (d *Door) share(w http.ResponseWriter, r *http.Request) {
 	if web.VisitorOf(r.Context()).Role <= web.Guest {
 		secret, err := d.Store.NewLinkSession(r.Context(), &l)
 		if err != nil {
-			d.broken(w, err)
+			d.broken(w, r, err)
 			return
 		}
 		d.setCookie(w, secret, int(time.Until(l.Ends).Seconds()))
