@@ -35,6 +35,9 @@ func (s *Store) DeleteExpired(ctx context.Context) error {
 		{"DELETE FROM desk_messages WHERE created < ?", s.now().Add(-messageLife).Unix()},
 		{"DELETE FROM desk_drafts WHERE created < ?", s.now().Add(-draftLife).Unix()},
 		{"DELETE FROM desk_live WHERE stored < ?", s.now().Add(-liveLife).Unix()},
+		{
+			"DELETE FROM desk_reconciles WHERE began < ?", s.now().Add(-reconcilesLife).Unix(),
+		},
 		{"DELETE FROM desk_attempts WHERE quarter < ?", now/attemptsPeriod - 1},
 	} {
 		if _, err := s.exec(ctx, statement.query, statement.until); err != nil {
