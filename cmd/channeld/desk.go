@@ -52,9 +52,10 @@ func openDesk(
 	if d.store, err = store.Open(ctx, c.db); err != nil {
 		return nil, err
 	}
+	opened := d // which an error returns as nil
 	defer func() {
 		if err != nil {
-			_ = d.close()
+			_ = opened.close()
 		}
 	}()
 	d.ledger, err = channels.Open(ctx, d.store.DB(), d.store.Dialect(), channels.Config{
@@ -150,8 +151,8 @@ func (d *desk) welcome(ctx context.Context, _ *wechatqr.Event) (events.Reply, er
 // buildPages puts the routes together.
 func (d *desk) buildPages() error {
 	d.numbers = page.New(page.Config{
-		Ledger: d.ledger, Client: d.client, Feed: d.feed, Location: d.config.location,
-		Now: time.Now, Logger: d.logger,
+		Ledger: d.ledger, Store: d.store, Client: d.client, Feed: d.feed,
+		Location: d.config.location, Now: time.Now, Logger: d.logger,
 	})
 	door, err := signin.New(signin.Config{
 		Store: d.store, Frame: d.numbers.Frame, Origin: d.config.origin,

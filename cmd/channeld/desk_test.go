@@ -120,13 +120,15 @@ var allowed = map[string]web.Role{
 	"POST /print/zip":                 web.Viewer,
 	"POST /print/temporary":           web.Operator,
 
-	"GET /reconcile":                web.Viewer,
-	"POST /reconcile":               web.Operator,
-	"GET /channels/{key}/change":    web.Operator,
-	"POST /channels/{key}/{action}": web.Operator,
-	"GET /channels/{key}/welcome":   web.Operator,
-	"POST /channels/{key}/welcome":  web.Operator,
-	"POST /channels/{key}/tag":      web.Operator,
+	"GET /reconcile":                    web.Viewer,
+	"POST /reconcile":                   web.Operator,
+	"GET /channels/{key}/change":        web.Operator,
+	"POST /channels/{key}/{action}":     web.Operator,
+	"POST /channels/{key}/notes":        web.Operator,
+	"POST /channels/{key}/notes/delete": web.Operator,
+	"GET /channels/{key}/welcome":       web.Operator,
+	"POST /channels/{key}/welcome":      web.Operator,
+	"POST /channels/{key}/tag":          web.Operator,
 
 	"POST /settings/webhooks/add":    web.Admin,
 	"POST /settings/webhooks/test":   web.Admin,
@@ -369,7 +371,7 @@ func TestPushesAreCountedAndAnswered(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, push.UserSees())
 
-	last, _ := d.feed.Last()
+	last := d.feed.Last()
 	require.Len(t, last, 2)
 	assert.Equal(t, channels.Unfollower, last[0].Kind)
 	assert.Equal(t, "sh-7", last[1].Key)

@@ -51,7 +51,7 @@ type process struct {
 	ended          chan error
 }
 
-var printed = regexp.MustCompile(`pages     (http://\S+)/\n  callback  (http://\S+)\n`)
+var printed = regexp.MustCompile(`pages     (http://\S+)/\n.*callback  (http://\S+)\n`)
 
 // program is the program on the account, not started yet.
 func program(t *testing.T, wx *wechatqrtest.Server, dir string, flags ...string) *process {

@@ -29,6 +29,14 @@ type periodLink struct {
 	Here     bool
 }
 
+// lastDay is the last day that has begun.
+func (s *span) lastDay() time.Time {
+	if s.AsOf.Before(s.To) {
+		return s.AsOf
+	}
+	return s.To
+}
+
 // newSpan describes the report's period, with links to the other ones.
 func newSpan(r *http.Request, q Question, report *channels.Report) span {
 	s := span{
@@ -150,7 +158,7 @@ func (p *Pages) readList(r *http.Request, q Question) (*listView, error) {
 		Remembered: report.KeepAfterUnfollow.Hours() / 24,
 	}
 	v.groups(r, q, query.Group, all)
-	lines := v.lines(report, kept, all)
+	lines := v.lines(report, kept.Rows, all)
 	if v.Sum.Kept, err = p.kept(ctx, query); err != nil {
 		return nil, err
 	}
@@ -163,10 +171,10 @@ func (p *Pages) readList(r *http.Request, q Question) (*listView, error) {
 func (p *Pages) kept(ctx context.Context, q channels.Query) (channels.Retained, error) {
 	q.By = 0
 	kept, err := p.Ledger.Retention(ctx, q, keptDays)
-	if len(kept) == 0 {
+	if err != nil || len(kept.Rows) == 0 {
 		return channels.Retained{}, err
 	}
-	return kept[0], err
+	return kept.Rows[0], nil
 }
 
 // lines has each channel of the group, also those without any number, and sets the others

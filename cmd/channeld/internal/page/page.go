@@ -13,6 +13,7 @@ import (
 	"github.com/wechatqr/wechatqr"
 	"github.com/wechatqr/wechatqr/channels"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/live"
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/store"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/web"
 	"github.com/wechatqr/wechatqr/internal/webui"
 )
@@ -20,6 +21,7 @@ import (
 // Config is what the pages show.
 type Config struct {
 	Ledger   *channels.Ledger
+	Store    *store.Store
 	Client   *wechatqr.Client // to compare and reconcile with WeChat
 	Feed     *live.Feed
 	Location *time.Location // that of the ledger
@@ -45,6 +47,8 @@ func (p *Pages) Routes() []web.Route {
 		{Pattern: "GET /channels/{key}", Needs: web.Guest, Handle: p.channel},
 		{Pattern: "GET /channels/{key}/change", Needs: web.Operator, Handle: p.ask},
 		{Pattern: "POST /channels/{key}/{action}", Needs: web.Operator, Handle: p.change},
+		{Pattern: "POST /channels/{key}/notes", Needs: web.Operator, Handle: p.addNote},
+		{Pattern: "POST /channels/{key}/notes/delete", Needs: web.Operator, Handle: p.deleteNote},
 		{Pattern: "GET /reconcile", Needs: web.Viewer, Handle: p.reconcile},
 		{Pattern: "POST /reconcile", Needs: web.Operator, Handle: p.startReconcile},
 		{Pattern: "GET /export", Needs: web.Guest, Handle: p.export},

@@ -3,6 +3,7 @@ package page
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"html/template"
 	"io/fs"
 	"net/http"
@@ -31,6 +32,7 @@ func parseTemplates() web.Templates {
 			"num":    number,
 			"num64":  func(n int) string { return number(int64(n)) },
 			"signed": signed,
+			"money":  money,
 			"share":  share,
 			"day":    func(at time.Time) string { return dayText(language, at) },
 			"stamp":  func(at time.Time) string { return at.Format("2006-01-02 15:04") },
@@ -77,6 +79,11 @@ func number(n int64) string {
 		digits = digits[:i] + "\u202f" + digits[i:]
 	}
 	return sign + digits
+}
+
+// money is a sum of the smallest unit, which is a hundredth.
+func money(n int64) string {
+	return fmt.Sprintf("%s.%02d", number(n/100), n%100)
 }
 
 // signed is a number with its sign, as a difference has it.

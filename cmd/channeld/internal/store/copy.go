@@ -17,6 +17,7 @@ var copied = []struct {
 		"hash", "title", "user_name", "role", "channel", "grp", "ends", "created",
 	}},
 	{"desk_welcomes", []string{"channel", "content"}},
+	{"desk_notes", []string{"channel", "id", "day", "content", "spent"}},
 	{"desk_tags", []string{"channel", "tag"}},
 	{"desk_webhooks", []string{
 		"id", "title", "kind", "address", "secret", "created", "result", "result_at",
@@ -30,8 +31,8 @@ var copied = []struct {
 	}},
 }
 
-// CopyTo copies the users, links, welcome texts, tags, webhooks and jobs to a store that is new. Copy the
-// ledger first: that refuses a database which has one.
+// CopyTo copies the users, links, welcome texts, notes, tags, webhooks and jobs to a store that
+// is new. Copy the ledger first: that refuses a database which has one.
 func (s *Store) CopyTo(ctx context.Context, to *Store) error {
 	for _, one := range copied {
 		if err := s.copyTable(ctx, to, one.table, one.columns); err != nil {
