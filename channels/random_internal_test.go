@@ -456,11 +456,11 @@ func (h *history) compareRetention() {
 
 	got, err := h.ledger.Retention(h.t.Context(), q, days...)
 	require.NoError(h.t, err)
-	assert.Equal(h.t, pooled, got, "%+v", q)
+	assert.Equal(h.t, pooled, got.Rows, "%+v", q)
 	q.By = ByDay
 	got, err = h.ledger.Retention(h.t.Context(), q, days...)
 	require.NoError(h.t, err)
-	assert.Equal(h.t, want, got, "%+v", q)
+	assert.Equal(h.t, want, got.Rows, "%+v", q)
 	h.compareRetentionByChannel(q.From, q.To, days)
 }
 
@@ -470,7 +470,7 @@ func (h *history) compareRetentionByChannel(from, to time.Time, days []int) {
 	got, err := h.ledger.Retention(h.t.Context(), q, days...)
 	require.NoError(h.t, err)
 	follows := map[int]int64{}
-	for _, one := range got {
+	for _, one := range got.Rows {
 		follows[one.Days] += one.Follows
 		if one.Origin != OfChannel {
 			continue
@@ -478,13 +478,13 @@ func (h *history) compareRetentionByChannel(from, to time.Time, days []int) {
 		q := Query{From: from, To: to, Channel: one.Channel.Key}
 		alone, err := h.ledger.Retention(h.t.Context(), q, one.Days)
 		require.NoError(h.t, err)
-		require.Len(h.t, alone, 1)
+		require.Len(h.t, alone.Rows, 1)
 		one.Channel = Channel{}
-		assert.Equal(h.t, alone[0], one)
+		assert.Equal(h.t, alone.Rows[0], one)
 	}
 	all, err := h.ledger.Retention(h.t.Context(), Query{From: from, To: to}, days...)
 	require.NoError(h.t, err)
-	for _, one := range all {
+	for _, one := range all.Rows {
 		assert.Equal(h.t, one.Follows, follows[one.Days], "the channels are the account")
 	}
 }

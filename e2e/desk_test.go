@@ -325,6 +325,46 @@ func TestAScanMovesTodaysNumber(t *testing.T) {
 	tb.clean()
 }
 
+// streamLaterJS keeps the page's stream closed until openStream is called, and stops what
+// refreshes without it.
+const streamLaterJS = `
+	const Stream = EventSource, every = setInterval;
+	window.setInterval = (f, ms) => ms < 60000 && every(f, ms);
+	window.EventSource = function (url) {
+		const listeners = [];
+		this.addEventListener = (...listener) => listeners.push(listener);
+		window.openStream = () => {
+			const stream = new Stream(url);
+			for (const listener of listeners) stream.addEventListener(...listener);
+		};
+	};`
+
+// A push between the writing of the page and the opening of its stream is shown without
+// another one, and so is each push after that.
+func TestEveryPushMovesTodaysNumber(t *testing.T) {
+	t.Parallel()
+	box := startSandbox(t)
+	d, tb := openDesk(t, box, desktop)
+	_, err := chromedp.Call(tb.ctx, page.AddScriptToEvaluateOnNewDocument,
+		page.AddScriptToEvaluateOnNewDocumentParams{Source: streamLaterJS})
+	require.NoError(t, err)
+	follow := func(who string) {
+		box.act(t, "person", "openid", who)
+		require.True(t, box.act(t, "follow", "openid", who).OK)
+	}
+
+	tb.run(chromedp.Navigate(d.origin + "/"))
+	tb.wait(`!!window.openStream && `+todayJS("New")+` === "0"`, "the page of before")
+	follow("o-one")
+	tb.run(chromedp.Evaluate[chromedp.Void](`openStream()`))
+	tb.wait(todayJS("New")+` === "1"`, "the push of before the stream")
+	follow("o-two")
+	tb.wait(todayJS("New")+` === "2"`, "the push after it")
+	assert.Equal(t, 2, eval[int](tb, `performance.getEntriesByType("resource").
+		filter(e => e.initiatorType === "fetch").length`), "one request for each")
+	tb.clean()
+}
+
 func TestReconcilingMendsDroppedPushes(t *testing.T) {
 	t.Parallel()
 	box := startSandbox(t)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"path/filepath"
 	"strings"
 	"time"
 	_ "time/tzdata" // machines without the time zones
@@ -36,6 +37,8 @@ type config struct {
 	events      events.Config
 	personKey   string // of the environment
 }
+
+var errFlags = errors.New("see -h")
 
 const defaultListen = "127.0.0.1:8930"
 
@@ -74,10 +77,10 @@ func parseConfig(args []string, getenv func(string) string, stderr io.Writer) (c
 		printHelp(fs, stderr)
 		return config{}, err
 	} else if err != nil {
-		return config{}, fmt.Errorf("channeld: %w: see -h", err)
+		return config{}, fmt.Errorf("channeld: %w: %w", err, errFlags)
 	}
 	if fs.NArg() > 0 {
-		return config{}, fmt.Errorf("channeld: %q is not a flag: see -h", fs.Arg(0))
+		return config{}, fmt.Errorf("channeld: %q is not a flag: %w", fs.Arg(0), errFlags)
 	}
 	var err error
 	if c.location, err = time.LoadLocation(*zone); err != nil {
@@ -88,9 +91,9 @@ func parseConfig(args []string, getenv func(string) string, stderr io.Writer) (c
 
 func printHelp(fs *flag.FlagSet, stderr io.Writer) {
 	fs.SetOutput(stderr)
-	_, _ = fmt.Fprint(stderr, "channeld makes the channels' codes of an account, receives its "+
-		"pushes and shows the\nnumbers. Try it:\n\n  channeld -demo\n\n"+
-		"usage: channeld [flags]\n\n")
+	_, _ = fmt.Fprint(stderr, "channeld 为账号的各渠道建码、接收推送、展示数字。先看演示：\n"+
+		"channeld makes the channels' codes of an account, receives its pushes and shows the\n"+
+		"numbers. Try it:\n\n  channeld -demo\n\nusage: channeld [flags]\n\n")
 	fs.PrintDefaults()
 	_, _ = fmt.Fprint(stderr, "\nThe environment has the account: WECHAT_APP_ID, "+
 		"WECHAT_APP_SECRET, WECHAT_TOKEN and\nWECHAT_AES_KEY, or WECHAT_PLAINTEXT=1. PERSON_KEY "+
@@ -115,8 +118,8 @@ func (c *config) complete() error {
 	}
 	if c.keyFile == "" {
 		c.keyFile = "channeld.key"
-		if !strings.Contains(c.db, "://") {
-			c.keyFile = c.db + ".key"
+		if file, ok := c.file(); ok {
+			c.keyFile = file + ".key"
 		}
 	}
 	var err, settings error
@@ -127,6 +130,12 @@ func (c *config) complete() error {
 			"To look around without one: channeld -demo", err)
 	}
 	return nil
+}
+
+// file is the path of the database, if it is a file.
+func (c *config) file() (path string, ok bool) {
+	path, err := filepath.Abs(c.db)
+	return path, err == nil && !strings.Contains(c.db, "://")
 }
 
 // originOf is the base URL of a listener.

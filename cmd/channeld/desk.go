@@ -52,9 +52,10 @@ func openDesk(
 	if d.store, err = store.Open(ctx, c.db); err != nil {
 		return nil, err
 	}
+	opened := d // which an error returns as nil
 	defer func() {
 		if err != nil {
-			_ = d.close()
+			_ = opened.close()
 		}
 	}()
 	d.ledger, err = channels.Open(ctx, d.store.DB(), d.store.Dialect(), channels.Config{

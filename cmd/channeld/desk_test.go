@@ -371,7 +371,7 @@ func TestPushesAreCountedAndAnswered(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, push.UserSees())
 
-	last, _ := d.feed.Last()
+	last := d.feed.Last()
 	require.Len(t, last, 2)
 	assert.Equal(t, channels.Unfollower, last[0].Kind)
 	assert.Equal(t, "sh-7", last[1].Key)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/store"
@@ -12,32 +13,45 @@ import (
 )
 
 // greet prints where the pages are and, while nobody can sign in, a link for the first
-// who does.
+// who does. It opens them in a browser.
 func (d *desk) greet(ctx context.Context, stdout io.Writer, l listeners) error {
-	fmt.Fprintf(stdout, "channeld\n\n  pages     %s/\n  callback  %s\n", d.config.origin,
+	fmt.Fprintf(stdout, "channeld\n\n  页面 pages     %s/\n  回调 callback  %s\n", d.config.origin,
 		d.config.callbackURL)
-	users, err := d.store.Users(ctx)
+	if file, ok := d.config.file(); ok {
+		fmt.Fprintf(stdout, "  数据 data      %s\n", file)
+	}
+	known, err := d.hasPassword(ctx)
 	if err != nil {
 		return err
 	}
-	for _, u := range users {
-		if u.Password != "" {
-			fmt.Fprintln(stdout)
-			return nil
+	address := d.config.origin + "/"
+	if !known {
+		if address, err = invite(ctx, d.store, d.config.origin, "admin"); err != nil {
+			return err
 		}
+		fmt.Fprintf(stdout, "\n首次使用：请打开此链接，设置管理员密码。链接一天内有效，只能用一次。\n"+
+			"First visit: open this link and choose the administrator's password. It is good for "+
+			"one day,\nand once.\n\n  %s\n", address)
 	}
-	link, err := invite(ctx, d.store, d.config.origin, "admin")
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(stdout, "\nFirst visit: choose the administrator's password. "+
-		"The link is good for one day, and once.\n\n  %s\n\n", link)
 	if !isLoopback(l.pages.Addr()) && d.config.origin == originOf(l.pages.Addr()) {
-		fmt.Fprint(stdout, "Warning: others can reach the pages, and passwords go over plain "+
-			"http: put a proxy with\nhttps in front, and give its address by -origin.\n\n")
+		fmt.Fprint(stdout, "\n警告：其他机器也能访问，而密码以明文 http 传输：请在前面放一个提供 https 的"+
+			"代理，并用 -origin 填写其地址。\nWarning: others can reach the pages, and passwords go "+
+			"over plain http: put a proxy with\nhttps in front, and give its address by -origin.\n")
 	}
+	fmt.Fprint(stdout, leaveOpen, "\n")
+	openBrowser(address, l.pages.Addr(), stdout)
 	return nil
 }
+
+// hasPassword reports whether there is anybody who can sign in.
+func (d *desk) hasPassword(ctx context.Context) (bool, error) {
+	users, err := d.store.Users(ctx)
+	return slices.ContainsFunc(users, func(u store.User) bool { return u.Password != "" }), err
+}
+
+// leaveOpen is for who started the program by a double-click.
+const leaveOpen = "\n请让此窗口一直开着：关闭它，程序就结束。按 Ctrl-C 也可结束。\n" +
+	"Leave this window open: the program ends with it, or by Ctrl-C.\n"
 
 const invitationLife = 24 * time.Hour
 

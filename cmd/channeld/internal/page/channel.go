@@ -272,7 +272,7 @@ func (p *Pages) curve(r *http.Request, q channels.Query) (chart, error) {
 	for _, n := range curveDays {
 		row := []string{strconv.Itoa(n)}
 		own := channels.Retained{}
-		for i, results := range [][]channels.Retained{mine, all} {
+		for i, results := range [][]channels.Retained{mine.Rows, all.Rows} {
 			one := retainedAfter(results, n)
 			row = append(row, share(one.Stayed, one.Follows))
 			value := math.NaN()

@@ -165,7 +165,7 @@ func (p *Pages) readList(r *http.Request, q Question) (*listView, error) {
 	if err != nil {
 		return nil, err
 	}
-	lines := v.lines(report, kept, all)
+	lines := v.lines(report, kept.Rows, all)
 	v.addCosts(lines, spent)
 	if v.Sum.Kept, err = p.kept(ctx, query); err != nil {
 		return nil, err
@@ -179,10 +179,10 @@ func (p *Pages) readList(r *http.Request, q Question) (*listView, error) {
 func (p *Pages) kept(ctx context.Context, q channels.Query) (channels.Retained, error) {
 	q.By = 0
 	kept, err := p.Ledger.Retention(ctx, q, keptDays)
-	if len(kept) == 0 {
+	if err != nil || len(kept.Rows) == 0 {
 		return channels.Retained{}, err
 	}
-	return kept[0], err
+	return kept.Rows[0], nil
 }
 
 // lines has each channel of the group, also those without any number, and sets the others

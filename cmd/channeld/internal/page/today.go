@@ -13,6 +13,7 @@ import (
 
 // todayView is what the page of today shows.
 type todayView struct {
+	LiveID     string // of the last event that the numbers have
 	AsOf       time.Time
 	Zone       string
 	Open       bool
@@ -74,7 +75,7 @@ func (p *Pages) days() daysAround {
 }
 
 func (p *Pages) readToday(r *http.Request) (*todayView, error) {
-	d := p.days()
+	d, liveID := p.days(), p.Feed.LastID() // before the numbers
 	var reports [3]*channels.Report
 	for i, q := range []channels.Query{
 		{From: d.yesterday, To: d.tomorrow, By: channels.ByHour},
@@ -92,7 +93,7 @@ func (p *Pages) readToday(r *http.Request) (*todayView, error) {
 	weekAgo := hourly(reports[1], d.weekAgo, d.weekAgoEnd, now)
 
 	v := &todayView{
-		AsOf: now, Zone: p.Location.String(), Open: hours.Open, Total: hours.Total,
+		LiveID: liveID, AsOf: now, Zone: p.Location.String(), Open: hours.Open, Total: hours.Total,
 		Yesterday: netUntil(yesterday, len(yesterday)),
 		Chart:     hourChart(r, d, today, yesterday, weekAgo),
 		Events:    p.events(r), Remembered: hours.KeepAfterUnfollow.Hours() / 24,
@@ -226,7 +227,7 @@ func bestAndWorst(rows []channels.Row) (best, worst []channels.Row) {
 // events are the last ones that the visitor may see.
 func (p *Pages) events(r *http.Request) (all []eventView) {
 	visitor := web.VisitorOf(r.Context())
-	last, _ := p.Feed.Last()
+	last := p.Feed.Last()
 	for _, e := range last {
 		if visitor.Sees(e.Key, e.Group) && len(all) < maxEvents {
 			all = append(all, eventView{

@@ -3,7 +3,7 @@
 "use strict";
 
 const live = document.querySelectorAll("[data-live]");
-const refreshEvery = 3000; // ms at the least between two requests
+const refreshEvery = 1000; // ms at the least between two requests
 
 // refresh reads the page again and replaces the live parts of it.
 async function refresh() {
@@ -17,22 +17,33 @@ async function refresh() {
   }
 }
 
-if (live.length) {
-  let last = 0, timer = 0, first = true;
-  const source = new EventSource("/live");
-  source.addEventListener("events", () => {
-    if (first) { // tells what the page has already
-      first = false;
-      return;
-    }
-    if (timer) return;
-    timer = setTimeout(() => {
-      timer = 0;
-      last = Date.now();
-      refresh().catch(() => {}); // the next event tries again
-    }, Math.max(0, last + refreshEvery - Date.now()));
+// refreshSoon refreshes at once, or when the last refresh is over and a second old: one that
+// waits tells of all that comes until it begins.
+let turn = Promise.resolve(), waiting = false;
+function refreshSoon() {
+  if (waiting) return;
+  waiting = true;
+  turn = turn.then(() => {
+    waiting = false;
+    const pause = new Promise((done) => setTimeout(done, refreshEvery));
+    return Promise.allSettled([refresh(), pause]); // after a failure the next event tries again
   });
-  setInterval(() => refresh().catch(() => {}), 60000);
+}
+
+// listen has the page refreshed at what it does not tell yet.
+function listen() {
+  const told = document.querySelector("[data-live]").dataset.live;
+  const source = new EventSource("/live?after=" + encodeURIComponent(told));
+  source.addEventListener("events", refreshSoon);
+  return source;
+}
+
+if (live.length) {
+  let source = listen();
+  setInterval(() => {
+    if (source.readyState === EventSource.CLOSED) source = listen(); // a proxy had no server
+    refreshSoon();
+  }, 60000);
 }
 
 // How long ago the last push was.
