@@ -155,9 +155,12 @@ func (p *Pages) Frame(w http.ResponseWriter, r *http.Request, page web.Page) {
 	_ = templates[v.Language].ExecuteTemplate(w, "frame.html", v)
 }
 
-// menu has what the visitor may open.
+// menu has what the visitor may open: nothing before the account is set up.
 func menu(r *http.Request, place string) (all []menuEntry) {
 	v := web.VisitorOf(r.Context())
+	if place == "setup" {
+		return nil
+	}
 	for _, e := range []struct {
 		place, path string
 		needs       web.Role

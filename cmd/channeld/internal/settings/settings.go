@@ -31,6 +31,7 @@ type Config struct {
 	Origin   string // by which browsers reach the desk
 	Callback string // its URL
 	AppID    string
+	File     string // of the account; empty: it is the environment's
 	Location *time.Location
 	Keep     time.Duration // channels.Config.KeepAfterUnfollow
 	Doctor   doctor.Config
@@ -74,14 +75,15 @@ type view struct {
 
 	Forgotten bool // a person was forgotten
 
-	AppID, Callback, Database, Zone string
-	KeepDays                        float64
-	Me                              string
-	Users                           []userView
-	Roles                           []roleView
-	Links                           []store.Link
-	Channels                        []channels.Channel
-	Groups                          []string
+	AppID, AccountFile, Callback, Database, Zone string
+
+	KeepDays float64
+	Me       string
+	Users    []userView
+	Roles    []roleView
+	Links    []store.Link
+	Channels []channels.Channel
+	Groups   []string
 
 	Webhooks    []webhookView
 	Kinds       []kindView
@@ -124,7 +126,8 @@ func (p *Pages) show(w http.ResponseWriter, r *http.Request) {
 
 // write shows the page, with what v has beside the settings.
 func (p *Pages) write(w http.ResponseWriter, r *http.Request, status int, v view) {
-	v.AppID, v.Callback, v.Me = p.AppID, p.Callback, web.VisitorOf(r.Context()).Name
+	v.AppID, v.AccountFile, v.Callback = p.AppID, p.File, p.Callback
+	v.Me = web.VisitorOf(r.Context()).Name
 	v.Database, v.Zone = p.Store.Dialect().String(), p.Location.String()
 	v.KeepDays = p.Keep.Hours() / 24
 	v.Roles = roles(r, web.Viewer)
