@@ -56,12 +56,9 @@ func (p *Pages) Routes() []web.Route {
 	}
 }
 
-// Open are the files that every page links to, and what no other route is for.
+// Open are the files that every page links to.
 func (p *Pages) Open() []web.Route {
-	return []web.Route{
-		{Pattern: "GET /static/{file}", Handle: serveFile},
-		{Pattern: "GET /", Handle: web.Frame(p.Frame).NotFound},
-	}
+	return []web.Route{{Pattern: "GET /static/{file}", Handle: serveFile}}
 }
 
 const chinese = webui.Chinese
