@@ -143,7 +143,7 @@ var exports = map[string]struct {
 func (p *Pages) download(w http.ResponseWriter, r *http.Request) {
 	format, ok := exports[r.PathValue("file")]
 	if !ok {
-		http.NotFound(w, r)
+		web.Frame(p.Frame).NotFound(w, r)
 		return
 	}
 	_, report, err := p.exported(r)

@@ -31,6 +31,7 @@ func parseTemplates() web.Templates {
 			"file":    func(name string) string { return "/static/" + name + "?" + fileHashes[name] },
 			"num":     number,
 			"num64":   func(n int) string { return number(int64(n)) },
+			"clock":   func(at time.Time) string { return at.Format("15:04") },
 			"signed":  signed,
 			"money":   money,
 			"perHeld": perHeldText,
@@ -69,18 +70,7 @@ func wordViews(language string) (all []wordView) {
 	return all
 }
 
-// number has thin spaces between its groups.
-func number(n int64) string {
-	digits := strconv.FormatInt(n, 10)
-	sign := ""
-	if n < 0 {
-		sign, digits = "−", digits[1:]
-	}
-	for i := len(digits) - 3; i > 0; i -= 3 {
-		digits = digits[:i] + "\u202f" + digits[i:]
-	}
-	return sign + digits
-}
+var number = web.Number
 
 // money is a sum of the smallest unit, which is a hundredth.
 func money(n int64) string {
