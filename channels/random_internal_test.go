@@ -176,6 +176,9 @@ func (h *history) compareAll() {
 		h.compareConversions()
 	}
 	h.compareRetention()
+	for range 4 {
+		h.compareLossAges()
+	}
 }
 
 // makeChannels has some scenes adopted; others belong to nobody.
@@ -494,6 +497,29 @@ func (h *history) compareRetention() {
 	require.NoError(h.t, err)
 	assert.Equal(h.t, want, got.Rows, "%+v", q)
 	h.compareRetentionByChannel(q.From, q.To, days)
+}
+
+// compareLossAges asks a random question.
+func (h *history) compareLossAges() {
+	q := h.randomQuery()
+	q.By = 0
+	upTo := []time.Duration{time.Second, time.Hour, 24 * time.Hour, 3 * 24 * time.Hour}
+	upTo = upTo[h.IntN(2) : 2+h.IntN(3)]
+	got, err := h.ledger.LossAges(h.t.Context(), q, upTo...)
+	require.NoError(h.t, err)
+	var rows []LossAge
+	sum := got.AgeUnknown
+	for i, age := range append(slices.Clone(upTo), 0) {
+		over := int64(-1)
+		if i > 0 {
+			over = int64(upTo[i-1] / time.Second)
+		}
+		rows = append(rows, LossAge{age, h.oracle.lostAtAge(q, over, int64(age/time.Second))})
+		sum += rows[i].Lost
+	}
+	assert.Equal(h.t, rows, got.Rows, "%+v", q)
+	_, counts := h.oracle.report(q)
+	assert.Equal(h.t, counts.Lost, sum, "%+v", q)
 }
 
 // compareRetentionByChannel asks of all channels at once, and of each.
