@@ -25,8 +25,8 @@ import (
 var ErrNotFound = errors.New("not found")
 
 // Store is the desk's part of a database. Its methods may run concurrently, also in
-// several processes on one database. Each changes the database by one statement, or by
-// several of which each may be the last.
+// several processes on one database. Each changes the database by one statement or
+// transaction, or by several of which each may be the last.
 type Store struct {
 	db      *sql.DB
 	dialect channels.Dialect
