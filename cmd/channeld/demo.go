@@ -32,9 +32,9 @@ func runDemo(ctx context.Context, c *config, stdout io.Writer, logger *slog.Logg
 
 	account := demo.New()
 	defer account.WeChat.Close()
-	c.credentials, c.events = account.WeChat.Credentials(), account.WeChat.CallbackConfig()
+	c.account.Credentials, c.account.Events = account.WeChat.Credentials(), account.WeChat.CallbackConfig()
 	c.db, c.api = filepath.Join(dir, "demo.db"), account.WeChat.URL()
-	c.location, c.keep = demo.Location, 30*24*time.Hour
+	c.account.Location, c.account.Keep = demo.Location, 30*24*time.Hour
 	key := personKey{value: make([]byte, personKeyBytes)}
 	_, _ = rand.Read(key.value) // cannot fail
 

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatqr/wechatqr/channels"
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/setup"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/signin"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/store"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/web"
@@ -38,8 +40,10 @@ func newTestDeskWithLog(t *testing.T, log io.Writer) *testDesk {
 	t.Helper()
 	wx := wechatqrtest.Start(t)
 	c := &config{
-		db: filepath.Join(t.TempDir(), "desk.db"), api: wx.URL(), location: time.UTC,
-		credentials: wx.Credentials(), events: wx.CallbackConfig(), listen: "127.0.0.1:0",
+		db: filepath.Join(t.TempDir(), "desk.db"), api: wx.URL(), listen: "127.0.0.1:0",
+		account: setup.Account{
+			Credentials: wx.Credentials(), Events: wx.CallbackConfig(), Location: time.UTC,
+		},
 	}
 	l, err := c.listeners(t.Context())
 	require.NoError(t, err)
@@ -91,6 +95,7 @@ func post(
 
 // allowed says who may ask for what. A route that is not here fails the test.
 var allowed = map[string]web.Role{
+	"GET /":                 web.Nobody,
 	"GET /healthz":          web.Nobody,
 	"GET /static/{file}":    web.Nobody,
 	"GET /language":         web.Nobody,
@@ -137,6 +142,8 @@ var allowed = map[string]web.Role{
 	"POST /settings/backup":       web.Admin,
 	"POST /settings/forget":       web.Admin,
 	"GET /settings":               web.Admin,
+	"GET /settings/account":       web.Admin,
+	"POST /settings/account":      web.Admin,
 	"POST /settings/check":        web.Admin,
 	"POST /settings/users/add":    web.Admin,
 	"POST /settings/users/role":   web.Admin,
@@ -153,7 +160,8 @@ func TestRoles(t *testing.T) {
 	door, err := signin.New(signin.Config{Store: d.store, Frame: d.numbers.Frame, Origin: d.origin})
 	require.NoError(t, err)
 	needs := map[string]web.Role{}
-	for _, route := range append(d.routes(), d.open(door)...) {
+	routes := slices.Concat(d.setupPages(nil).Routes(), d.routes(), d.open(door))
+	for _, route := range routes {
 		needs[route.Pattern] = route.Needs
 	}
 	assert.Equal(t, allowed, needs)

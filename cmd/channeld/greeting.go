@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/setup"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/store"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/web"
 )
@@ -25,13 +26,18 @@ func (d *desk) greet(ctx context.Context, stdout io.Writer, l listeners) error {
 		return err
 	}
 	address := d.config.origin + "/"
-	if !known {
+	switch {
+	case !known:
 		if address, err = invite(ctx, d.store, d.config.origin, "admin"); err != nil {
 			return err
 		}
 		fmt.Fprintf(stdout, "\n首次使用：请打开此链接，设置管理员密码。链接一天内有效，只能用一次。\n"+
 			"First visit: open this link and choose the administrator's password. It is good for "+
 			"one day,\nand once.\n\n  %s\n", address)
+	case !d.config.isSetUp():
+		address = d.config.origin + setup.Path
+		fmt.Fprintf(stdout, "\n公众号还没有设置：请以管理员身份登录，打开\n"+
+			"The account is not set up: sign in as an administrator, at\n\n  %s\n", address)
 	}
 	if !isLoopback(l.pages.Addr()) && d.config.origin == originOf(l.pages.Addr()) {
 		fmt.Fprint(stdout, "\n警告：其他机器也能访问，而密码以明文 http 传输：请在前面放一个提供 https 的"+

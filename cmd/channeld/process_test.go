@@ -61,6 +61,8 @@ func program(t *testing.T, wx *wechatqrtest.Server, dir string, flags ...string)
 	require.NoError(t, err)
 	flags = append([]string{"-api", wx.URL(), "-db", filepath.Join(dir, "desk.db")}, flags...)
 	p := &process{cmd: exec.Command(file, flags...), ended: make(chan error, 1)}
+	_, err = p.cmd.StdinPipe() // see TestMain
+	require.NoError(t, err)
 	events := wx.CallbackConfig()
 	p.cmd.Env = append(os.Environ(), "CHANNELD_CHILD=1",
 		"WECHAT_APP_ID="+wx.Credentials().AppID, "WECHAT_APP_SECRET="+wx.Credentials().AppSecret,
@@ -82,8 +84,6 @@ func start(t *testing.T, wx *wechatqrtest.Server, dir string, flags ...string) *
 func (p *process) launch(t *testing.T) {
 	t.Helper()
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
-	_, err := p.cmd.StdinPipe() // see TestMain
-	require.NoError(t, err)
 	require.NoError(t, p.cmd.Start())
 	go func() { p.ended <- p.cmd.Wait() }()
 	t.Cleanup(func() { _ = p.cmd.Process.Kill() })

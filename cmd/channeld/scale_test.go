@@ -24,6 +24,7 @@ import (
 
 	"github.com/wechatqr/wechatqr"
 	"github.com/wechatqr/wechatqr/channels"
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/setup"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/store"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/web"
 	"github.com/wechatqr/wechatqr/events"
@@ -66,11 +67,13 @@ func newDeskScale(t *testing.T) *deskScale {
 		require.NoError(t, err)
 	}
 	c := &config{
-		db: path, location: scaleEnd.Location(), keep: 30 * 24 * time.Hour,
-		origin:      "http://127.0.0.1:8930",
-		credentials: wechatqr.Credentials{AppID: "wx1", AppSecret: "unused"},
-		events: events.Config{
-			AppID: "wx1", Token: "unused", EncodingAESKey: strings.Repeat("a", 42) + "A",
+		db: path, origin: "http://127.0.0.1:8930",
+		account: setup.Account{
+			Credentials: wechatqr.Credentials{AppID: "wx1", AppSecret: "unused"},
+			Events: events.Config{
+				AppID: "wx1", Token: "unused", EncodingAESKey: strings.Repeat("a", 42) + "A",
+			},
+			Location: scaleEnd.Location(), Keep: 30 * 24 * time.Hour,
 		},
 	}
 	var err error

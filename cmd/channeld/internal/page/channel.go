@@ -32,6 +32,7 @@ type channelView struct {
 	Done       string // what the last change did
 	Scenes     []string
 	Targets    []channels.Channel // some that may take a code
+	Cost       spending
 	Notes      []store.Note
 	MoreNotes  bool // there may be others
 	NoteForm   noteForm

@@ -103,6 +103,7 @@ CREATE TABLE IF NOT EXISTS desk_notes (
 	day     {text} NOT NULL, -- 2006-01-02
 	content {text} NOT NULL,
 	spent   BIGINT NOT NULL,
+	created BIGINT NOT NULL,
 	PRIMARY KEY (channel, id)
 ) {options};
 
