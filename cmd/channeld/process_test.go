@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -31,16 +30,21 @@ import (
 // TestMain is the program itself when a test starts it, and ends with the test.
 func TestMain(m *testing.M) {
 	if os.Getenv("CHANNELD_CHILD") != "" {
-		go func() {
-			_, _ = io.Copy(io.Discard, os.Stdin)
-			os.Exit(3)
-		}()
+		go endWithParent()
 		go reportMemory()
 		os.Exit(exitCode())
 	}
 	code := m.Run()
 	testdb.Stop()
 	os.Exit(code)
+}
+
+// endWithParent ends this process when the one that started it has ended.
+func endWithParent() {
+	for parent := os.Getppid(); os.Getppid() == parent; {
+		time.Sleep(100 * time.Millisecond)
+	}
+	os.Exit(3)
 }
 
 // process is the program in a process of its own, on the account wx.
