@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -31,15 +30,21 @@ import (
 // TestMain is the program itself when a test starts it, and ends with the test.
 func TestMain(m *testing.M) {
 	if os.Getenv("CHANNELD_CHILD") != "" {
-		go func() {
-			_, _ = io.Copy(io.Discard, os.Stdin)
-			os.Exit(3)
-		}()
+		go endWithParent()
+		go reportMemory()
 		os.Exit(exitCode())
 	}
 	code := m.Run()
 	testdb.Stop()
 	os.Exit(code)
+}
+
+// endWithParent ends this process when the one that started it has ended.
+func endWithParent() {
+	for parent := os.Getppid(); os.Getppid() == parent; {
+		time.Sleep(100 * time.Millisecond)
+	}
+	os.Exit(3)
 }
 
 // process is the program in a process of its own, on the account wx.
@@ -104,6 +109,19 @@ func (p *process) await(t *testing.T) (callback string) {
 	p.origin = found[1]
 	p.link = regexp.MustCompile(`http://\S+/invite/\w+`).FindString(p.stdout.String())
 	return found[2]
+}
+
+// firstVisit chooses the administrator's password, and returns a browser that is signed in.
+// It does not follow redirects.
+func (p *process) firstVisit(t *testing.T) *http.Client {
+	t.Helper()
+	browser := newBrowser(t)
+	browser.CheckRedirect = func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse
+	}
+	status, _ := post(t, browser, p.link, url.Values{"password": {"correct horse"}})
+	require.Equal(t, http.StatusSeeOther, status)
+	return browser
 }
 
 func freeAddress(t *testing.T) string {
@@ -201,12 +219,7 @@ func TestAJobSurvivesAKill(t *testing.T) {
 	wx, dir := wechatqrtest.Start(t), t.TempDir()
 	address := freeAddress(t)
 	p := start(t, wx, dir, "-listen", address)
-	browser := newBrowser(t)
-	browser.CheckRedirect = func(*http.Request, []*http.Request) error {
-		return http.ErrUseLastResponse
-	}
-	status, _ := post(t, browser, p.link, url.Values{"password": {"correct horse"}})
-	require.Equal(t, http.StatusSeeOther, status)
+	browser := p.firstVisit(t)
 	var list strings.Builder
 	const number = 300
 	for n := range number {
