@@ -264,7 +264,11 @@ func TestFiveHundredChannelsFromAWorkbook(t *testing.T) {
 	tb.see("tbody th a", "名单.xlsx")
 	tb.click(fmt.Sprintf(`a[href=%q]`, job))
 	tb.wait(`!!document.querySelector("progress")`, "the progress")
+	tb.run(chromedp.Evaluate[chromedp.Void](`window.sameDocument = true`))
 	tb.see("[role=status]", "已完成")
+	tb.see("main", "501 / 501")
+	assert.True(t, eval[bool](tb, `window.sameDocument`), "it moves in place")
+	tb.run(chromedp.Reload())
 	tb.see("main", "501 / 501")
 
 	tb.run(chromedp.Navigate(d.origin + "/channels"))
@@ -424,10 +428,7 @@ func TestReconcilingMendsDroppedPushes(t *testing.T) {
 	tb.run(chromedp.Evaluate[chromedp.Void](`window.before = true`))
 	tb.click(`form[action="/reconcile"] button`)
 	tb.wait(`!window.before && document.readyState === "complete"`, "the page after the click")
-	deadline := time.Now().Add(30 * time.Second)
-	for !eval[bool](tb, `!!document.querySelector(".run dl")`) && time.Now().Before(deadline) {
-		tb.run(chromedp.Reload())
-	}
+	tb.wait(`!document.querySelector("[data-poll]")`, "the end of the run")
 	for name, want := range map[string]string{
 		"微信列表": "1", "补上的关注": "1", "补上的取关": "1",
 	} {

@@ -32,7 +32,8 @@ func runDemo(ctx context.Context, c *config, stdout io.Writer, logger *slog.Logg
 
 	account := demo.New()
 	defer account.WeChat.Close()
-	c.account.Credentials, c.account.Events = account.WeChat.Credentials(), account.WeChat.CallbackConfig()
+	c.account.Credentials = account.WeChat.Credentials()
+	c.account.Events = account.WeChat.CallbackConfig()
 	c.db, c.api = filepath.Join(dir, "demo.db"), account.WeChat.URL()
 	c.account.Location, c.account.Keep = demo.Location, 30*24*time.Hour
 	key := personKey{value: make([]byte, personKeyBytes)}

@@ -115,7 +115,7 @@ func (d *desk) background() []func(context.Context) {
 		return nil
 	}
 	return []func(context.Context){
-		d.clean, d.worker.Run, d.tags.Run, d.alerts.Run, d.endFormerKeys,
+		d.clean, d.worker.Run, d.tags.Run, d.alerts.Run, d.lists.Run, d.endFormerKeys,
 		func(ctx context.Context) { d.feed.Share(ctx, d.store, d.logger) },
 	}
 }

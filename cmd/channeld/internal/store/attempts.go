@@ -38,6 +38,9 @@ func (s *Store) DeleteExpired(ctx context.Context) error {
 		{"DELETE FROM desk_job_rows WHERE job IN" +
 			" (SELECT id FROM desk_jobs WHERE ended = 1 AND created < ?)", oldJob},
 		{"DELETE FROM desk_jobs WHERE ended = 1 AND created < ?", oldJob},
+		{
+			"DELETE FROM desk_reconciles WHERE began < ?", s.now().Add(-reconcilesLife).Unix(),
+		},
 		{"DELETE FROM desk_attempts WHERE quarter < ?", now/attemptsPeriod - 1},
 	} {
 		if _, err := s.exec(ctx, statement.query, statement.until); err != nil {

@@ -162,6 +162,17 @@ CREATE TABLE IF NOT EXISTS desk_messages (
 	body     {long} NOT NULL
 ) {options};
 
+-- Runs that compared the ledger with WeChat's list of followers.
+CREATE TABLE IF NOT EXISTS desk_reconciles (
+	id      {text} NOT NULL PRIMARY KEY,
+	began   BIGINT NOT NULL,
+	ended   BIGINT NOT NULL,
+	listed  BIGINT NOT NULL,
+	found   BIGINT NOT NULL,
+	lost    BIGINT NOT NULL,
+	problem {text} NOT NULL
+) {options};
+
 -- How many did not get a tag, and why.
 CREATE TABLE IF NOT EXISTS desk_tag_failures (
 	tag     {text} NOT NULL,

@@ -5,12 +5,12 @@
 const live = document.querySelectorAll("[data-live]");
 const refreshEvery = 1000; // ms at the least between two requests
 
-// refresh reads the page again and replaces the live parts of it.
+// refresh reads the page again and replaces the parts of it that change by themselves.
 async function refresh() {
   const response = await fetch(location.href);
   if (!response.ok || response.redirected) return;
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
-  for (const part of document.querySelectorAll("[data-live]")) {
+  for (const part of document.querySelectorAll("[data-live], [data-poll]")) {
     const fresh = page.getElementById(part.id);
     const used = part.contains(document.activeElement) || part.querySelector("details[open]");
     if (fresh && !used) part.replaceWith(document.importNode(fresh, true));
@@ -44,6 +44,14 @@ if (live.length) {
     if (source.readyState === EventSource.CLOSED) source = listen(); // a proxy had no server
     refreshSoon();
   }, 60000);
+}
+
+// Until it is over, what goes on is read again every two seconds.
+if (document.querySelector("[data-poll]")) {
+  const polling = setInterval(() => {
+    if (document.querySelector("[data-poll]")) refreshSoon();
+    else clearInterval(polling);
+  }, 2000);
 }
 
 // How long ago the last push was.
