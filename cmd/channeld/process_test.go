@@ -181,7 +181,7 @@ func TestNothingAnsweredIsLost(t *testing.T) {
 				assert.NotContains(t, text, wx.Credentials().AppSecret)
 				assert.NotContains(t, text, wx.CallbackConfig().EncodingAESKey)
 			}
-			info, err := os.Stat(filepath.Join(dir, "desk.db.key"))
+			info, err := os.Stat(filepath.Join(dir, "desk.key"))
 			require.NoError(t, err)
 			assert.Equal(t, os.FileMode(0o600), info.Mode().Perm())
 		})
@@ -283,9 +283,9 @@ func TestCopy(t *testing.T) {
 	require.Error(t, err, "there is one")
 	assert.Contains(t, string(out), "ledger")
 
-	key, err := os.ReadFile(filepath.Join(dir, "desk.db.key"))
+	key, err := os.ReadFile(filepath.Join(dir, "desk.key"))
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(filepath.Join(other, "desk.db.key"), key, 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(other, "desk.key"), key, 0o600))
 	assert.EqualValues(t, 1, counted(t, wx, other))
 }
 

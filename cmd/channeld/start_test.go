@@ -44,6 +44,9 @@ func TestFaultsAtTheStartSayWhatToDo(t *testing.T) {
 		"a dash of a text editor": {
 			dir: ready, flags: []string{"–demo"}, zh: "半角减号", en: "a plain hyphen",
 		},
+		"a part of the account": {
+			dir: ready, env: "WECHAT_TOKEN=", zh: "全部设好", en: "Set all of WECHAT_",
+		},
 		"a taken port": {
 			dir: ready, flags: []string{"-listen", taken.Addr().String()},
 			zh: "端口已被占用", en: "The port is taken",
@@ -66,6 +69,8 @@ func TestFaultsAtTheStartSayWhatToDo(t *testing.T) {
 			p.cmd.Args = append(append(p.cmd.Args, "-listen", "127.0.0.1:0"), c.flags...)
 			p.cmd.Env = append(p.cmd.Env, c.env)
 			p.cmd.Dir = t.TempDir()
+			_, err := p.cmd.StdinPipe() // at whose end it would end
+			require.NoError(t, err)
 			out, err := p.cmd.CombinedOutput()
 			require.Error(t, err)
 			assert.Contains(t, string(out), c.zh)
