@@ -71,8 +71,8 @@ func TestEveryOutputCarriesItsDefinitions(t *testing.T) {
 	t.Parallel()
 	all := outputs()
 	for _, one := range []any{
-		Report{}, RetentionReport{}, ConversionReport{}, Comparison{}, Reconciled{}, Plan{},
-		Budget{}, Code{}, Visit{}, Assigned{}, Channel{},
+		Report{}, RetentionReport{}, LossAges{}, ConversionReport{}, Comparison{}, Reconciled{},
+		Plan{}, Budget{}, Code{}, Visit{}, Assigned{}, Channel{},
 	} {
 		assert.Contains(t, all, reflect.TypeOf(one))
 	}

@@ -205,8 +205,9 @@ func TestKilledAtEachStatement(t *testing.T) {
 	onEach(t, func(t *testing.T, d Dialect) {
 		step := int64(fromEnv(t, "CHANNELS_KILL_STEP", 100))
 		const seed = 167 // of 21 calls
-		for at := 1 + rand.Int64N(step); killedAt(t, d, seed, at); at += step {
-			t.Logf("killed at %d", at)
+		killed := true
+		for at := 1 + rand.Int64N(step); killed; at += step {
+			t.Run(fmt.Sprint(at), func(t *testing.T) { killed = killedAt(t, d, seed, at) })
 		}
 	})
 }

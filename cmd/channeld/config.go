@@ -123,11 +123,11 @@ func (c *config) complete(getenv func(string) string) error {
 	if c.origin == "" && (c.invite != "" || c.copyTarget != "") { // which do not listen
 		c.origin = "http://" + c.listen
 	}
-	beside := "channeld"
-	if file, ok := c.file(); ok && c.db != "" {
-		beside = file
-	}
 	c.db = cmp.Or(c.db, "channeld.db")
+	beside := "channeld"
+	if file, ok := c.file(); ok {
+		beside = strings.TrimSuffix(file, filepath.Ext(file))
+	}
 	c.keyFile = cmp.Or(c.keyFile, beside+".key")
 	c.accountFile = cmp.Or(c.accountFile, beside+".account")
 	return c.readEnv(getenv)

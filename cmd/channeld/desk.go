@@ -182,7 +182,8 @@ func (d *desk) welcome(ctx context.Context, _ *wechatqr.Event) (events.Reply, er
 func (d *desk) buildPages(key *personKey) error {
 	d.numbers = page.New(page.Config{
 		Ledger: d.ledger, Store: d.store, Client: d.client, Feed: d.feed,
-		Location: d.config.account.Location, Now: time.Now, Logger: d.logger, Reconcile: d.lists,
+		Location: d.config.account.Location, Now: time.Now, Logger: d.logger,
+		Reconcile: d.lists,
 	})
 	door, err := signin.New(signin.Config{
 		Store: d.store, Frame: d.numbers.Frame, Logger: d.logger, Origin: d.config.origin,
@@ -262,10 +263,15 @@ func (d *desk) ownRoutes() []web.Route {
 
 // open are those that need none.
 func (d *desk) open(door *signin.Door) []web.Route {
-	return slices.Concat(door.Open(), d.numbers.Open(), []web.Route{
+	routes := slices.Concat(door.Open(), d.numbers.Open(), []web.Route{
 		{Pattern: "GET /healthz", Handle: d.health},
 		{Pattern: "GET /language", Handle: chooseLanguage},
 	})
+	if d.config.isSetUp() {
+		notFound := web.Frame(d.numbers.Frame).NotFound
+		routes = append(routes, web.Route{Pattern: "GET /", Handle: notFound})
+	}
+	return routes
 }
 
 // chooseLanguage keeps the language and leads back to the page.

@@ -12,6 +12,7 @@ require (
 	github.com/wechatqr/wechatqr/channels v0.0.0
 	github.com/wechatqr/wechatqr/sqlstore v0.0.0-00010101000000-000000000000
 	github.com/xuri/excelize/v2 v2.10.1
+	golang.org/x/sync v0.22.0
 	modernc.org/sqlite v1.57.0
 )
 
@@ -33,7 +34,6 @@ require (
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/crypto v0.48.0 // indirect
 	golang.org/x/net v0.50.0 // indirect
-	golang.org/x/sync v0.22.0 // indirect
 	golang.org/x/sys v0.47.0 // indirect
 	golang.org/x/text v0.41.0 // indirect
 	modernc.org/libc v1.74.4 // indirect

@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -31,15 +30,21 @@ import (
 // TestMain is the program itself when a test starts it, and ends with the test.
 func TestMain(m *testing.M) {
 	if os.Getenv("CHANNELD_CHILD") != "" {
-		go func() {
-			_, _ = io.Copy(io.Discard, os.Stdin)
-			os.Exit(3)
-		}()
+		go endWithParent()
+		go reportMemory()
 		os.Exit(exitCode())
 	}
 	code := m.Run()
 	testdb.Stop()
 	os.Exit(code)
+}
+
+// endWithParent ends this process when the one that started it has ended.
+func endWithParent() {
+	for parent := os.Getppid(); os.Getppid() == parent; {
+		time.Sleep(100 * time.Millisecond)
+	}
+	os.Exit(3)
 }
 
 // process is the program in a process of its own, on the account wx.
@@ -60,6 +65,8 @@ func program(t *testing.T, wx *wechatqrtest.Server, dir string, flags ...string)
 	require.NoError(t, err)
 	flags = append([]string{"-api", wx.URL(), "-db", filepath.Join(dir, "desk.db")}, flags...)
 	p := &process{cmd: exec.Command(file, flags...), ended: make(chan error, 1)}
+	_, err = p.cmd.StdinPipe() // see TestMain
+	require.NoError(t, err)
 	events := wx.CallbackConfig()
 	p.cmd.Env = append(os.Environ(), "CHANNELD_CHILD=1",
 		"WECHAT_APP_ID="+wx.Credentials().AppID, "WECHAT_APP_SECRET="+wx.Credentials().AppSecret,
@@ -81,8 +88,6 @@ func start(t *testing.T, wx *wechatqrtest.Server, dir string, flags ...string) *
 func (p *process) launch(t *testing.T) {
 	t.Helper()
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
-	_, err := p.cmd.StdinPipe() // see TestMain
-	require.NoError(t, err)
 	require.NoError(t, p.cmd.Start())
 	go func() { p.ended <- p.cmd.Wait() }()
 	t.Cleanup(func() { _ = p.cmd.Process.Kill() })
@@ -104,6 +109,19 @@ func (p *process) await(t *testing.T) (callback string) {
 	p.origin = found[1]
 	p.link = regexp.MustCompile(`http://\S+/invite/\w+`).FindString(p.stdout.String())
 	return found[2]
+}
+
+// firstVisit chooses the administrator's password, and returns a browser that is signed in.
+// It does not follow redirects.
+func (p *process) firstVisit(t *testing.T) *http.Client {
+	t.Helper()
+	browser := newBrowser(t)
+	browser.CheckRedirect = func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse
+	}
+	status, _ := post(t, browser, p.link, url.Values{"password": {"correct horse"}})
+	require.Equal(t, http.StatusSeeOther, status)
+	return browser
 }
 
 func freeAddress(t *testing.T) string {
@@ -163,7 +181,7 @@ func TestNothingAnsweredIsLost(t *testing.T) {
 				assert.NotContains(t, text, wx.Credentials().AppSecret)
 				assert.NotContains(t, text, wx.CallbackConfig().EncodingAESKey)
 			}
-			info, err := os.Stat(filepath.Join(dir, "desk.db.key"))
+			info, err := os.Stat(filepath.Join(dir, "desk.key"))
 			require.NoError(t, err)
 			assert.Equal(t, os.FileMode(0o600), info.Mode().Perm())
 		})
@@ -201,12 +219,7 @@ func TestAJobSurvivesAKill(t *testing.T) {
 	wx, dir := wechatqrtest.Start(t), t.TempDir()
 	address := freeAddress(t)
 	p := start(t, wx, dir, "-listen", address)
-	browser := newBrowser(t)
-	browser.CheckRedirect = func(*http.Request, []*http.Request) error {
-		return http.ErrUseLastResponse
-	}
-	status, _ := post(t, browser, p.link, url.Values{"password": {"correct horse"}})
-	require.Equal(t, http.StatusSeeOther, status)
+	browser := p.firstVisit(t)
 	var list strings.Builder
 	const number = 300
 	for n := range number {
@@ -270,9 +283,9 @@ func TestCopy(t *testing.T) {
 	require.Error(t, err, "there is one")
 	assert.Contains(t, string(out), "ledger")
 
-	key, err := os.ReadFile(filepath.Join(dir, "desk.db.key"))
+	key, err := os.ReadFile(filepath.Join(dir, "desk.key"))
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(filepath.Join(other, "desk.db.key"), key, 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(other, "desk.key"), key, 0o600))
 	assert.EqualValues(t, 1, counted(t, wx, other))
 }
 

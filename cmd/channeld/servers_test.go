@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -261,18 +260,6 @@ func exported(t *testing.T, browser *http.Client, m *member) map[string]channels
 	return counts
 }
 
-// signIn chooses the administrator's password.
-func (c *cluster) signIn(t *testing.T) *http.Client {
-	t.Helper()
-	browser := newBrowser(t)
-	browser.CheckRedirect = func(*http.Request, []*http.Request) error {
-		return http.ErrUseLastResponse
-	}
-	status, _ := post(t, browser, c.members[0].link, url.Values{"password": {"correct horse"}})
-	require.Equal(t, http.StatusSeeOther, status)
-	return browser
-}
-
 // makeCodes has the codes of a list made, and returns the address of the job.
 func (c *cluster) makeCodes(t *testing.T, browser *http.Client, number int) (job string) {
 	t.Helper()
@@ -309,7 +296,7 @@ func testCluster(t *testing.T, c *cluster) {
 		c.launch(t)
 	}
 	c.serve(t)
-	browser := c.signIn(t)
+	browser := c.members[0].firstVisit(t)
 	c.compare(t, browser)
 	job := c.makeCodes(t, browser, codes)
 	tickets, keys := c.firstTickets(t)

@@ -137,7 +137,7 @@ func TestTheDemoEndsWithItsTerminal(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), file, "-demo", "-listen", "127.0.0.1:0")
 	cmd.Env = append(os.Environ(), "CHANNELD_CHILD=1", "TMPDIR="+dir)
 	cmd.Stdout = &stdout
-	_, err = cmd.StdinPipe() // at whose end it would end
+	_, err = cmd.StdinPipe() // see TestMain
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
 	waitFor(t, "the link", func() bool { return strings.Contains(stdout.String(), "/s/") })

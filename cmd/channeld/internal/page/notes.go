@@ -108,12 +108,17 @@ func (p *Pages) noted(
 	http.Redirect(w, r, channelPath(c.Key)+"?"+values.Encode(), http.StatusSeeOther)
 }
 
-// readNotes sets the latest notes until the end of the period.
+// readNotes sets the latest notes until the end of the period, and what was spent.
 func (p *Pages) readNotes(r *http.Request, v *channelView, report *channels.Report) (err error) {
 	before := dayAfter(report)
 	if v.Notes, err = p.Store.Notes(r.Context(), v.Channel.Key, before, maxNotes); err != nil {
 		return err
 	}
+	spent, err := p.Store.Spent(r.Context(), before)
+	if err != nil {
+		return err
+	}
+	v.Cost = spendingOn(spent[v.Channel.Key], v.Total.HeldEnd)
 	v.MoreNotes = len(v.Notes) == maxNotes
 	if v.NoteForm.Day == "" {
 		v.NoteForm.Day = v.lastDay().Format(dayForm)
@@ -135,8 +140,8 @@ func notesByDay(notes []store.Note) map[string]string {
 		if n.Spent > 0 {
 			text += " (" + money(n.Spent) + ")"
 		}
-		if before := texts[n.Day]; before != "" {
-			text = before + " · " + text
+		if later := texts[n.Day]; later != "" {
+			text += " · " + later
 		}
 		texts[n.Day] = text
 	}

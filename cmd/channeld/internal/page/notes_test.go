@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -37,8 +38,10 @@ func (d *desk) note(key, day, text, spent string) {
 
 func TestNotes(t *testing.T) {
 	testAt(t, func(t *testing.T, d *desk) {
-		d.fill()
+		d.channel("sh-1", "一店", "")
+		d.channel("sh-2", "二店", "")
 		d.note("sh-1", "2026-11-24", "改了<b>海报", "1234.5")
+		time.Sleep(time.Second)
 		d.note("sh-1", "2026-11-24", "开播", "")
 		d.note("sh-1", "2026-11-25", "今天", "")
 		d.note("sh-2", "2026-11-25", "别家的", "")
@@ -48,7 +51,7 @@ func TestNotes(t *testing.T) {
 			w := d.get(v, "/channels/sh-1?period=7d", webui.Chinese)
 			page := textOf(w)
 			has(t, page, "2026-11-24 改了<b>海报 1 234.50")
-			has(t, w.Body.String(), "改了&lt;b&gt;海报 (1\u202f234.50)")
+			has(t, w.Body.String(), "改了&lt;b&gt;海报 (1\u202f234.50) · 开播</td>")
 			has(t, w.Body.String(), `<path class="note" d="M55 0V100M65 0V100"/>`)
 			hasNot(t, page, "别家的")
 			assert.Equal(t, v.Role >= web.Operator, strings.Contains(page, "写备注"))
@@ -85,11 +88,12 @@ func TestNotesThatAreRefused(t *testing.T) {
 		good := form("2026-11-25", "海报", "1")
 		guest := web.Visitor{Role: web.Guest, Scope: web.Scope{Channel: "sh-1"}}
 		for _, v := range []web.Visitor{viewer, guest} {
-			assert.Equal(t, http.StatusForbidden, d.post(v, "/channels/sh-1/notes", good).Code)
-			assert.Equal(t, http.StatusForbidden,
-				d.post(v, "/channels/sh-1/notes/delete", nil).Code)
+			for _, path := range []string{"/notes", "/notes/delete"} {
+				assert.Equal(t, http.StatusForbidden, d.post(v, "/channels/sh-1"+path, good).Code)
+			}
 		}
-		assert.Equal(t, http.StatusNotFound, d.post(operator, "/channels/none/notes", good).Code)
+		nowhere := d.post(operator, "/channels/none/notes", good)
+		assert.Equal(t, http.StatusNotFound, nowhere.Code)
 
 		for name, tt := range map[string]struct {
 			form url.Values

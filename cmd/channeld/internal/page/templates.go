@@ -27,16 +27,17 @@ func parseTemplates() web.Templates {
 			return en
 		}
 		functions := template.FuncMap{
-			"t":      pick,
-			"file":   func(name string) string { return "/static/" + name + "?" + fileHashes[name] },
-			"num":    number,
-			"num64":  func(n int) string { return number(int64(n)) },
-			"clock":  func(at time.Time) string { return at.Format("15:04") },
-			"signed": signed,
-			"money":  money,
-			"share":  share,
-			"day":    func(at time.Time) string { return dayText(language, at) },
-			"stamp":  func(at time.Time) string { return at.Format("2006-01-02 15:04") },
+			"t":       pick,
+			"file":    func(name string) string { return "/static/" + name + "?" + fileHashes[name] },
+			"num":     number,
+			"num64":   func(n int) string { return number(int64(n)) },
+			"clock":   func(at time.Time) string { return at.Format("15:04") },
+			"signed":  signed,
+			"money":   money,
+			"perHeld": perHeldText,
+			"share":   share,
+			"day":     func(at time.Time) string { return dayText(language, at) },
+			"stamp":   func(at time.Time) string { return at.Format("2006-01-02 15:04") },
 			"name": func(key string) string {
 				name, _ := wordOf(key).in(language)
 				return name
@@ -114,6 +115,8 @@ func columnName(pick func(zh, en string) string, key string) string {
 		return pick("分组", "Group")
 	case "retention":
 		return pick("7 日留存", "7-day retention")
+	case "cost": // as narrow as the number
+		return pick(wordOf(key).zh, "Cost per held")
 	}
 	return pick(wordOf(key).zh, wordOf(key).en)
 }

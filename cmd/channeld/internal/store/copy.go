@@ -17,7 +17,7 @@ var copied = []struct {
 		"hash", "title", "user_name", "role", "channel", "grp", "ends", "created",
 	}},
 	{"desk_welcomes", []string{"channel", "content"}},
-	{"desk_notes", []string{"channel", "id", "day", "content", "spent"}},
+	{"desk_notes", []string{"channel", "id", "day", "content", "spent", "created"}},
 	{"desk_tags", []string{"channel", "tag"}},
 	{"desk_webhooks", []string{
 		"id", "title", "kind", "address", "secret", "created", "result", "result_at",
@@ -64,7 +64,7 @@ func (s *Store) copyTable(ctx context.Context, to *Store, table string, columns 
 			}
 		}
 		if values = append(values, one...); len(values) == rowsAStatement*len(columns) {
-			if err := to.insert(ctx, table, columns, values); err != nil {
+			if err := to.insert(ctx, to.db, table, columns, values); err != nil {
 				return err
 			}
 			values = nil
@@ -73,5 +73,5 @@ func (s *Store) copyTable(ctx context.Context, to *Store, table string, columns 
 	if err := rows.Err(); err != nil || len(values) == 0 {
 		return err
 	}
-	return to.insert(ctx, table, columns, values)
+	return to.insert(ctx, to.db, table, columns, values)
 }

@@ -19,8 +19,8 @@ func (n *Note) fields() []any { return []any{&n.ID, &n.Channel, &n.Day, &n.Text,
 // AddNote stores the note under a new ID.
 func (s *Store) AddNote(ctx context.Context, n *Note) error {
 	_, err := s.exec(ctx,
-		"INSERT INTO desk_notes (channel, id, day, content, spent) VALUES (?, ?, ?, ?, ?)",
-		n.Channel, rand.Text(), n.Day, n.Text, n.Spent)
+		"INSERT INTO desk_notes (channel, id, day, content, spent, created) VALUES (?, ?, ?, ?, ?, ?)",
+		n.Channel, rand.Text(), n.Day, n.Text, n.Spent, s.now().Unix())
 	return err
 }
 
@@ -30,10 +30,11 @@ func (s *Store) DeleteNote(ctx context.Context, channel, id string) error {
 	return err
 }
 
-// Notes returns the latest notes of the channel at days before one, the latest first.
+// Notes returns the latest notes of the channel at days before one, the latest first, and
+// of one day the last written.
 func (s *Store) Notes(ctx context.Context, channel, before string, most int) ([]Note, error) {
 	return list(ctx, s, (*Note).fields, "SELECT id, channel, day, content, spent"+
-		" FROM desk_notes WHERE channel = ? AND day < ? ORDER BY day DESC, id LIMIT ?",
+		" FROM desk_notes WHERE channel = ? AND day < ? ORDER BY day DESC, created DESC, id LIMIT ?",
 		channel, before, most)
 }
 
