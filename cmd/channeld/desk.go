@@ -197,13 +197,11 @@ func (d *desk) buildPages(key *personKey) error {
 		return err
 	}
 	account := d.setupPages(key)
-	routes, open := append(account.Routes(), account.LeadHere()), d.open(door)
+	routes := append(account.Routes(), account.LeadHere())
 	if d.config.isSetUp() {
 		routes = append(account.Routes(), d.routes()...)
-		notFound := web.Frame(d.numbers.Frame).NotFound
-		open = append(open, web.Route{Pattern: "GET /", Handle: notFound})
 	}
-	mux, err := web.Mount(routes, open, door.Refuse)
+	mux, err := web.Mount(routes, d.open(door), door.Refuse)
 	if err != nil {
 		return err
 	}
