@@ -87,6 +87,10 @@ func (d *desk) fill(ctx context.Context, account *demo.Account) error {
 	if err := account.Fill(ctx, d.ledger, d.client); err != nil {
 		return err
 	}
+	if err := d.lists.RunIfDue(ctx); err != nil {
+		return err
+	}
+	account.LosePushes()
 	for key, text := range demo.Welcomes() {
 		if err := d.store.SetWelcome(ctx, key, text); err != nil {
 			return err

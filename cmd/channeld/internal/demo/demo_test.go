@@ -11,6 +11,7 @@ import (
 	_ "modernc.org/sqlite" // the driver
 
 	"github.com/wechatqr/wechatqr"
+	"github.com/wechatqr/wechatqr/account"
 	"github.com/wechatqr/wechatqr/channels"
 )
 
@@ -38,6 +39,10 @@ func TestFiguresDifferForReasons(t *testing.T) {
 	)
 	require.NoError(t, err)
 	require.NoError(t, a.Fill(ctx, ledger, client))
+	followers := account.Followers(ctx, client, "")
+	_, err = ledger.Reconcile(ctx, account.Users(ctx, client, followers))
+	require.NoError(t, err)
+	a.LosePushes()
 
 	now := time.Now()
 	compared, err := ledger.Compare(ctx, client, now.AddDate(0, 0, -14), now.AddDate(0, 0, -1))

@@ -34,7 +34,9 @@ func (h *history) differ() (missing []state) {
 		return lostEnds[ev.FromUserName] && ev.Type == wechatqr.EventUnsubscribe
 	})
 	// People whom WeChat has taken out of its figures: they came and left on a day.
-	h.dropStates(h.some(4, 11, func(s *state) bool { return h.hasEvents(s, 2) && h.within(s) }))
+	h.dropStates(h.some(4, 11, func(s *state) bool {
+		return !s.user.Follows && h.hasEvents(s, 2) && h.within(s)
+	}))
 	// Follows so long after the scan that the push has no scene.
 	for range 3 {
 		h.followLate(midnight(h.now).AddDate(0, 0, -7))

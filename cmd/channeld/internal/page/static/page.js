@@ -5,7 +5,7 @@
 const live = document.querySelectorAll("[data-live]");
 const refreshEvery = 1000; // ms at the least between two requests
 
-// refresh reads the page again and replaces the parts of it that change by themselves.
+// refresh reads the page again and changes the parts of it that change by themselves.
 async function refresh() {
   const response = await fetch(location.href);
   if (!response.ok || response.redirected) return;
