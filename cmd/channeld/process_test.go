@@ -139,7 +139,7 @@ func counted(t *testing.T, wx *wechatqrtest.Server, dir string) int64 {
 	s, err := store.Open(t.Context(), path)
 	require.NoError(t, err)
 	defer s.Close()
-	c := config{keyFile: path + ".key"}
+	c := config{keyFile: filepath.Join(dir, "desk.key")}
 	key, err := c.loadPersonKey()
 	require.NoError(t, err)
 	assert.Empty(t, key.file, "the key was there")
