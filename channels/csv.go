@@ -83,10 +83,10 @@ type csvFile struct {
 // placeNames are the columns of csvCells.place.
 var placeNames = []string{"start", "channel", "name", "group", "origin"}
 
-func newCSV(w io.Writer, places []string, columns []Definition) *csvFile {
+func newCSV(w io.Writer, placed []string, columns []Definition) *csvFile {
 	file := &csvFile{csv.NewWriter(w), 0}
 	file.UseCRLF = true
-	names := slices.Clone(places)
+	names := slices.Clone(placed)
 	names[0] = "\ufeff" + names[0]
 	for _, col := range columns {
 		names = append(names, col.Name)

@@ -145,6 +145,21 @@ func RetentionColumns() []Column[Retained] {
 	}
 }
 
+// lossAgeDefinitions are of LossAges.
+var lossAgeDefinitions = []Definition{
+	{
+		"lost", "lost at this age", "该关注时长的取关",
+		"follows that ended in the period, at most the row's up_to_ns after they began and more " +
+			"than that of the row before; 0 is without a limit",
+		"时段内结束的关注中，自开始起不超过该行 up_to_ns、且超过上一行的；0 即不限",
+	},
+	{
+		"age_unknown", "lost at an unknown age", "关注时长未知的取关",
+		"follows that ended in the period, as Reconcile found later: when they ended is not known",
+		"时段内结束的关注中，由对账发现的：不知何时结束",
+	},
+}
+
 // figureDefinitions are of a Comparison.
 var figureDefinitions = []Definition{
 	{

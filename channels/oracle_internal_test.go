@@ -622,3 +622,17 @@ func (o *oracle) retained(q Query, day time.Time, n int) (all, stayed int64, ove
 	}
 	return all, stayed, until <= o.asOf
 }
+
+// lostAtAge counts the follows that were lost when they were over an age and at most
+// another, 0 for any, in seconds.
+func (o *oracle) lostAtAge(q Query, over, upTo int64) (n int64) {
+	within := between(q.From.Unix(), q.To.Unix())
+	for _, f := range o.count().follows {
+		age := f.end - f.start
+		lost := f.ending == "lost" && within(f.end) && o.asked(q, f.channel)
+		if lost && age > over && (upTo == 0 || age <= upTo) {
+			n++
+		}
+	}
+	return n
+}

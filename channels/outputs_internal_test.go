@@ -47,7 +47,7 @@ func collect(of reflect.Type, all map[reflect.Type]bool) {
 
 // numbersIn notes the JSON names of the numbers in the type and beneath it. Every field
 // must have such a name.
-func numbersIn(t *testing.T, of reflect.Type, found map[string]bool) {
+func numbersIn(t *testing.T, of reflect.Type, names map[string]bool) {
 	t.Helper()
 	beneath := map[reflect.Type]bool{}
 	for i := range of.NumField() {
@@ -57,12 +57,12 @@ func numbersIn(t *testing.T, of reflect.Type, found map[string]bool) {
 			assert.NotEmpty(t, name, "JSON name of %v.%s", of, field.Name)
 		}
 		if field.Type == reflect.TypeFor[int]() || field.Type == reflect.TypeFor[int64]() {
-			found[name] = true
+			names[name] = true
 		}
 		collect(field.Type, beneath)
 	}
 	for one := range beneath {
-		numbersIn(t, one, found)
+		numbersIn(t, one, names)
 	}
 }
 
@@ -71,8 +71,8 @@ func TestEveryOutputCarriesItsDefinitions(t *testing.T) {
 	t.Parallel()
 	all := outputs()
 	for _, one := range []any{
-		Report{}, RetentionReport{}, ConversionReport{}, Comparison{}, Reconciled{}, Plan{},
-		Budget{}, Code{}, Visit{}, Assigned{}, Channel{},
+		Report{}, RetentionReport{}, LossAges{}, ConversionReport{}, Comparison{}, Reconciled{},
+		Plan{}, Budget{}, Code{}, Visit{}, Assigned{}, Channel{},
 	} {
 		assert.Contains(t, all, reflect.TypeOf(one))
 	}

@@ -180,6 +180,9 @@ func (h *history) compareAll() {
 		h.compareConversions()
 	}
 	h.compareRetention()
+	for range 4 {
+		h.compareLossAges()
+	}
 }
 
 // makeChannels has some scenes adopted; others belong to nobody.
@@ -473,6 +476,38 @@ func (h *history) compareActive(q Query, all *Report) {
 	})
 	assert.ElementsMatch(h.t, want, active.Rows, "%+v", q)
 	assert.Equal(h.t, all.Total, active.Total, "%+v", q)
+	if q.By == ByChannel {
+		h.compareTop(q, active)
+	}
+}
+
+// compareTop asks for the best and the worst channels of those in which something happened.
+func (h *history) compareTop(q Query, active *Report) {
+	q.Active, q.Top = h.IntN(2) == 0, 1+h.IntN(3)
+	top, err := h.ledger.Report(h.t.Context(), q)
+	require.NoError(h.t, err)
+	isChannel := func(row Row) bool { return row.Origin == OfChannel }
+	order := func(a, b Row) int {
+		return cmp.Or(cmp.Compare(b.Net(), a.Net()), cmp.Compare(a.Lost, b.Lost))
+	}
+	ordered := func(rows []Row) (counts [][2]int64) {
+		all := slices.DeleteFunc(slices.Clone(rows), func(row Row) bool { return !isChannel(row) })
+		slices.SortStableFunc(all, order)
+		for i := range all {
+			counts = append(counts, [2]int64{all[i].Net(), all[i].Lost})
+		}
+		return counts
+	}
+	want := ordered(active.Rows)
+	if len(want) > 2*q.Top {
+		want = slices.Delete(want, q.Top, len(want)-q.Top)
+	}
+	got := ordered(top.Rows)
+	assert.Equal(h.t, want, got, "%+v", q)
+	assert.Subset(h.t, active.Rows, top.Rows, "%+v", q)
+	assert.Equal(h.t, slices.DeleteFunc(slices.Clone(active.Rows), isChannel),
+		slices.DeleteFunc(slices.Clone(top.Rows), isChannel), "%+v", q)
+	assert.Equal(h.t, active.Total, top.Total, "%+v", q)
 }
 
 // compareRetention asks of each day, and of all days together.
@@ -511,6 +546,29 @@ func (h *history) compareRetention() {
 	require.NoError(h.t, err)
 	assert.Equal(h.t, want, got.Rows, "%+v", q)
 	h.compareRetentionByChannel(q.From, q.To, days)
+}
+
+// compareLossAges asks a random question.
+func (h *history) compareLossAges() {
+	q := h.randomQuery()
+	q.By = 0
+	upTo := []time.Duration{time.Second, time.Hour, 24 * time.Hour, 3 * 24 * time.Hour}
+	upTo = upTo[h.IntN(2) : 2+h.IntN(3)]
+	got, err := h.ledger.LossAges(h.t.Context(), q, upTo...)
+	require.NoError(h.t, err)
+	var rows []LossAge
+	sum := got.AgeUnknown
+	for i, age := range append(slices.Clone(upTo), 0) {
+		over := int64(-1)
+		if i > 0 {
+			over = int64(upTo[i-1] / time.Second)
+		}
+		rows = append(rows, LossAge{age, h.oracle.lostAtAge(q, over, int64(age/time.Second))})
+		sum += rows[i].Lost
+	}
+	assert.Equal(h.t, rows, got.Rows, "%+v", q)
+	_, counts := h.oracle.report(q)
+	assert.Equal(h.t, counts.Lost, sum, "%+v", q)
 }
 
 // compareRetentionByChannel asks of all channels at once, and of each.

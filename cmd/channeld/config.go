@@ -1,16 +1,21 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 	_ "time/tzdata" // machines without the time zones
 
 	"github.com/wechatqr/wechatqr"
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/setup"
 	"github.com/wechatqr/wechatqr/events"
 	"github.com/wechatqr/wechatqr/internal/doctor"
 )
@@ -27,78 +32,86 @@ type config struct {
 	callbackURL string // of this process, known once it listens
 	api         string // base URL in place of WeChat's hosts; empty: WeChat
 	forwarded   bool
-	invite      string // name; empty: serve
-	copyTarget  string // of store.Open; empty: serve
-	location    *time.Location
-	keep        time.Duration
+	invite      string          // name; empty: serve
+	copyTarget  string          // of store.Open; empty: serve
+	given       map[string]bool // flags that were given
+	personKey   string          // of the environment
 
-	credentials wechatqr.Credentials
-	events      events.Config
-	personKey   string // of the environment
+	account     setup.Account // without an AppID: it is to be set up
+	accountFile string        // empty: the account is the environment's
 }
+
+var (
+	errFlags = errors.New("see -h")
+	errPart  = errors.New("the environment has a part of the account")
+)
 
 const defaultListen = "127.0.0.1:8930"
 
 // parseConfig reads the flags and the environment. The error is flag.ErrHelp after -h.
 func parseConfig(args []string, getenv func(string) string, stderr io.Writer) (config, error) {
 	c := config{personKey: getenv("PERSON_KEY")}
-	fs := flag.NewFlagSet("channeld", flag.ContinueOnError)
-	fs.SetOutput(io.Discard) // main prints the error
-	fs.BoolVar(&c.demo, "demo", false,
+	flags := flag.NewFlagSet("channeld", flag.ContinueOnError)
+	flags.SetOutput(io.Discard) // main prints the error
+	flags.BoolVar(&c.demo, "demo", false,
 		"show a made-up account with forty channels; needs no account, no database and no network")
-	fs.StringVar(&c.db, "db", "",
+	flags.StringVar(&c.db, "db", "",
 		"`database`: the path of a SQLite file, postgres://… or mysql://…; default: channeld.db")
-	fs.StringVar(&c.keyFile, "key", "",
+	flags.StringVar(&c.keyFile, "key", "",
 		"`file` of the person key, made at the first start; default: beside the database")
-	fs.StringVar(&c.listen, "listen", defaultListen, "`host:port` to listen on for the pages")
-	fs.StringVar(&c.origin, "origin", "",
+	flags.StringVar(&c.accountFile, "account", "",
+		"`file` of the account that the set-up page makes; default: beside the database")
+	flags.StringVar(&c.listen, "listen", defaultListen, "`host:port` to listen on for the pages")
+	flags.StringVar(&c.origin, "origin", "",
 		"base `URL` by which browsers reach the pages, such as https://codes.example.com")
-	fs.StringVar(&c.callback, "callback", "",
+	flags.StringVar(&c.callback, "callback", "",
 		"`host:port` to listen on for the callback alone; default: /wechat beside the pages")
-	fs.StringVar(&c.api, "api", "",
+	flags.StringVar(&c.api, "api", "",
 		"base `URL` to use in place of WeChat's hosts, such as the sandbox's")
-	fs.BoolVar(&c.forwarded, "forwarded", false,
+	flags.BoolVar(&c.forwarded, "forwarded", false,
 		"a proxy in front sets X-Forwarded-For: its last entry is the client's address")
-	fs.StringVar(&c.invite, "invite", "",
+	flags.StringVar(&c.invite, "invite", "",
 		"print a link by which this `user` chooses a new password, and exit; a new user "+
 			"becomes an administrator")
-	fs.StringVar(&c.copyTarget, "copy", "",
+	flags.StringVar(&c.copyTarget, "copy", "",
 		"copy everything into this new `database`, verify the copy and exit; stop the others first")
-	zone := fs.String("zone", "Asia/Shanghai", "time `zone` in which days begin")
-	fs.DurationVar(&c.keep, "keep", 0,
+	zone := flags.String("zone", "Asia/Shanghai", "time `zone` in which days begin")
+	flags.DurationVar(&c.account.Keep, "keep", 0,
 		"how long somebody who unfollowed is remembered, a `duration` such as 720h: who comes "+
 			"back within it counts as returning, not as new")
-	fs.Usage = func() {}
+	flags.Usage = func() {}
 
-	if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
-		printHelp(fs, stderr)
+	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+		printHelp(flags, stderr)
 		return config{}, err
 	} else if err != nil {
-		return config{}, fmt.Errorf("channeld: %w: see -h", err)
+		return config{}, fmt.Errorf("channeld: %w: %w", err, errFlags)
 	}
-	if fs.NArg() > 0 {
-		return config{}, fmt.Errorf("channeld: %q is not a flag: see -h", fs.Arg(0))
+	if flags.NArg() > 0 {
+		return config{}, fmt.Errorf("channeld: %q is not a flag: %w", flags.Arg(0), errFlags)
 	}
 	var err error
-	if c.location, err = time.LoadLocation(*zone); err != nil {
+	if c.account.Location, err = time.LoadLocation(*zone); err != nil {
 		return config{}, fmt.Errorf("channeld: -zone: %w", err)
 	}
-	return c, c.complete()
+	c.given = map[string]bool{}
+	flags.Visit(func(f *flag.Flag) { c.given[f.Name] = true })
+	return c, c.complete(getenv)
 }
 
-func printHelp(fs *flag.FlagSet, stderr io.Writer) {
-	fs.SetOutput(stderr)
-	_, _ = fmt.Fprint(stderr, "channeld makes the channels' codes of an account, receives its "+
-		"pushes and shows the\nnumbers. Try it:\n\n  channeld -demo\n\n"+
-		"usage: channeld [flags]\n\n")
-	fs.PrintDefaults()
-	_, _ = fmt.Fprint(stderr, "\nThe environment has the account: WECHAT_APP_ID, "+
-		"WECHAT_APP_SECRET, WECHAT_TOKEN and\nWECHAT_AES_KEY, or WECHAT_PLAINTEXT=1. PERSON_KEY "+
-		"may have the person key, in\nplace of its file.\n")
+func printHelp(flags *flag.FlagSet, stderr io.Writer) {
+	flags.SetOutput(stderr)
+	_, _ = fmt.Fprint(stderr, "channeld 为账号的各渠道建码、接收推送、展示数字。先看演示：\n"+
+		"channeld makes the channels' codes of an account, receives its pushes and shows the\n"+
+		"numbers. Try it:\n\n  channeld -demo\n\nusage: channeld [flags]\n\n")
+	flags.PrintDefaults()
+	_, _ = fmt.Fprint(stderr, "\nThe environment may have the account: WECHAT_APP_ID, "+
+		"WECHAT_APP_SECRET, WECHAT_TOKEN\nand WECHAT_AES_KEY, or WECHAT_PLAINTEXT=1. Without "+
+		"them a page asks for it. PERSON_KEY\nmay have the person key, in place of its file.\n")
 }
 
-// complete reads the account and sets the defaults that depend on other flags.
-func (c *config) complete() error {
+// complete reads the environment and sets the defaults that depend on other flags.
+func (c *config) complete(getenv func(string) string) error {
 	c.origin = strings.TrimSuffix(c.origin, "/")
 	if c.demo {
 		if c.db != "" || c.api != "" || c.invite != "" || c.copyTarget != "" {
@@ -110,24 +123,65 @@ func (c *config) complete() error {
 	if c.origin == "" && (c.invite != "" || c.copyTarget != "") { // which do not listen
 		c.origin = "http://" + c.listen
 	}
-	if c.db == "" {
-		c.db = "channeld.db"
+	c.db = cmp.Or(c.db, "channeld.db")
+	beside := "channeld"
+	if file, ok := c.file(); ok {
+		beside = strings.TrimSuffix(file, filepath.Ext(file))
 	}
-	if c.keyFile == "" {
-		c.keyFile = "channeld.key"
-		if !strings.Contains(c.db, "://") {
-			c.keyFile = c.db + ".key"
-		}
+	c.keyFile = cmp.Or(c.keyFile, beside+".key")
+	c.accountFile = cmp.Or(c.accountFile, beside+".account")
+	return c.readEnv(getenv)
+}
+
+// readEnv reads the account, if the environment has any part of it.
+func (c *config) readEnv(getenv func(string) string) error {
+	variables := []string{"WECHAT_APP_ID", "WECHAT_APP_SECRET", "WECHAT_TOKEN", "WECHAT_AES_KEY",
+		"WECHAT_PLAINTEXT"}
+	isSet := func(name string) bool { return getenv(name) != "" }
+	if !slices.ContainsFunc(variables, isSet) || c.invite != "" {
+		return nil
 	}
+	c.accountFile = ""
 	var err, settings error
-	c.credentials, err = wechatqr.CredentialsFromEnv()
-	c.events, settings = events.ConfigFromEnv()
-	if err = errors.Join(err, settings); err != nil && c.invite == "" {
-		return fmt.Errorf("channeld: the environment lacks the account: %w\n"+
-			"To look around without one: channeld -demo", err)
+	c.account.Credentials, err = wechatqr.CredentialsFromEnv()
+	c.account.Events, settings = events.ConfigFromEnv()
+	if err = errors.Join(err, settings); err != nil {
+		return fmt.Errorf("channeld: %w: %w", errPart, err)
 	}
 	return nil
 }
+
+// file is the path of the database, if it is a file.
+func (c *config) file() (path string, ok bool) {
+	path, err := filepath.Abs(c.db)
+	return path, err == nil && !strings.Contains(c.db, "://")
+}
+
+// readAccount reads the file that the page has written, unless the account is the
+// environment's. Flags go before what the file has.
+func (c *config) readAccount() error {
+	if c.accountFile == "" {
+		return nil
+	}
+	a, err := setup.ReadFile(c.accountFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if c.given["zone"] {
+		a.Location = c.account.Location
+	}
+	if c.given["keep"] {
+		a.Keep = c.account.Keep
+	}
+	c.account = a
+	return nil
+}
+
+// isSetUp reports whether it is known which account the desk is for.
+func (c *config) isSetUp() bool { return c.account.Credentials.AppID != "" }
 
 // originOf is the base URL of a listener.
 func originOf(addr net.Addr) string {
@@ -147,13 +201,18 @@ func isLoopback(addr net.Addr) bool {
 
 // doctor is what the checks of the settings page look at.
 func (c *config) doctor() doctor.Config {
-	d := doctor.Config{
-		Credentials: func() (wechatqr.Credentials, error) { return c.credentials, nil },
-		Events:      func() (events.Config, error) { return c.events, nil },
+	return doctor.Config{
+		Credentials: func() (wechatqr.Credentials, error) { return c.account.Credentials, nil },
+		Events:      func() (events.Config, error) { return c.account.Events, nil },
 		Callback:    c.callbackURL,
+		Endpoint:    c.endpoint(),
 	}
+}
+
+// endpoint is the zero Endpoint for WeChat's own hosts.
+func (c *config) endpoint() (e wechatqr.Endpoint) {
 	if c.api != "" {
-		d.Endpoint = wechatqr.Endpoint{API: []string{c.api}, Image: c.api}
+		e = wechatqr.Endpoint{API: []string{c.api}, Image: c.api}
 	}
-	return d
+	return e
 }

@@ -38,6 +38,13 @@ func printCopy(
 	if err != nil {
 		return err
 	}
+	if err := c.readAccount(); err != nil {
+		return err
+	}
+	if !c.isSetUp() {
+		return fmt.Errorf("channeld: -copy: the account is neither in the environment nor in %s",
+			c.accountFile)
+	}
 	d, err := openDesk(ctx, c, &key, logger)
 	if err != nil {
 		return err
@@ -53,8 +60,12 @@ func printCopy(
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(stdout, "copied and verified: start channeld with that -db and the "+
-		"same person key")
+	same := "person key"
+	if c.accountFile != "" {
+		same += " and account: -account " + c.accountFile
+	}
+	_, err = fmt.Fprintln(stdout, "copied and verified: start channeld with that -db and the same",
+		same)
 	return err
 }
 
@@ -75,7 +86,7 @@ func (d *desk) sendBackup(w http.ResponseWriter, r *http.Request, path string) e
 	if err := d.copyTo(r.Context(), path, nil); err != nil {
 		return err
 	}
-	name := "channeld-" + time.Now().In(d.config.location).Format("20060102-1504") + ".db"
+	name := "channeld-" + time.Now().In(d.config.account.Location).Format("20060102-1504") + ".db"
 	h := w.Header()
 	h.Set("Content-Type", "application/vnd.sqlite3")
 	h.Set("Content-Disposition", `attachment; filename="`+name+`"`)

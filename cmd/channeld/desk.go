@@ -18,7 +18,9 @@ import (
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/outbox"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/page"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/people"
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/reconcile"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/settings"
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/setup"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/signin"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/store"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/web"
@@ -32,47 +34,55 @@ type desk struct {
 	config *config
 	logger *slog.Logger
 
-	store    *store.Store
+	store  *store.Store
+	feed   *live.Feed
+	pages  http.Handler
+	reopen chan struct{} // sent to when the account has changed
+
+	// The others are nil until the account is set up.
 	ledger   *channels.Ledger
 	client   *wechatqr.Client
-	feed     *live.Feed
 	callback *events.Handler
 	worker   *codes.Worker
 	tags     *outbox.Worker
 	alerts   *alert.Worker
+	lists    *reconcile.Worker
 	numbers  *page.Pages // which have the frame of all others
-	pages    http.Handler
 }
 
 // openDesk opens the database and what works on it. Close it when done.
 func openDesk(
 	ctx context.Context, c *config, key *personKey, logger *slog.Logger,
 ) (d *desk, err error) {
-	d = &desk{config: c, logger: logger, feed: live.NewFeed()}
+	d = &desk{config: c, logger: logger, feed: live.NewFeed(), reopen: make(chan struct{}, 1)}
 	if d.store, err = store.Open(ctx, c.db); err != nil {
 		return nil, err
 	}
+	opened := d // which an error returns as nil
 	defer func() {
 		if err != nil {
-			_ = d.close()
+			_ = opened.close()
 		}
 	}()
-	d.ledger, err = channels.Open(ctx, d.store.DB(), d.store.Dialect(), channels.Config{
-		AppID: c.credentials.AppID, PersonKey: key.value, Location: c.location,
-		KeepAfterUnfollow: c.keep,
-	})
-	if errors.Is(err, channels.ErrWrongKey) {
-		key.discard()
-		return nil, fmt.Errorf("%w: it is in PERSON_KEY or, with -key, in %s", err, c.keyFile)
+	if c.isSetUp() {
+		if err := d.begin(ctx, key); err != nil {
+			return nil, err
+		}
 	}
-	if err != nil {
-		return nil, err
+	return d, d.buildPages(key)
+}
+
+// begin opens the ledger, and makes what works on it.
+func (d *desk) begin(ctx context.Context, key *personKey) (err error) {
+	c := d.config
+	if d.ledger, err = d.openLedger(ctx, &c.account, key); err != nil {
+		return err
 	}
 	shared, err := d.share(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	options := []wechatqr.Option{wechatqr.WithLogger(logger)}
+	options := []wechatqr.Option{wechatqr.WithLogger(d.logger)}
 	callback := []events.Option{events.WithProblemHandler(d.logProblem)}
 	if shared != nil {
 		options = append(options, wechatqr.WithTokenStore(shared))
@@ -81,22 +91,43 @@ func openDesk(
 	if c.api != "" {
 		options = append(options, wechatqr.WithBaseURL(c.api))
 	}
-	if d.client, err = wechatqr.New(c.credentials, options...); err != nil {
-		return nil, err
+	if d.client, err = wechatqr.New(c.account.Credentials, options...); err != nil {
+		return err
 	}
-	function := d.ledger.Record(d.feed.Watch(outbox.Enqueue(d.store, logger, d.welcome)))
-	if d.callback, err = events.NewHandler(c.events, function, callback...); err != nil {
-		return nil, err
+	function := d.ledger.Record(d.feed.Watch(outbox.Enqueue(d.store, d.logger, d.welcome)))
+	if d.callback, err = events.NewHandler(c.account.Events, function, callback...); err != nil {
+		return err
 	}
 	d.worker = &codes.Worker{
-		Store: d.store, Ledger: d.ledger, Client: d.client, Logger: logger,
+		Store: d.store, Ledger: d.ledger, Client: d.client, Logger: d.logger,
 		Wake: make(chan struct{}, 1),
 	}
-	d.tags = &outbox.Worker{Store: d.store, Client: d.client, Logger: logger}
+	d.tags = &outbox.Worker{Store: d.store, Client: d.client, Logger: d.logger}
 	d.alerts = &alert.Worker{
-		Store: d.store, Ledger: d.ledger, Logger: logger, Location: c.location, Origin: c.origin,
+		Store: d.store, Ledger: d.ledger, Logger: d.logger, Location: c.account.Location,
+		Origin: c.origin,
 	}
-	return d, d.buildPages()
+	d.lists = &reconcile.Worker{
+		Store: d.store, Ledger: d.ledger, Client: d.client, Logger: d.logger,
+		Location: c.account.Location, Asked: make(chan *reconcile.Run, 1),
+	}
+	return nil
+}
+
+// openLedger opens the account's ledger. A key that this start has made is removed if the
+// database has another.
+func (d *desk) openLedger(
+	ctx context.Context, a *setup.Account, key *personKey,
+) (*channels.Ledger, error) {
+	ledger, err := channels.Open(ctx, d.store.DB(), d.store.Dialect(), channels.Config{
+		AppID: a.Credentials.AppID, PersonKey: key.value, Location: a.Location,
+		KeepAfterUnfollow: a.Keep,
+	})
+	if errors.Is(err, channels.ErrWrongKey) {
+		key.discard()
+		err = fmt.Errorf("%w: it is in PERSON_KEY or, with -key, in %s", err, d.config.keyFile)
+	}
+	return ledger, err
 }
 
 func (d *desk) close() error {
@@ -148,13 +179,14 @@ func (d *desk) welcome(ctx context.Context, _ *wechatqr.Event) (events.Reply, er
 }
 
 // buildPages puts the routes together.
-func (d *desk) buildPages() error {
+func (d *desk) buildPages(key *personKey) error {
 	d.numbers = page.New(page.Config{
-		Ledger: d.ledger, Client: d.client, Feed: d.feed, Location: d.config.location,
-		Now: time.Now, Logger: d.logger,
+		Ledger: d.ledger, Store: d.store, Client: d.client, Feed: d.feed,
+		Location: d.config.account.Location, Now: time.Now, Logger: d.logger,
+		Reconcile: d.lists,
 	})
 	door, err := signin.New(signin.Config{
-		Store: d.store, Frame: d.numbers.Frame, Origin: d.config.origin,
+		Store: d.store, Frame: d.numbers.Frame, Logger: d.logger, Origin: d.config.origin,
 		Forwarded: d.config.forwarded,
 	})
 	if err != nil {
@@ -164,7 +196,14 @@ func (d *desk) buildPages() error {
 	if err != nil {
 		return err
 	}
-	mux, err := web.Mount(d.routes(), d.open(door), door.Refuse)
+	account := d.setupPages(key)
+	routes, open := append(account.Routes(), account.LeadHere()), d.open(door)
+	if d.config.isSetUp() {
+		routes = append(account.Routes(), d.routes()...)
+		notFound := web.Frame(d.numbers.Frame).NotFound
+		open = append(open, web.Route{Pattern: "GET /", Handle: notFound})
+	}
+	mux, err := web.Mount(routes, open, door.Refuse)
 	if err != nil {
 		return err
 	}
@@ -172,16 +211,41 @@ func (d *desk) buildPages() error {
 	return nil
 }
 
-// routes are those that need a role.
+// setupPages is the page of the account.
+func (d *desk) setupPages(key *personKey) *setup.Pages {
+	c := d.config
+	return setup.New(setup.Config{
+		Frame: d.numbers.Frame, Logger: d.logger, Account: c.account, File: c.accountFile,
+		ZoneFlag: c.given["zone"], KeepFlag: c.given["keep"], Callback: c.callbackURL,
+		Endpoint: c.endpoint(),
+		Open: func(ctx context.Context, a *setup.Account) error {
+			_, err := d.openLedger(ctx, a, key)
+			return err
+		},
+		Saved: d.accountChanged,
+	})
+}
+
+// accountChanged has serve return errReopen.
+func (d *desk) accountChanged() {
+	select {
+	case d.reopen <- struct{}{}:
+	default: // it does
+	}
+}
+
+// routes are those that need a role, but that of the account.
 func (d *desk) routes() []web.Route {
+	c := d.config
 	settingsPages := settings.New(settings.Config{
 		Store: d.store, Ledger: d.ledger, Frame: d.numbers.Frame, Logger: d.logger,
-		Origin: d.config.origin, Callback: d.config.callbackURL, AppID: d.config.credentials.AppID,
-		Location: d.config.location, Keep: d.config.keep, Doctor: d.config.doctor(),
+		Origin: c.origin, Callback: c.callbackURL, AppID: c.account.Credentials.AppID,
+		File: c.accountFile, Location: c.account.Location, Keep: c.account.Keep,
+		Doctor: c.doctor(),
 	})
 	makeAndPrint := codes.New(codes.Config{
 		Store: d.store, Ledger: d.ledger, Client: d.client, Frame: d.numbers.Frame,
-		Logger: d.logger, Location: d.config.location, Worker: d.worker,
+		Logger: d.logger, Location: c.account.Location, Worker: d.worker,
 	})
 	peoplePages := people.New(people.Config{
 		Store: d.store, Ledger: d.ledger, Frame: d.numbers.Frame, Logger: d.logger,
@@ -199,10 +263,15 @@ func (d *desk) ownRoutes() []web.Route {
 
 // open are those that need none.
 func (d *desk) open(door *signin.Door) []web.Route {
-	return slices.Concat(door.Open(), d.numbers.Open(), []web.Route{
+	routes := slices.Concat(door.Open(), d.numbers.Open(), []web.Route{
 		{Pattern: "GET /healthz", Handle: d.health},
 		{Pattern: "GET /language", Handle: chooseLanguage},
 	})
+	if d.config.isSetUp() {
+		notFound := web.Frame(d.numbers.Frame).NotFound
+		routes = append(routes, web.Route{Pattern: "GET /", Handle: notFound})
+	}
+	return routes
 }
 
 // chooseLanguage keeps the language and leads back to the page.

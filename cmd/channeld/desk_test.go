@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatqr/wechatqr/channels"
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/setup"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/signin"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/store"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/web"
@@ -38,8 +40,10 @@ func newTestDeskWithLog(t *testing.T, log io.Writer) *testDesk {
 	t.Helper()
 	wx := wechatqrtest.Start(t)
 	c := &config{
-		db: filepath.Join(t.TempDir(), "desk.db"), api: wx.URL(), location: time.UTC,
-		credentials: wx.Credentials(), events: wx.CallbackConfig(), listen: "127.0.0.1:0",
+		db: filepath.Join(t.TempDir(), "desk.db"), api: wx.URL(), listen: "127.0.0.1:0",
+		account: setup.Account{
+			Credentials: wx.Credentials(), Events: wx.CallbackConfig(), Location: time.UTC,
+		},
 	}
 	l, err := c.listeners(t.Context())
 	require.NoError(t, err)
@@ -120,13 +124,15 @@ var allowed = map[string]web.Role{
 	"POST /print/zip":                 web.Viewer,
 	"POST /print/temporary":           web.Operator,
 
-	"GET /reconcile":                web.Viewer,
-	"POST /reconcile":               web.Operator,
-	"GET /channels/{key}/change":    web.Operator,
-	"POST /channels/{key}/{action}": web.Operator,
-	"GET /channels/{key}/welcome":   web.Operator,
-	"POST /channels/{key}/welcome":  web.Operator,
-	"POST /channels/{key}/tag":      web.Operator,
+	"GET /reconcile":                    web.Viewer,
+	"POST /reconcile":                   web.Operator,
+	"GET /channels/{key}/change":        web.Operator,
+	"POST /channels/{key}/{action}":     web.Operator,
+	"POST /channels/{key}/notes":        web.Operator,
+	"POST /channels/{key}/notes/delete": web.Operator,
+	"GET /channels/{key}/welcome":       web.Operator,
+	"POST /channels/{key}/welcome":      web.Operator,
+	"POST /channels/{key}/tag":          web.Operator,
 
 	"POST /settings/webhooks/add":    web.Admin,
 	"POST /settings/webhooks/test":   web.Admin,
@@ -135,6 +141,8 @@ var allowed = map[string]web.Role{
 	"POST /settings/backup":       web.Admin,
 	"POST /settings/forget":       web.Admin,
 	"GET /settings":               web.Admin,
+	"GET /settings/account":       web.Admin,
+	"POST /settings/account":      web.Admin,
 	"POST /settings/check":        web.Admin,
 	"POST /settings/users/add":    web.Admin,
 	"POST /settings/users/role":   web.Admin,
@@ -151,7 +159,8 @@ func TestRoles(t *testing.T) {
 	door, err := signin.New(signin.Config{Store: d.store, Frame: d.numbers.Frame, Origin: d.origin})
 	require.NoError(t, err)
 	needs := map[string]web.Role{}
-	for _, route := range append(d.routes(), d.open(door)...) {
+	routes := slices.Concat(d.setupPages(nil).Routes(), d.routes(), d.open(door))
+	for _, route := range routes {
 		needs[route.Pattern] = route.Needs
 	}
 	assert.Equal(t, allowed, needs)
@@ -269,6 +278,26 @@ func TestSignInIsBounded(t *testing.T) {
 	assert.Equal(t, http.StatusTooManyRequests, status, "by address")
 }
 
+// Why nobody can sign in is in the log, without what they entered.
+func TestWhySignInFailsIsLogged(t *testing.T) {
+	t.Parallel()
+	var log output
+	d := newTestDeskWithLog(t, &log)
+	viewer := d.as(t, web.Viewer)
+	for _, table := range []string{"desk_sessions", "desk_attempts"} {
+		_, err := d.store.DB().ExecContext(t.Context(), "DROP TABLE "+table)
+		require.NoError(t, err)
+	}
+	assert.Equal(t, http.StatusServiceUnavailable,
+		statusOf(t, viewer, http.MethodGet, d.origin+"/channels"))
+	assert.Regexp(t, `level=ERROR msg="channeld: sign-in" err=.*desk_sessions`, log.String())
+	status, _ := post(t, d.as(t, web.Nobody), d.origin+"/sign-in",
+		url.Values{"name": {"ann"}, "password": {"correct horse"}})
+	assert.Equal(t, http.StatusServiceUnavailable, status)
+	assert.Regexp(t, `level=ERROR msg="channeld: sign-in" err=.*desk_attempts`, log.String())
+	assert.NotContains(t, log.String(), "horse")
+}
+
 func TestOtherOriginsAreRefused(t *testing.T) {
 	t.Parallel()
 	d := newTestDesk(t)
@@ -369,7 +398,7 @@ func TestPushesAreCountedAndAnswered(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, push.UserSees())
 
-	last, _ := d.feed.Last()
+	last := d.feed.Last()
 	require.Len(t, last, 2)
 	assert.Equal(t, channels.Unfollower, last[0].Kind)
 	assert.Equal(t, "sh-7", last[1].Key)

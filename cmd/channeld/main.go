@@ -17,11 +17,19 @@ import (
 func main() { os.Exit(exitCode()) }
 
 func exitCode() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ends := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // as by nohup
+		ends = append(ends, syscall.SIGHUP) // somebody has closed the terminal
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), ends...)
 	defer stop()
 	err := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
 	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, err)
+		if text := advice(err); text != "" {
+			fmt.Fprint(os.Stderr, "\n", text, "\n")
+		}
+		keepWindow()
 		return 1
 	}
 	return 0
@@ -54,13 +62,32 @@ func run(
 	if err != nil {
 		return err
 	}
-	d, err := openDesk(ctx, &c, &key, logger)
+	for first := true; ; first = false {
+		err := serveOnce(ctx, c, &key, l, first, stdout, logger)
+		if !errors.Is(err, errReopen) {
+			return err
+		}
+	}
+}
+
+// serveOnce opens the desk of the account that there is now, and serves it. errReopen says
+// that there is another account now.
+func serveOnce(
+	ctx context.Context, c config, key *personKey, l listeners, first bool, stdout io.Writer,
+	logger *slog.Logger,
+) (err error) {
+	if err := c.readAccount(); err != nil {
+		return err
+	}
+	d, err := openDesk(ctx, &c, key, logger)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.close()) }()
-	if err := d.greet(ctx, stdout, l); err != nil {
-		return err
+	if first {
+		if err := d.greet(ctx, stdout, l); err != nil {
+			return err
+		}
 	}
 	return d.serve(ctx, l)
 }

@@ -23,15 +23,28 @@ import (
 
 	"github.com/wechatqr/wechatqr/channels"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/store"
+	"github.com/wechatqr/wechatqr/internal/testdb"
 	"github.com/wechatqr/wechatqr/wechatqrtest"
 )
 
-// TestMain is the program itself when a test starts it.
+// TestMain is the program itself when a test starts it, and ends with the test.
 func TestMain(m *testing.M) {
 	if os.Getenv("CHANNELD_CHILD") != "" {
+		go endWithParent()
+		go reportMemory()
 		os.Exit(exitCode())
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	testdb.Stop()
+	os.Exit(code)
+}
+
+// endWithParent ends this process when the one that started it has ended.
+func endWithParent() {
+	for parent := os.Getppid(); os.Getppid() == parent; {
+		time.Sleep(100 * time.Millisecond)
+	}
+	os.Exit(3)
 }
 
 // process is the program in a process of its own, on the account wx.
@@ -43,15 +56,17 @@ type process struct {
 	ended          chan error
 }
 
-var printed = regexp.MustCompile(`pages     (http://\S+)/\n  callback  (http://\S+)\n`)
+var printed = regexp.MustCompile(`pages     (http://\S+)/\n.*callback  (http://\S+)\n`)
 
 // program is the program on the account, not started yet.
 func program(t *testing.T, wx *wechatqrtest.Server, dir string, flags ...string) *process {
 	t.Helper()
 	file, err := os.Executable()
 	require.NoError(t, err)
-	flags = append(flags, "-api", wx.URL(), "-db", filepath.Join(dir, "desk.db"))
+	flags = append([]string{"-api", wx.URL(), "-db", filepath.Join(dir, "desk.db")}, flags...)
 	p := &process{cmd: exec.Command(file, flags...), ended: make(chan error, 1)}
+	_, err = p.cmd.StdinPipe() // see TestMain
+	require.NoError(t, err)
 	events := wx.CallbackConfig()
 	p.cmd.Env = append(os.Environ(), "CHANNELD_CHILD=1",
 		"WECHAT_APP_ID="+wx.Credentials().AppID, "WECHAT_APP_SECRET="+wx.Credentials().AppSecret,
@@ -63,22 +78,50 @@ func program(t *testing.T, wx *wechatqrtest.Server, dir string, flags ...string)
 func start(t *testing.T, wx *wechatqrtest.Server, dir string, flags ...string) *process {
 	t.Helper()
 	p := program(t, wx, dir, flags...)
+	p.launch(t)
+	callback := wx.Callback()
+	callback.URL = p.await(t)
+	require.NoError(t, wx.SetCallback(callback))
+	return p
+}
+
+func (p *process) launch(t *testing.T) {
+	t.Helper()
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
 	require.NoError(t, p.cmd.Start())
 	go func() { p.ended <- p.cmd.Wait() }()
 	t.Cleanup(func() { _ = p.cmd.Process.Kill() })
+}
 
-	waitFor(t, "the addresses: "+p.stderr.String(), func() bool {
+// await waits until the program listens, and returns the address of its callback.
+func (p *process) await(t *testing.T) (callback string) {
+	t.Helper()
+	waitFor(t, "the addresses", func() bool {
+		select {
+		case err := <-p.ended:
+			require.FailNow(t, "the program has ended", "%v\n%s", err, p.stderr.String())
+		default:
+		}
 		text := p.stdout.String()
 		return printed.MatchString(text) && strings.HasSuffix(text, "\n\n")
 	})
 	found := printed.FindStringSubmatch(p.stdout.String())
 	p.origin = found[1]
 	p.link = regexp.MustCompile(`http://\S+/invite/\w+`).FindString(p.stdout.String())
-	callback := wx.Callback()
-	callback.URL = found[2]
-	require.NoError(t, wx.SetCallback(callback))
-	return p
+	return found[2]
+}
+
+// firstVisit chooses the administrator's password, and returns a browser that is signed in.
+// It does not follow redirects.
+func (p *process) firstVisit(t *testing.T) *http.Client {
+	t.Helper()
+	browser := newBrowser(t)
+	browser.CheckRedirect = func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse
+	}
+	status, _ := post(t, browser, p.link, url.Values{"password": {"correct horse"}})
+	require.Equal(t, http.StatusSeeOther, status)
+	return browser
 }
 
 func freeAddress(t *testing.T) string {
@@ -138,7 +181,7 @@ func TestNothingAnsweredIsLost(t *testing.T) {
 				assert.NotContains(t, text, wx.Credentials().AppSecret)
 				assert.NotContains(t, text, wx.CallbackConfig().EncodingAESKey)
 			}
-			info, err := os.Stat(filepath.Join(dir, "desk.db.key"))
+			info, err := os.Stat(filepath.Join(dir, "desk.key"))
 			require.NoError(t, err)
 			assert.Equal(t, os.FileMode(0o600), info.Mode().Perm())
 		})
@@ -176,12 +219,7 @@ func TestAJobSurvivesAKill(t *testing.T) {
 	wx, dir := wechatqrtest.Start(t), t.TempDir()
 	address := freeAddress(t)
 	p := start(t, wx, dir, "-listen", address)
-	browser := newBrowser(t)
-	browser.CheckRedirect = func(*http.Request, []*http.Request) error {
-		return http.ErrUseLastResponse
-	}
-	status, _ := post(t, browser, p.link, url.Values{"password": {"correct horse"}})
-	require.Equal(t, http.StatusSeeOther, status)
+	browser := p.firstVisit(t)
 	var list strings.Builder
 	const number = 300
 	for n := range number {
@@ -245,9 +283,9 @@ func TestCopy(t *testing.T) {
 	require.Error(t, err, "there is one")
 	assert.Contains(t, string(out), "ledger")
 
-	key, err := os.ReadFile(filepath.Join(dir, "desk.db.key"))
+	key, err := os.ReadFile(filepath.Join(dir, "desk.key"))
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(filepath.Join(other, "desk.db.key"), key, 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(other, "desk.key"), key, 0o600))
 	assert.EqualValues(t, 1, counted(t, wx, other))
 }
 

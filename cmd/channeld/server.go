@@ -18,7 +18,7 @@ type listeners struct{ pages, callback net.Listener }
 func (c *config) listeners(ctx context.Context) (l listeners, err error) {
 	var lc net.ListenConfig
 	if l.pages, err = lc.Listen(ctx, "tcp", c.listen); err != nil {
-		return l, fmt.Errorf("channeld: %w; choose another address with -listen", err)
+		return l, fmt.Errorf("channeld: -listen: %w", err)
 	}
 	if c.origin == "" {
 		c.origin = originOf(l.pages.Addr())
@@ -29,7 +29,7 @@ func (c *config) listeners(ctx context.Context) (l listeners, err error) {
 	}
 	if l.callback, err = lc.Listen(ctx, "tcp", c.callback); err != nil {
 		l.close()
-		return l, fmt.Errorf("channeld: %w; choose another address with -callback", err)
+		return l, fmt.Errorf("channeld: -callback: %w", err)
 	}
 	c.callbackURL = originOf(l.callback.Addr()) + callbackPath
 	return l, nil
@@ -43,6 +43,18 @@ func (l listeners) close() {
 	}
 }
 
+// turn is a listener that its server leaves open: connections wait for the next server.
+type turn struct{ *net.TCPListener }
+
+func newTurn(l net.Listener) turn {
+	t := turn{l.(*net.TCPListener)}
+	_ = t.SetDeadline(time.Time{}) // if it is closed, Accept says so
+	return t
+}
+
+// Close ends Accept.
+func (t turn) Close() error { return t.SetDeadline(time.Now()) }
+
 const (
 	callbackPath = "/wechat"
 
@@ -53,8 +65,11 @@ const (
 	cleanInterval     = time.Hour
 )
 
-// serve serves until ctx ends or a listener fails, and ends so that no push is left half
-// handled.
+// errReopen says that the account has changed: the desk is to be opened again.
+var errReopen = errors.New("channeld: the account has changed")
+
+// serve serves until ctx ends, a listener fails or, with errReopen, the account has changed.
+// No push is left half handled. After errReopen the listeners are open.
 func (d *desk) serve(ctx context.Context, l listeners) error {
 	servers := d.servers(l)
 	served := make(chan error, len(servers))
@@ -63,19 +78,22 @@ func (d *desk) serve(ctx context.Context, l listeners) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	var background sync.WaitGroup
-	background.Go(func() { d.clean(ctx) })
-	background.Go(func() { d.worker.Run(ctx) })
-	background.Go(func() { d.tags.Run(ctx) })
-	background.Go(func() { d.alerts.Run(ctx) })
-	background.Go(func() { d.feed.Share(ctx, d.store, d.logger) })
+	for _, run := range d.background() {
+		background.Go(func() { run(ctx) })
+	}
 
 	var err error
 	select {
 	case err = <-served:
 		err = fmt.Errorf("channeld: %w", err)
+	case <-d.reopen:
+		err = errReopen
 	case <-ctx.Done():
 	}
 	cancel()
+	if !errors.Is(err, errReopen) {
+		l.close()
+	}
 	d.feed.Close() // the streams, for which Shutdown would wait
 	end, stop := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer stop()
@@ -84,9 +102,34 @@ func (d *desk) serve(ctx context.Context, l listeners) error {
 			_ = srv.Close()
 		}
 	}
-	err = errors.Join(err, d.callback.Shutdown(end))
+	if d.callback != nil {
+		err = errors.Join(err, d.callback.Shutdown(end))
+	}
 	background.Wait()
 	return err
+}
+
+// background is what goes on while the desk serves.
+func (d *desk) background() []func(context.Context) {
+	if !d.config.isSetUp() {
+		return nil
+	}
+	return []func(context.Context){
+		d.clean, d.worker.Run, d.tags.Run, d.alerts.Run, d.lists.Run, d.endFormerKeys,
+		func(ctx context.Context) { d.feed.Share(ctx, d.store, d.logger) },
+	}
+}
+
+// endFormerKeys has the desk opened again when the former keys of the callback end.
+func (d *desk) endFormerKeys(ctx context.Context) {
+	if len(d.config.account.Events.Previous) == 0 {
+		return
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(time.Until(d.config.account.FormerUntil)):
+		d.accountChanged()
+	}
 }
 
 func (d *desk) servers(l listeners) map[net.Listener]*http.Server {
@@ -97,14 +140,24 @@ func (d *desk) servers(l listeners) map[net.Listener]*http.Server {
 		}
 	}
 	callback := http.NewServeMux()
-	callback.Handle(callbackPath, withReadTimeout(callbackTimeout, d.callback))
+	callback.Handle(callbackPath, withReadTimeout(callbackTimeout, d.pushes()))
 	if l.callback != nil {
 		return map[net.Listener]*http.Server{
-			l.pages: newServer(d.pages), l.callback: newServer(callback),
+			newTurn(l.pages): newServer(d.pages), newTurn(l.callback): newServer(callback),
 		}
 	}
 	callback.Handle("/", d.pages)
-	return map[net.Listener]*http.Server{l.pages: newServer(callback)}
+	return map[net.Listener]*http.Server{newTurn(l.pages): newServer(callback)}
+}
+
+// pushes is the callback. Before the account is set up nothing is taken for delivered.
+func (d *desk) pushes() http.Handler {
+	if d.callback != nil {
+		return d.callback
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "channeld: the account is not set up yet", http.StatusServiceUnavailable)
+	})
 }
 
 // withReadTimeout bounds the time in which the body of a POST must arrive.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/wechatqr/wechatqr"
+	"github.com/wechatqr/wechatqr/account"
 	"github.com/wechatqr/wechatqr/channels"
 	"github.com/wechatqr/wechatqr/wechatqrtest"
 )
@@ -51,11 +52,35 @@ func (a *Account) Fill(
 	now := time.Now().In(Location).Truncate(time.Second)
 	h := &history{now: now, random: a.random, codes: codes}
 	h.make()
-	for i := range h.users {
-		a.WeChat.PutUser(h.users[i])
-		a.follow = append(a.follow, h.users[i].OpenID)
+	late := h.differ()
+	a.replay(h.states)
+	if err := h.record(ctx, ledger); err != nil {
+		return err
 	}
-	return h.record(ctx, ledger)
+	followers := account.Followers(ctx, client, "")
+	if _, err := ledger.Reconcile(ctx, account.Users(ctx, client, followers)); err != nil {
+		return err
+	}
+	a.replay(late)
+	return nil
+}
+
+// replay has WeChat see what its users became, by its own clock: its figures of a day
+// count when they left.
+func (a *Account) replay(states []state) {
+	slices.SortStableFunc(states, func(a, b state) int { return a.at.Compare(b.at) })
+	following := map[string]bool{}
+	for i := range states {
+		a.WeChat.Advance(states[i].at.Sub(a.WeChat.Now()))
+		a.WeChat.PutUser(states[i].user)
+		following[states[i].user.OpenID] = states[i].user.Follows
+	}
+	a.WeChat.Advance(time.Since(a.WeChat.Now()))
+	for who, follows := range following {
+		if follows {
+			a.follow = append(a.follow, who)
+		}
+	}
 }
 
 // Channels are those that the company has.

@@ -2,10 +2,14 @@
 package live
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -27,6 +31,8 @@ type Event struct {
 // Feed has the last events.
 type Feed struct {
 	mu       sync.Mutex
+	id       string        // of this Feed
+	number   int           // of changes
 	last     []Event       // oldest first
 	unshared []Event       // those of this process that Share has not stored
 	changed  chan struct{} // closed at the next event
@@ -40,7 +46,7 @@ const maxLast = 50
 // NewFeed returns a Feed without events. Close it before the server's Shutdown, which
 // waits for the streams.
 func NewFeed() *Feed {
-	f := &Feed{changed: make(chan struct{}), done: make(chan struct{})}
+	f := &Feed{id: rand.Text(), changed: make(chan struct{}), done: make(chan struct{})}
 	f.close = sync.OnceFunc(func() { close(f.done) })
 	return f
 }
@@ -82,18 +88,35 @@ func (f *Feed) add(all []Event) {
 	if n := len(f.last) - maxLast; n > 0 {
 		f.last = slices.Delete(f.last, 0, n)
 	}
+	f.number++
 	close(f.changed)
 	f.changed = make(chan struct{})
 }
 
-// Last returns the last events, the newest first, and a channel that is closed when there
-// is another.
-func (f *Feed) Last() ([]Event, <-chan struct{}) {
+// LastID names the last event. Numbers that are read after it have all events up to there:
+// Stream sends what came since.
+func (f *Feed) LastID() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	all := slices.Clone(f.last)
+	return f.lastID()
+}
+
+func (f *Feed) lastID() string { return f.id + "." + strconv.Itoa(f.number) }
+
+// Last returns the last events, the newest first.
+func (f *Feed) Last() []Event {
+	all, _, _ := f.now()
+	return all
+}
+
+// now returns the last events, the newest first, the ID of the last one, and a channel that
+// is closed when there is another.
+func (f *Feed) now() (all []Event, id string, changed <-chan struct{}) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	all = slices.Clone(f.last)
 	slices.Reverse(all)
-	return all, f.changed
+	return all, f.lastID(), f.changed
 }
 
 const (
@@ -102,7 +125,9 @@ const (
 )
 
 // Stream sends the last events that the visitor may see as server-sent events named
-// "events", at once and whenever there is another: a JSON list, the newest first.
+// "events", at once and whenever there is another: a JSON list, the newest first. Nothing
+// is sent at once if the parameter "after", or Last-Event-ID of a browser that connects
+// again, is the LastID of now.
 func (f *Feed) Stream(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
@@ -110,21 +135,23 @@ func (f *Feed) Stream(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Accel-Buffering", "no") // keeps nginx from buffering
 	rc := http.NewResponseController(w)
 	visitor := web.VisitorOf(r.Context())
+	after := cmp.Or(r.Header.Get("Last-Event-ID"), r.FormValue("after"))
 	for {
-		all, changed := f.Last()
+		all, id, changed := f.now()
 		if !visitor.Scope.Ends.IsZero() && time.Now().After(visitor.Scope.Ends) {
 			return
 		}
-		if _, err := w.Write(message(all, visitor)); err != nil || rc.Flush() != nil {
-			return
+		if id != after {
+			after = id
+			_, _ = w.Write(message(id, all, visitor)) // Flush returns the error
 		}
-		if !f.wait(w, rc, r, changed) {
+		if rc.Flush() != nil || !f.wait(w, rc, r, changed) {
 			return
 		}
 	}
 }
 
-func message(all []Event, visitor web.Visitor) []byte {
+func message(id string, all []Event, visitor web.Visitor) []byte {
 	shown := []Event{}
 	for _, e := range all {
 		if visitor.Sees(e.Key, e.Group) {
@@ -135,7 +162,7 @@ func message(all []Event, visitor web.Visitor) []byte {
 	if err != nil {
 		data = []byte("[]")
 	}
-	return slices.Concat([]byte("event: events\ndata: "), data, []byte("\n\n"))
+	return fmt.Appendf(nil, "id: %s\nevent: events\ndata: %s\n\n", id, data)
 }
 
 // wait returns true when there is another event, some time after the one before.

@@ -38,7 +38,7 @@ const (
 // push compares the time since the last push with what is usual at this time of the day.
 func (p *Pages) push(now time.Time, hours, yesterday, weekAgo []hourOf) *pushView {
 	v := &pushView{}
-	if last, _ := p.Feed.Last(); len(last) > 0 {
+	if last := p.Feed.Last(); len(last) > 0 {
 		v.At = last[0].At.In(p.Location)
 	}
 	for _, h := range hours { // which tells of pushes from before the program began

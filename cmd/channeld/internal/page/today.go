@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/wechatqr/wechatqr/channels"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/live"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/web"
@@ -13,6 +15,7 @@ import (
 
 // todayView is what the page of today shows.
 type todayView struct {
+	LiveID     string // of the last event that the numbers have
 	AsOf       time.Time
 	Zone       string
 	Open       bool
@@ -74,17 +77,21 @@ func (p *Pages) days() daysAround {
 }
 
 func (p *Pages) readToday(r *http.Request) (*todayView, error) {
-	d := p.days()
+	d, liveID := p.days(), p.Feed.LastID() // before the numbers
 	var reports [3]*channels.Report
+	all, ctx := errgroup.WithContext(r.Context())
 	for i, q := range []channels.Query{
 		{From: d.yesterday, To: d.tomorrow, By: channels.ByHour},
 		{From: d.weekAgo, To: d.weekAgoEnd, By: channels.ByHour},
-		{From: d.today, To: d.tomorrow, By: channels.ByChannel, Active: true},
+		{From: d.today, To: d.tomorrow, By: channels.ByChannel, Top: maxBest},
 	} {
-		var err error
-		if reports[i], err = p.Ledger.Report(r.Context(), narrow(r, q)); err != nil {
-			return nil, err
-		}
+		all.Go(func() (err error) {
+			reports[i], err = p.Ledger.Report(ctx, narrow(r, q))
+			return err
+		})
+	}
+	if err := all.Wait(); err != nil {
+		return nil, err
 	}
 	hours, now := reports[2], reports[2].AsOf
 	today := hourly(reports[0], d.today, d.tomorrow, now)
@@ -92,7 +99,7 @@ func (p *Pages) readToday(r *http.Request) (*todayView, error) {
 	weekAgo := hourly(reports[1], d.weekAgo, d.weekAgoEnd, now)
 
 	v := &todayView{
-		AsOf: now, Zone: p.Location.String(), Open: hours.Open, Total: hours.Total,
+		LiveID: liveID, AsOf: now, Zone: p.Location.String(), Open: hours.Open, Total: hours.Total,
 		Yesterday: netUntil(yesterday, len(yesterday)),
 		Chart:     hourChart(r, d, today, yesterday, weekAgo),
 		Events:    p.events(r), Remembered: hours.KeepAfterUnfollow.Hours() / 24,
@@ -226,7 +233,7 @@ func bestAndWorst(rows []channels.Row) (best, worst []channels.Row) {
 // events are the last ones that the visitor may see.
 func (p *Pages) events(r *http.Request) (all []eventView) {
 	visitor := web.VisitorOf(r.Context())
-	last, _ := p.Feed.Last()
+	last := p.Feed.Last()
 	for _, e := range last {
 		if visitor.Sees(e.Key, e.Group) && len(all) < maxEvents {
 			all = append(all, eventView{

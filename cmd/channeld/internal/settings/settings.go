@@ -31,6 +31,7 @@ type Config struct {
 	Origin   string // by which browsers reach the desk
 	Callback string // its URL
 	AppID    string
+	File     string // of the account; empty: it is the environment's
 	Location *time.Location
 	Keep     time.Duration // channels.Config.KeepAfterUnfollow
 	Doctor   doctor.Config
@@ -74,14 +75,15 @@ type view struct {
 
 	Forgotten bool // a person was forgotten
 
-	AppID, Callback, Database, Zone string
-	KeepDays                        float64
-	Me                              string
-	Users                           []userView
-	Roles                           []roleView
-	Links                           []store.Link
-	Channels                        []channels.Channel
-	Groups                          []string
+	AppID, AccountFile, Callback, Database, Zone string
+
+	KeepDays float64
+	Me       string
+	Users    []userView
+	Roles    []roleView
+	Links    []store.Link
+	Channels []channels.Channel
+	Groups   []string
 
 	Webhooks    []webhookView
 	Kinds       []kindView
@@ -124,12 +126,13 @@ func (p *Pages) show(w http.ResponseWriter, r *http.Request) {
 
 // write shows the page, with what v has beside the settings.
 func (p *Pages) write(w http.ResponseWriter, r *http.Request, status int, v view) {
-	v.AppID, v.Callback, v.Me = p.AppID, p.Callback, web.VisitorOf(r.Context()).Name
+	v.AppID, v.AccountFile, v.Callback = p.AppID, p.File, p.Callback
+	v.Me = web.VisitorOf(r.Context()).Name
 	v.Database, v.Zone = p.Store.Dialect().String(), p.Location.String()
 	v.KeepDays = p.Keep.Hours() / 24
 	v.Roles = roles(r, web.Viewer)
 	if err := p.read(r, &v); err != nil {
-		p.fail(w, err)
+		p.fail(w, r, err)
 		return
 	}
 	page := web.Page{Status: status, Title: web.Say(r, "设置", "Settings"), Place: "settings"}
@@ -150,20 +153,24 @@ func (p *Pages) read(r *http.Request, v *view) error {
 	for i := range v.Links {
 		v.Links[i].Ends = v.Links[i].Ends.In(p.Location)
 	}
-	v.Channels, err = p.Ledger.Channels(r.Context())
-	v.Groups = web.Groups(v.Channels)
+	all, err := p.Ledger.Channels(r.Context())
+	groups := web.Groups(all)
+	v.Channels, v.Groups = all[:min(len(all), maxOffered)], groups[:min(len(groups), maxOffered)]
 	return errors.Join(err, p.readAlerts(r, v))
 }
 
-func (p *Pages) fail(w http.ResponseWriter, err error) {
+// maxOffered bounds the lists of suggestions. Any other key or group can be typed.
+const maxOffered = 300
+
+func (p *Pages) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p.Logger.Error("channeld: settings", "err", err)
-	web.Unavailable(w)
+	p.Frame.Unavailable(w, r)
 }
 
 // done leads back to the page, so that a reload does not repeat the action.
 func (p *Pages) done(w http.ResponseWriter, r *http.Request, err error) {
 	if err != nil {
-		p.fail(w, err)
+		p.fail(w, r, err)
 		return
 	}
 	http.Redirect(w, r, "/settings", http.StatusSeeOther)
@@ -185,6 +192,9 @@ func (p *Pages) check(w http.ResponseWriter, r *http.Request) {
 	}
 	v := view{Checked: true}
 	for f := range doctor.Run(ctx, p.Doctor) {
+		if f.Check == "permanent" { // a file that this program does not have
+			continue
+		}
 		v.Findings = append(v.Findings, finding{
 			f.Status, f.Title.In(language), f.Text.In(language), f.Advice.In(language),
 		})

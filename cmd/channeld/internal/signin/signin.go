@@ -4,6 +4,7 @@ package signin
 
 import (
 	"embed"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -17,6 +18,7 @@ import (
 type Config struct {
 	Store  *store.Store
 	Frame  web.Frame
+	Logger *slog.Logger
 	Origin string // by which browsers reach the desk
 
 	// Forwarded takes the address of a client from the last entry of X-Forwarded-For,
@@ -77,7 +79,7 @@ func (d *Door) Know(next http.Handler) http.Handler {
 		}
 		v, err := d.Store.Visitor(r.Context(), cookie.Value)
 		if err != nil {
-			web.Unavailable(w)
+			d.broken(w, r, err)
 			return
 		}
 		next.ServeHTTP(w, r.WithContext(web.WithVisitor(r.Context(), v)))
@@ -88,9 +90,13 @@ func (d *Door) Know(next http.Handler) http.Handler {
 func (d *Door) Refuse(w http.ResponseWriter, r *http.Request) {
 	v := web.VisitorOf(r.Context())
 	switch {
+	case v.Role == web.Guest:
+		d.say(w, r, http.StatusForbidden, web.Say(r, "看不到这一页", "Not for this link"),
+			web.Say(r, "分享链接只能看分享给您的数字。", "A share link shows what was shared with you."))
 	case v.Role != web.Nobody:
-		d.say(w, r, http.StatusForbidden, "", "您的账号没有此权限，请联系管理员。",
-			"Your account may not do this: ask an administrator.")
+		d.say(w, r, http.StatusForbidden, web.Say(r, "没有权限", "Not allowed"),
+			web.Say(r, "您的账号没有此权限，请联系管理员。",
+				"Your account may not do this: ask an administrator."))
 	case r.Method == http.MethodGet:
 		target := "/sign-in"
 		if r.URL.Path != "/" {
@@ -98,8 +104,9 @@ func (d *Door) Refuse(w http.ResponseWriter, r *http.Request) {
 		}
 		http.Redirect(w, r, target, http.StatusSeeOther)
 	default:
-		d.say(w, r, http.StatusUnauthorized, "", "登录已失效，请重新登录。",
-			"You are no longer signed in: sign in again.")
+		d.say(w, r, http.StatusUnauthorized, web.Say(r, "请重新登录", "Sign in again"),
+			web.Say(r, "登录已失效，刚才的操作没有执行。",
+				"You are no longer signed in. What you sent was not done."))
 	}
 }
 
@@ -107,14 +114,15 @@ func (d *Door) Refuse(w http.ResponseWriter, r *http.Request) {
 type formView struct {
 	Name, Next string
 	Problem    string
-	FirstVisit bool
 	MinLength  int
 }
 
-func (d *Door) say(w http.ResponseWriter, r *http.Request, status int, name, zh, en string) {
-	page := web.Page{Status: status, Title: web.Say(r, "登录", "Sign in")}
-	view := formView{Name: name, Next: r.FormValue("next"), Problem: web.Say(r, zh, en)}
-	d.Frame.Show(w, r, page, templates, "problem.html", view)
+func (d *Door) say(w http.ResponseWriter, r *http.Request, status int, title, text string) {
+	p := web.Problem{Status: status, Title: title, Text: text}
+	if web.VisitorOf(r.Context()).Role == web.Nobody {
+		p.Link, p.LinkText = "/sign-in", web.Say(r, "登录", "Sign in")
+	}
+	d.Frame.Problem(w, r, p)
 }
 
 func (d *Door) form(w http.ResponseWriter, r *http.Request) {
@@ -142,7 +150,7 @@ func (d *Door) signIn(w http.ResponseWriter, r *http.Request) {
 	tooMany, err := d.tooMany(r, name)
 	switch {
 	case err != nil:
-		d.broken(w, err)
+		d.broken(w, r, err)
 		return
 	case tooMany:
 		d.showForm(w, r, http.StatusTooManyRequests, web.Say(r,
@@ -152,7 +160,7 @@ func (d *Door) signIn(w http.ResponseWriter, r *http.Request) {
 
 	u, err := d.Store.User(r.Context(), name)
 	if err != nil && !isNotFound(err) {
-		d.broken(w, err)
+		d.broken(w, r, err)
 		return
 	}
 	if !d.passwords.match(r.PostFormValue("password"), u.Password) {
@@ -191,7 +199,7 @@ func (d *Door) address(r *http.Request) string {
 func (d *Door) enter(w http.ResponseWriter, r *http.Request, name string) {
 	secret, err := d.Store.NewSession(r.Context(), name)
 	if err != nil {
-		d.broken(w, err)
+		d.broken(w, r, err)
 		return
 	}
 	d.setCookie(w, secret, int(store.SessionLife.Seconds()))
@@ -208,7 +216,7 @@ func (d *Door) setCookie(w http.ResponseWriter, value string, maxAge int) {
 func (d *Door) signOut(w http.ResponseWriter, r *http.Request) {
 	if cookie, err := r.Cookie(d.cookie); err == nil {
 		if err := d.Store.EndSession(r.Context(), cookie.Value); err != nil {
-			d.broken(w, err)
+			d.broken(w, r, err)
 			return
 		}
 	}
@@ -216,6 +224,10 @@ func (d *Door) signOut(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/sign-in", http.StatusSeeOther)
 }
 
-func (d *Door) broken(w http.ResponseWriter, _ error) {
-	web.Unavailable(w)
+// broken answers while the database does not. A browser that has left is no fault.
+func (d *Door) broken(w http.ResponseWriter, r *http.Request, err error) {
+	if r.Context().Err() == nil {
+		d.Logger.Error("channeld: sign-in", "err", err)
+	}
+	d.Frame.Unavailable(w, r)
 }

@@ -16,7 +16,7 @@ type Frame func(w http.ResponseWriter, r *http.Request, p Page)
 type Page struct {
 	Status int    // of HTTP; 0 is 200
 	Title  string // in the language of the request
-	Place  string // its entry of the menu: "make", "print", "settings"; may be empty
+	Place  string // its entry of the menu: "make", "print", "settings"; "setup": no menu
 	Body   template.HTML
 }
 

@@ -1,0 +1,131 @@
+package setup
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatqr/wechatqr"
+	"github.com/wechatqr/wechatqr/events"
+)
+
+func someAccount() Account {
+	k := newKeys()
+	return Account{
+		Credentials: wechatqr.Credentials{AppID: "wx0123456789abcdef", AppSecret: "the secret"},
+		Events: events.Config{
+			AppID: "wx0123456789abcdef", Token: k.Token, EncodingAESKey: k.EncodingAESKey,
+		},
+		Location: time.UTC, Keep: 30 * 24 * time.Hour,
+	}
+}
+
+func TestTheFile(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "account")
+	_, err := ReadFile(file)
+	require.ErrorIs(t, err, fs.ErrNotExist)
+	a := someAccount()
+	for range 2 { // the second replaces the first
+		require.NoError(t, a.WriteFile(file))
+		got, err := ReadFile(file)
+		require.NoError(t, err)
+		assert.Equal(t, a, got)
+		a.Events.EncodingAESKey, a.Events.Plaintext = "", true
+	}
+	files, err := os.ReadDir(filepath.Dir(file))
+	require.NoError(t, err)
+	assert.Len(t, files, 1, "nothing is left beside it")
+	assert.NotContains(t, fmt.Sprintf("%v %+v %#v", a, &a, a), "the secret")
+}
+
+// An error of a file tells nothing of what is in it.
+func TestADamagedFile(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string][2]string{
+		"half a file": {"}\n}", ""}, "a key is short": {`key": "`, `key": "-`},
+		"no such zone": {"UTC", "Atlantis"}, "no duration": {"720h", "a month"},
+	} {
+		file, a := filepath.Join(t.TempDir(), "account"), someAccount()
+		require.NoError(t, a.WriteFile(file))
+		data, err := os.ReadFile(file)
+		require.NoError(t, err)
+		damaged := strings.Replace(string(data), change[0], change[1], 1)
+		if name == "half a file" {
+			damaged = string(data[:len(data)/2])
+		}
+		require.NotEqual(t, string(data), damaged, name)
+		require.NoError(t, os.WriteFile(file, []byte(damaged), 0o600))
+		_, err = ReadFile(file)
+		require.ErrorContains(t, err, file, name)
+		for _, secret := range []string{"the secret", a.Events.Token, a.Events.EncodingAESKey} {
+			assert.NotContains(t, err.Error(), secret, name)
+		}
+	}
+}
+
+// Former keys are accepted for an hour, and a change of the mode has none.
+func TestFormerKeys(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "account")
+	synctest.Test(t, func(t *testing.T) {
+		a := someAccount()
+		before := events.Keys{Token: a.Events.Token, EncodingAESKey: a.Events.EncodingAESKey}
+		a.setKeys(&form{Mode: "safe"})
+		assert.Empty(t, a.Events.Previous, "nothing has changed")
+		a.setKeys(&form{Mode: "safe", Token: "another"})
+		assert.Equal(t, []events.Keys{before}, a.Events.Previous)
+		assert.Equal(t, "another", a.Events.Token)
+		assert.Equal(t, before.EncodingAESKey, a.Events.EncodingAESKey)
+
+		require.NoError(t, a.WriteFile(file))
+		time.Sleep(formerLife - 2*time.Second)
+		got, err := ReadFile(file)
+		require.NoError(t, err)
+		assert.Equal(t, a.Events.Previous, got.Events.Previous)
+		time.Sleep(2 * time.Second)
+		got, err = ReadFile(file)
+		require.NoError(t, err)
+		assert.Empty(t, got.Events.Previous)
+
+		b := a
+		b.setKeys(&form{Mode: "plaintext", AESKey: before.EncodingAESKey})
+		assert.Empty(t, b.Events.EncodingAESKey)
+		assert.Empty(t, b.Events.Previous)
+		_, err = events.NewVerifier(b.Events)
+		require.NoError(t, err)
+	})
+}
+
+func TestNewKeys(t *testing.T) {
+	t.Parallel()
+	for range 100 {
+		k := newKeys()
+		assert.Regexp(t, isToken, k.Token)
+		assert.Regexp(t, isAESKey, k.EncodingAESKey)
+	}
+}
+
+func TestIsLocal(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]bool{
+		"https://codes.example.com/wechat":      false,
+		"http://203.0.113.9/wechat":             false,
+		"http://203.0.113.9:8930/wechat":        true,
+		"http://127.0.0.1/wechat":               true,
+		"http://localhost/wechat":               true,
+		"http://192.168.1.2:80/wechat":          true,
+		"https://codes.example.com:443/wechat":  false,
+		"https://codes.example.com:8443/wechat": true,
+	} {
+		assert.Equal(t, want, isLocal(address), address)
+	}
+}
