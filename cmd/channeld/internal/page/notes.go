@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	maxNotes = 50 // that a page shows
+	maxNotes = 30 // that a page shows
 	maxNote  = 80 // letters
 )
 
