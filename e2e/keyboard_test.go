@@ -33,8 +33,9 @@ func TestTheDeskByKeyboard(t *testing.T) {
 			tb.run(chromedp.Navigate(d.link), chromedp.Navigate(d.origin+"/channels?period=today"))
 			first := eval[string](tb, `document.querySelector("tbody th a").pathname`)
 			for _, path := range []string{
-				"/", "/channels", first, first + "/change?action=retire", first + "/welcome", "/make",
-				"/print", "/reconcile", "/export", "/settings", "/settings/account", "/none",
+				"/", "/channels", first, first + "/change?action=retire", first + "/welcome",
+				"/make", "/print", "/reconcile", "/export", "/settings", "/settings/account",
+				"/none",
 			} {
 				tb.run(chromedp.Navigate(d.origin + path))
 				tb.wait(`document.readyState === "complete"`, path)
@@ -63,7 +64,9 @@ func (tb *tab) readable(path string) {
 		}
 		count[role]++
 		if slices.Contains(namedRoles, role) {
-			assert.NotEmpty(tb.t, name, "%s: %s, node %d, has no name", path, role, n.BackendDOMNodeID)
+			assert.NotEmpty(
+				tb.t, name, "%s: %s, node %d, has no name", path, role, n.BackendDOMNodeID,
+			)
 		}
 	}
 	assert.Equal(tb.t, 1, count["main"], "%s: main", path)
@@ -96,8 +99,9 @@ func (tb *tab) reachable(path string) {
 		}
 		visited = append(visited, at)
 		assert.True(tb.t, eval[bool](tb, `(() => {
-			const e = document.activeElement, style = getComputedStyle(e), r = e.getBoundingClientRect();
-			return style.outlineStyle !== "none" && r.bottom > 0 && r.top < innerHeight && r.left < innerWidth;
+			const e = document.activeElement, r = e.getBoundingClientRect();
+			return getComputedStyle(e).outlineStyle !== "none" &&
+				r.bottom > 0 && r.top < innerHeight && r.left < innerWidth;
 		})()`), "%s: the focus is seen on %s", path,
 			eval[string](tb, `document.activeElement.outerHTML.slice(0, 80)`))
 	}
@@ -109,7 +113,8 @@ func (tb *tab) reachable(path string) {
 	if !assert.Equal(tb.t, all, visited, "%s: the order of the Tab key", path) {
 		tb.t.Log(missed)
 	}
-	assert.Equal(tb.t, "skip", eval[string](tb, `places[0].className`), "%s: the first is to skip", path)
+	first := eval[string](tb, `places[0].className`)
+	assert.Equal(tb.t, "skip", first, "%s: the first is to skip", path)
 }
 
 // The numbers go on while a word among them has the focus, which stays.
@@ -128,8 +133,10 @@ func TestARefreshKeepsTheFocus(t *testing.T) {
 	tb.wait(`document.querySelectorAll("#live-events a").length > 1`, "an event with a channel")
 	tb.run(chromedp.Evaluate[chromedp.Void](`before = scans()`))
 	tb.wait(`scans() !== before`, "the numbers move again")
-	assert.True(t, eval[bool](tb, `document.activeElement === word && word.isConnected`), "the focus")
-	assert.True(t, eval[bool](tb, `document.querySelector("#live-numbers details").open`), "the table")
+	kept := eval[bool](tb, `document.activeElement === word && word.isConnected`)
+	assert.True(t, kept, "the focus")
+	open := eval[bool](tb, `document.querySelector("#live-numbers details").open`)
+	assert.True(t, open, "the table")
 
 	// In the list of events, a link stays the link that it is.
 	tb.run(chromedp.Evaluate[chromedp.Void](`(() => {
