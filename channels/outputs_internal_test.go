@@ -13,8 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// places are fields with a number that counts nothing: of the clock, and of a file.
-var places = []string{"hour", "line"}
+// places are fields with a number that counts nothing: of the clock, of a file, and of what
+// was asked.
+var places = []string{"hour", "line", "top"}
 
 // outputs are this package's types that the methods of a ledger return.
 func outputs() map[reflect.Type]bool {

@@ -88,8 +88,8 @@ func pushesOfTheDay(t *testing.T) int {
 }
 
 // A day's pushes, with people who look on, a webhook for alerts, tags and a welcome text,
-// leave no objects behind in memory: not one for two pushes. How many bytes depends on the machine's speed:
-// the IDs of the pushes of eleven minutes are remembered, in few objects.
+// leave no objects behind in memory: not one for two pushes. How many bytes depends on the
+// machine's speed: the IDs of the pushes of eleven minutes are remembered, in few objects.
 func TestMemoryOfADay(t *testing.T) {
 	t.Parallel()
 	d := newDay(t)

@@ -244,9 +244,9 @@ func plus(a, b channels.Counts) channels.Counts {
 func exported(t *testing.T, browser *http.Client, m *member) map[string]channels.Counts {
 	t.Helper()
 	now := time.Now()
-	day := func(n int) string { return now.AddDate(0, 0, n).Format("2006-01-02") }
-	status, body := get(t, browser, "http://"+m.listen+"/export/channels.json?from="+day(-1)+
-		"&to="+day(1))
+	dayFrom := func(n int) string { return now.AddDate(0, 0, n).Format("2006-01-02") }
+	status, body := get(t, browser, "http://"+m.listen+"/export/channels.json?from="+dayFrom(-1)+
+		"&to="+dayFrom(1))
 	require.Equal(t, http.StatusOK, status)
 	var report struct {
 		Rows  []channels.Row
