@@ -35,6 +35,10 @@ func advice(err error) string {
 			"The port is taken. channeld may run in another window: try\nhttp://" +
 			defaultListen + "/ in a browser. Or take another port: add\n" +
 			"-listen 127.0.0.1:8931"
+	case errors.As(err, &connection) && connection.Op == "listen":
+		return "不能监听这个地址：请换一个，例如 -listen 127.0.0.1:8931（1024 以下的端口要管理员权限）。\n" +
+			"It cannot listen there: take another address, such as -listen 127.0.0.1:8931.\n" +
+			"Ports below 1024 are for the system's administrator."
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
 		return "请把程序移到可以写入的文件夹（例如“文档”里新建的文件夹），在那里启动；\n" +
 			"或用 -db 指定数据文件的位置。\n" +
