@@ -57,9 +57,9 @@ func Columns() []Column[Counts] {
 		}, (*Counts).Net},
 		{Definition{
 			"imported", "imported", "导入",
-			"follows that WeChat's list of followers told, that no push told and that are older than " +
-				"the ledger",
-			"微信关注者列表中有、没有推送、且早于建账的关注",
+			"follows that WeChat's list of followers told and no push did, older than the ledger; " +
+				"those of who may have been forgotten count from when the list told them",
+			"微信关注者列表中有、没有推送、且早于建账的关注；可能曾被遗忘的人，自列表告知之时算起",
 		}, func(c *Counts) int64 { return c.Imported }},
 		{Definition{
 			"forgotten", "forgotten", "遗忘",

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 	"strings"
 	"time"
 
@@ -321,8 +322,8 @@ func (t *tx) applyPlan(ctx context.Context, p *Plan, ids []int64) error {
 	if err := t.insert(ctx, assignmentsTable, assigned, ""); err != nil {
 		return err
 	}
-	for _, scene := range scenes {
-		if err := t.markStale(ctx, scene, 0, nil); err != nil {
+	for some := range slices.Chunk(scenes, rowsAStatement) {
+		if err := t.markStale(ctx, some, 0, nil); err != nil {
 			return err
 		}
 	}

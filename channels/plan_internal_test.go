@@ -2,9 +2,11 @@ package channels
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -227,6 +229,46 @@ func TestApplyManyChannels(t *testing.T) {
 		p, err = l.Plan(t.Context(), &file)
 		require.NoError(t, err)
 		assert.Equal(t, 2*numbersABlock+1, p.Count(LineSame))
+	})
+}
+
+// A list that takes thousands of codes over takes a few statements, and what their scenes
+// brought before is their channels'.
+func TestApplyTakesFewStatements(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, d Dialect) {
+		const codes = 3000
+		var statements atomic.Int32
+		count := func(context.Context, string) error { statements.Add(1); return nil }
+		nothing := func(context.Context, string) error { return nil }
+		driver, dsn := source(t, d)
+		c := &clock{monday}
+		l, err := openAt(t.Context(), watch(t, driver, dsn, count, nothing), d, testConfig, c.now)
+		require.NoError(t, err)
+		for _, n := range []int{0, codes / 2, codes - 1} {
+			who, scene := fmt.Sprint("person", n), fmt.Sprint("s", n)
+			recordPush(t, l, who, monday, wechatqr.EventSubscribe, scene)
+		}
+		var file bytes.Buffer
+		for n := range codes {
+			fmt.Fprintf(&file, "c%d,,,s%d\n", n, n)
+		}
+		p, err := l.Plan(t.Context(), &file)
+		require.NoError(t, err)
+
+		statements.Store(0)
+		require.NoError(t, l.Apply(t.Context(), p))
+		assert.Less(t, int(statements.Load()), 100)
+		report, err := l.Report(t.Context(), Query{
+			From: monday, To: monday.AddDate(0, 0, 1), By: ByChannel, Active: true,
+		})
+		require.NoError(t, err)
+		followers := map[string]int64{}
+		for _, row := range report.Rows {
+			followers[row.Channel.Key] = row.New
+		}
+		want := map[string]int64{"c0": 1, "c1500": 1, "c2999": 1}
+		assert.Equal(t, want, followers)
 	})
 }
 

@@ -55,7 +55,8 @@ func TestBackup(t *testing.T) {
 	assert.Equal(t, 250, job.Rows)
 
 	ledger, err := channels.Open(ctx, s.DB(), s.Dialect(), channels.Config{
-		AppID: d.config.account.Credentials.AppID, PersonKey: []byte("0123456789abcdef0123456789abcdef"),
+		AppID:     d.config.account.Credentials.AppID,
+		PersonKey: []byte("0123456789abcdef0123456789abcdef"),
 	})
 	require.NoError(t, err)
 	hour := time.Now().Truncate(time.Hour)

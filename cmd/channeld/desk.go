@@ -18,6 +18,7 @@ import (
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/outbox"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/page"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/people"
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/reconcile"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/settings"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/setup"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/signin"
@@ -45,6 +46,7 @@ type desk struct {
 	worker   *codes.Worker
 	tags     *outbox.Worker
 	alerts   *alert.Worker
+	lists    *reconcile.Worker
 	numbers  *page.Pages // which have the frame of all others
 }
 
@@ -104,6 +106,10 @@ func (d *desk) begin(ctx context.Context, key *personKey) (err error) {
 	d.alerts = &alert.Worker{
 		Store: d.store, Ledger: d.ledger, Logger: d.logger, Location: c.account.Location,
 		Origin: c.origin,
+	}
+	d.lists = &reconcile.Worker{
+		Store: d.store, Ledger: d.ledger, Client: d.client, Logger: d.logger,
+		Location: c.account.Location, Asked: make(chan *reconcile.Run, 1),
 	}
 	return nil
 }
@@ -177,9 +183,10 @@ func (d *desk) buildPages(key *personKey) error {
 	d.numbers = page.New(page.Config{
 		Ledger: d.ledger, Store: d.store, Client: d.client, Feed: d.feed,
 		Location: d.config.account.Location, Now: time.Now, Logger: d.logger,
+		Reconcile: d.lists,
 	})
 	door, err := signin.New(signin.Config{
-		Store: d.store, Frame: d.numbers.Frame, Origin: d.config.origin,
+		Store: d.store, Frame: d.numbers.Frame, Logger: d.logger, Origin: d.config.origin,
 		Forwarded: d.config.forwarded,
 	})
 	if err != nil {
@@ -254,10 +261,15 @@ func (d *desk) ownRoutes() []web.Route {
 
 // open are those that need none.
 func (d *desk) open(door *signin.Door) []web.Route {
-	return slices.Concat(door.Open(), d.numbers.Open(), []web.Route{
+	routes := slices.Concat(door.Open(), d.numbers.Open(), []web.Route{
 		{Pattern: "GET /healthz", Handle: d.health},
 		{Pattern: "GET /language", Handle: chooseLanguage},
 	})
+	if d.config.isSetUp() {
+		notFound := web.Frame(d.numbers.Frame).NotFound
+		routes = append(routes, web.Route{Pattern: "GET /", Handle: notFound})
+	}
+	return routes
 }
 
 // chooseLanguage keeps the language and leads back to the page.

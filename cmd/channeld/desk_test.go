@@ -279,6 +279,26 @@ func TestSignInIsBounded(t *testing.T) {
 	assert.Equal(t, http.StatusTooManyRequests, status, "by address")
 }
 
+// Why nobody can sign in is in the log, without what they entered.
+func TestWhySignInFailsIsLogged(t *testing.T) {
+	t.Parallel()
+	var log output
+	d := newTestDeskWithLog(t, &log)
+	viewer := d.as(t, web.Viewer)
+	for _, table := range []string{"desk_sessions", "desk_attempts"} {
+		_, err := d.store.DB().ExecContext(t.Context(), "DROP TABLE "+table)
+		require.NoError(t, err)
+	}
+	assert.Equal(t, http.StatusServiceUnavailable,
+		statusOf(t, viewer, http.MethodGet, d.origin+"/channels"))
+	assert.Regexp(t, `level=ERROR msg="channeld: sign-in" err=.*desk_sessions`, log.String())
+	status, _ := post(t, d.as(t, web.Nobody), d.origin+"/sign-in",
+		url.Values{"name": {"ann"}, "password": {"correct horse"}})
+	assert.Equal(t, http.StatusServiceUnavailable, status)
+	assert.Regexp(t, `level=ERROR msg="channeld: sign-in" err=.*desk_attempts`, log.String())
+	assert.NotContains(t, log.String(), "horse")
+}
+
 func TestOtherOriginsAreRefused(t *testing.T) {
 	t.Parallel()
 	d := newTestDesk(t)

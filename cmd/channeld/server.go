@@ -78,8 +78,8 @@ func (d *desk) serve(ctx context.Context, l listeners) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	var background sync.WaitGroup
-	for _, run := range d.background() {
-		background.Go(func() { run(ctx) })
+	for _, work := range d.background() {
+		background.Go(func() { work(ctx) })
 	}
 
 	var err error
@@ -115,7 +115,7 @@ func (d *desk) background() []func(context.Context) {
 		return nil
 	}
 	return []func(context.Context){
-		d.clean, d.worker.Run, d.tags.Run, d.alerts.Run, d.endFormerKeys,
+		d.clean, d.worker.Run, d.tags.Run, d.alerts.Run, d.lists.Run, d.endFormerKeys,
 		func(ctx context.Context) { d.feed.Share(ctx, d.store, d.logger) },
 	}
 }

@@ -69,6 +69,15 @@ func (b *robot) told() (all []string) {
 // last weeks, by the channel sh-7.
 func newWorker(t *testing.T, now time.Time, log *strings.Builder) *Worker {
 	t.Helper()
+	w := newEmptyWorker(t, log)
+	for week := 1; week <= weeks; week++ {
+		w.follow(t, now.AddDate(0, 0, -7*week), 30)
+	}
+	return w
+}
+
+func newEmptyWorker(t *testing.T, log *strings.Builder) *Worker {
+	t.Helper()
 	ctx := t.Context()
 	s, err := store.Open(ctx, filepath.Join(t.TempDir(), "desk.db"))
 	require.NoError(t, err)
@@ -79,14 +88,10 @@ func newWorker(t *testing.T, now time.Time, log *strings.Builder) *Worker {
 	require.NoError(t, err)
 	c := channels.Channel{Key: "sh-7", Name: "七店"}
 	require.NoError(t, ledger.Adopt(ctx, wechatqr.SceneString("s7"), c))
-	w := &Worker{
+	return &Worker{
 		Store: s, Ledger: ledger, Logger: slog.New(slog.NewTextHandler(log, nil)),
 		Location: time.UTC, Origin: "https://desk.example.com",
 	}
-	for week := 1; week <= weeks; week++ {
-		w.follow(t, now.AddDate(0, 0, -7*week), 30)
-	}
-	return w
 }
 
 // follow has n persons follow by the channel sh-7.
@@ -107,6 +112,42 @@ func (w *Worker) addWebhook(t *testing.T, address string) string {
 		&store.Webhook{Title: "x", Kind: JSON, Address: address})
 	require.NoError(t, err)
 	return id
+}
+
+// A week without pushes is not one with few follows: it is left out, whichever it is.
+func TestWeeksWithoutPushes(t *testing.T) {
+	t.Parallel()
+	hour := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+	for name, tt := range map[string]struct {
+		follows [weeks]int // last week's first
+		now     int
+		want    []Rule
+	}{
+		"the last ones, as usual":    {[weeks]int{0, 0, 30, 30}, 30, nil},
+		"the last ones, no drop":     {[weeks]int{0, 0, 60, 60}, 45, nil},
+		"the last one, a drop":       {[weeks]int{0, 30, 30, 40}, 10, []Rule{Drop}},
+		"the last one, no spike":     {[weeks]int{0, 30, 0, 30}, 80, nil},
+		"those before, a spike":      {[weeks]int{30, 30, 0, 0}, 90, []Rule{Spike}},
+		"there are not two with any": {[weeks]int{0, 0, 0, 30}, 90, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newEmptyWorker(t, &strings.Builder{})
+			for i, n := range tt.follows {
+				w.follow(t, hour.AddDate(0, 0, -7*(i+1)), n)
+			}
+			w.follow(t, hour, tt.now)
+			found, err := w.judgeHours(t.Context(), hour, nil)
+			require.NoError(t, err)
+			var got []Rule
+			for _, f := range found {
+				if f.channel.Key == "" {
+					got = append(got, f.rule)
+				}
+			}
+			assert.Equal(t, tt.want, got)
+		})
+	}
 }
 
 func TestAlertsAreToldOnce(t *testing.T) {

@@ -232,34 +232,19 @@ func (w *Worker) judgeHours(
 	if err != nil {
 		return nil, err
 	}
-	before, known := make([]map[string]channels.Row, weeks), 0
-	for i := range before {
-		at := hour.In(w.Location).AddDate(0, 0, -7*(i+1))
-		if before[i], err = w.countHour(ctx, at); err != nil {
-			return nil, err
-		}
-		day, err := w.Ledger.Report(ctx, channels.Query{
-			From: at.Add(-12 * time.Hour), To: at.Add(12 * time.Hour),
-		})
-		if err != nil {
-			return nil, err
-		}
-		if live.Pushes(&day.Total) > 0 {
-			known++
-		}
-	}
-	if known < minWeeks {
-		return nil, nil
+	before, err := w.hoursBefore(ctx, hour)
+	if err != nil || len(before) < minWeeks {
+		return nil, err
 	}
 	keys := map[string]channels.Channel{}
-	for _, one := range append(before[:known:known], now) {
+	for _, one := range append(before, now) {
 		for _, row := range one {
 			keys[row.Channel.Key] = row.Channel
 		}
 	}
 	var found []finding
 	for _, c := range keys {
-		counts := make([]channels.Counts, known)
+		counts := make([]channels.Counts, len(before))
 		for i := range counts {
 			counts[i] = before[i][c.Key].Counts
 		}
@@ -267,6 +252,31 @@ func (w *Worker) judgeHours(
 		found = append(found, judgeHour(c, &of, counts, raised)...)
 	}
 	return found, nil
+}
+
+// hoursBefore counts the same hour of the last weeks, but of those in which no push came on
+// that day: the desk was not there, or was cut off.
+func (w *Worker) hoursBefore(
+	ctx context.Context, hour time.Time,
+) (all []map[string]channels.Row, err error) {
+	for week := 1; week <= weeks; week++ {
+		at := hour.In(w.Location).AddDate(0, 0, -7*week)
+		day, err := w.Ledger.Report(ctx, channels.Query{
+			From: at.Add(-12 * time.Hour), To: at.Add(12 * time.Hour),
+		})
+		if err != nil {
+			return nil, err
+		}
+		if live.Pushes(&day.Total) == 0 {
+			continue
+		}
+		rows, err := w.countHour(ctx, at)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, rows)
+	}
+	return all, nil
 }
 
 // countHour returns the hour's numbers by the channel's key, those of the account by "".

@@ -206,9 +206,6 @@ func (p *Pages) job(w http.ResponseWriter, r *http.Request) {
 		p.fail(w, r, err)
 		return
 	}
-	if !job.Ended && job.ResumeAt.IsZero() {
-		w.Header().Set("Refresh", "2") // progress, without a script
-	}
 	done := 100 * (job.Made + job.Failed) / max(job.Rows, 1)
 	if !job.ResumeAt.IsZero() {
 		job.ResumeAt = job.ResumeAt.In(p.Location)

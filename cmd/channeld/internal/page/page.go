@@ -13,6 +13,7 @@ import (
 	"github.com/wechatqr/wechatqr"
 	"github.com/wechatqr/wechatqr/channels"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/live"
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/reconcile"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/store"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/web"
 	"github.com/wechatqr/wechatqr/internal/webui"
@@ -22,18 +23,19 @@ import (
 type Config struct {
 	Ledger   *channels.Ledger
 	Store    *store.Store
-	Client   *wechatqr.Client // to compare and reconcile with WeChat
+	Client   *wechatqr.Client // for WeChat's figures
 	Feed     *live.Feed
 	Location *time.Location // that of the ledger
 	Now      func() time.Time
 	Logger   *slog.Logger
+
+	Reconcile *reconcile.Worker
 }
 
 // Pages are the pages.
 type Pages struct {
 	Config
 	comparison comparison
-	run        run
 }
 
 // New returns the pages.
@@ -49,19 +51,16 @@ func (p *Pages) Routes() []web.Route {
 		{Pattern: "POST /channels/{key}/{action}", Needs: web.Operator, Handle: p.change},
 		{Pattern: "POST /channels/{key}/notes", Needs: web.Operator, Handle: p.addNote},
 		{Pattern: "POST /channels/{key}/notes/delete", Needs: web.Operator, Handle: p.deleteNote},
-		{Pattern: "GET /reconcile", Needs: web.Viewer, Handle: p.reconcile},
+		{Pattern: "GET /reconcile", Needs: web.Viewer, Handle: p.showReconcile},
 		{Pattern: "POST /reconcile", Needs: web.Operator, Handle: p.startReconcile},
 		{Pattern: "GET /export", Needs: web.Guest, Handle: p.export},
 		{Pattern: "GET /export/{file}", Needs: web.Guest, Handle: p.download},
 	}
 }
 
-// Open are the files that every page links to, and what no other route is for.
+// Open are the files that every page links to.
 func (p *Pages) Open() []web.Route {
-	return []web.Route{
-		{Pattern: "GET /static/{file}", Handle: serveFile},
-		{Pattern: "GET /", Handle: web.Frame(p.Frame).NotFound},
-	}
+	return []web.Route{{Pattern: "GET /static/{file}", Handle: serveFile}}
 }
 
 const chinese = webui.Chinese

@@ -4,11 +4,14 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 
-	"github.com/wechatqr/wechatqr/account"
+	"github.com/wechatqr/wechatqr"
 	"github.com/wechatqr/wechatqr/channels"
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/reconcile"
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/store"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/web"
 )
 
@@ -18,8 +21,15 @@ type reconcileView struct {
 	Zone   string
 	Days   []comparedDay // the newest first
 	Failed bool          // WeChat has not told its figures
-	Run    runState
+	Run    reconcile.State
+	Runs   []runView
 	MayRun bool
+}
+
+// runView is a run that has ended.
+type runView struct {
+	store.Reconcile
+	Why string // it did not succeed
 }
 
 // comparedDay is a day with its reasons in words.
@@ -29,10 +39,9 @@ type comparedDay struct {
 }
 
 const (
-	comparedDays    = 14
-	comparisonLife  = 10 * time.Minute // WeChat's figures change once a day
-	compareTimeout  = 20 * time.Second
-	reconcileLength = 2 * time.Hour
+	comparedDays   = 14
+	comparisonLife = 10 * time.Minute // WeChat's figures change once a day
+	compareTimeout = 20 * time.Second
 )
 
 // comparison keeps what WeChat told for a while: it is several calls.
@@ -60,17 +69,29 @@ func (p *Pages) compare(ctx context.Context) (time.Time, []channels.ComparedDay,
 	return now, compared.Days, nil
 }
 
-func (p *Pages) reconcile(w http.ResponseWriter, r *http.Request) {
+func (p *Pages) showReconcile(w http.ResponseWriter, r *http.Request) {
+	state, err := p.Reconcile.State(r.Context())
+	if err != nil {
+		p.fail(w, r, err)
+		return
+	}
 	at, days, err := p.compare(r.Context())
 	if err != nil {
 		p.Logger.Warn("channeld: WeChat's figures", "err", err)
 	}
 	v := &reconcileView{
-		AsOf: at.In(p.Location), Zone: p.Location.String(), Failed: err != nil, Run: p.run.get(),
+		AsOf: at.In(p.Location), Zone: p.Location.String(), Failed: err != nil, Run: state,
 		MayRun: web.VisitorOf(r.Context()).Role >= web.Operator,
 	}
 	for i := len(days) - 1; i >= 0; i-- {
 		v.Days = append(v.Days, comparedDay{days[i], reasonTexts(r, days[i].Reasons)})
+	}
+	for _, one := range state.Runs {
+		run := runView{Reconcile: one}
+		if !one.Succeeded() {
+			run.Why = whyUnfinished(r, one.Problem)
+		}
+		v.Runs = append(v.Runs, run)
 	}
 	p.show(w, r, web.Page{Title: web.Say(r, "对账", "Reconcile"), Place: "reconcile"},
 		"reconcile.html", v)
@@ -81,7 +102,7 @@ func reasonTexts(r *http.Request, reasons []channels.DiffReason) (all []string) 
 	for _, one := range reasons {
 		text := reasonText(r, one.Kind)
 		if one.Count > 0 {
-			text = fmt.Sprintf("%s (%s)", text, number(one.Count))
+			text = fmt.Sprintf(web.Say(r, "%s（%s）", "%s (%s)"), text, number(one.Count))
 		}
 		all = append(all, text)
 	}
@@ -110,60 +131,30 @@ func reasonText(r *http.Request, kind channels.DiffKind) string {
 	return web.Say(r, text[0], text[1])
 }
 
-// run is the reconciling of this process, one at a time.
-type run struct {
-	mu sync.Mutex
-	runState
-}
-
-// runState is what the last one did.
-type runState struct {
-	Running      bool
-	Began, Ended time.Time
-	channels.Reconciled
-	Failed bool
-}
-
-func (s *run) get() runState {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.runState
-}
-
-// begin returns false if it runs already.
-func (s *run) begin(at time.Time) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.Running {
-		return false
-	}
-	s.runState = runState{Running: true, Began: at}
-	return true
-}
-
-func (s *run) end(at time.Time, found channels.Reconciled, failed bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.Running, s.Ended, s.Reconciled, s.Failed = false, at, found, failed
-}
-
-// startReconcile reads WeChat's list of followers, which takes a minute or two for each
-// hundred thousand of them. A process that ends meanwhile leaves nothing half done:
-// Reconcile ends nobody's follow before it has the whole list.
+// startReconcile has the worker run, which may take minutes.
 func (p *Pages) startReconcile(w http.ResponseWriter, r *http.Request) {
-	if p.run.begin(p.Now().In(p.Location)) {
-		go p.runReconcile(context.WithoutCancel(r.Context()))
+	if err := p.Reconcile.Start(r.Context()); err != nil {
+		p.fail(w, r, err)
+		return
 	}
 	http.Redirect(w, r, "/reconcile", http.StatusSeeOther)
 }
 
-func (p *Pages) runReconcile(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, reconcileLength)
-	defer cancel()
-	followers := account.Followers(ctx, p.Client, "")
-	found, err := p.Ledger.Reconcile(ctx, account.Users(ctx, p.Client, followers))
-	if err != nil {
-		p.Logger.Error("channeld: reconcile", "err", err)
+// whyUnfinished says why a run did not succeed, and what to do.
+func whyUnfinished(r *http.Request, problem string) string {
+	switch problem {
+	case reconcile.Empty:
+		return web.Say(r, "微信的列表里还没有关注者，没有可对的账。",
+			"WeChat's list has no follower yet: there is nothing to compare.")
+	case reconcile.Killed:
+		return web.Say(r, "程序中途停止。", "The program was stopped meanwhile.")
 	}
-	p.run.end(p.Now().In(p.Location), found, err != nil)
+	code, err := strconv.Atoi(problem)
+	if err != nil {
+		return web.Say(r, "微信没有响应，或列表不完整。",
+			"WeChat did not answer, or the list was not whole.")
+	}
+	e := wechatqr.Error{Code: wechatqr.ErrorCode(code)}
+	return web.Say(r, "微信返回 "+problem+"："+e.HintZH(), "WeChat says "+problem+": "+e.Hint()) +
+		web.Say(r, "。", ".")
 }

@@ -1,16 +1,20 @@
 package page
 
 import (
-	"log/slog"
+	"context"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/reconcile"
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/store"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/web"
 	"github.com/wechatqr/wechatqr/internal/webui"
 	"github.com/wechatqr/wechatqr/wechatqrtest"
@@ -20,7 +24,14 @@ import (
 func TestReconcile(t *testing.T) {
 	t.Parallel()
 	wx, d := wechatqrtest.Start(t), newDesk(t)
-	d.Client, d.Logger = wx.Client(), slog.New(slog.DiscardHandler)
+	d.Client = wx.Client()
+	s, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "store.db"))
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, s.Close()) })
+	d.Reconcile = &reconcile.Worker{
+		Store: s, Ledger: d.Ledger, Client: d.Client, Logger: d.Logger, Location: shanghai,
+		Asked: make(chan *reconcile.Run, 1),
+	}
 	d.channel("sh-7", "七店", "")
 	now := time.Now()
 	d.follow("o-left", "sh-7", now.Add(-time.Minute)) // whose unsubscribe was lost
@@ -31,7 +42,7 @@ func TestReconcile(t *testing.T) {
 	}
 
 	page := textOf(d.get(viewer, "/reconcile", webui.Chinese))
-	has(t, page, "本次启动后还没有对过账")
+	has(t, page, "还没有对过账")
 	hasNot(t, page, "现在对账")
 	has(t, textOf(d.get(admin, "/reconcile", webui.Chinese)), "现在对账")
 
@@ -43,6 +54,12 @@ func TestReconcile(t *testing.T) {
 		d.handler(web.Visitor{Role: role}).ServeHTTP(w, r)
 		assert.Equal(t, status, w.Code)
 	}
+	has(t, textOf(d.get(viewer, "/reconcile", webui.Chinese)), "正在对账")
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { d.Reconcile.Run(ctx) })
+	t.Cleanup(running.Wait)
+	t.Cleanup(cancel)
 	require.Eventually(t, func() bool {
 		return strings.Contains(textOf(d.get(viewer, "/reconcile", webui.Chinese)),
 			"微信列表 2 补上的关注 2 补上的取关 1")

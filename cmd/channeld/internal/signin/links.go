@@ -25,7 +25,7 @@ func (d *Door) link(w http.ResponseWriter, r *http.Request) (store.Link, bool) {
 					"from the program's window, start the program again: it prints a new one. With a "+
 					"password, sign in."))
 	case err != nil:
-		d.Frame.Unavailable(w, r)
+		d.broken(w, r, err)
 	}
 	return l, err == nil
 }
@@ -67,7 +67,7 @@ func (d *Door) accept(w http.ResponseWriter, r *http.Request) {
 	}
 	hash, err := d.passwords.hash(password)
 	if err != nil {
-		d.Frame.Unavailable(w, r)
+		d.broken(w, r, err)
 		return
 	}
 	first, err := d.Store.EndLink(r.Context(), l.ID)
@@ -76,7 +76,7 @@ func (d *Door) accept(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case err != nil:
-		d.Frame.Unavailable(w, r)
+		d.broken(w, r, err)
 	case !first:
 		d.link(w, r)
 	default:
@@ -97,7 +97,7 @@ func (d *Door) share(w http.ResponseWriter, r *http.Request) {
 	if web.VisitorOf(r.Context()).Role <= web.Guest {
 		secret, err := d.Store.NewLinkSession(r.Context(), &l)
 		if err != nil {
-			d.Frame.Unavailable(w, r)
+			d.broken(w, r, err)
 			return
 		}
 		d.setCookie(w, secret, int(time.Until(l.Ends).Seconds()))

@@ -4,6 +4,7 @@ package signin
 
 import (
 	"embed"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -17,6 +18,7 @@ import (
 type Config struct {
 	Store  *store.Store
 	Frame  web.Frame
+	Logger *slog.Logger
 	Origin string // by which browsers reach the desk
 
 	// Forwarded takes the address of a client from the last entry of X-Forwarded-For,
@@ -77,7 +79,7 @@ func (d *Door) Know(next http.Handler) http.Handler {
 		}
 		v, err := d.Store.Visitor(r.Context(), cookie.Value)
 		if err != nil {
-			d.Frame.Unavailable(w, r)
+			d.broken(w, r, err)
 			return
 		}
 		next.ServeHTTP(w, r.WithContext(web.WithVisitor(r.Context(), v)))
@@ -148,7 +150,7 @@ func (d *Door) signIn(w http.ResponseWriter, r *http.Request) {
 	tooMany, err := d.tooMany(r, name)
 	switch {
 	case err != nil:
-		d.Frame.Unavailable(w, r)
+		d.broken(w, r, err)
 		return
 	case tooMany:
 		d.showForm(w, r, http.StatusTooManyRequests, web.Say(r,
@@ -158,7 +160,7 @@ func (d *Door) signIn(w http.ResponseWriter, r *http.Request) {
 
 	u, err := d.Store.User(r.Context(), name)
 	if err != nil && !isNotFound(err) {
-		d.Frame.Unavailable(w, r)
+		d.broken(w, r, err)
 		return
 	}
 	if !d.passwords.match(r.PostFormValue("password"), u.Password) {
@@ -197,7 +199,7 @@ func (d *Door) address(r *http.Request) string {
 func (d *Door) enter(w http.ResponseWriter, r *http.Request, name string) {
 	secret, err := d.Store.NewSession(r.Context(), name)
 	if err != nil {
-		d.Frame.Unavailable(w, r)
+		d.broken(w, r, err)
 		return
 	}
 	d.setCookie(w, secret, int(store.SessionLife.Seconds()))
@@ -214,10 +216,18 @@ func (d *Door) setCookie(w http.ResponseWriter, value string, maxAge int) {
 func (d *Door) signOut(w http.ResponseWriter, r *http.Request) {
 	if cookie, err := r.Cookie(d.cookie); err == nil {
 		if err := d.Store.EndSession(r.Context(), cookie.Value); err != nil {
-			d.Frame.Unavailable(w, r)
+			d.broken(w, r, err)
 			return
 		}
 	}
 	d.setCookie(w, "", -1)
 	http.Redirect(w, r, "/sign-in", http.StatusSeeOther)
+}
+
+// broken answers while the database does not. A browser that has left is no fault.
+func (d *Door) broken(w http.ResponseWriter, r *http.Request, err error) {
+	if r.Context().Err() == nil {
+		d.Logger.Error("channeld: sign-in", "err", err)
+	}
+	d.Frame.Unavailable(w, r)
 }

@@ -23,6 +23,7 @@ var copied = []struct {
 		"id", "title", "kind", "address", "secret", "created", "result", "result_at",
 	}},
 	{"desk_alerts", []string{"rule", "channel", "since"}},
+	{"desk_reconciles", []string{"id", "began", "ended", "listed", "found", "lost", "problem"}},
 	{"desk_jobs", []string{
 		"id", "title", "made_by", "created", "ended", "resume_at", "problem", "owner", "lease",
 	}},
@@ -31,8 +32,8 @@ var copied = []struct {
 	}},
 }
 
-// CopyTo copies the users, links, welcome texts, notes, tags, webhooks and jobs to a store that
-// is new. Copy the ledger first: that refuses a database which has one.
+// CopyTo copies the tables of copied to a store that is new. Copy the ledger first: that
+// refuses a database which has one.
 func (s *Store) CopyTo(ctx context.Context, to *Store) error {
 	for _, one := range copied {
 		if err := s.copyTable(ctx, to, one.table, one.columns); err != nil {
@@ -63,7 +64,7 @@ func (s *Store) copyTable(ctx context.Context, to *Store, table string, columns 
 			}
 		}
 		if values = append(values, one...); len(values) == rowsAStatement*len(columns) {
-			if err := to.insert(ctx, table, columns, values); err != nil {
+			if err := to.insert(ctx, to.db, table, columns, values); err != nil {
 				return err
 			}
 			values = nil
@@ -72,5 +73,5 @@ func (s *Store) copyTable(ctx context.Context, to *Store, table string, columns 
 	if err := rows.Err(); err != nil || len(values) == 0 {
 		return err
 	}
-	return to.insert(ctx, table, columns, values)
+	return to.insert(ctx, to.db, table, columns, values)
 }

@@ -43,3 +43,11 @@ func (s *Store) EndLease(ctx context.Context, task, owner string) error {
 	_, err := s.exec(ctx, "DELETE FROM desk_leases WHERE task = ? AND owner = ?", task, owner)
 	return err
 }
+
+// IsLeased reports whether the task is somebody's.
+func (s *Store) IsLeased(ctx context.Context, task string) (bool, error) {
+	var n int
+	err := s.row(ctx, []any{&n}, "SELECT COUNT(*) FROM desk_leases WHERE task = ? AND ends > ?",
+		task, s.now().Unix())
+	return n > 0, err
+}

@@ -54,7 +54,8 @@ CREATE TABLE IF NOT EXISTS desk_drafts (
 	created BIGINT NOT NULL
 ) {options};
 
--- What makes the codes of many channels. lease is until when the owner works on it.
+-- What makes the codes of many channels, until 90 days after it was made or, if it has not
+-- ended then, until it has. lease is until when the owner works on it.
 CREATE TABLE IF NOT EXISTS desk_jobs (
 	id        {text} NOT NULL PRIMARY KEY,
 	title     {text} NOT NULL,
@@ -159,6 +160,17 @@ CREATE TABLE IF NOT EXISTS desk_messages (
 	due      BIGINT NOT NULL,
 	attempts INTEGER NOT NULL,
 	body     {long} NOT NULL
+) {options};
+
+-- Runs that compared the ledger with WeChat's list of followers.
+CREATE TABLE IF NOT EXISTS desk_reconciles (
+	id      {text} NOT NULL PRIMARY KEY,
+	began   BIGINT NOT NULL,
+	ended   BIGINT NOT NULL,
+	listed  BIGINT NOT NULL,
+	found   BIGINT NOT NULL,
+	lost    BIGINT NOT NULL,
+	problem {text} NOT NULL
 ) {options};
 
 -- How many did not get a tag, and why.
