@@ -81,8 +81,8 @@ func (p *Pages) readToday(r *http.Request) (*todayView, error) {
 	var reports [3]*channels.Report
 	all, ctx := errgroup.WithContext(r.Context())
 	for i, q := range []channels.Query{
-		{From: d.yesterday, To: d.tomorrow, By: channels.ByHour},
-		{From: d.weekAgo, To: d.weekAgoEnd, By: channels.ByHour},
+		{From: d.yesterday, To: d.tomorrow, By: channels.ByHour, Sums: true},
+		{From: d.weekAgo, To: d.weekAgoEnd, By: channels.ByHour, Sums: true},
 		{From: d.today, To: d.tomorrow, By: channels.ByChannel, Top: maxBest},
 	} {
 		all.Go(func() (err error) {
