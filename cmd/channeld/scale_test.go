@@ -199,10 +199,11 @@ func (s *deskScale) reportsOfToday(ctx context.Context) error {
 	two, before := s.today, s.today
 	two.From = two.From.AddDate(0, 0, -1)
 	before.From, before.To = before.From.AddDate(0, 0, -7), before.To.AddDate(0, 0, -7)
-	best := s.today
-	best.Top, two.Sums, before.Sums = 5, true, true
+	best, last := s.today, s.today
+	best.Top, last.From = 5, time.Now().Truncate(time.Hour)
+	two.Sums, before.Sums, best.Sums = true, true, true
 	return errors.Join(s.report(ctx, two, channels.ByHour), s.report(ctx, before, channels.ByHour),
-		s.report(ctx, best, channels.ByChannel))
+		s.report(ctx, best, channels.ByChannel), s.report(ctx, last, 0))
 }
 
 func (s *deskScale) reportsOf(q channels.Query) func(context.Context) error {
