@@ -18,10 +18,10 @@ TOOLS := $(CURDIR)/bin
 PROGRAMS ?= $(sort $(wildcard cmd/*))
 PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
-# The events of the ledger that make bench-channels measures.
+# The events of the ledger that make bench-channels and bench-desk measure.
 EVENTS ?= 10000000
 
-.PHONY: help test modules fuzz check vulnerabilities tools tables bench bench-channels dist
+.PHONY: help test modules fuzz check vulnerabilities tools tables bench bench-channels bench-desk dist
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 17
@@ -78,6 +78,12 @@ bench: ## measure this library beside its peers; takes minutes
 
 bench-channels: ## measure channels on three databases with EVENTS events; takes an hour and 15 GB
 	CHANNELS_EVENTS=$(EVENTS) go -C channels test -count=1 -timeout 6h -run '^TestScale$$' -v .
+
+bench-desk: ## measure channeld's pages on a SQLite ledger with EVENTS events; takes half an hour and 3 GB
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
+		export CHANNELS_EVENTS=$(EVENTS) CHANNELS_SCALE_DIR="$$dir" && \
+		go -C channels test -count=1 -timeout 6h -run '^TestScale$$/^SQLite$$/^size$$' . && \
+		go -C cmd/channeld test -count=1 -timeout 6h -run '^TestScale$$' -v .
 
 # A program of a nested module is built in its own directory. Names are those of
 # Go: sandbox_linux_amd64, sandbox_windows_arm64.exe.

@@ -21,8 +21,8 @@ const scenePrefix = "c."
 
 // Code is a permanent code of a channel.
 type Code struct {
-	Channel Channel
-	Ticket  wechatqr.Ticket // FetchQRCode gets the picture, Ticket.Content is what it says
+	Channel Channel         `json:"channel"`
+	Ticket  wechatqr.Ticket `json:"ticket"` // FetchQRCode gets the picture, Ticket.Content is what it says
 }
 
 // Ensure returns the channel's code, which it has WeChat make if there is none:
@@ -112,8 +112,8 @@ func refusesAll(err error) bool {
 
 // Budget is how many of the account's [MaxCodes] permanent codes this ledger knows of.
 type Budget struct {
-	Made    int // by Ensure
-	Pending int // written, and not yet made by WeChat
+	Made    int `json:"made"`    // by Ensure
+	Pending int `json:"pending"` // written, and not yet made by WeChat
 }
 
 // Budget counts the codes. Those adopted are not among them: some may be temporary.

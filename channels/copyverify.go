@@ -102,7 +102,7 @@ func (c *copier) compareWeek(ctx context.Context, copied *tx, q Query) error {
 	if err != nil {
 		return err
 	}
-	return sameRows(want, got)
+	return sameRows(want.Rows, got.Rows)
 }
 
 // sameRows returns the first difference.

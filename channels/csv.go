@@ -3,6 +3,7 @@ package channels
 import (
 	"encoding/csv"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,11 +20,11 @@ import (
 // After a line of empty cells come the definitions: in a line each, "column" or "origin",
 // its name, what it is called and what it is, in English and in Chinese; then, as
 // "setting", what the report was made with. All lines have the same number of cells. A
-// program that wants the numbers alone stops at the first line without a start.
+// program that wants the numbers alone stops at the first line whose first cell is empty.
 func (r *Report) WriteCSV(w io.Writer) error {
 	cells := csvCells{r.Query, r.AsOf, r.Open}
 	columns := Columns()
-	file := newCSV(w, definitionsOf(columns))
+	file := newCSV(w, placeNames, definitionsOf(columns))
 	for i := range r.Rows {
 		row := &r.Rows[i]
 		file.write(cells.line(cells.place(&row.Cell), numbersOf(columns, &row.Counts)))
@@ -36,7 +37,7 @@ func (r *Report) WriteCSV(w io.Writer) error {
 func (r *ConversionReport) WriteCSV(w io.Writer) error {
 	cells := csvCells{r.Query, r.AsOf, r.Open}
 	columns := ConversionColumns()
-	file := newCSV(w, definitionsOf(columns))
+	file := newCSV(w, placeNames, definitionsOf(columns))
 	for i := range r.Rows {
 		row := &r.Rows[i]
 		file.write(cells.line(cells.place(&row.Cell), numbersOf(columns, &row.ConversionCounts)))
@@ -48,6 +49,22 @@ func (r *ConversionReport) WriteCSV(w io.Writer) error {
 		settings = append(settings, [2]string{"window", r.Window.String()})
 	}
 	return file.finish(r.Definitions(), settings)
+}
+
+// WriteCSV writes the report as that of [Report.WriteCSV]. It has no total, and the days of
+// a row are from one, to another that is not among them.
+func (r *RetentionReport) WriteCSV(w io.Writer) error {
+	cells := csvCells{r.Query, r.AsOf, r.Open}
+	columns := RetentionColumns()
+	names := append([]string{"from", "to"}, placeNames[1:]...)
+	file := newCSV(w, names, definitionsOf(columns))
+	for i := range r.Rows {
+		row := &r.Rows[i]
+		place := cells.place(&Cell{Start: row.From, Origin: row.Origin, Channel: row.Channel})
+		place = slices.Insert(place, 1, row.To.Format(csvTime))
+		file.write(cells.line(place, numbersOf(columns, row)))
+	}
+	return file.finish(r.Definitions(), cells.settings(r.KeepAfterUnfollow))
 }
 
 func numbersOf[Numbers any](columns []Column[Numbers], n *Numbers) (figures []int64) {
@@ -63,10 +80,14 @@ type csvFile struct {
 	width int
 }
 
-func newCSV(w io.Writer, columns []Definition) *csvFile {
+// placeNames are the columns of csvCells.place.
+var placeNames = []string{"start", "channel", "name", "group", "origin"}
+
+func newCSV(w io.Writer, placed []string, columns []Definition) *csvFile {
 	file := &csvFile{csv.NewWriter(w), 0}
 	file.UseCRLF = true
-	names := []string{"\ufeffstart", "channel", "name", "group", "origin"}
+	names := slices.Clone(placed)
+	names[0] = "\ufeff" + names[0]
 	for _, col := range columns {
 		names = append(names, col.Name)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/csv"
 	"encoding/json"
+	"fmt"
 	"strconv"
 	"strings"
 	"testing"
@@ -69,24 +70,31 @@ func TestReportAsJSONAndCSV(t *testing.T) {
 // assertNotes looks for the definition of each number beneath the numbers.
 func assertNotes(t *testing.T, lines [][]string, report *Report) {
 	t.Helper()
-	assert.Empty(t, strings.Join(lines[0], ""), "an empty line")
-	notes := map[string][]string{}
-	for _, line := range lines[1:] {
-		assert.Empty(t, line[0], "it has no start")
-		notes[line[1]+" "+line[2]] = line[3:]
-	}
-	for _, d := range report.Definitions().Columns {
-		assert.Equal(t, []string{d.Term, d.TermZH, d.Text, d.TextZH}, notes["column "+d.Name][:4])
-	}
-	for _, d := range report.Definitions().Origins {
-		assert.Equal(t, []string{d.Term, d.TermZH, d.Text, d.TextZH}, notes["origin "+d.Name][:4])
-	}
+	notes := assertDefined(t, lines, report.Definitions())
 	for name, want := range map[string]string{
 		"from": "2026-03-02 00:00", "to": "2026-03-09 00:00", "open": "true", "zone": "UTC+8",
 		"keep_after_unfollow": "720h0m0s", "as_of": report.AsOf.Format(csvTime),
 	} {
 		assert.Equal(t, want, notes["setting "+name][0], name)
 	}
+}
+
+// assertDefined returns the lines beneath the numbers, by their kind and name.
+func assertDefined(t *testing.T, lines [][]string, of Definitions) map[string][]string {
+	t.Helper()
+	assert.Empty(t, strings.Join(lines[0], ""), "an empty line")
+	notes := map[string][]string{}
+	for _, line := range lines[1:] {
+		assert.Empty(t, line[0], "it has no start")
+		notes[line[1]+" "+line[2]] = line[3:]
+	}
+	for _, d := range of.Columns {
+		assert.Equal(t, []string{d.Term, d.TermZH, d.Text, d.TextZH}, notes["column "+d.Name][:4])
+	}
+	for _, d := range of.Origins {
+		assert.Equal(t, []string{d.Term, d.TermZH, d.Text, d.TextZH}, notes["origin "+d.Name][:4])
+	}
+	return notes
 }
 
 // JSON carries what each of its numbers is.
@@ -151,6 +159,44 @@ func assertLine(t *testing.T, names, line []string, want Counts) {
 		}
 	}
 	assert.Empty(t, read, "in JSON and not in CSV")
+}
+
+// Go, JSON and CSV say the same of who stayed.
+func TestRetentionAsJSONAndCSV(t *testing.T) {
+	t.Parallel()
+	l, c := newShops(t, SQLite)
+	for i, scene := range []string{"s0", "s1", ""} {
+		at := monday.Add(time.Duration(i) * 30 * time.Hour)
+		recordPush(t, l, strconv.Itoa(i), at, wechatqr.EventSubscribe, scene)
+	}
+	c.Time = monday.AddDate(0, 0, 8)
+	week := Query{From: startOfDay(monday.In(china)), By: ByDay | ByChannel}
+	week.To = week.From.AddDate(0, 0, 7)
+	report, err := l.Retention(t.Context(), week, 0, 3)
+	require.NoError(t, err)
+	require.NotEmpty(t, report.Rows)
+
+	text, err := json.Marshal(report)
+	require.NoError(t, err)
+	var decoded RetentionReport
+	require.NoError(t, json.Unmarshal(text, &decoded))
+	require.Len(t, decoded.Rows, len(report.Rows))
+	var out bytes.Buffer
+	require.NoError(t, report.WriteCSV(&out))
+	lines, err := csv.NewReader(strings.NewReader(out.String())).ReadAll()
+	require.NoError(t, err)
+	assertDefined(t, lines[1+len(report.Rows):], report.Definitions())
+	for i := range report.Rows {
+		want, got := &report.Rows[i], &decoded.Rows[i]
+		assert.True(t, want.From.Equal(got.From) && want.To.Equal(got.To))
+		assert.Equal(t, [3]any{want.Channel, want.Origin, numbersOf(RetentionColumns(), want)},
+			[3]any{got.Channel, got.Origin, numbersOf(RetentionColumns(), got)})
+		line := strings.Join(lines[1+i], ",")
+		assert.Equal(t, fmt.Sprintf("%s,%s,%s,%s,%s,%s,%d,%d,%d,%s,%v",
+			want.From.Format(csvTime), want.To.Format(csvTime), want.Channel.Key,
+			want.Channel.Name, want.Channel.Group, want.Origin, want.Days, want.Follows,
+			want.Stayed, report.AsOf.Format(csvTime), report.Open), line)
+	}
 }
 
 func TestCSVCellsAreNoFormulas(t *testing.T) {

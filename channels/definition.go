@@ -121,13 +121,111 @@ func ConversionColumns() []Column[ConversionCounts] {
 	}
 }
 
-// retentionDefinition is of Retained.
-var retentionDefinition = Definition{
-	"retention", "retention", "留存",
-	"of the new and returning follows that began on a local day, those that were open at the end " +
-		"of the day so many days later; days that are not over yet are left out",
-	"某个当地日开始的新增与回流中，若干天后的当日结束时仍在关注的；该日尚未结束的不计",
+// RetentionColumns are those of a RetentionReport.
+func RetentionColumns() []Column[Retained] {
+	return []Column[Retained]{
+		{Definition{
+			"days", "days later", "若干天后",
+			"days between the local day on which the follows began and that at whose end they are " +
+				"looked at; 0 is the same day",
+			"关注开始的当地日到考察其日终的那天相隔的天数；0 即当日",
+		}, func(r *Retained) int64 { return int64(r.Days) }},
+		{Definition{
+			"follows", "follows that began", "开始的关注",
+			"new and returning follows that began on the row's days; a day whose end so many days " +
+				"later is not over is left out",
+			"该行各日开始的新增与回流；若干天后的当日尚未结束的那些日子不计",
+		}, func(r *Retained) int64 { return r.Follows }},
+		{Definition{
+			"stayed", "retention", "留存",
+			"of the follows that began, those that were open at the end of the day so many days " +
+				"later; their share is the retention",
+			"开始的关注中，若干天后的当日结束时仍在关注的；留存率即其占比",
+		}, func(r *Retained) int64 { return r.Stayed }},
+	}
 }
+
+// figureDefinitions are of a Comparison.
+var figureDefinitions = []Definition{
+	{
+		"new", "new and returning", "新增与回流",
+		"follows that began on the day; WeChat calls all of them new",
+		"当日开始的关注；微信一概称为新增",
+	},
+	{
+		"lost", "lost", "取关",
+		"follows that ended on the day; not those that Forget ended",
+		"当日结束的关注；不含由 Forget 结束的",
+	},
+	{
+		"followers", "followers", "关注人数",
+		"open follows at the end of the day",
+		"当日结束时未结束的关注数",
+	},
+	{
+		"scanned_new", "new and returning by a code", "扫码新增与回流",
+		"of the follows that began, those by a code: a channel's, or unknown",
+		"开始的关注中，由二维码带来的：归某渠道，或码未知",
+	},
+	{
+		"scanned_lost", "lost, that came by a code", "扫码粉丝取关",
+		"of the follows that ended, those that a code began",
+		"结束的关注中，由二维码带来的",
+	},
+	{
+		"count", "explained", "可解释",
+		"how many follows of the difference the reason can account for, at most",
+		"该原因至多能解释的关注数",
+	},
+}
+
+// reconciledDefinitions are of Reconciled.
+var reconciledDefinitions = []Definition{
+	{
+		"listed", "listed", "名单人数",
+		"followers on WeChat's list",
+		"微信关注者列表中的人数",
+	},
+	{
+		"found", "found", "补上的关注",
+		"of these, those who did not follow by what the ledger knew",
+		"其中，账本原以为未关注的人数",
+	},
+	{
+		"ended", "ended", "补上的取关",
+		"who followed by what the ledger knew, and is not on the list",
+		"账本原以为在关注、而列表中没有的人数",
+	},
+}
+
+// budgetDefinitions are of a Budget, planDefinitions of a Plan.
+var (
+	budgetDefinitions = []Definition{
+		{
+			"made", "codes made", "已生成的码",
+			"permanent codes that WeChat has made for channels of the ledger",
+			"微信已为账本中的渠道生成的永久二维码",
+		},
+		{
+			"pending", "codes pending", "待生成的码",
+			"permanent codes that are written down and that WeChat has not made yet",
+			"已登记、微信尚未生成的永久二维码",
+		},
+	}
+	planDefinitions = []Definition{
+		{
+			"codes", "codes to make", "将生成的码",
+			"permanent codes that WeChat will make for the channels of the list",
+			"微信将为名单中的渠道生成的永久二维码",
+		},
+		{
+			"left", "codes left", "剩余的码",
+			"of the account's 100 000 permanent codes, those that remain after that, as far as the " +
+				"ledger knows; below 0 they are too many",
+			"之后公众号 100 000 个永久二维码的余量，以账本所知为准；小于 0 即超出",
+		},
+	}
+)
 
 // originDefinitions are of the rows of a Report that have no channel.
 var originDefinitions = []Definition{
@@ -158,7 +256,7 @@ var noFollowDefinition = Definition{
 // Definitions are of what stands in a report.
 type Definitions struct {
 	Columns []Definition `json:"columns"`
-	Origins []Definition `json:"origins"` // of the rows that are no channel's
+	Origins []Definition `json:"origins,omitempty"` // of the rows that are no channel's
 	Model   *Definition  `json:"model,omitempty"`
 }
 
@@ -181,6 +279,13 @@ func (r *ConversionReport) Definitions() Definitions {
 		}
 	}
 	return d
+}
+
+// Definitions are those of the report.
+func (r *RetentionReport) Definitions() Definitions {
+	return Definitions{
+		Columns: definitionsOf(RetentionColumns()), Origins: slices.Clone(originDefinitions),
+	}
 }
 
 func definitionsOf[Numbers any](columns []Column[Numbers]) (all []Definition) {

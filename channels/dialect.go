@@ -32,7 +32,9 @@ type Dialect struct {
 	// client sends next is the end of a prepared statement, MariaDB does not tell:
 	// what follows is committed statement by statement.
 	literals  bool
-	immediate bool // BEGIN IMMEDIATE on a connection of its own
+	immediate bool // one writer, which locks the database
+	// begin are the statements that begin a transaction, where database/sql's does not do.
+	begin []string
 	// onConflict follows an INSERT to change, by what is set after it, the rows whose
 	// {key} is there; inserted is the %s of the row that was to be inserted.
 	onConflict, inserted string
@@ -56,7 +58,7 @@ var (
 	// with synchronous=FULL.
 	SQLite = Dialect{
 		name: "SQLite", hash: "BLOB", text: "TEXT", options: "WITHOUT ROWID",
-		immediate: true, onConflict: doUpdate, inserted: "excluded.%s", onTable: " --",
+		immediate: true, begin: []string{beginImmediate}, onConflict: doUpdate, inserted: "excluded.%s", onTable: " --",
 		tables: "SELECT name FROM sqlite_master WHERE type = 'table'",
 	}
 	// PostgreSQL is for github.com/jackc/pgx/v5/stdlib.
@@ -74,6 +76,7 @@ var (
 		name: "MySQL", hash: "VARBINARY(32)", text: "VARCHAR(255)",
 		options:   "ENGINE=InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
 		forUpdate: " FOR UPDATE", literals: true, locksByWriting: true,
+		begin:      []string{"SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "START TRANSACTION"},
 		onConflict: " ON DUPLICATE KEY UPDATE ", inserted: "VALUES(%s)", onTable: " ON",
 		committedDDL:    true,
 		migrationLock:   "SELECT GET_LOCK('wechatqr_channels', 60)",
@@ -246,7 +249,11 @@ const maxAttempts = 50
 // lost its connection, if need be after it was committed: fn must bear that, and
 // so must what it does outside the transaction.
 func (d *Dialect) transact(ctx context.Context, db *sql.DB, fn func(*tx) error) error {
-	return repeat(ctx, func() error { return d.attempt(ctx, db, fn) })
+	err := repeat(ctx, func() error { return d.attempt(ctx, db, fn) })
+	if isFull(err) {
+		return fmt.Errorf("the database is full: make room on its disk: %w", err)
+	}
+	return err
 }
 
 func repeat(ctx context.Context, fn func() error) error {
@@ -267,8 +274,8 @@ func repeat(ctx context.Context, fn func() error) error {
 }
 
 func (d *Dialect) attempt(ctx context.Context, db *sql.DB, fn func(*tx) error) error {
-	if d.immediate {
-		return d.attemptImmediate(ctx, db, fn)
+	if d.begin != nil {
+		return d.attemptByStatements(ctx, db, fn)
 	}
 	t, err := db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
 	if err != nil {
@@ -281,57 +288,86 @@ func (d *Dialect) attempt(ctx context.Context, db *sql.DB, fn func(*tx) error) e
 	return t.Commit()
 }
 
-// attemptImmediate takes SQLite's write lock first: a transaction that reads and
-// then writes would fail, whatever its timeout, when another one wrote between.
-func (d *Dialect) attemptImmediate(ctx context.Context, db *sql.DB, fn func(*tx) error) error {
+// beginImmediate takes SQLite's write lock first: a transaction that reads and then writes
+// would fail, whatever its timeout, when another one wrote between.
+const beginImmediate = "PRAGMA busy_timeout=5000; PRAGMA synchronous=FULL; " +
+	"PRAGMA secure_delete=ON; BEGIN IMMEDIATE"
+
+// attemptByStatements begins and ends the transaction by statements on one connection.
+// They end with ctx, which the Commit of go-sql-driver/mysql does not: it would wait for a
+// server that went away without a word for as long as TCP does.
+func (d *Dialect) attemptByStatements(ctx context.Context, db *sql.DB, fn func(*tx) error) error {
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
 	t := &tx{d, conn}
-	begin := "PRAGMA busy_timeout=5000; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON; BEGIN IMMEDIATE"
-	if err := t.exec(ctx, begin); err != nil {
-		return err
+	for _, statement := range d.begin {
+		if err := t.exec(ctx, statement); err != nil {
+			return err
+		}
 	}
 	err = fn(t)
 	if err == nil {
 		err = t.exec(ctx, "COMMIT")
 	}
 	if err != nil {
-		_, _ = conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
+		rollback(ctx, conn)
 	}
 	return err
+}
+
+const rollbackTimeout = time.Second
+
+// rollback ends the transaction, if need be with its connection, so that nobody else gets
+// a connection that is in it still.
+func rollback(ctx context.Context, conn *sql.Conn) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
+	defer cancel()
+	if _, err := conn.ExecContext(ctx, "ROLLBACK"); err != nil {
+		_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+	}
 }
 
 // mayRepeat reports whether the same transaction may succeed when it is repeated:
 // after a deadlock, a failed serialization, a row inserted by another one at
 // the same time, a busy SQLite database, or at another server of a cluster.
 func mayRepeat(err error) bool {
-	var state interface{ SQLState() string } // pgx
-	if errors.As(err, &state) {
-		return slices.Contains(repeatedStates, state.SQLState())
-	}
-	var code interface{ Code() int } // modernc.org/sqlite; the low byte is the primary code
-	if errors.As(err, &code) {
-		return code.Code()&0xff == 5 || code.Code()&0xff == 6
-	}
-	if number, ok := mySQLNumber(err); ok {
-		return slices.Contains(repeatedNumbers, number)
+	if code, ok := errorCode(err); ok {
+		return slices.Contains(repeatedCodes, code)
 	}
 	return lostConnection(err)
 }
 
-var repeatedStates = []string{
+// isFull reports whether there is no room for what was to be written.
+func isFull(err error) bool {
+	code, ok := errorCode(err)
+	return ok && slices.Contains(fullCodes, code)
+}
+
+// errorCode is what the database calls the error: PostgreSQL's five characters, MySQL's
+// four digits, SQLite's number of one or two.
+func errorCode(err error) (code string, ok bool) {
+	var state interface{ SQLState() string } // pgx
+	if errors.As(err, &state) {
+		return state.SQLState(), true
+	}
+	var number interface{ Code() int } // modernc.org/sqlite; the low byte is the primary code
+	if errors.As(err, &number) {
+		return strconv.Itoa(number.Code() & 0xff), true
+	}
+	return mySQLNumber(err)
+}
+
+var repeatedCodes = []string{
 	"40001",                            // serialization failure
 	"40003",                            // CockroachDB: whether it was committed is not known
 	"40P01",                            // deadlock
 	"23505",                            // unique violation
 	"55P03",                            // lock not available
 	"57P01", "57P02", "57P03", "08006", // the server goes down or comes up
-}
 
-var repeatedNumbers = []string{
 	"1213",                                 // deadlock; Galera: certification failed
 	"1205",                                 // lock wait timeout
 	"1020",                                 // MariaDB: the record has changed
@@ -339,6 +375,14 @@ var repeatedNumbers = []string{
 	"1047",                                 // Galera: the node does not take part in the cluster
 	"1053",                                 // the server goes down
 	"8002", "8005", "8022", "8028", "9007", // TiDB: write conflicts, and a schema that has changed
+
+	"5", "6", // SQLite: busy, locked
+}
+
+var fullCodes = []string{
+	"53100",        // PostgreSQL
+	"1114", "1021", // MySQL: the tablespace, the disk
+	"13", // SQLite
 }
 
 // lostConnection reports whether there is no connection, or no longer one.
@@ -352,6 +396,9 @@ func lostConnection(err error) bool {
 // mySQLNumber takes it from the text, "Error 1213 (40001): …": the driver's type
 // has it in a field only, and the driver is not linked here.
 func mySQLNumber(err error) (string, bool) {
+	if err == nil {
+		return "", false
+	}
 	_, text, ok := strings.Cut(err.Error(), "Error ")
 	number, _, spaced := strings.Cut(text, " ")
 	return strings.TrimSuffix(number, ":"), ok && spaced

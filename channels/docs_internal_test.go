@@ -17,10 +17,14 @@ const writeTables = "WECHATQR_WRITE_TABLES"
 func TestDefinitionsInDocs(t *testing.T) {
 	t.Parallel()
 	tables := map[string][]Definition{
-		"numbers":     append(definitionsOf(Columns()), retentionDefinition),
-		"origins":     append(originDefinitions[:3:3], noFollowDefinition),
-		"conversions": definitionsOf(ConversionColumns()),
-		"models":      modelDefinitions,
+		"numbers":         definitionsOf(Columns()),
+		"retention":       definitionsOf(RetentionColumns()),
+		"origins":         append(originDefinitions[:3:3], noFollowDefinition),
+		"conversions":     definitionsOf(ConversionColumns()),
+		"models":          modelDefinitions,
+		"figures":         figureDefinitions,
+		"reconciled":      reconciledDefinitions,
+		"permanent codes": append(budgetDefinitions[:2:2], planDefinitions...),
 	}
 	for name, zh := range map[string]bool{
 		"../docs/counting.md": false, "../docs/zh/counting.md": true,

@@ -3,6 +3,7 @@ package channels
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -114,4 +115,28 @@ func TestBudgetIsUsedUp(t *testing.T) {
 	b, err := l.Budget(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, Budget{Pending: 1}, b)
+}
+
+// codedError is an error of a database, with its code.
+type codedError string
+
+func (e codedError) Error() string    { return "no room (" + string(e) + ")" }
+func (e codedError) SQLState() string { return string(e) }
+
+// The codes are those of the documentation: PostgreSQL's disk_full, MySQL's
+// ER_RECORD_FILE_FULL and ER_DISK_FULL.
+func TestFullDatabaseIsRecognised(t *testing.T) {
+	t.Parallel()
+	for want, errs := range map[bool][]error{
+		true: {
+			fmt.Errorf("record: %w", codedError("53100")),
+			errors.New("Error 1114 (HY000): The table 'channels_events' is full"),
+			errors.New("Error 1021 (HY000): Disk full (./ledger); waiting for someone to free some space"),
+		},
+		false: {nil, codedError("53200"), errors.New("Error 1213 (40001): Deadlock found")},
+	} {
+		for _, err := range errs {
+			assert.Equal(t, want, isFull(err), "%v", err)
+		}
+	}
 }

@@ -93,6 +93,31 @@ func ExampleConversionReport_Definitions() {
 	// by follow: a conversion counts for the channel that began the follow that was open then
 }
 
+func ExampleRetentionReport_Definitions() {
+	ledger, closeIt := openLedger()
+	defer closeIt()
+	report, err := ledger.Retention(ctx, march, 7)
+	check(err)
+	for _, d := range report.Definitions().Columns {
+		fmt.Printf("%s (%s): %s\n", d.TermZH, d.Name, d.TextZH)
+	}
+	// Output:
+	// 若干天后 (days): 关注开始的当地日到考察其日终的那天相隔的天数；0 即当日
+	// 开始的关注 (follows): 该行各日开始的新增与回流；若干天后的当日尚未结束的那些日子不计
+	// 留存 (stayed): 开始的关注中，若干天后的当日结束时仍在关注的；留存率即其占比
+}
+
+func ExampleRetentionColumns() {
+	row := channels.Retained{Days: 7, Follows: 40, Stayed: 31}
+	for _, column := range channels.RetentionColumns() {
+		fmt.Println(column.Name, column.Term, column.Number(&row))
+	}
+	// Output:
+	// days days later 7
+	// follows follows that began 40
+	// stayed retention 31
+}
+
 func ExampleConversionColumns() {
 	counts := channels.ConversionCounts{Conversions: 3, Converters: 2, Value: 17900}
 	for _, column := range channels.ConversionColumns() {

@@ -198,9 +198,9 @@ func ExampleLedger_Retention() {
 	ledger, closeIt := openLedger()
 	defer closeIt()
 	fillWeek(ledger)
-	results, err := ledger.Retention(ctx, march, 1, 7)
+	report, err := ledger.Retention(ctx, march, 1, 7)
 	check(err)
-	for _, r := range results {
+	for _, r := range report.Rows {
 		fmt.Printf("%d days later: %d of %d\n", r.Days, r.Stayed, r.Follows)
 	}
 	// Output:
@@ -283,6 +283,25 @@ func ExampleConversionReport_WriteCSV() {
 	// 2026-03-02 00:00,,,,total,0,0,0,0,5
 }
 
+func ExampleRetentionReport_WriteCSV() {
+	ledger, closeIt := openLedger()
+	defer closeIt()
+	fillWeek(ledger)
+	report, err := ledger.Retention(ctx, march, 1, 7)
+	check(err)
+	var out strings.Builder
+	check(report.WriteCSV(&out))
+	lines := strings.Split(strings.TrimPrefix(out.String(), "\ufeff"), "\r\n")
+	fmt.Println(lines[0])
+	for _, line := range lines[1:3] {
+		fmt.Println(strings.Join(strings.Split(line, ",")[:9], ","))
+	}
+	// Output:
+	// from,to,channel,name,group,origin,days,follows,stayed,as_of,open
+	// 2026-03-02 00:00,2026-03-09 00:00,,,,,1,5,5
+	// 2026-03-02 00:00,2026-03-09 00:00,,,,,7,5,4
+}
+
 func ExampleColumns() {
 	report := channels.Report{Total: channels.Counts{New: 5, Returning: 2, Lost: 1}}
 	for _, column := range channels.Columns() {
@@ -303,9 +322,9 @@ func ExampleLedger_Compare() {
 	wx := wechatqrtest.NewServer()
 	defer wx.Close()
 	now := time.Now()
-	days, err := ledger.Compare(ctx, wx.Client(), now, now)
+	comparison, err := ledger.Compare(ctx, wx.Client(), now, now)
 	check(err)
-	for _, day := range days {
+	for _, day := range comparison.Days {
 		fmt.Println(day.WeChat == nil, day.Ours.New)
 		for _, reason := range day.Reasons {
 			fmt.Println(reason.Hint())

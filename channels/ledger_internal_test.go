@@ -107,6 +107,32 @@ func TestOpenChecksConfig(t *testing.T) {
 	}
 }
 
+func TestReportChecksTheQuery(t *testing.T) {
+	t.Parallel()
+	l, _ := newLedger(t, SQLite, testConfig)
+	for name, tt := range map[string]struct {
+		change func(*Query)
+		want   string
+	}{
+		"two times":    {func(q *Query) { q.By = ByDay | ByHour }, "two times"},
+		"two rows":     {func(q *Query) { q.By = ByChannel | ByGroup }, "both channel and group"},
+		"two choices":  {func(q *Query) { q.Channel, q.Group = "a", "b" }, "use one"},
+		"no period":    {func(q *Query) { q.To = q.From }, "not before"},
+		"half an hour": {func(q *Query) { q.To = q.To.Add(30 * time.Minute) }, "full hours"},
+		"top of days":  {func(q *Query) { q.By, q.Top = ByDay|ByChannel, 1 }, "ByChannel alone"},
+		"below zero":   {func(q *Query) { q.By, q.Top = ByChannel, -1 }, "Top is -1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			q := Query{From: monday, To: monday.AddDate(0, 0, 1)}
+			tt.change(&q)
+			_, err := l.Report(t.Context(), q)
+			assert.ErrorIs(t, err, wechatqr.ErrInvalidArgument)
+			assert.ErrorContains(t, err, tt.want)
+		})
+	}
+}
+
 func TestFirstReport(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, d Dialect) {

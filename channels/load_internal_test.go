@@ -182,14 +182,17 @@ func (s *scale) measureRecording() {
 	n, rate := min(s.events/100, 3_000), min(s.events/200, 1_000)
 	s.ledger.now = time.Now
 	recorder, floor := s.recorder(), s.newBare()
-	var ratios, each, floors []float64
+	var ratios, each, floors, processor []float64
 	for range min(1+s.events/500_000, 9) {
 		floor := throughput(s.t, floor, s.follows(n)).Seconds()
-		recorded := throughput(s.t, recorder, s.follows(n)).Seconds()
+		requests, used := s.follows(n), processorTime(s.t)
+		recorded := throughput(s.t, recorder, requests).Seconds()
+		processor = append(processor, (processorTime(s.t)-used).Seconds()/float64(n))
 		ratios = append(ratios, floor/recorded)
 		each, floors = append(each, recorded), append(floors, floor)
 	}
-	s.line("recorded, 64 at once", fmt.Sprintf("%.0f/s", 1/median(each)))
+	s.line("recorded, 64 at once", fmt.Sprintf("%.0f/s, CPU %.0f µs each",
+		1/median(each), 1e6*median(processor)))
 	s.line("bare inserts, likewise", fmt.Sprintf("%.0f/s", 1/median(floors)))
 	s.line("recorded of bare", fmt.Sprintf("%.2f (%.2f to %.2f)", median(ratios),
 		slices.Min(ratios), slices.Max(ratios)))

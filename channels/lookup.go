@@ -24,9 +24,9 @@ func (l *Ledger) Channel(ctx context.Context, key string) (Channel, error) {
 
 // Assigned says whose a code is from an instant on, until its next one.
 type Assigned struct {
-	Scene   wechatqr.Scene
-	Since   time.Time // zero: from the beginning
-	Channel Channel
+	Scene   wechatqr.Scene `json:"scene"`
+	Since   time.Time      `json:"since,omitzero"` // zero: from the beginning
+	Channel Channel        `json:"channel"`
 }
 
 // Assignments returns to whom the codes belonged that are, or were, the channel's, in

@@ -40,8 +40,7 @@ func groupBy(columns ...string) string {
 func sumOf(columns []string) string { return "SUM(" + strings.Join(columns, "), SUM(") + ")" }
 
 // changeSum is the sum of Counts.change.
-const changeSum = "COALESCE(" +
-	"SUM(begun) + SUM(returning_) + SUM(imported) - SUM(lost) - SUM(forgotten), 0)"
+const changeSum = "COALESCE(SUM(begun + returning_ + imported - lost - forgotten), 0)"
 
 // readNumbers reads what can be added up. If all that ever happened is in the period,
 // and the report does not tell times apart, the totals have it.
@@ -222,7 +221,7 @@ func (r *reader) fillHeld(context.Context) error {
 	for k, held := range r.held {
 		for _, k.start = range r.starts() {
 			row := r.rows[k]
-			if row == nil && (r.Active || held == 0 || k.start > r.asOf) {
+			if row == nil && (r.Active || r.isTop || held == 0 || k.start > r.asOf) {
 				continue
 			}
 			row = r.row(k)

@@ -15,21 +15,21 @@ import (
 
 // Plan says what a list of channels would change: see [Ledger.Plan].
 type Plan struct {
-	Lines   []PlanLine
-	Ignored []string // names of columns that are not read
+	Lines   []PlanLine `json:"lines"`
+	Ignored []string   `json:"ignored,omitempty"` // names of columns that are not read
 
-	Codes int // that [Ledger.EnsureAll] will have WeChat make for Channels
-	Left  int // of [MaxCodes] after that, of those that the ledger knows; below 0 it is too many
+	Codes int `json:"codes"` // that [Ledger.EnsureAll] will have WeChat make for Channels
+	Left  int `json:"left"`  // of [MaxCodes] after that, of those that the ledger knows; below 0 it is too many
 }
 
 // PlanLine is what a line of the list would change.
 type PlanLine struct {
-	Line    int     // in the file, from 1
-	Channel Channel // as it will be
-	Was     Channel // as it is, the zero Channel if it is new
-	Scene   string  // of the code to adopt, empty to have one made
-	Status  LineStatus
-	Err     error // of a conflict: what is wrong and what to do
+	Line    int        `json:"line"`            // in the file, from 1
+	Channel Channel    `json:"channel"`         // as it will be
+	Was     Channel    `json:"was,omitzero"`    // as it is, the zero Channel if it is new
+	Scene   string     `json:"scene,omitempty"` // of the code to adopt, empty to have one made
+	Status  LineStatus `json:"status"`
+	Err     error      `json:"-"` // of a conflict: what is wrong and what to do
 }
 
 // LineStatus says what a line changes.

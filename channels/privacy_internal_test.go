@@ -26,7 +26,7 @@ import (
 type exports struct {
 	report      *Report
 	conversions map[Model]*ConversionReport
-	retention   []Retained
+	retention   *RetentionReport
 }
 
 func exportAll(t *testing.T, l *Ledger, q Query) exports {
@@ -59,6 +59,7 @@ func (e *exports) write(t *testing.T, dir string) {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name+".csv"), out.Bytes(), 0o600))
 	}
 	save("report", e.report, e.report.WriteCSV)
+	save("retention", e.retention, e.retention.WriteCSV)
 	for model, report := range e.conversions {
 		save("conversions by "+string(model), report, report.WriteCSV)
 	}
@@ -140,7 +141,7 @@ func TestForgottenLeavesNothingAnywhere(t *testing.T) {
 
 	assert.Equal(t, before.report.Rows, after.report.Rows)
 	assert.Equal(t, before.report.Total.HeldEnd, after.report.Total.HeldEnd)
-	assert.Equal(t, before.retention, after.retention)
+	assert.Equal(t, before.retention.Rows, after.retention.Rows)
 	for model, report := range before.conversions {
 		assert.Equal(t, report.Rows, after.conversions[model].Rows, model)
 		assert.Equal(t, report.Total, after.conversions[model].Total, model)

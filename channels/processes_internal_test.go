@@ -198,6 +198,39 @@ func killedHistory(t *testing.T, d Dialect) (kills int) {
 	return kills
 }
 
+// Each statement that records a short history is the last one of a process once, of which
+// CHANNELS_KILL_STEP=1 tries all; else some of them are tried.
+func TestKilledAtEachStatement(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, d Dialect) {
+		step := int64(fromEnv(t, "CHANNELS_KILL_STEP", 100))
+		const seed = 167 // of 21 calls
+		killed := true
+		for at := 1 + rand.Int64N(step); killed; at += step {
+			t.Run(fmt.Sprint(at), func(t *testing.T) { killed = killedAt(t, d, seed, at) })
+		}
+	})
+}
+
+// killedAt records a history by a process that is killed there, unless it is done before,
+// and a second one.
+func killedAt(t *testing.T, d Dialect, seed uint64, at int64) (killed bool) {
+	job := recorderJob{Dialect: d.name, Seed: seed, KillAt: at}
+	job.Driver, job.DSN = source(t, d)
+	h := newHistory(t, d, connect(t, job.Driver, job.DSN), seed)
+	calls := h.callsIn(0)
+
+	job.From, killed = job.run(t)
+	if killed {
+		job.KillAt = 0
+		job.From, _ = job.run(t)
+	}
+	require.Equal(t, len(calls), job.From)
+	h.clock.Time = time.Unix(calls[len(calls)-1].at, 0)
+	h.compareAll()
+	return killed
+}
+
 // Processes record the same and different persons at once, one of two is killed now and
 // then: no update is lost, and no collision reaches a caller.
 func TestProcessesAtOnce(t *testing.T) {

@@ -424,6 +424,38 @@ func (h *history) compareActive(q Query, all *Report) {
 	})
 	assert.ElementsMatch(h.t, want, active.Rows, "%+v", q)
 	assert.Equal(h.t, all.Total, active.Total, "%+v", q)
+	if q.By == ByChannel {
+		h.compareTop(q, active)
+	}
+}
+
+// compareTop asks for the best and the worst channels of those in which something happened.
+func (h *history) compareTop(q Query, active *Report) {
+	q.Active, q.Top = h.IntN(2) == 0, 1+h.IntN(3)
+	top, err := h.ledger.Report(h.t.Context(), q)
+	require.NoError(h.t, err)
+	isChannel := func(row Row) bool { return row.Origin == OfChannel }
+	order := func(a, b Row) int {
+		return cmp.Or(cmp.Compare(b.Net(), a.Net()), cmp.Compare(a.Lost, b.Lost))
+	}
+	ordered := func(rows []Row) (counts [][2]int64) {
+		all := slices.DeleteFunc(slices.Clone(rows), func(row Row) bool { return !isChannel(row) })
+		slices.SortStableFunc(all, order)
+		for i := range all {
+			counts = append(counts, [2]int64{all[i].Net(), all[i].Lost})
+		}
+		return counts
+	}
+	want := ordered(active.Rows)
+	if len(want) > 2*q.Top {
+		want = slices.Delete(want, q.Top, len(want)-q.Top)
+	}
+	got := ordered(top.Rows)
+	assert.Equal(h.t, want, got, "%+v", q)
+	assert.Subset(h.t, active.Rows, top.Rows, "%+v", q)
+	assert.Equal(h.t, slices.DeleteFunc(slices.Clone(active.Rows), isChannel),
+		slices.DeleteFunc(slices.Clone(top.Rows), isChannel), "%+v", q)
+	assert.Equal(h.t, active.Total, top.Total, "%+v", q)
 }
 
 // compareRetention asks of each day, and of all days together.
@@ -456,11 +488,11 @@ func (h *history) compareRetention() {
 
 	got, err := h.ledger.Retention(h.t.Context(), q, days...)
 	require.NoError(h.t, err)
-	assert.Equal(h.t, pooled, got, "%+v", q)
+	assert.Equal(h.t, pooled, got.Rows, "%+v", q)
 	q.By = ByDay
 	got, err = h.ledger.Retention(h.t.Context(), q, days...)
 	require.NoError(h.t, err)
-	assert.Equal(h.t, want, got, "%+v", q)
+	assert.Equal(h.t, want, got.Rows, "%+v", q)
 	h.compareRetentionByChannel(q.From, q.To, days)
 }
 
@@ -470,7 +502,7 @@ func (h *history) compareRetentionByChannel(from, to time.Time, days []int) {
 	got, err := h.ledger.Retention(h.t.Context(), q, days...)
 	require.NoError(h.t, err)
 	follows := map[int]int64{}
-	for _, one := range got {
+	for _, one := range got.Rows {
 		follows[one.Days] += one.Follows
 		if one.Origin != OfChannel {
 			continue
@@ -478,13 +510,13 @@ func (h *history) compareRetentionByChannel(from, to time.Time, days []int) {
 		q := Query{From: from, To: to, Channel: one.Channel.Key}
 		alone, err := h.ledger.Retention(h.t.Context(), q, one.Days)
 		require.NoError(h.t, err)
-		require.Len(h.t, alone, 1)
+		require.Len(h.t, alone.Rows, 1)
 		one.Channel = Channel{}
-		assert.Equal(h.t, alone[0], one)
+		assert.Equal(h.t, alone.Rows[0], one)
 	}
 	all, err := h.ledger.Retention(h.t.Context(), Query{From: from, To: to}, days...)
 	require.NoError(h.t, err)
-	for _, one := range all {
+	for _, one := range all.Rows {
 		assert.Equal(h.t, one.Follows, follows[one.Days], "the channels are the account")
 	}
 }

@@ -11,9 +11,9 @@ import (
 
 // Reconciled is what [Ledger.Reconcile] found.
 type Reconciled struct {
-	Listed int // followers on WeChat's list
-	Found  int // of these, who did not follow by what the ledger knew
-	Ended  int // who followed by what the ledger knew, and is not on the list
+	Listed int `json:"listed"` // followers on WeChat's list
+	Found  int `json:"found"`  // of these, who did not follow by what the ledger knew
+	Ended  int `json:"ended"`  // who followed by what the ledger knew, and is not on the list
 }
 
 // Reconcile is [Ledger.ImportFollowers] of the whole list, and ends the follows of those

@@ -210,7 +210,7 @@ func TestReconcileImports(t *testing.T) {
 		}, got)
 		first, err := l.Retention(ctx, Query{From: monday.AddDate(0, 0, -1), To: c.Time}, 0)
 		require.NoError(t, err)
-		assert.EqualValues(t, 3, first[0].Follows, "those imported are left out")
+		assert.EqualValues(t, 3, first.Rows[0].Follows, "those imported are left out")
 	})
 }
 

@@ -34,7 +34,7 @@ func (l *Ledger) Record(next events.HandlerFunc) events.HandlerFunc {
 }
 
 // replyMargin is how long before the response leaves the function has failed.
-const replyMargin = 300 * time.Millisecond
+const replyMargin = 500 * time.Millisecond
 
 var errTooSlow = fmt.Errorf(
 	"the database did not commit before the response had to leave: %w", context.DeadlineExceeded,

@@ -42,6 +42,12 @@ type Query struct {
 	// Active leaves out the rows in which nothing happened: those of channels that
 	// only held followers. Total is what it is without it.
 	Active bool `json:"active,omitempty"`
+
+	// Top, with ByChannel alone, leaves the rows of so many channels with the greatest net
+	// and of as many with the least, of those in which something happened; among equals the
+	// one with more lost is the lesser, then the one made later. The rows that are no
+	// channel's stay if something happened. Total is what it is without it; 0 is all rows.
+	Top int `json:"top,omitempty"`
 }
 
 // Origin says which row of a report it is.
@@ -153,6 +159,8 @@ func (q *Query) check() error {
 		return invalid("report: From and To are not full hours")
 	case q.Group != "" && q.Channel != "":
 		return invalid("report: Group and Channel are set: use one")
+	case q.Top < 0 || q.Top > 0 && q.By != ByChannel:
+		return invalid("report: Top is %d with By %d: use it with ByChannel alone", q.Top, q.By)
 	}
 	return nil
 }
@@ -207,6 +215,7 @@ type reader struct {
 	args     []any
 
 	allTime bool // all that ever happened is in the period, and By has no time
+	isTop   bool // rows has what Top leaves, and gets no more
 
 	rows  map[rowKey]*Row
 	held  map[rowKey]int64 // at From, of each selection
@@ -223,7 +232,7 @@ func (l *Ledger) newReader(t *tx, q Query) *reader {
 func (l *Ledger) report(ctx context.Context, t *tx, q Query) (*Report, error) {
 	r := l.newReader(t, q)
 	for _, step := range []func(context.Context) error{
-		r.selectChannels, r.readNumbers, r.readScanners, r.dropYoung,
+		r.selectChannels, r.readNumbers, r.leaveTop, r.readScanners, r.dropYoung,
 		r.readHeld, r.readTotalHeld, r.fillHeld,
 	} {
 		if err := step(ctx); err != nil {
@@ -254,7 +263,7 @@ func (r *reader) selectChannels(ctx context.Context) error {
 		r.args = []any{r.Group, escaped + "/%"}
 		r.where = " AND channel IN (SELECT id FROM channels_channels WHERE " + r.among + ")"
 	}
-	if r.By&(ByChannel|ByGroup) == 0 {
+	if r.By&(ByChannel|ByGroup) == 0 || r.Top > 0 { // leaveTop reads those that it leaves
 		return nil
 	}
 	active, args := r.activeOnly()
@@ -264,9 +273,49 @@ func (r *reader) selectChannels(ctx context.Context) error {
 	return err
 }
 
-// activeOnly is the condition that selects the channels that a report of Active ones
-// has rows of.
+// leaveTop leaves the rows that Top wants, and of the special ones those that are there.
+func (r *reader) leaveTop(ctx context.Context) (err error) {
+	if r.Top == 0 {
+		return nil
+	}
+	keys := slices.Collect(maps.Keys(r.rows))
+	keys = slices.DeleteFunc(keys, func(k rowKey) bool {
+		return k.channel < 0 || r.rows[k].Counts == Counts{}
+	})
+	slices.SortFunc(keys, func(a, b rowKey) int {
+		x, y := r.rows[a], r.rows[b]
+		return cmp.Or(cmp.Compare(y.Net(), x.Net()), cmp.Compare(x.Lost, y.Lost),
+			cmp.Compare(a.channel, b.channel))
+	})
+	for i, k := range keys {
+		if i >= r.Top && i < len(keys)-r.Top {
+			delete(r.rows, k)
+		}
+	}
+	r.isTop = true
+	ids := slices.DeleteFunc(r.rowChannels(), func(id int64) bool { return id < 0 })
+	r.channels, err = r.t.channelsByID(ctx, ids)
+	for k, row := range r.rows {
+		row.Cell = r.cell(k)
+	}
+	return err
+}
+
+// rowChannels are the channels of the rows.
+func (r *reader) rowChannels() (ids []int64) {
+	for k := range r.rows {
+		ids = append(ids, k.channel)
+	}
+	return ids
+}
+
+// activeOnly is the condition that selects the channels that a report of Active ones, or
+// of those of Top, has rows of.
 func (r *reader) activeOnly() (condition string, args []any) {
+	if r.isTop {
+		ids := append(r.rowChannels(), noFollow) // which none is, so that there is one
+		return " AND channel IN " + marks(len(ids)), anys(ids)
+	}
 	if !r.Active || r.By&ByChannel == 0 {
 		return "", nil
 	}
@@ -311,13 +360,16 @@ func startOfDay(local time.Time) time.Time {
 	return time.Date(local.Year(), local.Month(), local.Day(), 0, 0, 0, 0, local.Location())
 }
 
-// row is the row with the key, made if it is not there.
+// row is the row with the key, made if it is not there. It is none of the report's if Top
+// has not left it.
 func (r *reader) row(k rowKey) *Row {
 	if row := r.rows[k]; row != nil {
 		return row
 	}
 	row := &Row{Cell: r.cell(k)}
-	r.rows[k] = row
+	if !r.isTop {
+		r.rows[k] = row
+	}
 	return row
 }
 

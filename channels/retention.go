@@ -13,14 +13,28 @@ import (
 type Retained struct {
 	// From and To bound the days on which the follows began: one day with ByDay, else
 	// from the first to the last that is complete.
-	From, To time.Time
+	From time.Time `json:"from"`
+	To   time.Time `json:"to"`
 
-	Origin  Origin  // with ByChannel
-	Channel Channel // likewise
+	Origin  Origin  `json:"origin,omitempty"` // with ByChannel
+	Channel Channel `json:"channel,omitzero"` // likewise
 
-	Days    int   // later; 0 is the end of the same day
-	Follows int64 // new and returning ones that began; imported ones are left out
-	Stayed  int64 // of those
+	Days    int   `json:"days"`    // later; 0 is the end of the same day
+	Follows int64 `json:"follows"` // new and returning ones that began; imported ones are left out
+	Stayed  int64 `json:"stayed"`  // of those
+}
+
+// RetentionReport is what [Ledger.Retention] counts. As JSON it has the same numbers, and
+// what [RetentionReport.MarshalJSON] adds.
+type RetentionReport struct {
+	Query
+	AsOf time.Time `json:"as_of"` // when it was made
+	Open bool      `json:"open"`  // the period was not over then
+
+	// KeepAfterUnfollow is the ledger's: it decides who is one person.
+	KeepAfterUnfollow time.Duration `json:"keep_after_unfollow_ns"`
+
+	Rows []Retained `json:"rows"` // in order of channel, then of the numbers of days, then of time
 }
 
 // Retention counts who stayed of the follows that began in the period, for each of the
@@ -35,31 +49,38 @@ type Retained struct {
 // ended.
 //
 // Errors: wechatqr.ErrInvalidArgument; [ErrUnknownChannel].
-func (l *Ledger) Retention(ctx context.Context, q Query, days ...int) ([]Retained, error) {
+func (l *Ledger) Retention(ctx context.Context, q Query, days ...int) (*RetentionReport, error) {
 	if err := l.checkRetention(q, days); err != nil {
 		return nil, err
 	}
-	var results []Retained
+	var report *RetentionReport
 	err := l.readSettled(ctx, func(t *tx) (err error) {
-		results, err = l.retention(ctx, t, q, days)
+		report, err = l.retention(ctx, t, q, days)
 		return err
 	})
-	return results, failed("retention", err)
+	return report, failed("retention", err)
 }
 
 func (l *Ledger) retention(
 	ctx context.Context, t *tx, q Query, days []int,
-) (results []Retained, err error) {
+) (*RetentionReport, error) {
 	r := l.newReader(t, q)
 	if err := r.selectChannels(ctx); err != nil {
 		return nil, err
 	}
 	all, err := r.readCohorts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	report := &RetentionReport{
+		Query: q, AsOf: time.Unix(r.asOf, 0).In(r.location), Open: r.asOf < r.to,
+		KeepAfterUnfollow: l.config.KeepAfterUnfollow,
+	}
 	spans := r.spans(days)
 	for _, k := range slices.SortedFunc(maps.Keys(all), r.compareKeys) {
-		results = append(results, r.retained(k, all[k], spans)...)
+		report.Rows = append(report.Rows, r.retained(k, all[k], spans)...)
 	}
-	return results, err
+	return report, nil
 }
 
 func (l *Ledger) checkRetention(q Query, days []int) error {

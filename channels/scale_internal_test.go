@@ -139,6 +139,8 @@ func (s *scale) measureReports() {
 		{"today by hour", Query{From: days(1), To: end, By: ByHour}},
 		{"today by channel, active ones",
 			Query{From: days(1), To: end, By: ByChannel, Active: true}},
+		{"today by channel, the best and worst five",
+			Query{From: days(1), To: end, By: ByChannel, Top: 5}},
 		{"today by channel, all", Query{From: days(1), To: end, By: ByChannel}},
 		{"today by hour, a region", Query{From: days(1), To: end, By: ByHour, Group: region}},
 		{"a channel by day, 90 days", Query{From: days(90), To: end, By: ByDay, Channel: middle}},

@@ -186,7 +186,7 @@ func reportText(t *testing.T, l *Ledger) string {
 	q.By = ByDay
 	days, err := l.Retention(t.Context(), q, 0, 1, 7)
 	require.NoError(t, err)
-	for _, day := range days {
+	for _, day := range days.Rows {
 		fmt.Fprintln(&text, day.From.In(china).Format(csvTime), day.Days, day.Follows, day.Stayed)
 	}
 	return text.String()

@@ -36,6 +36,13 @@ type ComparedDay struct {
 	Reasons []DiffReason `json:"reasons,omitempty"`
 }
 
+// Comparison is WeChat's figures beside the ledger's. As JSON it has the same numbers, and
+// what [Comparison.MarshalJSON] adds.
+type Comparison struct {
+	AsOf time.Time     `json:"as_of"` // when it was made, in China
+	Days []ComparedDay `json:"days"`
+}
+
 // Compare asks WeChat for its figures of the days from first to last, of both the date
 // in China, by account.DailySummary: a call for seven days. They are a mirror, and
 // correct nothing: [Ledger.Reconcile] does, by the list of followers.
@@ -45,7 +52,7 @@ type ComparedDay struct {
 // Errors: those of account.DailySummary; wechatqr.ErrInvalidArgument.
 func (l *Ledger) Compare(
 	ctx context.Context, client *wechatqr.Client, first, last time.Time,
-) ([]ComparedDay, error) {
+) (*Comparison, error) {
 	from, until := startOfDay(first.In(china)), startOfDay(last.In(china)).AddDate(0, 0, 1)
 	now := l.now()
 	if !from.Before(until) {
@@ -61,15 +68,15 @@ func (l *Ledger) Compare(
 		figures[day.Date.Unix()] = figuresOf(&day)
 	}
 
-	var days []ComparedDay
+	result := &Comparison{AsOf: now.In(china)}
 	err := l.readSettled(ctx, func(t *tx) (err error) {
 		q := Query{From: from, To: until, By: ByDay | ByChannel}
 		c := comparer{reader: l.newReader(t, q), first: l.rules.first}
 		c.location = china
-		days, err = c.compare(ctx, figures)
+		result.Days, err = c.compare(ctx, figures)
 		return err
 	})
-	return days, failed("compare", err)
+	return result, failed("compare", err)
 }
 
 func earlier(a, b time.Time) time.Time {

@@ -43,11 +43,11 @@ func (c *compareTest) follow(who, from string, scenes ...string) {
 
 // compare returns the reasons of each day.
 func (c *compareTest) compare(first, last time.Time) [][]DiffReason {
-	days, err := c.Compare(c.t.Context(), c.wx.Client(), first, last)
+	comparison, err := c.Compare(c.t.Context(), c.wx.Client(), first, last)
 	require.NoError(c.t, err)
 	var all [][]DiffReason
-	for i := range days {
-		day := &days[i]
+	for i := range comparison.Days {
+		day := &comparison.Days[i]
 		assert.True(c.t, startOfDay(first).AddDate(0, 0, i).Equal(day.Date))
 		if day.WeChat != nil {
 			assert.Equal(c.t, day.WeChat.minus(day.Ours), day.Diff)
@@ -97,8 +97,9 @@ func TestCompareWithWeChat(t *testing.T) {
 		}, c.compare(day2, day5))
 
 		c.until(7)
-		days, err := c.Compare(ctx, c.wx.Client(), day2.AddDate(0, 0, -10), day5)
+		comparison, err := c.Compare(ctx, c.wx.Client(), day2.AddDate(0, 0, -10), day5)
 		require.NoError(t, err)
+		days := comparison.Days
 		require.Len(t, days, 14, "more than a call of seven days")
 		assert.Equal(t, []DiffReason{{Kind: BeforeLedger}}, days[0].Reasons)
 		assert.Equal(t, []DiffReason{{Kind: FiguresPending}}, days[13].Reasons)

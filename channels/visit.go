@@ -8,8 +8,8 @@ import (
 // Visit is what an event amounted to when it was recorded. Events that come
 // later may change the numbers, not a Visit.
 type Visit struct {
-	Channel Channel // of the code; the zero Channel if it has none
-	Kind    VisitKind
+	Channel Channel   `json:"channel,omitzero"` // of the code; the zero Channel if it has none
+	Kind    VisitKind `json:"kind"`
 }
 
 // VisitKind says who came.

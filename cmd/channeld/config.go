@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -39,6 +40,8 @@ type config struct {
 	account     setup.Account // without an AppID: it is to be set up
 	accountFile string        // empty: the account is the environment's
 }
+
+var errFlags = errors.New("see -h")
 
 const defaultListen = "127.0.0.1:8930"
 
@@ -79,10 +82,10 @@ func parseConfig(args []string, getenv func(string) string, stderr io.Writer) (c
 		printHelp(flags, stderr)
 		return config{}, err
 	} else if err != nil {
-		return config{}, fmt.Errorf("channeld: %w: see -h", err)
+		return config{}, fmt.Errorf("channeld: %w: %w", err, errFlags)
 	}
 	if flags.NArg() > 0 {
-		return config{}, fmt.Errorf("channeld: %q is not a flag: see -h", flags.Arg(0))
+		return config{}, fmt.Errorf("channeld: %q is not a flag: %w", flags.Arg(0), errFlags)
 	}
 	var err error
 	if c.account.Location, err = time.LoadLocation(*zone); err != nil {
@@ -95,9 +98,9 @@ func parseConfig(args []string, getenv func(string) string, stderr io.Writer) (c
 
 func printHelp(flags *flag.FlagSet, stderr io.Writer) {
 	flags.SetOutput(stderr)
-	_, _ = fmt.Fprint(stderr, "channeld makes the channels' codes of an account, receives its "+
-		"pushes and shows the\nnumbers. Try it:\n\n  channeld -demo\n\n"+
-		"usage: channeld [flags]\n\n")
+	_, _ = fmt.Fprint(stderr, "channeld 为账号的各渠道建码、接收推送、展示数字。先看演示：\n"+
+		"channeld makes the channels' codes of an account, receives its pushes and shows the\n"+
+		"numbers. Try it:\n\n  channeld -demo\n\nusage: channeld [flags]\n\n")
 	flags.PrintDefaults()
 	_, _ = fmt.Fprint(stderr, "\nThe environment may have the account: WECHAT_APP_ID, "+
 		"WECHAT_APP_SECRET, WECHAT_TOKEN\nand WECHAT_AES_KEY, or WECHAT_PLAINTEXT=1. Without "+
@@ -117,11 +120,11 @@ func (c *config) complete(getenv func(string) string) error {
 	if c.origin == "" && (c.invite != "" || c.copyTarget != "") { // which do not listen
 		c.origin = "http://" + c.listen
 	}
-	beside := "channeld"
-	if c.db != "" && !strings.Contains(c.db, "://") {
-		beside = c.db
-	}
 	c.db = cmp.Or(c.db, "channeld.db")
+	beside := "channeld"
+	if file, ok := c.file(); ok {
+		beside = file
+	}
 	c.keyFile = cmp.Or(c.keyFile, beside+".key")
 	c.accountFile = cmp.Or(c.accountFile, beside+".account")
 	return c.readEnv(getenv)
@@ -144,6 +147,12 @@ func (c *config) readEnv(getenv func(string) string) error {
 			"Set all of WECHAT_*, or none: then a page asks for the account", err)
 	}
 	return nil
+}
+
+// file is the path of the database, if it is a file.
+func (c *config) file() (path string, ok bool) {
+	path, err := filepath.Abs(c.db)
+	return path, err == nil && !strings.Contains(c.db, "://")
 }
 
 // readAccount reads the file that the page has written, unless the account is the

@@ -22,6 +22,8 @@ func TestBackup(t *testing.T) {
 	require.NoError(t, d.store.PutUser(ctx, "小林", web.Operator))
 	require.NoError(t, d.store.SetPassword(ctx, "小林", "hash"))
 	require.NoError(t, d.store.SetWelcome(ctx, "sh-7", "欢迎"))
+	note := store.Note{Channel: "sh-7", Day: "2026-11-25", Text: "改了海报", Spent: 123450}
+	require.NoError(t, d.store.AddNote(ctx, &note))
 	list := make([]channels.Channel, 250)
 	id, err := d.store.NewJob(ctx, "名单", "小林", list)
 	require.NoError(t, err)
@@ -43,6 +45,11 @@ func TestBackup(t *testing.T) {
 	text, err := s.Welcome(ctx, "sh-7")
 	require.NoError(t, err)
 	assert.Equal(t, "欢迎", text)
+	notes, err := s.Notes(ctx, "sh-7", "2026-11-26", 9)
+	require.NoError(t, err)
+	require.Len(t, notes, 1)
+	note.ID = notes[0].ID
+	assert.Equal(t, note, notes[0])
 	job, err := s.Job(ctx, id)
 	require.NoError(t, err)
 	assert.Equal(t, 250, job.Rows)

@@ -44,7 +44,8 @@ func runDemo(ctx context.Context, c *config, stdout io.Writer, logger *slog.Logg
 		return err
 	}
 	defer func() { err = errors.Join(err, d.close()) }()
-	fmt.Fprintln(stdout, "channeld -demo: writing two months of a company that does not exist …")
+	fmt.Fprintln(stdout, "channeld -demo\n\n正在生成一家虚构公司两个月的数据，约需几秒……\n"+
+		"Writing two months of a company that does not exist: some seconds …")
 	if err := d.fill(ctx, account); err != nil {
 		return err
 	}
@@ -52,8 +53,11 @@ func runDemo(ctx context.Context, c *config, stdout io.Writer, logger *slog.Logg
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "\nOpen this link, which signs in as an administrator:\n\n  %s\n\n"+
-		"Nothing reaches Tencent, and everything is gone when this ends: press Ctrl-C.\n\n", link)
+	fmt.Fprintf(stdout, "\n请在浏览器打开此链接，打开即以管理员登录：\n"+
+		"Open this link in a browser; it signs in as an administrator:\n\n  %s\n\n"+
+		"不会访问微信；程序结束后，演示数据全部删除。\n"+
+		"Nothing reaches WeChat, and everything is gone when this ends.\n%s\n", link, leaveOpen)
+	openBrowser(link, l.pages.Addr(), stdout)
 
 	ctx, cancel := context.WithCancel(ctx)
 	var people sync.WaitGroup
@@ -71,6 +75,11 @@ func (d *desk) fill(ctx context.Context, account *demo.Account) error {
 	}
 	for key, text := range demo.Welcomes() {
 		if err := d.store.SetWelcome(ctx, key, text); err != nil {
+			return err
+		}
+	}
+	for _, note := range demo.Notes(time.Now()) {
+		if err := d.store.AddNote(ctx, &note); err != nil {
 			return err
 		}
 	}

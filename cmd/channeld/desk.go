@@ -58,9 +58,10 @@ func openDesk(
 	if d.store, err = store.Open(ctx, c.db); err != nil {
 		return nil, err
 	}
+	opened := d // which an error returns as nil
 	defer func() {
 		if err != nil {
-			_ = d.close()
+			_ = opened.close()
 		}
 	}()
 	if c.isSetUp() {
@@ -180,8 +181,9 @@ func (d *desk) welcome(ctx context.Context, _ *wechatqr.Event) (events.Reply, er
 // buildPages puts the routes together.
 func (d *desk) buildPages(key *personKey) error {
 	d.numbers = page.New(page.Config{
-		Ledger: d.ledger, Client: d.client, Feed: d.feed, Location: d.config.account.Location,
-		Now: time.Now, Logger: d.logger, Reconcile: d.lists,
+		Ledger: d.ledger, Store: d.store, Client: d.client, Feed: d.feed,
+		Location: d.config.account.Location, Now: time.Now, Logger: d.logger,
+		Reconcile: d.lists,
 	})
 	door, err := signin.New(signin.Config{
 		Store: d.store, Frame: d.numbers.Frame, Logger: d.logger, Origin: d.config.origin,
@@ -259,10 +261,15 @@ func (d *desk) ownRoutes() []web.Route {
 
 // open are those that need none.
 func (d *desk) open(door *signin.Door) []web.Route {
-	return slices.Concat(door.Open(), d.numbers.Open(), []web.Route{
+	all := slices.Concat(door.Open(), d.numbers.Open(), []web.Route{
 		{Pattern: "GET /healthz", Handle: d.health},
 		{Pattern: "GET /language", Handle: chooseLanguage},
 	})
+	if d.config.isSetUp() {
+		notFound := web.Frame(d.numbers.Frame).NotFound
+		all = append(all, web.Route{Pattern: "GET /", Handle: notFound})
+	}
+	return all
 }
 
 // chooseLanguage keeps the language and leads back to the page.

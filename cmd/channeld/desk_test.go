@@ -95,6 +95,7 @@ func post(
 
 // allowed says who may ask for what. A route that is not here fails the test.
 var allowed = map[string]web.Role{
+	"GET /":                 web.Nobody,
 	"GET /healthz":          web.Nobody,
 	"GET /static/{file}":    web.Nobody,
 	"GET /language":         web.Nobody,
@@ -124,13 +125,15 @@ var allowed = map[string]web.Role{
 	"POST /print/zip":                 web.Viewer,
 	"POST /print/temporary":           web.Operator,
 
-	"GET /reconcile":                web.Viewer,
-	"POST /reconcile":               web.Operator,
-	"GET /channels/{key}/change":    web.Operator,
-	"POST /channels/{key}/{action}": web.Operator,
-	"GET /channels/{key}/welcome":   web.Operator,
-	"POST /channels/{key}/welcome":  web.Operator,
-	"POST /channels/{key}/tag":      web.Operator,
+	"GET /reconcile":                    web.Viewer,
+	"POST /reconcile":                   web.Operator,
+	"GET /channels/{key}/change":        web.Operator,
+	"POST /channels/{key}/{action}":     web.Operator,
+	"POST /channels/{key}/notes":        web.Operator,
+	"POST /channels/{key}/notes/delete": web.Operator,
+	"GET /channels/{key}/welcome":       web.Operator,
+	"POST /channels/{key}/welcome":      web.Operator,
+	"POST /channels/{key}/tag":          web.Operator,
 
 	"POST /settings/webhooks/add":    web.Admin,
 	"POST /settings/webhooks/test":   web.Admin,

@@ -17,11 +17,19 @@ import (
 func main() { os.Exit(exitCode()) }
 
 func exitCode() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ends := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // as by nohup
+		ends = append(ends, syscall.SIGHUP) // somebody has closed the terminal
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), ends...)
 	defer stop()
 	err := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
 	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, err)
+		if text := advice(err); text != "" {
+			fmt.Fprint(os.Stderr, "\n", text, "\n")
+		}
+		keepWindow()
 		return 1
 	}
 	return 0

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -23,15 +24,22 @@ import (
 
 	"github.com/wechatqr/wechatqr/channels"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/store"
+	"github.com/wechatqr/wechatqr/internal/testdb"
 	"github.com/wechatqr/wechatqr/wechatqrtest"
 )
 
-// TestMain is the program itself when a test starts it.
+// TestMain is the program itself when a test starts it, and ends with the test.
 func TestMain(m *testing.M) {
 	if os.Getenv("CHANNELD_CHILD") != "" {
+		go func() {
+			_, _ = io.Copy(io.Discard, os.Stdin)
+			os.Exit(3)
+		}()
 		os.Exit(exitCode())
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	testdb.Stop()
+	os.Exit(code)
 }
 
 // process is the program in a process of its own, on the account wx.
@@ -43,15 +51,17 @@ type process struct {
 	ended          chan error
 }
 
-var printed = regexp.MustCompile(`pages     (http://\S+)/\n  callback  (http://\S+)\n`)
+var printed = regexp.MustCompile(`pages     (http://\S+)/\n.*callback  (http://\S+)\n`)
 
 // program is the program on the account, not started yet.
 func program(t *testing.T, wx *wechatqrtest.Server, dir string, flags ...string) *process {
 	t.Helper()
 	file, err := os.Executable()
 	require.NoError(t, err)
-	flags = append(flags, "-api", wx.URL(), "-db", filepath.Join(dir, "desk.db"))
+	flags = append([]string{"-api", wx.URL(), "-db", filepath.Join(dir, "desk.db")}, flags...)
 	p := &process{cmd: exec.Command(file, flags...), ended: make(chan error, 1)}
+	_, err = p.cmd.StdinPipe() // see TestMain
+	require.NoError(t, err)
 	events := wx.CallbackConfig()
 	p.cmd.Env = append(os.Environ(), "CHANNELD_CHILD=1",
 		"WECHAT_APP_ID="+wx.Credentials().AppID, "WECHAT_APP_SECRET="+wx.Credentials().AppSecret,
@@ -63,22 +73,37 @@ func program(t *testing.T, wx *wechatqrtest.Server, dir string, flags ...string)
 func start(t *testing.T, wx *wechatqrtest.Server, dir string, flags ...string) *process {
 	t.Helper()
 	p := program(t, wx, dir, flags...)
+	p.launch(t)
+	callback := wx.Callback()
+	callback.URL = p.await(t)
+	require.NoError(t, wx.SetCallback(callback))
+	return p
+}
+
+func (p *process) launch(t *testing.T) {
+	t.Helper()
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
 	require.NoError(t, p.cmd.Start())
 	go func() { p.ended <- p.cmd.Wait() }()
 	t.Cleanup(func() { _ = p.cmd.Process.Kill() })
+}
 
-	waitFor(t, "the addresses: "+p.stderr.String(), func() bool {
+// await waits until the program listens, and returns the address of its callback.
+func (p *process) await(t *testing.T) (callback string) {
+	t.Helper()
+	waitFor(t, "the addresses", func() bool {
+		select {
+		case err := <-p.ended:
+			require.FailNow(t, "the program has ended", "%v\n%s", err, p.stderr.String())
+		default:
+		}
 		text := p.stdout.String()
 		return printed.MatchString(text) && strings.HasSuffix(text, "\n\n")
 	})
 	found := printed.FindStringSubmatch(p.stdout.String())
 	p.origin = found[1]
 	p.link = regexp.MustCompile(`http://\S+/invite/\w+`).FindString(p.stdout.String())
-	callback := wx.Callback()
-	callback.URL = found[2]
-	require.NoError(t, wx.SetCallback(callback))
-	return p
+	return found[2]
 }
 
 func freeAddress(t *testing.T) string {

@@ -18,7 +18,7 @@ type listeners struct{ pages, callback net.Listener }
 func (c *config) listeners(ctx context.Context) (l listeners, err error) {
 	var lc net.ListenConfig
 	if l.pages, err = lc.Listen(ctx, "tcp", c.listen); err != nil {
-		return l, fmt.Errorf("channeld: %w; choose another address with -listen", err)
+		return l, fmt.Errorf("channeld: -listen: %w", err)
 	}
 	if c.origin == "" {
 		c.origin = originOf(l.pages.Addr())
@@ -29,7 +29,7 @@ func (c *config) listeners(ctx context.Context) (l listeners, err error) {
 	}
 	if l.callback, err = lc.Listen(ctx, "tcp", c.callback); err != nil {
 		l.close()
-		return l, fmt.Errorf("channeld: %w; choose another address with -callback", err)
+		return l, fmt.Errorf("channeld: -callback: %w", err)
 	}
 	c.callbackURL = originOf(l.callback.Addr()) + callbackPath
 	return l, nil

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -127,6 +129,7 @@ func TestChecksAreLive(t *testing.T) {
 	for _, want := range []string{"AppID 与 AppSecret", "access_token", "回调接收推送"} {
 		assert.Regexp(t, want+`</th>\s*<td>✓ 正常`, body)
 	}
+	assert.NotContains(t, body, "-tickets", "a flag of another program")
 	keys, appSecret := d.wx.CallbackConfig(), d.wx.Credentials().AppSecret
 	for _, secret := range []string{appSecret, keys.EncodingAESKey, keys.Token} {
 		assert.NotContains(t, body, secret)
@@ -156,4 +159,20 @@ func TestScope(t *testing.T) {
 	} {
 		assert.Equal(t, tt.want, tt.visitor.Sees(tt.key, tt.group), name)
 	}
+}
+
+// Ten thousand channels do not make the page heavy.
+func TestSettingsOfManyChannels(t *testing.T) {
+	t.Parallel()
+	d := newTestDesk(t)
+	list := "key,name,group\n"
+	for n := range 2000 {
+		list += fmt.Sprintf("shop-%04d,Shop %04d,group-%04d\n", n, n, n)
+	}
+	planned, err := d.ledger.Plan(t.Context(), strings.NewReader(list))
+	require.NoError(t, err)
+	require.NoError(t, d.ledger.Apply(t.Context(), planned))
+	_, body := get(t, d.as(t, web.Admin), d.origin+"/settings")
+	assert.Contains(t, body, "shop-0001")
+	assert.Less(t, len(body), 80_000)
 }

@@ -222,7 +222,7 @@ func printReport(ctx context.Context, out io.Writer, ledger *channels.Ledger) er
 	if err != nil {
 		return err
 	}
-	for _, r := range stayed {
+	for _, r := range stayed.Rows {
 		fmt.Fprintf(out, "%d of %d still followed at the end of the day %d days later\n",
 			r.Stayed, r.Follows, r.Days)
 	}

@@ -2,6 +2,7 @@
 package codes
 
 import (
+	"cmp"
 	"embed"
 	"errors"
 	"io"
@@ -57,9 +58,9 @@ var files embed.FS
 
 var templates = web.ParseTemplates(files, "*.html")
 
-func (p *Pages) fail(w http.ResponseWriter, err error) {
+func (p *Pages) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p.Logger.Error("channeld: codes", "err", err)
-	web.Unavailable(w)
+	p.Frame.Unavailable(w, r)
 }
 
 // makeView is what the page of making codes shows.
@@ -83,7 +84,7 @@ func (p *Pages) form(w http.ResponseWriter, r *http.Request) {
 func (p *Pages) showForm(w http.ResponseWriter, r *http.Request, status int, problem string) {
 	jobs, err := p.Store.Jobs(r.Context())
 	if err != nil {
-		p.fail(w, err)
+		p.fail(w, r, err)
 		return
 	}
 	for i := range jobs {
@@ -101,11 +102,12 @@ func (p *Pages) write(w http.ResponseWriter, r *http.Request, status int, v make
 func (p *Pages) upload(w http.ResponseWriter, r *http.Request) {
 	title, data, err := uploaded(r)
 	var list string
+	var planned *channels.Plan
 	if err == nil {
 		list, err = toCSV(data)
 	}
 	if err == nil {
-		_, err = p.Ledger.Plan(r.Context(), strings.NewReader(list))
+		planned, err = p.Ledger.Plan(r.Context(), strings.NewReader(list))
 	}
 	if status, problem := uploadProblem(r, err); problem != "" {
 		p.showForm(w, r, status, problem)
@@ -113,10 +115,11 @@ func (p *Pages) upload(w http.ResponseWriter, r *http.Request) {
 	}
 	var id string
 	if err == nil {
+		title = cmp.Or(title, firstName(planned))
 		id, err = p.Store.NewDraft(r.Context(), title, list)
 	}
 	if err != nil {
-		p.fail(w, err)
+		p.fail(w, r, err)
 		return
 	}
 	http.Redirect(w, r, "/make/drafts/"+id, http.StatusSeeOther)
@@ -124,7 +127,15 @@ func (p *Pages) upload(w http.ResponseWriter, r *http.Request) {
 
 const maxInMemory = 5 << 20 // of an upload, which is not larger
 
-// uploaded returns the file, or else what was pasted.
+// firstName is the title of a list that has no file name.
+func firstName(planned *channels.Plan) string {
+	for c := range planned.Channels() {
+		return cut(cmp.Or(c.Name, c.Key)) + " …"
+	}
+	return "…"
+}
+
+// uploaded returns the file, or else what was pasted, without a title.
 func uploaded(r *http.Request) (title string, data []byte, err error) {
 	err = r.ParseMultipartForm(maxInMemory)
 	if err != nil && !errors.Is(err, http.ErrNotMultipart) {
@@ -132,9 +143,7 @@ func uploaded(r *http.Request) (title string, data []byte, err error) {
 	}
 	file, header, err := r.FormFile("file")
 	if err != nil || header.Size == 0 {
-		text := r.PostFormValue("text")
-		first, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
-		return cut(first), []byte(text), nil
+		return "", []byte(r.PostFormValue("text")), nil
 	}
 	defer file.Close()
 	data, err = io.ReadAll(file)
@@ -183,7 +192,7 @@ func (p *Pages) find(w http.ResponseWriter, r *http.Request) (store.Job, bool) {
 		p.showForm(w, r, http.StatusNotFound, web.Say(r,
 			"没有这个任务。", "There is no such list."))
 	case err != nil:
-		p.fail(w, err)
+		p.fail(w, r, err)
 	}
 	return job, err == nil
 }
@@ -195,7 +204,7 @@ func (p *Pages) job(w http.ResponseWriter, r *http.Request) {
 	}
 	failed, err := p.Store.JobProblems(r.Context(), job.ID, maxShown)
 	if err != nil {
-		p.fail(w, err)
+		p.fail(w, r, err)
 		return
 	}
 	done := 100 * (job.Made + job.Failed) / max(job.Rows, 1)
@@ -220,7 +229,7 @@ func (p *Pages) planned(
 		planned, err = p.Ledger.Plan(r.Context(), strings.NewReader(list))
 	}
 	if err != nil {
-		p.fail(w, err)
+		p.fail(w, r, err)
 	}
 	return title, planned, err == nil
 }
@@ -251,7 +260,7 @@ func (p *Pages) start(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "/make/drafts/"+draft, http.StatusSeeOther)
 			return
 		}
-		p.fail(w, err)
+		p.fail(w, r, err)
 		return
 	}
 	list := slices.Collect(planned.Channels())
@@ -271,7 +280,7 @@ func (p *Pages) resume(w http.ResponseWriter, r *http.Request) {
 // woken wakes the worker and leads to the job.
 func (p *Pages) woken(w http.ResponseWriter, r *http.Request, id string, err error) {
 	if err != nil {
-		p.fail(w, err)
+		p.fail(w, r, err)
 		return
 	}
 	select {

@@ -81,14 +81,14 @@ func (p *Pages) printForm(w http.ResponseWriter, r *http.Request) {
 func (p *Pages) showPrint(w http.ResponseWriter, r *http.Request, status int, v printView) {
 	all, err := p.Ledger.Channels(r.Context())
 	if err != nil {
-		p.fail(w, err)
+		p.fail(w, r, err)
 		return
 	}
 	v.Selected, v.Groups, v.Sizes = selectionOf(r), web.Groups(all), sizes
 	chosen, err := p.codes(r.Context(), v.Selected)
 	if err != nil && !errors.Is(err, channels.ErrUnknownChannel) &&
 		!errors.Is(err, wechatqr.ErrInvalidArgument) {
-		p.fail(w, err)
+		p.fail(w, r, err)
 		return
 	}
 	v.Codes = len(chosen)
@@ -111,7 +111,7 @@ func (p *Pages) chosen(w http.ResponseWriter, r *http.Request) ([]qrimage.Code, 
 		return refuse("没有这个渠道，或同时选了渠道和分组。",
 			"There is no such channel, or both a channel and a group are chosen.")
 	case err != nil:
-		p.fail(w, err)
+		p.fail(w, r, err)
 		return nil, false
 	case len(all) == 0:
 		return refuse("选中的渠道还没有码。", "The chosen channels have no codes yet.")
@@ -184,7 +184,7 @@ func values(all []qrimage.Code) iter.Seq[qrimage.Code] {
 
 func (p *Pages) cannotDraw(w http.ResponseWriter, r *http.Request, err error) {
 	if !errors.Is(err, wechatqr.ErrInvalidArgument) {
-		p.fail(w, err)
+		p.fail(w, r, err)
 		return
 	}
 	p.showPrint(w, r, http.StatusUnprocessableEntity, printView{Problem: err.Error()})
@@ -311,20 +311,20 @@ func (p *Pages) picture(w http.ResponseWriter, r *http.Request) {
 	all, err := p.Ledger.Codes(r.Context(), channels.Query{Channel: key})
 	switch {
 	case errors.Is(err, channels.ErrUnknownChannel), err == nil && len(all) == 0:
-		http.NotFound(w, r)
+		p.Frame.NotFound(w, r)
 		return
 	case err != nil && !errors.Is(err, store.ErrNotFound):
-		p.fail(w, err)
+		p.fail(w, r, err)
 		return
 	}
 	if !web.VisitorOf(r.Context()).Sees(all[0].Channel.Key, all[0].Channel.Group) {
-		http.NotFound(w, r)
+		p.Frame.NotFound(w, r)
 		return
 	}
 	var b bytes.Buffer
 	style := qrimage.Style{Size: qrimage.Pixels(300)}
 	if err := qrimage.SVG(&b, qrimage.Code{Ticket: &all[0].Ticket}, style); err != nil {
-		p.fail(w, err)
+		p.fail(w, r, err)
 		return
 	}
 	w.Header().Set("Content-Type", "image/svg+xml")

@@ -1,6 +1,11 @@
 package demo
 
-import "github.com/wechatqr/wechatqr/channels"
+import (
+	"time"
+
+	"github.com/wechatqr/wechatqr/channels"
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/store"
+)
 
 // place is a channel with how people behave there.
 type place struct {
@@ -113,4 +118,37 @@ func Welcomes() map[string]string {
 		"live-mon": "直播间的朋友你好，优惠券已放进“我的”。",
 		"expo-26":  "谢谢光临展台，资料请回复“展会”。",
 	}
+}
+
+// Notes are notes at days before one, with what was spent.
+func Notes(now time.Time) (all []store.Note) {
+	for _, n := range []struct {
+		key, text string
+		daysAgo   int
+		spent     int64
+	}{
+		{"metro-2", "灯箱刊例费 9–11 月", 58, 28_600_00},
+		{"metro-2", "改了海报：码放大到 20 cm", 17, 1_200_00},
+		{"metro-10", "灯箱刊例费 9–11 月", 58, 19_800_00},
+		{"metro-bj1", "灯箱刊例费 9–11 月", 57, 24_500_00},
+		{"lift-sh", "电梯框架 8 周", 56, 12_000_00},
+		{"lift-sz", "电梯框架 8 周", 56, 9_600_00},
+		{"bus-cd", "站牌 1 个月", 40, 6_800_00},
+		{"xhs-01", "达人笔记 3 篇", 33, 5_400_00},
+		{"xhs-01", "笔记上热门", 12, 0},
+		{"live-mon", "直播间投流", 24, 8_000_00},
+		{"live-mon", "直播间投流，双十一", 15, 15_000_00},
+		{"live-2", "直播间投流", 15, 6_000_00},
+		{"expo-26", "展台与搭建", 45, 32_000_00},
+		{"campus", "摊位与礼品", 50, 3_200_00},
+		{"agency-b", "投放 B 预付", 30, 10_000_00},
+		{"agency-b", "对账：凌晨集中关注，已询问对方", 9, 0},
+		{"box", "卡片印刷 2 万张", 52, 2_400_00},
+		{"sh-07", "换新收银台立牌", 20, 380_00},
+		{"sh-07", "店庆，全场 8 折", 6, 0},
+	} {
+		day := now.In(Location).AddDate(0, 0, -n.daysAgo).Format("2006-01-02")
+		all = append(all, store.Note{Channel: n.key, Day: day, Text: n.text, Spent: n.spent})
+	}
+	return all
 }

@@ -38,8 +38,8 @@ func stream(t *testing.T, f *Feed, page, broken string) *bufio.Scanner {
 	return bufio.NewScanner(resp.Body)
 }
 
-// next is the ID and the data of the next message.
-func next(t *testing.T, s *bufio.Scanner) (id, data string) {
+// nextMessage is the ID and the data of the next message.
+func nextMessage(t *testing.T, s *bufio.Scanner) (id, data string) {
 	t.Helper()
 	for s.Scan() {
 		name, value, _ := strings.Cut(s.Text(), ": ")
@@ -94,12 +94,12 @@ func TestStreamBeginsWhereThePageEnds(t *testing.T) {
 			}
 			s := stream(t, f, page, broken) // is there when the header has come
 			if tt.want == "first" {
-				id, data := next(t, s)
+				id, data := nextMessage(t, s)
 				assert.Equal(t, first, id)
 				assert.Contains(t, data, "first")
 			}
 			second := scan(f, "second")
-			id, data := next(t, s)
+			id, data := nextMessage(t, s)
 			assert.Equal(t, second, id)
 			assert.Contains(t, data, "second")
 		})

@@ -112,7 +112,7 @@ func (p *Pages) change(w http.ResponseWriter, r *http.Request) {
 		err = p.Ledger.Retire(r.Context(), c.Key, time.Time{})
 	case "merge":
 		at = r.PostFormValue("target")
-		err = p.Ledger.Merge(r.Context(), c.Key, at)
+		err = p.mergeChannel(r, c.Key, at)
 	case "give":
 		err = p.give(r)
 	default:
@@ -150,6 +150,10 @@ func doneText(r *http.Request) string {
 	case "merge":
 		return web.Say(r, "已并入本渠道：下面的数字已包含并入的全部历史。",
 			"Merged into this channel: the numbers below have all of the other's past.")
+	case "note":
+		return web.Say(r, "备注已保存。", "The note is saved.")
+	case "no-note":
+		return web.Say(r, "备注已删除。", "The note is deleted.")
 	case "give":
 		return web.Say(r, "已改归：下面的数字与历史报表已按新的归属重算。",
 			"Given: the numbers below, and old reports, are counted anew.")

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/wechatqr/wechatqr/channels"
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/store"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/web"
 )
 
@@ -31,6 +32,10 @@ type channelView struct {
 	Done       string // what the last change did
 	Scenes     []string
 	Targets    []channels.Channel // some that may take a code
+	Cost       spending
+	Notes      []store.Note
+	MoreNotes  bool // there may be others
+	NoteForm   noteForm
 }
 
 func (p *Pages) channel(w http.ResponseWriter, r *http.Request) {
@@ -39,19 +44,30 @@ func (p *Pages) channel(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, channelPath(c.Key), http.StatusSeeOther)
 		return
 	}
-	var q Question
-	if err == nil {
-		q, err = parseQuestion(r.URL.Query())
+	if err != nil {
+		p.fail(w, r, err)
+		return
 	}
+	p.showChannel(w, r, c, noteForm{})
+}
+
+// showChannel shows the page, with a form that was not accepted as it was sent.
+func (p *Pages) showChannel(
+	w http.ResponseWriter, r *http.Request, c channels.Channel, form noteForm,
+) {
+	q, err := parseQuestion(r.URL.Query())
 	var v *channelView
 	if err == nil {
-		v, err = p.readChannel(r, q.PeriodOnly(), c)
+		v, err = p.readChannel(r, q.PeriodOnly(), c, form)
 	}
 	if err != nil {
 		p.fail(w, r, err)
 		return
 	}
 	page := web.Page{Title: channelName(c), Place: "channels"}
+	if form.Problem != "" {
+		page.Status = http.StatusUnprocessableEntity
+	}
 	p.show(w, r, page, "channel.html", v)
 }
 
@@ -65,7 +81,7 @@ func (p *Pages) channelOf(r *http.Request) (channels.Channel, error) {
 }
 
 func (p *Pages) readChannel(
-	r *http.Request, q Question, c channels.Channel,
+	r *http.Request, q Question, c channels.Channel, form noteForm,
 ) (v *channelView, err error) {
 	ctx := r.Context()
 	query := q.query(p.Now(), p.Location, channels.ByDay)
@@ -73,7 +89,7 @@ func (p *Pages) readChannel(
 	query = narrow(r, query)
 	v = &channelView{
 		Question: q, Channel: c, Done: doneText(r), CanPrint: web.VisitorOf(ctx).Role >= web.Viewer,
-		MayChange: web.VisitorOf(ctx).Role >= web.Operator,
+		MayChange: web.VisitorOf(ctx).Role >= web.Operator, NoteForm: form,
 	}
 	if query.To.Sub(query.From) <= 25*time.Hour {
 		query.By = channels.ByHour
@@ -84,7 +100,10 @@ func (p *Pages) readChannel(
 	}
 	v.span, v.Total = newSpan(r, q, report), report.Total
 	v.Remembered = report.KeepAfterUnfollow.Hours() / 24
-	v.Trend = trend(r, report)
+	if err := p.readNotes(r, v, report); err != nil {
+		return nil, err
+	}
+	v.Trend = trend(r, report, notesByDay(v.Notes))
 	query.By = channels.ByWeekday
 	if report, err = p.Ledger.Report(ctx, query); err != nil {
 		return nil, err
@@ -120,8 +139,40 @@ func (p *Pages) readCodes(ctx context.Context, v *channelView) (err error) {
 // maxTargets bounds the list of suggestions. Any other key can be typed.
 const maxTargets = 300
 
-// trend is what came and what was lost, by day or hour.
-func trend(r *http.Request, report *channels.Report) chart {
+// trend is what came and what was lost, by day or hour, with the days' notes.
+func trend(r *http.Request, report *channels.Report, notes map[string]string) chart {
+	c := trendTable(r, report.By)
+	label := func(at time.Time) string { return dayText(web.Language(r), at) }
+	if report.By == channels.ByHour {
+		label = func(at time.Time) string { return at.Format("15:04") }
+	}
+	rows := everyRow(report)
+	var up, down, net []float64
+	for i := range rows {
+		row := &rows[i]
+		came := row.New + row.Returning
+		up, down = append(up, float64(came)), append(down, float64(-row.Lost))
+		net = append(net, float64(row.Net()))
+		c.Rows = append(c.Rows, []string{
+			label(row.Start), number(came), number(row.Lost), signed(row.Net()), number(row.HeldEnd),
+		})
+	}
+	plot := newPlot(max(len(rows), 1), up, down)
+	plot.bars("up", up)
+	plot.bars("down", down)
+	if report.By == channels.ByDay {
+		plot.marks("note", c.addNotes(r, rows, notes))
+	}
+	plot.line("now", net)
+	if len(rows) <= maxHints {
+		plot.hints(c.Rows, c.Heads)
+	}
+	c.SVG, c.Top, c.Bottom = plot.picture(), signed(int64(plot.high)), signed(int64(plot.low))
+	c.Axis = axis(c.Rows)
+	return c
+}
+
+func trendTable(r *http.Request, by channels.By) chart {
 	c := chart{
 		Title: web.Say(r, "每日新增与取关", "Gained and lost by day"),
 		Keys: []legend{
@@ -133,30 +184,27 @@ func trend(r *http.Request, report *channels.Report) chart {
 			web.Say(r, "取关", "lost"), web.Say(r, "净增", "net"), web.Say(r, "在粉", "held"),
 		},
 	}
-	label := func(at time.Time) string { return dayText(web.Language(r), at) }
-	if report.By == channels.ByHour {
+	if by == channels.ByHour {
 		c.Title, c.Heads[0] = web.Say(r, "每小时新增与取关", "Gained and lost by hour"), web.Say(r, "时", "Hour")
-		label = func(at time.Time) string { return at.Format("15:04") }
 	}
-	var up, down, net []float64
-	for _, row := range everyRow(report) {
-		came := row.New + row.Returning
-		up, down = append(up, float64(came)), append(down, float64(-row.Lost))
-		net = append(net, float64(row.Net()))
-		c.Rows = append(c.Rows, []string{
-			label(row.Start), number(came), number(row.Lost), signed(row.Net()), number(row.HeldEnd),
-		})
-	}
-	plot := newPlot(max(len(c.Rows), 1), up, down)
-	plot.bars("up", up)
-	plot.bars("down", down)
-	plot.line("now", net)
-	if len(c.Rows) <= maxHints {
-		plot.hints(c.Rows, c.Heads)
-	}
-	c.SVG, c.Top, c.Bottom = plot.picture(), signed(int64(plot.high)), signed(int64(plot.low))
-	c.Axis = axis(c.Rows)
 	return c
+}
+
+// addNotes adds a column of notes, if any is of these days, and returns the places of
+// those that have one.
+func (c *chart) addNotes(r *http.Request, rows []channels.Row, notes map[string]string) (at []int) {
+	texts := make([]string, len(rows))
+	for i := range rows {
+		texts[i] = notes[rows[i].Start.Format(dayForm)]
+		if texts[i] != "" {
+			at = append(at, i)
+		}
+	}
+	if len(at) > 0 {
+		c.addTexts(web.Say(r, "备注", "notes"), texts)
+		c.Keys = append(c.Keys, legend{"note", web.Say(r, "备注", "note")})
+	}
+	return at
 }
 
 const (
@@ -224,7 +272,7 @@ func (p *Pages) curve(r *http.Request, q channels.Query) (chart, error) {
 	for _, n := range curveDays {
 		row := []string{strconv.Itoa(n)}
 		own := channels.Retained{}
-		for i, results := range [][]channels.Retained{mine, all} {
+		for i, results := range [][]channels.Retained{mine.Rows, all.Rows} {
 			one := retainedAfter(results, n)
 			row = append(row, share(one.Stayed, one.Follows))
 			value := math.NaN()

@@ -16,10 +16,19 @@ type chart struct {
 	Keys        []legend
 	Heads       []string // of the table
 	Rows        [][]string
+	Texts       bool // the last column has texts
 }
 
 // legend names the series that is drawn in this way.
 type legend struct{ Class, Label string }
+
+// addTexts adds a column of texts to the table.
+func (c *chart) addTexts(head string, texts []string) {
+	c.Heads, c.Texts = append(c.Heads, head), true
+	for i := range c.Rows {
+		c.Rows[i] = append(c.Rows[i], texts[i])
+	}
+}
 
 // plot draws values at even distances. Its picture is stretched to the width of the page:
 // labels stand beside it.
@@ -91,12 +100,27 @@ func (p *plotting) line(class string, values []float64) {
 	fmt.Fprintf(&p.svg, `<path class="line %s" d="%s"/>`, class, path.String())
 }
 
+// marks draws a line from top to bottom at each of the places.
+func (p *plotting) marks(class string, places []int) {
+	if len(places) == 0 {
+		return
+	}
+	var path strings.Builder
+	for _, i := range places {
+		fmt.Fprintf(&path, "M%g 0V%g", (float64(i)+.5)*placeWidth, plotHeight)
+	}
+	fmt.Fprintf(&p.svg, `<path class="%s" d="%s"/>`, class, path.String())
+}
+
 // hints says over each place what it shows.
 func (p *plotting) hints(rows [][]string, heads []string) {
 	for i, row := range rows {
 		var text strings.Builder
 		text.WriteString(row[0])
 		for j, cell := range row[1:] {
+			if cell == "" {
+				continue
+			}
 			fmt.Fprintf(&text, "\n%s %s", heads[j+1], cell)
 		}
 		fmt.Fprintf(&p.svg, `<rect class="hit" x="%g" width="10" height="100"><title>%s</title></rect>`,

@@ -2,7 +2,7 @@ package page
 
 import (
 	"bytes"
-	"encoding/csv"
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -40,7 +40,7 @@ func (p *Pages) export(w http.ResponseWriter, r *http.Request) {
 	q, report, err := p.exported(r)
 	var records [][]string
 	if err == nil {
-		records, err = recordsOf(report)
+		records, err = report.records()
 	}
 	if err != nil {
 		p.fail(w, r, err)
@@ -49,7 +49,7 @@ func (p *Pages) export(w http.ResponseWriter, r *http.Request) {
 	table := tableOf(records)
 	last := len(table) - 1
 	v := &exportView{
-		span: newSpan(r, q, report), Question: q, Heads: table[0], Total: table[last],
+		span: newSpan(r, q, report.Report), Question: q, Heads: table[0], Total: table[last],
 		Lines: table[1:min(1+maxPreview, last)], Rows: last - 1,
 		Remembered: report.KeepAfterUnfollow.Hours() / 24,
 	}
@@ -64,7 +64,8 @@ func (p *Pages) export(w http.ResponseWriter, r *http.Request) {
 		v.Dimensions = append(v.Dimensions,
 			dimensionLink{one.value, web.Say(r, one.zh, one.en), q.By == one.value})
 	}
-	for _, d := range slices.Concat(report.Definitions().Columns, report.Definitions().Origins) {
+	meanings := report.definitions()
+	for _, d := range slices.Concat(meanings.Columns, meanings.Origins) {
 		v.Meanings = append(v.Meanings,
 			wordView{d.Name, web.Say(r, d.TermZH, d.Term), web.Say(r, d.TextZH, d.Text)})
 	}
@@ -72,7 +73,7 @@ func (p *Pages) export(w http.ResponseWriter, r *http.Request) {
 }
 
 // exported is the report that the address asks for.
-func (p *Pages) exported(r *http.Request) (Question, *channels.Report, error) {
+func (p *Pages) exported(r *http.Request) (Question, *exportedReport, error) {
 	q, err := parseQuestion(r.URL.Query())
 	if err != nil {
 		return q, nil, err
@@ -89,16 +90,23 @@ func (p *Pages) exported(r *http.Request) (Question, *channels.Report, error) {
 		query.Channel, query.Group = c.Key, ""
 	}
 	report, err := p.Ledger.Report(r.Context(), narrow(r, query))
-	return q, report, err
+	exported := &exportedReport{Report: report}
+	if err == nil && query.By == channels.ByChannel {
+		err = p.readCosts(r.Context(), exported)
+	}
+	return q, exported, err
 }
 
-// recordsOf are those of the report's CSV.
-func recordsOf(report *channels.Report) ([][]string, error) {
-	var b bytes.Buffer
-	if err := report.WriteCSV(&b); err != nil {
-		return nil, err
+func (p *Pages) readCosts(ctx context.Context, report *exportedReport) error {
+	all, err := p.Ledger.Channels(ctx)
+	if err != nil {
+		return err
 	}
-	return csv.NewReader(strings.NewReader(strings.TrimPrefix(b.String(), "\ufeff"))).ReadAll()
+	spent, err := p.Store.Spent(ctx, dayAfter(report.Report))
+	if err == nil {
+		report.addCosts(all, spent)
+	}
+	return err
 }
 
 // tableOf are the records up to the total, without the definitions below.
@@ -115,12 +123,16 @@ func tableOf(records [][]string) [][]string {
 // exports are the files, with their types.
 var exports = map[string]struct {
 	contentType string
-	write       func(io.Writer, *channels.Report) error
+	write       func(io.Writer, *exportedReport) error
 }{
-	"channels.csv": {"text/csv; charset=utf-8", func(w io.Writer, report *channels.Report) error {
-		return report.WriteCSV(w)
+	"channels.csv": {"text/csv; charset=utf-8", func(w io.Writer, report *exportedReport) error {
+		records, err := report.records()
+		if err != nil {
+			return err
+		}
+		return writeCSV(w, records)
 	}},
-	"channels.json": {"application/json", func(w io.Writer, report *channels.Report) error {
+	"channels.json": {"application/json", func(w io.Writer, report *exportedReport) error {
 		return json.NewEncoder(w).Encode(report)
 	}},
 	"channels.xlsx": {
@@ -131,7 +143,7 @@ var exports = map[string]struct {
 func (p *Pages) download(w http.ResponseWriter, r *http.Request) {
 	format, ok := exports[r.PathValue("file")]
 	if !ok {
-		http.NotFound(w, r)
+		web.Frame(p.Frame).NotFound(w, r)
 		return
 	}
 	_, report, err := p.exported(r)
@@ -152,8 +164,8 @@ func (p *Pages) download(w http.ResponseWriter, r *http.Request) {
 
 // writeXLSX writes what the CSV has, numbers as numbers. A text of XLSX is none that a
 // spreadsheet takes for a formula, so the apostrophe that guards it in CSV is left out.
-func writeXLSX(w io.Writer, report *channels.Report) (err error) {
-	records, err := recordsOf(report)
+func writeXLSX(w io.Writer, report *exportedReport) (err error) {
+	records, err := report.records()
 	if err != nil {
 		return err
 	}
@@ -168,7 +180,7 @@ func writeXLSX(w io.Writer, report *channels.Report) (err error) {
 		row := make([]any, len(record))
 		for j, text := range record {
 			row[j] = strings.TrimPrefix(text, "'")
-			n, err := strconv.ParseInt(text, 10, 64)
+			n, err := strconv.ParseFloat(text, 64)
 			if err == nil && i < numbers && !texts[j] {
 				row[j] = n
 			}

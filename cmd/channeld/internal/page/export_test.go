@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"net/http"
 	"regexp"
 	"slices"
@@ -22,12 +23,18 @@ import (
 	"github.com/wechatqr/wechatqr/internal/webui"
 )
 
+// spentByFill is what fill has on notes, in the smallest unit.
+var spentByFill = map[string]int64{"sh-1": 1234567, "gz-1": 5, "none": 700}
+
 // fill has people come and leave, by channels and without.
 func (d *desk) fill() {
 	d.channel("sh-1", "=HYPERLINK(1)", "华东/门店")
 	d.channel("sh-2", "上海二店", "华东/门店")
 	d.channel("gz-1", "<b>广州</b>", "华南")
 	d.channel("none", "没有人的店", "华南")
+	for key, n := range spentByFill {
+		d.note(key, "2026-11-25", "print", decimal(n))
+	}
 	for i := range 40 {
 		key := []string{"sh-1", "sh-2", "gz-1", ""}[i%4]
 		who := fmt.Sprint("o-", i)
@@ -58,9 +65,18 @@ func numbersIn(t *testing.T, heads, record []string) map[string]int64 {
 		if textColumns(heads)[i] {
 			continue
 		}
-		n, err := strconv.ParseInt(record[i], 10, 64)
-		require.NoError(t, err, head)
-		numbers[head] = n
+		isCost := slices.ContainsFunc(costColumns, func(d channels.Definition) bool {
+			return d.Name == head
+		})
+		if isCost && record[i] != "" {
+			n, err := strconv.ParseFloat(record[i], 64)
+			require.NoError(t, err, head)
+			numbers[head] = int64(math.Round(100 * n))
+		} else if !isCost {
+			n, err := strconv.ParseInt(record[i], 10, 64)
+			require.NoError(t, err, head)
+			numbers[head] = n
+		}
 	}
 	return numbers
 }
@@ -74,25 +90,33 @@ func TestTheSameNumbersEverywhere(t *testing.T) {
 		query := q.query(time.Now(), shanghai, channels.ByChannel)
 		report, err := d.Ledger.Report(t.Context(), query)
 		require.NoError(t, err)
+		report.Rows = slices.Insert(report.Rows, 1, channels.Row{Cell: channels.Cell{
+			Channel: channels.Channel{Key: "none", Name: "没有人的店", Group: "华南"},
+		}}) // on which something was spent
 		var want []map[string]int64
+		costedHeld := int64(0)
 		for i := range report.Rows {
-			want = append(want, numbersOf(t, report.Rows[i].Counts))
+			row := &report.Rows[i]
+			numbers := numbersOf(t, row.Counts)
+			if n := spentByFill[row.Channel.Key]; n > 0 {
+				costedHeld += row.HeldEnd
+				addCosts(numbers, n, row.HeldEnd)
+			}
+			want = append(want, numbers)
 		}
-		want = append(want, numbersOf(t, report.Total))
-		require.Len(t, want, 5, "three channels, no code and the total")
+		total := numbersOf(t, report.Total)
+		addCosts(total, 1234567+5+700, costedHeld)
+		want = append(want, total)
+		require.Len(t, want, 6, "four channels, no code and the total")
 
-		var parsed channels.Report
+		var parsed struct{ Rows, Total json.RawMessage }
 		w := d.get(viewer, "/export/channels.json"+q.String(), "en")
 		require.NoError(t, json.Unmarshal(w.Body.Bytes(), &parsed))
-		var got []map[string]int64
-		for i := range parsed.Rows {
-			got = append(got, numbersOf(t, parsed.Rows[i].Counts))
-		}
-		assert.Equal(t, want, append(got, numbersOf(t, parsed.Total)), "JSON")
+		assert.Equal(t, want, jsonNumbers(t, parsed.Rows, parsed.Total), "JSON")
 
 		w = d.get(viewer, "/export/channels.csv"+q.String(), "en")
-		file, bom := strings.CutPrefix(w.Body.String(), "\ufeff")
-		assert.True(t, bom)
+		file, marked := strings.CutPrefix(w.Body.String(), bom)
+		assert.True(t, marked)
 		records, err := csv.NewReader(strings.NewReader(file)).ReadAll()
 		require.NoError(t, err)
 		assert.Equal(t, want, tableNumbers(t, records), "CSV")
@@ -115,11 +139,54 @@ func TestTheSameNumbersEverywhere(t *testing.T) {
 			if row.Origin != channels.OfChannel {
 				name = wordOf(originWords[row.Origin]).zh
 			}
-			has(t, page, strings.TrimSpace(name+" "+row.Channel.Group)+" "+shown(&row.Counts))
+			start := strings.TrimSpace(name+" "+row.Channel.Group) + " " + shown(&row.Counts)
+			assert.Regexp(t, regexp.QuoteMeta(start)+` \S+ \S+ `+shownCost(want[i]), page)
 		}
-		has(t, page, "合计 "+shown(&report.Total))
-		has(t, page, "没有人的店 华南 0 0 0 0 0 – –")
+		start := regexp.QuoteMeta("合计 " + shown(&report.Total))
+		assert.Regexp(t, start+` \S+ \S+ `+shownCost(total), page)
+		has(t, page, "没有人的店 华南 0 0 0 0 0 – – –")
 	})
+}
+
+// addCosts adds what the files have of a row on which something was spent.
+func addCosts(numbers map[string]int64, spent, held int64) {
+	numbers["spent"] = spent
+	if held > 0 {
+		numbers["cost_per_held"] = int64(math.Round(float64(spent) / float64(held)))
+	}
+}
+
+// shownCost is the cell of the table of channels.
+func shownCost(numbers map[string]int64) string {
+	if cost, ok := numbers["cost_per_held"]; ok {
+		return strings.ReplaceAll(money(cost), "\u202f", " ") + `\b`
+	}
+	return "–"
+}
+
+// jsonNumbers are those of the rows of a report's JSON and of its total.
+func jsonNumbers(t *testing.T, rows, total json.RawMessage) (all []map[string]int64) {
+	t.Helper()
+	var objects []json.RawMessage
+	require.NoError(t, json.Unmarshal(rows, &objects))
+	for _, object := range append(objects, total) {
+		var counts channels.Counts
+		var read struct {
+			Spent float64  `json:"spent"`
+			Cost  *float64 `json:"cost_per_held"`
+		}
+		require.NoError(t, json.Unmarshal(object, &counts))
+		require.NoError(t, json.Unmarshal(object, &read))
+		numbers := numbersOf(t, counts)
+		if read.Spent > 0 {
+			numbers["spent"] = int64(math.Round(100 * read.Spent))
+		}
+		if read.Cost != nil {
+			numbers["cost_per_held"] = int64(math.Round(100 * *read.Cost))
+		}
+		all = append(all, numbers)
+	}
+	return all
 }
 
 func tableNumbers(t *testing.T, records [][]string) (all []map[string]int64) {

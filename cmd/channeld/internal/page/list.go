@@ -29,6 +29,14 @@ type periodLink struct {
 	Here     bool
 }
 
+// lastDay is the last day that has begun.
+func (s *span) lastDay() time.Time {
+	if s.AsOf.Before(s.To) {
+		return s.AsOf
+	}
+	return s.To
+}
+
 // newSpan describes the report's period, with links to the other ones.
 func newSpan(r *http.Request, q Question, report *channels.Report) span {
 	s := span{
@@ -60,6 +68,7 @@ type line struct {
 	More int    // how many channels it sums up
 	channels.Counts
 	Kept  channels.Retained // after 7 days
+	Cost  spending
 	Spark template.HTML
 }
 
@@ -70,6 +79,7 @@ func (l *line) minus(o *line) {
 		{&l.Imported, &o.Imported}, {&l.Forgotten, &o.Forgotten},
 		{&l.HeldStart, &o.HeldStart}, {&l.HeldEnd, &o.HeldEnd},
 		{&l.QuickLost, &o.QuickLost}, {&l.QuickOf, &o.QuickOf},
+		{&l.Cost.Spent, &o.Cost.Spent}, {&l.Cost.Held, &o.Cost.Held},
 		{&l.Kept.Follows, &o.Kept.Follows}, {&l.Kept.Stayed, &o.Kept.Stayed},
 	} {
 		*pair[0] -= *pair[1]
@@ -90,6 +100,7 @@ type listView struct {
 
 	Found, All     int // channels
 	Pages          int
+	Costed         int // channels on which something was spent
 	Remembered     float64
 	ShowsForgotten bool
 }
@@ -150,7 +161,12 @@ func (p *Pages) readList(r *http.Request, q Question) (*listView, error) {
 		Remembered: report.KeepAfterUnfollow.Hours() / 24,
 	}
 	v.groups(r, q, query.Group, all)
-	lines := v.lines(report, kept, all)
+	spent, err := p.Store.Spent(ctx, dayAfter(report))
+	if err != nil {
+		return nil, err
+	}
+	lines := v.lines(report, kept.Rows, all)
+	v.addCosts(lines, spent)
 	if v.Sum.Kept, err = p.kept(ctx, query); err != nil {
 		return nil, err
 	}
@@ -163,10 +179,10 @@ func (p *Pages) readList(r *http.Request, q Question) (*listView, error) {
 func (p *Pages) kept(ctx context.Context, q channels.Query) (channels.Retained, error) {
 	q.By = 0
 	kept, err := p.Ledger.Retention(ctx, q, keptDays)
-	if len(kept) == 0 {
+	if err != nil || len(kept.Rows) == 0 {
 		return channels.Retained{}, err
 	}
-	return kept[0], err
+	return kept.Rows[0], nil
 }
 
 // lines has each channel of the group, also those without any number, and sets the others
@@ -207,6 +223,17 @@ func (v *listView) lines(
 	v.Sum = line{Word: "sum", Counts: report.Total}
 	v.All = len(lines)
 	return lines
+}
+
+// addCosts sets what was spent on each line, and of the sum.
+func (v *listView) addCosts(lines []line, spent map[string]int64) {
+	for i := range lines {
+		l := &lines[i]
+		if l.Cost = spendingOn(spent[l.Key], l.HeldEnd); l.Cost.Spent > 0 {
+			v.Costed++
+		}
+		v.Sum.Cost.add(l.Cost)
+	}
 }
 
 var originWords = map[channels.Origin]string{
@@ -259,7 +286,7 @@ func (s Sort) compare(a, b line) int {
 	if (xOf == 0) != (yOf == 0) {
 		return cmp.Compare(min(yOf, 1), min(xOf, 1))
 	}
-	order := cmp.Compare(y*xOf, x*yOf) // x/xOf and y/yOf, the greater first
+	order := cmp.Compare(float64(y)*float64(xOf), float64(x)*float64(yOf)) // x/xOf and y/yOf, the greater first
 	if s.Up {
 		order = -order
 	}
@@ -281,6 +308,8 @@ func (l *line) value(column string) (part, of int64) {
 		return l.Kept.Stayed, l.Kept.Follows
 	case "quick":
 		return l.QuickLost, l.QuickOf
+	case "cost":
+		return l.Cost.Spent, l.Cost.Held
 	}
 	return l.Net(), 1
 }

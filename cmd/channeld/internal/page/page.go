@@ -14,6 +14,7 @@ import (
 	"github.com/wechatqr/wechatqr/channels"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/live"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/reconcile"
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/store"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/web"
 	"github.com/wechatqr/wechatqr/internal/webui"
 )
@@ -21,6 +22,7 @@ import (
 // Config is what the pages show.
 type Config struct {
 	Ledger   *channels.Ledger
+	Store    *store.Store
 	Client   *wechatqr.Client // for WeChat's figures
 	Feed     *live.Feed
 	Location *time.Location // that of the ledger
@@ -47,6 +49,8 @@ func (p *Pages) Routes() []web.Route {
 		{Pattern: "GET /channels/{key}", Needs: web.Guest, Handle: p.channel},
 		{Pattern: "GET /channels/{key}/change", Needs: web.Operator, Handle: p.ask},
 		{Pattern: "POST /channels/{key}/{action}", Needs: web.Operator, Handle: p.change},
+		{Pattern: "POST /channels/{key}/notes", Needs: web.Operator, Handle: p.addNote},
+		{Pattern: "POST /channels/{key}/notes/delete", Needs: web.Operator, Handle: p.deleteNote},
 		{Pattern: "GET /reconcile", Needs: web.Viewer, Handle: p.showReconcile},
 		{Pattern: "POST /reconcile", Needs: web.Operator, Handle: p.startReconcile},
 		{Pattern: "GET /export", Needs: web.Guest, Handle: p.export},
@@ -72,36 +76,29 @@ func (p *Pages) show(w http.ResponseWriter, r *http.Request, page web.Page, name
 	web.Frame(p.Frame).Show(w, r, page, templates, name, v)
 }
 
-// problemView is a page that says why there is no other.
-type problemView struct{ Title, Text, Link, LinkText string }
-
 // fail says what is wrong with the question, or that the database does not answer.
 func (p *Pages) fail(w http.ResponseWriter, r *http.Request, err error) {
-	status, v := http.StatusServiceUnavailable, problemView{
-		Title: web.Say(r, "读不出数字", "The numbers cannot be read"),
-		Text: web.Say(r, "数据库没有响应。推送不会丢：微信会重发。请稍后刷新。",
-			"The database does not answer. No push is lost: WeChat delivers again. Reload in a while."),
-		Link: r.URL.RequestURI(), LinkText: web.Say(r, "刷新", "Reload"),
-	}
+	frame := web.Frame(p.Frame)
 	switch {
 	case errors.Is(err, channels.ErrUnknownChannel), errors.Is(err, errHidden):
-		status, v = http.StatusNotFound, problemView{
-			Title: web.Say(r, "没有这个渠道", "There is no such channel"),
+		frame.Problem(w, r, web.Problem{
+			Status: http.StatusNotFound,
+			Title:  web.Say(r, "没有这个渠道", "There is no such channel"),
 			Text: web.Say(r, "编号写错了，或者您看不到它。",
-				"Its key is another, or you may not see it."),
+				"The key is wrong, or you may not see this channel."),
 			Link: "/channels", LinkText: web.Say(r, "全部渠道", "All channels"),
-		}
+		})
 	case errors.Is(err, errQuestion), errors.Is(err, wechatqr.ErrInvalidArgument):
-		status, v = http.StatusBadRequest, problemView{
-			Title: web.Say(r, "地址有误", "The address is wrong"),
+		frame.Problem(w, r, web.Problem{
+			Status: http.StatusBadRequest, Title: web.Say(r, "地址有误", "The address is wrong"),
 			Text: web.Say(r, "地址中的时段、分组、排序或页码无法识别。",
-				"Its period, group, order or page is none that there is."),
+				"It asks for a period, group, order or page that does not exist."),
 			Link: r.URL.Path, LinkText: web.Say(r, "用默认条件打开", "Open it without them"),
-		}
+		})
 	default:
 		p.Logger.Error("channeld: page", "path", r.URL.Path, "err", err)
+		frame.Unavailable(w, r)
 	}
-	p.show(w, r, web.Page{Status: status, Title: v.Title}, "problem.html", v)
 }
 
 // errHidden says that the visitor may not see it.

@@ -2,7 +2,6 @@ package page
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"html"
 	"log/slog"
@@ -17,11 +16,11 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	_ "modernc.org/sqlite"
 
 	"github.com/wechatqr/wechatqr"
 	"github.com/wechatqr/wechatqr/channels"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/live"
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/store"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/web"
 	"github.com/wechatqr/wechatqr/events"
 	"github.com/wechatqr/wechatqr/internal/webui"
@@ -51,10 +50,10 @@ func testAt(t *testing.T, f func(t *testing.T, d *desk)) {
 
 func newDesk(t *testing.T) *desk {
 	t.Helper()
-	db, err := sql.Open("sqlite", filepath.Join(t.TempDir(), "desk.db"))
+	s, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "desk.db"))
 	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, db.Close()) })
-	ledger, err := channels.Open(t.Context(), db, channels.SQLite, channels.Config{
+	t.Cleanup(func() { assert.NoError(t, s.Close()) })
+	ledger, err := channels.Open(t.Context(), s.DB(), s.Dialect(), channels.Config{
 		AppID: "wx0123456789abcdef", PersonKey: []byte("0123456789abcdef"), Location: shanghai,
 		KeepAfterUnfollow: 30 * 24 * time.Hour,
 	})
@@ -62,7 +61,7 @@ func newDesk(t *testing.T) *desk {
 	feed := live.NewFeed()
 	t.Cleanup(feed.Close)
 	p := New(Config{
-		Ledger: ledger, Feed: feed, Location: shanghai, Now: time.Now,
+		Ledger: ledger, Store: s, Feed: feed, Location: shanghai, Now: time.Now,
 		Logger: slog.New(slog.DiscardHandler),
 	})
 	next := func(context.Context, *wechatqr.Event) (events.Reply, error) { return nil, nil }

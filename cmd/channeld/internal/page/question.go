@@ -43,7 +43,7 @@ type Period struct {
 var periods = []string{"today", "yesterday", "7d", "30d", "90d", "365d"}
 
 var sortColumns = []string{
-	"name", "group", "net", "new", "returning", "lost", "held", "retention", "quick",
+	"name", "group", "net", "new", "returning", "lost", "held", "retention", "quick", "cost",
 }
 
 // defaultQuestion is that of an address without parameters.

@@ -61,11 +61,12 @@ func (p *Pages) compare(ctx context.Context) (time.Time, []channels.ComparedDay,
 	ctx, cancel := context.WithTimeout(ctx, compareTimeout)
 	defer cancel()
 	yesterday := now.AddDate(0, 0, -1)
-	days, err := p.Ledger.Compare(ctx, p.Client, now.AddDate(0, 0, -comparedDays), yesterday)
-	if err == nil {
-		p.comparison.at, p.comparison.days = now, days
+	compared, err := p.Ledger.Compare(ctx, p.Client, now.AddDate(0, 0, -comparedDays), yesterday)
+	if err != nil {
+		return now, nil, err
 	}
-	return now, days, err
+	p.comparison.at, p.comparison.days = now, compared.Days
+	return now, compared.Days, nil
 }
 
 func (p *Pages) showReconcile(w http.ResponseWriter, r *http.Request) {

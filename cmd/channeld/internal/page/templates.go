@@ -3,6 +3,7 @@ package page
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"html/template"
 	"io/fs"
 	"net/http"
@@ -26,14 +27,17 @@ func parseTemplates() web.Templates {
 			return en
 		}
 		functions := template.FuncMap{
-			"t":      pick,
-			"file":   func(name string) string { return "/static/" + name + "?" + fileHashes[name] },
-			"num":    number,
-			"num64":  func(n int) string { return number(int64(n)) },
-			"signed": signed,
-			"share":  share,
-			"day":    func(at time.Time) string { return dayText(language, at) },
-			"stamp":  func(at time.Time) string { return at.Format("2006-01-02 15:04") },
+			"t":       pick,
+			"file":    func(name string) string { return "/static/" + name + "?" + fileHashes[name] },
+			"num":     number,
+			"num64":   func(n int) string { return number(int64(n)) },
+			"clock":   func(at time.Time) string { return at.Format("15:04") },
+			"signed":  signed,
+			"money":   money,
+			"perHeld": perHeldText,
+			"share":   share,
+			"day":     func(at time.Time) string { return dayText(language, at) },
+			"stamp":   func(at time.Time) string { return at.Format("2006-01-02 15:04") },
 			"name": func(key string) string {
 				name, _ := wordOf(key).in(language)
 				return name
@@ -66,17 +70,11 @@ func wordViews(language string) (all []wordView) {
 	return all
 }
 
-// number has thin spaces between its groups.
-func number(n int64) string {
-	digits := strconv.FormatInt(n, 10)
-	sign := ""
-	if n < 0 {
-		sign, digits = "−", digits[1:]
-	}
-	for i := len(digits) - 3; i > 0; i -= 3 {
-		digits = digits[:i] + "\u202f" + digits[i:]
-	}
-	return sign + digits
+var number = web.Number
+
+// money is a sum of the smallest unit, which is a hundredth.
+func money(n int64) string {
+	return fmt.Sprintf("%s.%02d", number(n/100), n%100)
 }
 
 // signed is a number with its sign, as a difference has it.
@@ -117,6 +115,8 @@ func columnName(pick func(zh, en string) string, key string) string {
 		return pick("分组", "Group")
 	case "retention":
 		return pick("7 日留存", "7-day retention")
+	case "cost": // as narrow as the number
+		return pick(wordOf(key).zh, "Cost per held")
 	}
 	return pick(wordOf(key).zh, wordOf(key).en)
 }

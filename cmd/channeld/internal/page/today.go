@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/wechatqr/wechatqr/channels"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/live"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/web"
@@ -77,15 +79,19 @@ func (p *Pages) days() daysAround {
 func (p *Pages) readToday(r *http.Request) (*todayView, error) {
 	d, liveID := p.days(), p.Feed.LastID() // before the numbers
 	var reports [3]*channels.Report
+	all, ctx := errgroup.WithContext(r.Context())
 	for i, q := range []channels.Query{
 		{From: d.yesterday, To: d.tomorrow, By: channels.ByHour},
 		{From: d.weekAgo, To: d.weekAgoEnd, By: channels.ByHour},
-		{From: d.today, To: d.tomorrow, By: channels.ByChannel, Active: true},
+		{From: d.today, To: d.tomorrow, By: channels.ByChannel, Top: maxBest},
 	} {
-		var err error
-		if reports[i], err = p.Ledger.Report(r.Context(), narrow(r, q)); err != nil {
-			return nil, err
-		}
+		all.Go(func() (err error) {
+			reports[i], err = p.Ledger.Report(ctx, narrow(r, q))
+			return err
+		})
+	}
+	if err := all.Wait(); err != nil {
+		return nil, err
 	}
 	hours, now := reports[2], reports[2].AsOf
 	today := hourly(reports[0], d.today, d.tomorrow, now)

@@ -45,6 +45,11 @@ var words = []term{
 		"时段内开始的新增与回流中，至今已满 24 小时的，其中 24 小时之内取关的比例。",
 		"Of the new and returning follows of the period that are 24 hours old by now, the share " +
 			"that ended within 24 hours."},
+	{"cost", "每在粉成本", "Cost per held follower",
+		"至时段结束那天的花费 ÷ 时段结束时的在粉。花费在渠道页的备注里记；没有花费或没有在粉时为 –。合计只算记了花费的渠道。",
+		"What was spent at days until the end of the period ÷ held at its end. What was spent is " +
+			"written in the notes of the channel's page; without it, or with nobody held, there is " +
+			"a dash. The sum's is of the channels on which something was spent."},
 	{"imported", "导入", "Imported",
 		"早于建账就已关注、从微信的关注者列表接管的关注。",
 		"Follows older than the ledger, taken over from WeChat's list of followers."},

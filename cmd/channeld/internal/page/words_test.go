@@ -22,10 +22,14 @@ func TestWordsAreThoseOfTheFiles(t *testing.T) {
 	for _, column := range channels.Columns() {
 		terms[column.Name] = [2]string{column.TermZH, column.Term}
 	}
+	for _, d := range costColumns {
+		terms[d.Name] = [2]string{d.TermZH, d.Term}
+	}
 	for key, column := range map[string]string{
 		"scans": "scans", "scanners": "scanners", "follower_scans": "follower_scans", "new": "new",
 		"returning": "returning", "lost": "lost", "net": "net", "held": "held_end",
 		"quick": "quick_lost", "imported": "imported", "forgotten": "forgotten",
+		"cost": "cost_per_held",
 	} {
 		word := wordOf(key)
 		assert.Equal(t, terms[column], [2]string{word.zh, strings.ToLower(word.en)}, key)

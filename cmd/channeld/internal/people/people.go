@@ -66,7 +66,7 @@ func (p *Pages) write(w http.ResponseWriter, r *http.Request, status int, v view
 	text, err := p.Store.Welcome(r.Context(), c.Key)
 	tag, tagErr := p.Store.Tag(r.Context(), c.Key)
 	if err := errors.Join(err, tagErr); err != nil {
-		p.fail(w, err)
+		p.fail(w, r, err)
 		return
 	}
 	v.Text, v.Tag = cmp.Or(v.Text, text), cmp.Or(v.Tag, tag)
@@ -78,7 +78,7 @@ func (p *Pages) write(w http.ResponseWriter, r *http.Request, status int, v view
 func (p *Pages) channel(w http.ResponseWriter, r *http.Request) (c channels.Channel, ok bool) {
 	all, err := p.Ledger.Channels(r.Context())
 	if err != nil {
-		p.fail(w, err)
+		p.fail(w, r, err)
 		return c, false
 	}
 	for _, c := range all {
@@ -86,13 +86,13 @@ func (p *Pages) channel(w http.ResponseWriter, r *http.Request) (c channels.Chan
 			return c, true
 		}
 	}
-	http.NotFound(w, r)
+	p.Frame.NotFound(w, r)
 	return c, false
 }
 
-func (p *Pages) fail(w http.ResponseWriter, err error) {
+func (p *Pages) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p.Logger.Error("channeld: welcome text", "err", err)
-	web.Unavailable(w)
+	p.Frame.Unavailable(w, r)
 }
 
 const maxWelcome = 2048 // bytes, WeChat's limit of a text
@@ -113,7 +113,7 @@ func (p *Pages) save(w http.ResponseWriter, r *http.Request) {
 
 func (p *Pages) saved(w http.ResponseWriter, r *http.Request, err error) {
 	if err != nil {
-		p.fail(w, err)
+		p.fail(w, r, err)
 		return
 	}
 	target := "/channels/" + url.PathEscape(r.PathValue("key")) + "/welcome?saved"
@@ -145,7 +145,7 @@ func (p *Pages) forget(w http.ResponseWriter, r *http.Request) {
 		p.Store.DropTaggings(r.Context(), openID), p.Ledger.Forget(r.Context(), openID),
 	)
 	if err != nil {
-		p.fail(w, err)
+		p.fail(w, r, err)
 		return
 	}
 	http.Redirect(w, r, "/settings?forgotten", http.StatusSeeOther)

@@ -143,7 +143,7 @@ func (p *Pages) webhook(w http.ResponseWriter, r *http.Request) (store.Webhook, 
 	case errors.Is(err, store.ErrNotFound):
 		p.refuse(w, r, "没有这个告警地址。", "There is no such webhook.")
 	case err != nil:
-		p.fail(w, err)
+		p.fail(w, r, err)
 	}
 	return hook, err == nil
 }

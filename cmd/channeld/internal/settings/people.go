@@ -26,11 +26,11 @@ func (p *Pages) addUser(w http.ResponseWriter, r *http.Request) {
 		p.refuse(w, r, "该用户已存在。", "There is such a user.")
 		return
 	case !errors.Is(err, store.ErrNotFound):
-		p.fail(w, err)
+		p.fail(w, r, err)
 		return
 	}
 	if err := p.Store.PutUser(r.Context(), name, role); err != nil {
-		p.fail(w, err)
+		p.fail(w, r, err)
 		return
 	}
 	p.invite(w, r, name)
@@ -43,7 +43,7 @@ func (p *Pages) user(w http.ResponseWriter, r *http.Request) (store.User, bool) 
 	case errors.Is(err, store.ErrNotFound):
 		p.refuse(w, r, "没有这个用户。", "There is no such user.")
 	case err != nil:
-		p.fail(w, err)
+		p.fail(w, r, err)
 	}
 	return u, err == nil
 }
@@ -60,7 +60,7 @@ func (p *Pages) invite(w http.ResponseWriter, r *http.Request, name string) {
 		r.Context(), store.Link{User: name, Ends: time.Now().Add(invitationLife)},
 	)
 	if err != nil {
-		p.fail(w, err)
+		p.fail(w, r, err)
 		return
 	}
 	p.write(w, r, http.StatusOK, view{Secret: p.Origin + "/invite/" + secret, For: name})
@@ -91,7 +91,7 @@ func (p *Pages) removeUser(w http.ResponseWriter, r *http.Request) {
 func (p *Pages) another(w http.ResponseWriter, r *http.Request, u store.User) bool {
 	users, err := p.Store.Users(r.Context())
 	if err != nil {
-		p.fail(w, err)
+		p.fail(w, r, err)
 		return false
 	}
 	for _, one := range users {
@@ -128,7 +128,7 @@ func (p *Pages) addLink(w http.ResponseWriter, r *http.Request) {
 	l.Ends = time.Now().AddDate(0, 0, days)
 	secret, err := p.Store.NewLink(r.Context(), l)
 	if err != nil {
-		p.fail(w, err)
+		p.fail(w, r, err)
 		return
 	}
 	p.write(w, r, http.StatusOK, view{Secret: p.Origin + "/s/" + secret, For: l.Title})

@@ -132,7 +132,7 @@ func (p *Pages) write(w http.ResponseWriter, r *http.Request, status int, v view
 	v.KeepDays = p.Keep.Hours() / 24
 	v.Roles = roles(r, web.Viewer)
 	if err := p.read(r, &v); err != nil {
-		p.fail(w, err)
+		p.fail(w, r, err)
 		return
 	}
 	page := web.Page{Status: status, Title: web.Say(r, "设置", "Settings"), Place: "settings"}
@@ -153,20 +153,24 @@ func (p *Pages) read(r *http.Request, v *view) error {
 	for i := range v.Links {
 		v.Links[i].Ends = v.Links[i].Ends.In(p.Location)
 	}
-	v.Channels, err = p.Ledger.Channels(r.Context())
-	v.Groups = web.Groups(v.Channels)
+	all, err := p.Ledger.Channels(r.Context())
+	groups := web.Groups(all)
+	v.Channels, v.Groups = all[:min(len(all), maxOffered)], groups[:min(len(groups), maxOffered)]
 	return errors.Join(err, p.readAlerts(r, v))
 }
 
-func (p *Pages) fail(w http.ResponseWriter, err error) {
+// maxOffered bounds the lists of suggestions. Any other key or group can be typed.
+const maxOffered = 300
+
+func (p *Pages) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p.Logger.Error("channeld: settings", "err", err)
-	web.Unavailable(w)
+	p.Frame.Unavailable(w, r)
 }
 
 // done leads back to the page, so that a reload does not repeat the action.
 func (p *Pages) done(w http.ResponseWriter, r *http.Request, err error) {
 	if err != nil {
-		p.fail(w, err)
+		p.fail(w, r, err)
 		return
 	}
 	http.Redirect(w, r, "/settings", http.StatusSeeOther)
@@ -188,6 +192,9 @@ func (p *Pages) check(w http.ResponseWriter, r *http.Request) {
 	}
 	v := view{Checked: true}
 	for f := range doctor.Run(ctx, p.Doctor) {
+		if f.Check == "permanent" { // a file that this program does not have
+			continue
+		}
 		v.Findings = append(v.Findings, finding{
 			f.Status, f.Title.In(language), f.Text.In(language), f.Advice.In(language),
 		})

@@ -18,8 +18,12 @@ func (d *Door) link(w http.ResponseWriter, r *http.Request) (store.Link, bool) {
 	l, err := d.Store.Link(r.Context(), r.PathValue("secret"))
 	switch {
 	case isNotFound(err):
-		d.say(w, r, http.StatusNotFound, "", "此链接已失效或不存在，请向发送者索取新的链接。",
-			"This link has ended, or never was: ask who sent it for a new one.")
+		d.say(w, r, http.StatusNotFound, web.Say(r, "此链接已失效", "This link has ended"),
+			web.Say(r, "它已用过、过期，或不完整。请向发送者索取新的链接；来自程序窗口的，"+
+				"重新启动程序即会打印新的；密码已设置的，请直接登录。",
+				"It was used, is over, or is not complete. Ask who sent it for a new one. If it came "+
+					"from the program's window, start the program again: it prints a new one. With a "+
+					"password, sign in."))
 	case err != nil:
 		d.broken(w, r, err)
 	}
@@ -33,7 +37,7 @@ func (d *Door) invitation(w http.ResponseWriter, r *http.Request) {
 	if ok && l.User != "" {
 		d.showInvitation(w, r, http.StatusOK, l.User, "")
 	} else if ok {
-		http.NotFound(w, r)
+		d.Frame.NotFound(w, r)
 	}
 }
 
@@ -54,7 +58,7 @@ func (d *Door) accept(w http.ResponseWriter, r *http.Request) {
 	password := r.PostFormValue("password")
 	switch {
 	case l.User == "":
-		http.NotFound(w, r)
+		d.Frame.NotFound(w, r)
 		return
 	case utf8.RuneCountInString(password) < minPassword:
 		d.showInvitation(w, r, http.StatusUnprocessableEntity, l.User, web.Say(r,
@@ -87,7 +91,7 @@ func (d *Door) share(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if l.User != "" {
-		http.NotFound(w, r)
+		d.Frame.NotFound(w, r)
 		return
 	}
 	if web.VisitorOf(r.Context()).Role <= web.Guest {

@@ -90,9 +90,13 @@ func (d *Door) Know(next http.Handler) http.Handler {
 func (d *Door) Refuse(w http.ResponseWriter, r *http.Request) {
 	v := web.VisitorOf(r.Context())
 	switch {
+	case v.Role == web.Guest:
+		d.say(w, r, http.StatusForbidden, web.Say(r, "看不到这一页", "Not for this link"),
+			web.Say(r, "分享链接只能看分享给您的数字。", "A share link shows what was shared with you."))
 	case v.Role != web.Nobody:
-		d.say(w, r, http.StatusForbidden, "", "您的账号没有此权限，请联系管理员。",
-			"Your account may not do this: ask an administrator.")
+		d.say(w, r, http.StatusForbidden, web.Say(r, "没有权限", "Not allowed"),
+			web.Say(r, "您的账号没有此权限，请联系管理员。",
+				"Your account may not do this: ask an administrator."))
 	case r.Method == http.MethodGet:
 		target := "/sign-in"
 		if r.URL.Path != "/" {
@@ -100,8 +104,9 @@ func (d *Door) Refuse(w http.ResponseWriter, r *http.Request) {
 		}
 		http.Redirect(w, r, target, http.StatusSeeOther)
 	default:
-		d.say(w, r, http.StatusUnauthorized, "", "登录已失效，请重新登录。",
-			"You are no longer signed in: sign in again.")
+		d.say(w, r, http.StatusUnauthorized, web.Say(r, "请重新登录", "Sign in again"),
+			web.Say(r, "登录已失效，刚才的操作没有执行。",
+				"You are no longer signed in. What you sent was not done."))
 	}
 }
 
@@ -109,14 +114,15 @@ func (d *Door) Refuse(w http.ResponseWriter, r *http.Request) {
 type formView struct {
 	Name, Next string
 	Problem    string
-	FirstVisit bool
 	MinLength  int
 }
 
-func (d *Door) say(w http.ResponseWriter, r *http.Request, status int, name, zh, en string) {
-	page := web.Page{Status: status, Title: web.Say(r, "登录", "Sign in")}
-	view := formView{Name: name, Next: r.FormValue("next"), Problem: web.Say(r, zh, en)}
-	d.Frame.Show(w, r, page, templates, "problem.html", view)
+func (d *Door) say(w http.ResponseWriter, r *http.Request, status int, title, text string) {
+	p := web.Problem{Status: status, Title: title, Text: text}
+	if web.VisitorOf(r.Context()).Role == web.Nobody {
+		p.Link, p.LinkText = "/sign-in", web.Say(r, "登录", "Sign in")
+	}
+	d.Frame.Problem(w, r, p)
 }
 
 func (d *Door) form(w http.ResponseWriter, r *http.Request) {
@@ -223,5 +229,5 @@ func (d *Door) broken(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() == nil {
 		d.Logger.Error("channeld: sign-in", "err", err)
 	}
-	web.Unavailable(w)
+	d.Frame.Unavailable(w, r)
 }

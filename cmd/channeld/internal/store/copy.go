@@ -17,6 +17,7 @@ var copied = []struct {
 		"hash", "title", "user_name", "role", "channel", "grp", "ends", "created",
 	}},
 	{"desk_welcomes", []string{"channel", "content"}},
+	{"desk_notes", []string{"channel", "id", "day", "content", "spent", "created"}},
 	{"desk_tags", []string{"channel", "tag"}},
 	{"desk_webhooks", []string{
 		"id", "title", "kind", "address", "secret", "created", "result", "result_at",

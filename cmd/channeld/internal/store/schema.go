@@ -95,6 +95,17 @@ CREATE TABLE IF NOT EXISTS desk_welcomes (
 	content {long} NOT NULL
 ) {options};
 
+-- What was written at a day of a channel, with what was spent, in the smallest unit.
+CREATE TABLE IF NOT EXISTS desk_notes (
+	channel {text} NOT NULL,
+	id      {text} NOT NULL,
+	day     {text} NOT NULL, -- 2006-01-02
+	content {text} NOT NULL,
+	spent   BIGINT NOT NULL,
+	created BIGINT NOT NULL,
+	PRIMARY KEY (channel, id)
+) {options};
+
 -- Who does what one process at a time may do, until the lease ends.
 CREATE TABLE IF NOT EXISTS desk_leases (
 	task  {text} NOT NULL PRIMARY KEY,

@@ -1,8 +1,10 @@
 package store
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -49,6 +51,47 @@ func TestSessions(t *testing.T) {
 		assert.Zero(t, visitor())
 		_, err = s.User(ctx, "ann")
 		require.ErrorIs(t, err, ErrNotFound)
+	})
+}
+
+// Processes that start on an empty database all make its first user.
+func TestUsersAreMadeAtOnce(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, s *Store) {
+		for n := range 20 {
+			var processes sync.WaitGroup
+			for range 8 {
+				processes.Go(func() {
+					assert.NoError(t, s.PutUser(t.Context(), fmt.Sprint("user", n), web.Admin))
+				})
+			}
+			processes.Wait()
+		}
+		all, err := s.Users(t.Context())
+		require.NoError(t, err)
+		assert.Len(t, all, 20)
+	})
+}
+
+// Who has chosen a password by one invitation cannot be locked out by another.
+func TestAPasswordEndsInvitations(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, s *Store) {
+		ctx := t.Context()
+		require.NoError(t, s.PutUser(ctx, "ann", web.Admin))
+		invite := func(name string) string {
+			secret, err := s.NewLink(ctx, Link{User: name, Ends: time.Now().Add(time.Hour)})
+			require.NoError(t, err)
+			return secret
+		}
+		anns, bobs, shared := invite("ann"), invite("bob"), invite("")
+		require.NoError(t, s.SetPassword(ctx, "ann", "hash"))
+		_, err := s.Link(ctx, anns)
+		require.ErrorIs(t, err, ErrNotFound)
+		for _, secret := range []string{bobs, shared} {
+			_, err = s.Link(ctx, secret)
+			require.NoError(t, err)
+		}
 	})
 }
 

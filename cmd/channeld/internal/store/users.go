@@ -24,31 +24,28 @@ func (u *User) fields() []any {
 
 // PutUser makes the user, or changes their role.
 func (s *Store) PutUser(ctx context.Context, name string, role web.Role) error {
-	changed, err := s.exec(ctx, "UPDATE desk_users SET role = ? WHERE name = ?", role, name)
-	if err != nil || changed > 0 {
-		return err
-	}
-	_, err = s.User(ctx, name)
-	if !errors.Is(err, ErrNotFound) { // the role is the same
-		return err
-	}
-	_, err = s.exec(ctx,
-		"INSERT INTO desk_users (name, role, password, created) VALUES (?, ?, '', ?)",
+	_, err := s.exec(ctx, "INSERT INTO desk_users (name, role, password, created)"+
+		" VALUES (?, ?, '', ?)"+s.onConflict("name")+"role = "+s.inserted("role"),
 		name, role, s.now().Unix())
 	return err
 }
 
-// SetPassword sets the hash of the user's password, and ends their sessions.
+// SetPassword sets the hash of the user's password, and ends their sessions and the
+// invitations that they have not used.
 func (s *Store) SetPassword(ctx context.Context, name, hash string) error {
 	_, err := s.exec(ctx, "UPDATE desk_users SET password = ? WHERE name = ?", hash, name)
-	return errors.Join(err, s.endSessionsOf(ctx, name))
+	return errors.Join(err, s.endInvitationsOf(ctx, name), s.endSessionsOf(ctx, name))
+}
+
+func (s *Store) endInvitationsOf(ctx context.Context, name string) error {
+	_, err := s.exec(ctx, "DELETE FROM desk_links WHERE user_name = ?", name)
+	return err
 }
 
 // DeleteUser deletes the user with their sessions and invitations.
 func (s *Store) DeleteUser(ctx context.Context, name string) error {
 	_, err := s.exec(ctx, "DELETE FROM desk_users WHERE name = ?", name)
-	_, links := s.exec(ctx, "DELETE FROM desk_links WHERE user_name = ?", name)
-	return errors.Join(err, links, s.endSessionsOf(ctx, name))
+	return errors.Join(err, s.endInvitationsOf(ctx, name), s.endSessionsOf(ctx, name))
 }
 
 // User returns the user, or ErrNotFound.

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net/http"
 	"net/url"
+	"reflect"
 	"time"
 
 	"github.com/wechatqr/wechatqr/internal/webui"
@@ -23,6 +24,7 @@ func ParseTemplates(files fs.FS, pattern string) Templates {
 		functions := template.FuncMap{
 			"t":     func(zh, en string) string { return pick(language, zh, en) },
 			"path":  url.PathEscape, // of a key: html/template leaves "/" as it is
+			"num":   func(n any) string { return Number(reflect.ValueOf(n).Int()) },
 			"stamp": func(at time.Time) string { return at.Format("2006-01-02 15:04") },
 		}
 		all[language] = template.Must(template.New("").Funcs(functions).ParseFS(files, pattern))

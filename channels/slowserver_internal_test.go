@@ -1,0 +1,238 @@
+package channels
+
+import (
+	"database/sql"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatqr/wechatqr"
+	"github.com/wechatqr/wechatqr/events"
+	"github.com/wechatqr/wechatqr/wechatqrtest"
+)
+
+// behindProxy is a recording on a real server behind a proxy.
+type behindProxy struct {
+	*recording
+	*proxy
+	direct *sql.DB
+}
+
+// onServers runs the test on each database that is a server.
+func onServers(t *testing.T, test func(t *testing.T, b *behindProxy)) {
+	t.Helper()
+	for _, d := range []Dialect{PostgreSQL, MySQL} {
+		t.Run(d.String(), func(t *testing.T) {
+			t.Parallel()
+			b := &behindProxy{}
+			b.proxy, b.direct = newProxy(t, d)
+			db := connect(t, b.driver, b.dsn)
+			wx := wechatqrtest.Start(t, wechatqrtest.WithoutNetwork())
+			b.recording = newRecordingOn(t, d, db, wx, events.WithoutRetries(),
+				events.WithLogger(slog.New(slog.DiscardHandler)))
+			test(t, b)
+		})
+	}
+}
+
+// follow is the push of somebody who follows by the code now.
+func (b *behindProxy) follow(who string) *wechatqr.Event {
+	return newPush(who, time.Now(), wechatqr.EventSubscribe, b.code.Ticket.Scene.Key())
+}
+
+// deliver has the push delivered once, and reports whether the response was success. Then
+// the follow is in the database, as another connection sees it.
+func (b *behindProxy) deliver(t *testing.T, ev *wechatqr.Event) bool {
+	t.Helper()
+	response := httptest.NewRecorder()
+	b.handler.ServeHTTP(response, wechatqrtest.NewRequest(b.wx.CallbackConfig(), *ev))
+	if response.Code != http.StatusOK {
+		return false
+	}
+	var follows int
+	read := tx{&b.dialect, b.direct}
+	query := "SELECT COUNT(*) FROM channels_follows f JOIN channels_people p ON p.id = f.person" +
+		" WHERE p.hash = ? AND f.began = ?"
+	hash := []byte(b.hash(ev.FromUserName))
+	err := read.row(t.Context(), []any{&follows}, query, hash, ev.CreateTime.Unix())
+	assert.NoError(t, err)
+	return assert.Equal(t, 1, follows, "committed before the response")
+}
+
+// deliverAll has the pushes delivered once, all at the same time, and returns how many of
+// the responses were success.
+func (b *behindProxy) deliverAll(t *testing.T, pushes []*wechatqr.Event) int {
+	t.Helper()
+	var successes atomic.Int32
+	var all sync.WaitGroup
+	for _, push := range pushes {
+		all.Go(func() {
+			if b.deliver(t, push) {
+				successes.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	return int(successes.Load())
+}
+
+func (b *behindProxy) followers(n int) (pushes []*wechatqr.Event) {
+	for i := range n {
+		pushes = append(pushes, b.follow(fmt.Sprint("person", i)))
+	}
+	return pushes
+}
+
+// deliverUntilCounted has each push delivered until the response is success, and once
+// more, and then each of them counts once.
+func (b *behindProxy) deliverUntilCounted(t *testing.T, pushes []*wechatqr.Event) {
+	t.Helper()
+	var all sync.WaitGroup
+	for _, push := range pushes {
+		all.Go(func() {
+			for range 20 {
+				if b.deliver(t, push) {
+					return
+				}
+			}
+			assert.Fail(t, "no delivery was answered with success")
+		})
+	}
+	all.Wait()
+	b.set(hooks{})
+	assert.Equal(t, len(pushes), b.deliverAll(t, pushes))
+	n := int64(len(pushes))
+	assert.Equal(t, Counts{Scans: n, Scanners: n, New: n, HeldEnd: n}, b.total(t))
+}
+
+// While a server gives no answer each response leaves as a failure, and is one before the
+// commit is done. The next delivery counts when the server answers again, also by another
+// connection while the first one never gets its answer.
+func TestStalledServer(t *testing.T) {
+	t.Parallel()
+	silent := func(_ string, gone <-chan struct{}) bool {
+		<-gone
+		return false
+	}
+	for name, stalled := range map[string]hooks{
+		"commits": {request: func(message string, gone <-chan struct{}) bool {
+			return !isCommit(message) || silent(message, gone)
+		}},
+		"answers": {answer: silent},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			onServers(t, func(t *testing.T, b *behindProxy) {
+				b.set(stalled)
+				pushes := b.followers(8)
+				assert.Zero(t, b.deliverAll(t, pushes))
+				b.set(hooks{})
+				b.deliverUntilCounted(t, pushes)
+			})
+		})
+	}
+}
+
+// While each commit takes 3 s no response is success before its commit, and each push
+// counts once.
+func TestServerThatCommitsSlowly(t *testing.T) {
+	t.Parallel()
+	onServers(t, func(t *testing.T, b *behindProxy) {
+		b.set(hooks{request: func(message string, gone <-chan struct{}) bool {
+			if !isCommit(message) {
+				return true
+			}
+			select {
+			case <-time.After(3 * time.Second):
+				return true
+			case <-gone:
+				return false
+			}
+		}})
+		b.deliverUntilCounted(t, b.followers(6))
+	})
+}
+
+// While each answer comes 0.1 s late each push counts, and none of the responses is
+// success before.
+func TestDelayedServer(t *testing.T) {
+	t.Parallel()
+	onServers(t, func(t *testing.T, b *behindProxy) {
+		b.set(newTrips().hooks(func(_ int, answered bool) bool {
+			if answered {
+				time.Sleep(100 * time.Millisecond)
+			}
+			return true
+		}))
+		b.deliverUntilCounted(t, b.followers(6))
+	})
+}
+
+// Recording takes at most the round trips that docs/databases.md says.
+func TestRoundTrips(t *testing.T) {
+	t.Parallel()
+	onServers(t, func(t *testing.T, b *behindProxy) {
+		const most, mostOfNewConnection = 15, 32
+		scene, at := b.code.Ticket.Scene.Key(), time.Now().Add(-time.Hour)
+		record := func(what wechatqr.EventType, scene string) int {
+			at = at.Add(time.Minute)
+			counter := newTrips()
+			b.set(counter.hooks(func(int, bool) bool { return true }))
+			_, err := b.RecordEvent(t.Context(), newPush("ann", at, what, scene))
+			require.NoError(t, err)
+			return counter.count()
+		}
+		b.db = connect(t, b.driver, b.dsn)
+		for round := range 3 {
+			for _, n := range []int{
+				record(wechatqr.EventSubscribe, scene), record(wechatqr.EventScan, scene),
+				record(wechatqr.EventUnsubscribe, ""),
+			} {
+				t.Log(n)
+				assert.LessOrEqual(t, n, mostOfNewConnection)
+				assert.True(t, round == 0 || n <= most, "%d round trips", n)
+			}
+		}
+	})
+}
+
+// The connection is cut before each message that recording sends, and before each answer.
+// Whatever the response was, each push counts once.
+func TestServerCutOff(t *testing.T) {
+	t.Parallel()
+	onServers(t, func(t *testing.T, b *behindProxy) {
+		require.True(t, b.deliver(t, b.follow("the first")))
+		pushes := []*wechatqr.Event{}
+		for cutAt := 1; ; cutAt++ {
+			var cut atomic.Bool
+			for _, atAnswer := range []bool{false, true} {
+				push := b.follow(fmt.Sprint("person ", cutAt, atAnswer))
+				pushes = append(pushes, push)
+				b.set(newTrips().hooks(func(trip int, answered bool) bool {
+					if trip != cutAt || answered != atAnswer {
+						return true
+					}
+					cut.Store(true)
+					return false
+				}))
+				b.deliver(t, push)
+			}
+			if !cut.Load() {
+				break
+			}
+		}
+		b.set(hooks{})
+		assert.Greater(t, len(pushes), 10)
+		assert.Equal(t, len(pushes), b.deliverAll(t, pushes))
+		n := int64(len(pushes)) + 1
+		assert.Equal(t, Counts{Scans: n, Scanners: n, New: n, HeldEnd: n}, b.total(t))
+	})
+}

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"net"
+	"syscall"
+
+	"github.com/wechatqr/wechatqr/channels"
+)
+
+// wsaAddrInUse is what Windows says where others say EADDRINUSE.
+const wsaAddrInUse = syscall.Errno(10048)
+
+// advice returns what somebody without a developer at hand can do about an error of the
+// start, in both languages, or "".
+func advice(err error) string {
+	var connection *net.OpError
+	switch {
+	case errors.Is(err, errFlags):
+		return "参数写错了。看演示：在命令后面加上 -demo（半角减号，前面空一格）。全部参数：-h。\n" +
+			"That is no flag. To see the demo add -demo, a plain hyphen after a space. All flags: -h."
+	case errors.Is(err, channels.ErrWrongKey):
+		return "请使用与此数据库一起生成的人员密钥文件（channeld.db.key）；" +
+			"没有它，数据库再也认不出任何人。\n" +
+			"Use the person key that was made together with this database (channeld.db.key): " +
+			"without\nit the database knows nobody again."
+	case errors.Is(err, syscall.EADDRINUSE), errors.Is(err, wsaAddrInUse):
+		return "此端口已被占用：channeld 可能正在另一个窗口运行，在浏览器打开 http://" +
+			defaultListen + "/ 试试；\n或者换一个端口，在命令后面加上 -listen 127.0.0.1:8931\n" +
+			"The port is taken. channeld may run in another window: try http://" +
+			defaultListen + "/ in a\nbrowser. Or take another port: add -listen 127.0.0.1:8931"
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		return "请把程序移到可以写入的文件夹（例如“文档”里新建的文件夹），在那里启动；" +
+			"或用 -db 指定数据文件的位置。\n" +
+			"Move the program to a folder that it may write to, such as a new one in Documents, " +
+			"and start\nit there; or say by -db where the data file is to be."
+	case errors.As(err, &connection) && connection.Op == "dial":
+		return "数据库连不上：请检查它是否在运行、-db 的地址是否正确。\n" +
+			"The database does not answer: check that it runs, and the address in -db."
+	}
+	return ""
+}

@@ -1,0 +1,51 @@
+package web
+
+import (
+	"embed"
+	"net/http"
+)
+
+//go:embed problem.html
+var problemFile embed.FS
+
+var problemTemplates = ParseTemplates(problemFile, "*.html")
+
+// Problem is a page that says why there is no other, and where to go on. Its texts are in
+// the language of the request.
+type Problem struct {
+	Status         int
+	Title, Text    string
+	Link, LinkText string // empty: the first page
+}
+
+// Problem writes the page of a problem.
+func (f Frame) Problem(w http.ResponseWriter, r *http.Request, p Problem) {
+	if p.Link == "" {
+		p.Link, p.LinkText = "/", Say(r, "返回首页", "To the first page")
+	}
+	f.Show(w, r, Page{Status: p.Status, Title: p.Title}, problemTemplates, "problem.html", p)
+}
+
+// NotFound says that there is no such page.
+func (f Frame) NotFound(w http.ResponseWriter, r *http.Request) {
+	f.Problem(w, r, Problem{
+		Status: http.StatusNotFound, Title: Say(r, "没有这个页面", "There is no such page"),
+		Text: Say(r, "地址写错了，或者它已不存在。", "The address is wrong, or what it showed is gone."),
+	})
+}
+
+// Unavailable says that the database does not answer.
+func (f Frame) Unavailable(w http.ResponseWriter, r *http.Request) {
+	link, text := "/", Say(r, "返回首页", "To the first page")
+	if r.Method == http.MethodGet {
+		link, text = r.URL.RequestURI(), Say(r, "再试一次", "Try again")
+	}
+	f.Problem(w, r, Problem{
+		Status: http.StatusServiceUnavailable,
+		Title:  Say(r, "暂时打不开", "Not available for the moment"),
+		Text: Say(r, "数据库没有响应。推送不会丢：微信会重发。请稍后再试。",
+			"The database does not answer. No push is lost: WeChat delivers again. Try again in a "+
+				"while."),
+		Link: link, LinkText: text,
+	})
+}
