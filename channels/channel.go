@@ -54,11 +54,16 @@ func checkText(name, text string, least, most int) error {
 
 // wrongText says what is wrong, without the name.
 func wrongText(text string, least, most int) error {
-	if n := len(text); n < least || n > most {
-		return fmt.Errorf("has %d bytes: use %d to %d", n, least, most)
-	}
-	if slices.ContainsFunc([]rune(text), unicode.IsControl) || !utf8.ValidString(text) {
-		return fmt.Errorf("%q has control characters or is no UTF-8", text)
+	limits := fmt.Sprintf("须为 %d 到 %d 字节", least, most)
+	switch n := len(text); {
+	case n == 0 && least > 0:
+		return newListError("为空："+limits, "is empty: use %d to %d bytes", least, most)
+	case n < least || n > most:
+		textZH := fmt.Sprintf("有 %d 字节：%s", n, limits)
+		return newListError(textZH, "has %d bytes: use %d to %d", n, least, most)
+	case slices.ContainsFunc([]rune(text), unicode.IsControl) || !utf8.ValidString(text):
+		textZH := fmt.Sprintf("%q 含控制字符或不是 UTF-8", text)
+		return newListError(textZH, "%q has control characters or is no UTF-8", text)
 	}
 	return nil
 }

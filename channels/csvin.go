@@ -60,7 +60,10 @@ func readSheet(r io.Reader) (*sheet, error) {
 		return nil, err
 	}
 	if len(raw) > maxCSVBytes {
-		return nil, badInput("the CSV file is larger than %d MiB: divide it", maxCSVBytes>>20)
+		return nil, badList(
+			fmt.Sprintf("CSV 文件超过 %d MiB：请拆分", maxCSVBytes>>20),
+			"the CSV file is larger than %d MiB: divide it", maxCSVBytes>>20,
+		)
 	}
 	text, err := decodeText(raw)
 	if err != nil {
@@ -74,11 +77,15 @@ func readSheet(r io.Reader) (*sheet, error) {
 		record, err := lines.Read()
 		switch {
 		case errors.Is(err, io.EOF) && len(s.lines) == 0:
-			return nil, badInput("the CSV file has no channel: write one in each line")
+			return nil, badList(
+				"没有渠道：每行写一个", "the CSV file has no channel: write one in each line",
+			)
 		case errors.Is(err, io.EOF):
 			return s, nil
 		case err != nil:
-			return nil, badInput(`%w: close each " and write "" for one within a cell`, err)
+			return nil, badList(
+				quotesZH(err), `%w: close each " and write "" for one within a cell`, err,
+			)
 		}
 		number, _ := lines.FieldPos(0)
 		if err := s.add(number, record); err != nil {
@@ -87,11 +94,24 @@ func readSheet(r io.Reader) (*sheet, error) {
 	}
 }
 
+// quotesZH says where a quotation mark is wrong.
+func quotesZH(err error) string {
+	const what = `引号没有成对：每个 " 都要闭合，单元格内的写成 ""`
+	var wrong *csv.ParseError
+	if errors.As(err, &wrong) {
+		return fmt.Sprintf("第 %d 行：%s", wrong.Line, what)
+	}
+	return what
+}
+
 // decodeText returns the text without its byte order mark, of whatever a spreadsheet
 // writes: UTF-8, UTF-16 with a mark, or GBK. A text that is UTF-8 is not taken for GBK.
 func decodeText(raw []byte) (string, error) {
 	if bytes.HasPrefix(raw, []byte("PK\x03\x04")) {
-		return "", badInput("this is a workbook, not CSV: save it as CSV UTF-8")
+		return "", badList(
+			"这是工作簿，不是 CSV：请另存为 CSV UTF-8",
+			"this is a workbook, not CSV: save it as CSV UTF-8",
+		)
 	}
 	var markless encoding.Encoding = unicode.UTF8
 	if !utf8.Valid(raw) {
@@ -99,7 +119,10 @@ func decodeText(raw []byte) (string, error) {
 	}
 	text, _, err := transform.Bytes(unicode.BOMOverride(markless.NewDecoder()), raw)
 	if err != nil || bytes.ContainsRune(text, utf8.RuneError) {
-		return "", badInput("the file is neither UTF-8 nor GBK: save it as CSV UTF-8")
+		return "", badList(
+			"文件既不是 UTF-8 也不是 GBK：请另存为 CSV UTF-8",
+			"the file is neither UTF-8 nor GBK: save it as CSV UTF-8",
+		)
 	}
 	return string(text), nil
 }
@@ -140,7 +163,8 @@ func (s *sheet) add(number int, record []string) error {
 	}
 	s.lines = append(s.lines, line)
 	if len(s.lines) > MaxCodes {
-		return badInput(
+		return badList(
+			fmt.Sprintf("第 %d 行：渠道超过 %d 个，微信不允许更多的码", number, MaxCodes),
 			"line %d: there are more than %d channels: WeChat allows no more codes", number,
 			MaxCodes,
 		)
@@ -161,7 +185,10 @@ func (s *sheet) readHeader(record []string) (isHeader bool, err error) {
 			s.ignored = append(s.ignored, text)
 		case col >= 0 && s.columns[col] != noPlace:
 			name := columnWords[col][0]
-			return true, badInput("line 1: two columns are named %s: leave one", name)
+			return true, badList(
+				"第 1 行：有两列都是 "+name+"：请只留一列",
+				"line 1: two columns are named %s: leave one", name,
+			)
 		case col >= 0:
 			s.columns[col] = place
 			isHeader = true
@@ -173,7 +200,8 @@ func (s *sheet) readHeader(record []string) (isHeader bool, err error) {
 		return false, nil
 	}
 	if s.columns[keyColumn] == noPlace {
-		return true, badInput(
+		return true, badList(
+			"第 1 行：没有“编号”列：请给渠道编号所在的列写上列名",
 			"line 1: no column is named key (编号): name the one with the channels' keys",
 		)
 	}

@@ -57,9 +57,9 @@ func Columns() []Column[Counts] {
 		}, (*Counts).Net},
 		{Definition{
 			"imported", "imported", "导入",
-			"follows that WeChat's list of followers told, that no push told and that are older than " +
-				"the ledger",
-			"微信关注者列表中有、没有推送、且早于建账的关注",
+			"follows that WeChat's list of followers told and no push did, older than the ledger; " +
+				"those of who may have been forgotten count from when the list told them",
+			"微信关注者列表中有、没有推送、且早于建账的关注；可能曾被遗忘的人，自列表告知之时算起",
 		}, func(c *Counts) int64 { return c.Imported }},
 		{Definition{
 			"forgotten", "forgotten", "遗忘",
@@ -143,6 +143,21 @@ func RetentionColumns() []Column[Retained] {
 			"开始的关注中，若干天后的当日结束时仍在关注的；留存率即其占比",
 		}, func(r *Retained) int64 { return r.Stayed }},
 	}
+}
+
+// lossAgeDefinitions are of LossAges.
+var lossAgeDefinitions = []Definition{
+	{
+		"lost", "lost at this age", "该关注时长的取关",
+		"follows that ended in the period, at most the row's up_to_ns after they began and more " +
+			"than that of the row before; 0 is without a limit",
+		"时段内结束的关注中，自开始起不超过该行 up_to_ns、且超过上一行的；0 即不限",
+	},
+	{
+		"age_unknown", "lost at an unknown age", "关注时长未知的取关",
+		"follows that ended in the period, as Reconcile found later: when they ended is not known",
+		"时段内结束的关注中，由对账发现的：不知何时结束",
+	},
 }
 
 // figureDefinitions are of a Comparison.

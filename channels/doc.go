@@ -11,7 +11,8 @@
 //     [Ledger.Reconcile] mends what lost pushes left, and [Ledger.Backfill] records an
 //     archive of pushes.
 //   - [Ledger.Report] tells who scanned, who came, who came back, who left and who is
-//     there, also as JSON and by [Report.WriteCSV]; [Ledger.Retention] tells who stayed.
+//     there, also as JSON and by [Report.WriteCSV]; [Ledger.Retention] tells who stayed,
+//     and [Ledger.LossAges] how long those followed who left.
 //   - [Ledger.Convert] records orders and other acts, [Ledger.Conversions] counts them by
 //     the channel that brought them, and [Ledger.Compare] puts WeChat's own figures beside
 //     the ledger's.

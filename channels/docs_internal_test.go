@@ -19,6 +19,7 @@ func TestDefinitionsInDocs(t *testing.T) {
 	tables := map[string][]Definition{
 		"numbers":         definitionsOf(Columns()),
 		"retention":       definitionsOf(RetentionColumns()),
+		"loss ages":       lossAgeDefinitions,
 		"origins":         append(originDefinitions[:3:3], noFollowDefinition),
 		"conversions":     definitionsOf(ConversionColumns()),
 		"models":          modelDefinitions,

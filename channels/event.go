@@ -24,6 +24,10 @@ const (
 	forget kind = 7
 
 	conversion kind = 8 // its ticket is the number of the act's id
+
+	// retaken is what WeChat's list tells of somebody unknown who follows since before
+	// somebody was forgotten: it may be the same person. Its time is when the list told it.
+	retaken kind = 9
 )
 
 // Rows of a report that are no channel. The numbers are stored.
@@ -54,6 +58,11 @@ type event struct {
 // isScan reports whether the event counts as one.
 func (e *event) isScan() bool {
 	return e.kind == scan || e.kind == subscribe && e.scene != 0
+}
+
+// begins reports whether the event says that somebody follows.
+func (e *event) begins() bool {
+	return e.kind == subscribe || e.kind == found || e.kind == foundByCode || e.kind == retaken
 }
 
 // tells reports whether the event says that somebody is known to the account: not a

@@ -96,6 +96,15 @@ func ExamplePlan_Count() {
 	// line 5, column key: invalid argument: "sh-7" is in line 2 too: leave one of them
 }
 
+func ExampleExplain() {
+	ledger, closeIt := openLedger()
+	defer closeIt()
+	plan, err := ledger.Plan(ctx, strings.NewReader(shopList+"sh-7,again,,\n"))
+	check(err)
+	fmt.Println(channels.Explain(plan.Lines[3].Err))
+	// Output: "sh-7" is in line 2 too: leave one of them “sh-7”在第 2 行已有：请只留一行
+}
+
 func ExamplePlan_Channels() {
 	ledger, closeIt := openLedger()
 	defer closeIt()

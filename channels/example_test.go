@@ -208,6 +208,22 @@ func ExampleLedger_Retention() {
 	// 7 days later: 4 of 5
 }
 
+func ExampleLedger_LossAges() {
+	ledger, closeIt := openLedger()
+	defer closeIt()
+	fillWeek(ledger)
+	const day = 24 * time.Hour
+	ages, err := ledger.LossAges(ctx, march, day, 7*day)
+	check(err)
+	for _, row := range ages.Rows {
+		fmt.Println(row.UpTo, row.Lost)
+	}
+	// Output:
+	// 24h0m0s 0
+	// 168h0m0s 1
+	// 0s 0
+}
+
 func ExampleLedger_Convert() {
 	ledger, closeIt := openLedger()
 	defer closeIt()

@@ -15,7 +15,7 @@ type began int
 const (
 	asNew       began = 1 // the person's first ever
 	asReturning began = 2
-	asImported  began = 3 // found on WeChat's list, and older than the ledger
+	asImported  began = 3 // found on WeChat's list, and older than the ledger, or retaken
 )
 
 // ended says how a follow ended. The numbers are stored.
@@ -204,7 +204,7 @@ func (f *folder) begin(events []event) {
 	var begins []event
 	var l *life
 	for _, e := range events {
-		if e.kind != subscribe && e.kind != found && e.kind != foundByCode {
+		if !e.begins() {
 			continue
 		}
 		l = f.life(e.at)
@@ -218,7 +218,11 @@ func (f *folder) begin(events []event) {
 	}
 
 	best := slices.MinFunc(begins, compareBegins)
-	if open := l.open(); open != nil { // the unsubscribe was lost
+	open := l.open()
+	switch {
+	case open != nil && best.kind == retaken: // an earlier event has come to light
+		return
+	case open != nil: // the unsubscribe was lost
 		open.end, open.ended = best.at, asLost
 	}
 	how := f.howBegan(l, &best)
@@ -235,7 +239,7 @@ func compareBegins(a, b event) int {
 		switch e.kind {
 		case foundByCode:
 			rank++
-		case found:
+		case found, retaken:
 			rank += 2
 		}
 		return rank
@@ -253,7 +257,7 @@ func (f *folder) howBegan(l *life, e *event) began {
 		return other.at == e.at && other.kind == subscribe && !other.late
 	})
 	switch {
-	case !pushed && e.at < f.first:
+	case !pushed && (e.at < f.first || e.kind == retaken):
 		return asImported
 	case len(l.follows) == 0:
 		return asNew

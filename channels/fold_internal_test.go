@@ -174,6 +174,16 @@ func TestFold(t *testing.T) {
 		"found by a code that WeChat does not know": {
 			keeps, []event{by(100, foundByCode, noCode)}, "1: new of unknown 100",
 		},
+		"retaken": {
+			keeps, []event{by(100, retaken, 7), by(200, unsubscribe, 0), by(300, subscribe, 8)},
+			"1: imported of 7 100-200 lost, returning of 8 300",
+		},
+		"retaken, by no code": {keeps, []event{by(100, retaken, noCode)},
+			"1: imported of imported 100"},
+		"retaken twice, and known to follow before": {
+			keeps, []event{by(50, subscribe, 7), by(100, retaken, 7), by(200, retaken, 7)},
+			"1: new of 7 50",
+		},
 		"gone": {keeps, []event{by(10, subscribe, 7), by(20, gone, 0)}, "1: new of 7 10-20 gone"},
 		"gone, and the push comes after all": {
 			keeps, []event{by(10, subscribe, 7), by(15, unsubscribe, 0), by(20, gone, 0)},

@@ -5,11 +5,14 @@ import (
 )
 
 // Forget deletes what tells who the person is, as somebody may demand of the account:
-// the hash goes 24 hours later, in which late
-// pushes still find it. The person's number stays and points to nobody, so that
-// no count of the past changes; a follow that is open ends now, as forgotten.
-// Who comes back is a stranger. Whose WeChat account is gone is forgotten by
-// [Ledger.Record].
+// the hash goes 24 hours later, in which late pushes still find it. The person's number
+// stays and points to nobody, so that no count of the past changes; a follow that is open
+// ends now, as forgotten. Who comes back is a stranger. Whose WeChat account is gone is
+// forgotten by [Ledger.Record].
+//
+// Who goes on following stands on WeChat's list of followers: [Ledger.Reconcile] takes
+// them over from there when the hash is gone, as a stranger who is imported that day, with
+// a hash again. Who wants to be forgotten for good has to unfollow.
 func (l *Ledger) Forget(ctx context.Context, openID string) error {
 	if openID == "" {
 		return invalid("forget: the openid is empty")

@@ -2,7 +2,9 @@ package channels
 
 import (
 	"context"
+	"database/sql"
 	"iter"
+	"slices"
 
 	"github.com/wechatqr/wechatqr/account"
 )
@@ -13,17 +15,25 @@ import (
 // have a follow that was missed, new or returning. A follow of which a push tells is
 // not counted again, and running it again changes nothing.
 //
+// Who may have been forgotten since they followed, and is not known, is imported at the
+// time of the call: no report of the time before changes. That is everybody unknown whose
+// follow is not younger than one that [Ledger.Forget] ended more than 24 hours ago.
+//
 // Users who do not follow, and those of whom account.Users has an error of their own,
 // are passed over. Any other error ends it. What came before is recorded.
 func (l *Ledger) ImportFollowers(
 	ctx context.Context, seq iter.Seq2[account.UserInfo, error],
 ) error {
-	return failed("import followers", l.importFollowers(ctx, seq))
+	return failed("import followers", l.importFollowers(ctx, seq, l.now().Unix()))
 }
 
 func (l *Ledger) importFollowers(
-	ctx context.Context, seq iter.Seq2[account.UserInfo, error],
+	ctx context.Context, seq iter.Seq2[account.UserInfo, error], began int64,
 ) error {
+	list, err := l.newListing(ctx, began)
+	if err != nil {
+		return err
+	}
 	var arrivals []*arrival
 	for user, err := range seq {
 		switch {
@@ -35,7 +45,9 @@ func (l *Ledger) importFollowers(
 			return invalid("a follower has no OpenID or no FollowedAt")
 		}
 
-		arrivals = append(arrivals, &arrival{hash: l.hash(user.OpenID), event: foundEvent(&user)})
+		arrivals = append(arrivals, &arrival{
+			hash: l.hash(user.OpenID), event: foundEvent(&user), listing: list,
+		})
 		if len(arrivals) == maxGroup {
 			if err := l.commit(ctx, arrivals); err != nil {
 				return err
@@ -47,6 +59,43 @@ func (l *Ledger) importFollowers(
 		return nil
 	}
 	return l.commit(ctx, arrivals)
+}
+
+// listing is one reading of WeChat's list of followers.
+type listing struct {
+	began     int64
+	forgotten []int64 // when Forget ended a follow, in order
+}
+
+func (l *Ledger) newListing(ctx context.Context, began int64) (*listing, error) {
+	list := &listing{began: began}
+	t := &tx{&l.dialect, l.db}
+	err := t.rows(ctx, func(rows *sql.Rows) error {
+		var at int64
+		err := rows.Scan(&at)
+		list.forgotten = append(list.forgotten, at)
+		return err
+	}, "SELECT DISTINCT ended FROM channels_follows WHERE ending = ? ORDER BY ended", forgotten)
+	return list, err
+}
+
+// mayBeForgotten reports whether it may be a follow of somebody whose hash is gone.
+func (l *listing) mayBeForgotten(followedAt, now int64) bool {
+	gone, _ := slices.BinarySearch(l.forgotten, now-repairSeconds+1)
+	return gone > 0 && followedAt <= l.forgotten[gone-1]
+}
+
+// meaning is what the event amounts to for the subject, if anything: a listing tells of
+// strangers who may have been forgotten. What is no listing's is what it is.
+func (l *listing) meaning(e event, of *subject, now int64) (_ event, ok bool) {
+	isKnown := func(o event) bool { return o.tells() && o.at <= e.at+sameFollow }
+	switch {
+	case l == nil || !l.mayBeForgotten(e.at, now) || slices.ContainsFunc(of.events, isKnown):
+		return e, true
+	case of.follows():
+		return event{}, false
+	}
+	return event{at: l.began, kind: retaken, scene: e.scene}, true
 }
 
 // foundEvent is what WeChat's list tells of a follower.

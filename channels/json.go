@@ -45,6 +45,16 @@ func (r RetentionReport) MarshalJSON() ([]byte, error) {
 	}{fields(r), contextOf(r.AsOf, r.Definitions())})
 }
 
+// MarshalJSON adds the zone and the definitions of the numbers to the fields: "zone", and
+// "definitions" as [Definitions].
+func (a LossAges) MarshalJSON() ([]byte, error) {
+	type fields LossAges
+	return json.Marshal(struct {
+		fields
+		reportContext
+	}{fields(a), contextOf(a.AsOf, Definitions{Columns: lossAgeDefinitions})})
+}
+
 // MarshalJSON adds the zone and the definitions of the figures to the comparison's
 // fields: "zone", and "definitions" as [Definitions].
 func (c Comparison) MarshalJSON() ([]byte, error) {

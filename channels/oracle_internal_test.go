@@ -26,6 +26,7 @@ type oracle struct {
 type happening struct {
 	who, what     string // subscribe, SCAN, unsubscribe, listed, listed by code, forget, convert
 	at            int64
+	heard         int64 // of what the list tells: when it did
 	scene, ticket string
 
 	act   string // the name of what was converted
@@ -108,6 +109,53 @@ func (o *oracle) channelOf(scene string, at int64) string {
 		best = o.merged[best]
 	}
 	return best
+}
+
+// settle looks for what the list tells of somebody who may have been forgotten since they
+// followed, 24 hours ago or earlier, and of whom nothing is known from before: they are
+// taken over when the list told it.
+func (o *oracle) settle() {
+	var listed []int
+	for i, h := range o.happened {
+		if strings.HasPrefix(h.what, "listed") {
+			listed = append(listed, i)
+		}
+	}
+	sort.SliceStable(listed, func(a, b int) bool {
+		return o.happened[listed[a]].heard < o.happened[listed[b]].heard
+	})
+	for _, i := range listed {
+		h := o.happened[i]
+		var forgot int64 = -1
+		for _, f := range o.count().follows {
+			if f.ending == "forgotten" && f.end+86400 <= h.heard {
+				forgot = max(forgot, f.end)
+			}
+		}
+		if h.at <= forgot && !o.knew(h) {
+			o.happened[i].what, o.happened[i].at = "taken over", h.heard
+		}
+	}
+}
+
+// knew reports whether the person was known when the list told of them, from the time when
+// they followed or before.
+func (o *oracle) knew(listed happening) bool {
+	for _, h := range o.happened {
+		if h.who != listed.who || h.what == "convert" || h.at > listed.at+60 ||
+			h.heard >= listed.heard {
+			continue
+		}
+		forgotten := false
+		for _, f := range o.happened {
+			forgotten = forgotten || f.who == h.who && f.what == "forget" && h.at <= f.at &&
+				f.at+86400 <= listed.heard
+		}
+		if !forgotten {
+			return true
+		}
+	}
+	return false
 }
 
 // count returns what everybody did.
@@ -194,12 +242,13 @@ func (o *oracle) countOne(who string, all []happening) counted {
 				}
 			}
 			start := o.followOf(at, here, all)
-			if start == nil {
+			if start == nil || start.how == "taken over" && current >= 0 {
 				return
 			}
 			end(at, "lost")
 			switch {
-			case start.how == "imported":
+			case start.how == "imported" || start.how == "taken over":
+				start.how = "imported"
 			case hadFollow:
 				start.how = "returning"
 			default:
@@ -269,7 +318,7 @@ func inOrderOfScenes(here []happening) []happening {
 
 // isSubscribe is said of what tells that somebody follows.
 func isSubscribe(h happening) bool {
-	return h.what == "subscribe" || strings.HasPrefix(h.what, "listed")
+	return h.what == "subscribe" || h.what == "taken over" || strings.HasPrefix(h.what, "listed")
 }
 
 // followOf is the follow that all the subscribes of one second amount to, nil
@@ -305,6 +354,9 @@ func (o *oracle) followOf(at int64, here, all []happening) *countedFollow {
 	if len(pushes) == 0 && at < o.first {
 		f.how = "imported"
 	}
+	if len(pushes) == 0 && here[0].what == "taken over" {
+		f.how = "taken over"
+	}
 	switch {
 	case scene != nil:
 		f.channel = o.channelOf(scene.scene, at)
@@ -313,7 +365,7 @@ func (o *oracle) followOf(at int64, here, all []happening) *countedFollow {
 	default:
 		f.channel = "no code"
 	}
-	if f.how == "imported" && (f.channel == "unknown" || f.channel == "no code") {
+	if f.how != "" && (f.channel == "unknown" || f.channel == "no code") {
 		f.channel = "imported"
 	}
 	return f
@@ -569,4 +621,18 @@ func (o *oracle) retained(q Query, day time.Time, n int) (all, stayed int64, ove
 		}
 	}
 	return all, stayed, until <= o.asOf
+}
+
+// lostAtAge counts the follows that were lost when they were over an age and at most
+// another, 0 for any, in seconds.
+func (o *oracle) lostAtAge(q Query, over, upTo int64) (n int64) {
+	within := between(q.From.Unix(), q.To.Unix())
+	for _, f := range o.count().follows {
+		age := f.end - f.start
+		lost := f.ending == "lost" && within(f.end) && o.asked(q, f.channel)
+		if lost && age > over && (upTo == 0 || age <= upTo) {
+			n++
+		}
+	}
+	return n
 }

@@ -13,8 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// places are fields with a number that counts nothing: of the clock, and of a file.
-var places = []string{"hour", "line"}
+// places are fields with a number that counts nothing: of the clock, of a file, and of what
+// was asked.
+var places = []string{"hour", "line", "top"}
 
 // outputs are this package's types that the methods of a ledger return.
 func outputs() map[reflect.Type]bool {
@@ -71,8 +72,8 @@ func TestEveryOutputCarriesItsDefinitions(t *testing.T) {
 	t.Parallel()
 	all := outputs()
 	for _, one := range []any{
-		Report{}, RetentionReport{}, ConversionReport{}, Comparison{}, Reconciled{}, Plan{},
-		Budget{}, Code{}, Visit{}, Assigned{}, Channel{},
+		Report{}, RetentionReport{}, LossAges{}, ConversionReport{}, Comparison{}, Reconciled{},
+		Plan{}, Budget{}, Code{}, Visit{}, Assigned{}, Channel{},
 	} {
 		assert.Contains(t, all, reflect.TypeOf(one))
 	}

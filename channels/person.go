@@ -47,6 +47,11 @@ func (s *subject) knownAt(at int64) bool {
 	return known && slices.ContainsFunc(s.events, func(e event) bool { return e.tells() })
 }
 
+// follows reports whether the subject follows by what the tables say.
+func (s *subject) follows() bool {
+	return slices.ContainsFunc(s.stored, func(l life) bool { return l.open() != nil })
+}
+
 // expires says when the hash of the life goes, given when it would have gone.
 func (l *life) expires(keep, previous, now int64) int64 {
 	nothing := !slices.ContainsFunc(l.events, func(e event) bool { return e.tells() })

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 	"strings"
 	"time"
 
@@ -80,7 +81,7 @@ func (p *Plan) Channels() iter.Seq[Channel] {
 // the limits.
 //
 // A line that cannot be applied is a conflict in the plan. Errors are those of the file:
-// wechatqr.ErrInvalidArgument, with the line.
+// wechatqr.ErrInvalidArgument, with the line. [Explain] says them to who wrote the list.
 func (l *Ledger) Plan(ctx context.Context, r io.Reader) (*Plan, error) {
 	s, err := readSheet(r)
 	if err != nil {
@@ -185,7 +186,8 @@ func (l *sheetLine) once(col int, before map[string]int) error {
 		return nil
 	}
 	if first := before[text]; first != 0 {
-		return l.in(col, badInput("%q is in line %d too: leave one of them", text, first))
+		textZH := fmt.Sprintf("“%s”在第 %d 行已有：请只留一行", text, first)
+		return l.in(col, badList(textZH, "%q is in line %d too: leave one of them", text, first))
 	}
 	before[text] = l.number
 	return nil
@@ -194,28 +196,42 @@ func (l *sheetLine) once(col int, before map[string]int) error {
 func (k *inventory) conflict(line *sheetLine, one *PlanLine) error {
 	if field, err := one.Channel.wrongField(); err != nil {
 		col := strings.ToLower(field)
-		return fmt.Errorf("line %d, column %s: %w", line.number, col, badInput("%w", err))
+		text, textZH := Explain(err)
+		err = fmt.Errorf("line %d, column %s: %w", line.number, col, badInput("%w", err))
+		return &listError{err, col + " " + text, fieldsZH[field] + textZH}
 	}
 	if k.merged[one.Channel.Key] {
-		err := badInput("%q was merged into another channel: use its key", one.Channel.Key)
-		return line.in(keyColumn, err)
+		textZH := fmt.Sprintf("“%s”已并入另一渠道：请用那个渠道的编号", one.Channel.Key)
+		return line.in(keyColumn, badList(
+			textZH, "%q was merged into another channel: use its key", one.Channel.Key,
+		))
 	}
 	if one.Scene == "" {
 		return nil
 	}
 	scene := wechatqr.SceneString(one.Scene)
 	if err := wechatqr.Temporary(scene, time.Minute).Validate(); err != nil {
-		return line.in(sceneColumn, err)
+		return line.in(sceneColumn, &listError{
+			err, fmt.Sprintf("%q is no scene that WeChat takes: use 1 to 64 visible bytes", one.Scene),
+			fmt.Sprintf("“%s”不能作场景值：须为 1 到 64 字节的可见字符", one.Scene),
+		})
 	}
 	owner, owned := k.owners[textID(one.Scene)]
 	if owned && owner != one.Channel.Key {
 		err := fmt.Errorf(
 			"%w: %q belongs to %q: use Reassign, or leave it out", ErrSceneInUse, one.Scene, owner,
 		)
-		return line.in(sceneColumn, err)
+		return line.in(sceneColumn, &listError{
+			err, fmt.Sprintf(
+				"the code %q belongs to %q: give it away there, or leave it out", one.Scene, owner,
+			),
+			fmt.Sprintf("码“%s”属于渠道“%s”：请先在那里改归，或不填", one.Scene, owner),
+		})
 	}
 	return nil
 }
+
+var fieldsZH = map[string]string{"Key": "编号", "Name": "名称", "Group": "分组"}
 
 func (k *inventory) status(one *PlanLine) LineStatus {
 	_, adopted := k.owners[textID(one.Scene)]
@@ -306,8 +322,8 @@ func (t *tx) applyPlan(ctx context.Context, p *Plan, ids []int64) error {
 	if err := t.insert(ctx, assignmentsTable, assigned, ""); err != nil {
 		return err
 	}
-	for _, scene := range scenes {
-		if err := t.markStale(ctx, scene, 0, nil); err != nil {
+	for some := range slices.Chunk(scenes, rowsAStatement) {
+		if err := t.markStale(ctx, some, 0, nil); err != nil {
 			return err
 		}
 	}

@@ -2,9 +2,11 @@ package channels
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -70,24 +72,81 @@ func TestPlanReadsSpreadsheets(t *testing.T) {
 func TestPlanRefusesFiles(t *testing.T) {
 	t.Parallel()
 	l, _ := newLedger(t, SQLite, testConfig)
-	for name, tt := range map[string]struct{ file, want string }{
-		"empty":          {"", "has no channel"},
-		"names only":     {"key,name\n", "has no channel"},
-		"no key":         {"名称,分组\n上海七店,华东\n", "line 1: no column is named key (编号)"},
-		"two keys":       {"key,编号\na,b\n", "two columns are named key"},
-		"a workbook":     {"PK\x03\x04rest", "save it as CSV UTF-8"},
-		"other bytes":    {"key\n\xff\xff\xff", "neither UTF-8 nor GBK"},
-		"an open quote":  {"key,name\na,\"b\n", "line 2"},
-		"too large":      {strings.Repeat("x", 16<<20+1), "larger than 16 MiB"},
-		"too many lines": {strings.Repeat("a\n", MaxCodes+1), "line 100001"},
+	for name, tt := range map[string]struct{ file, want, wantZH string }{
+		"empty":      {"", "has no channel", "没有渠道"},
+		"names only": {"key,name\n", "has no channel", "没有渠道"},
+		"no key": {
+			"名称,分组\n上海七店,华东\n", "line 1: no column is named key (编号)", "没有“编号”列",
+		},
+		"two keys":       {"key,编号\na,b\n", "two columns are named key", "有两列都是 key"},
+		"a workbook":     {"PK\x03\x04rest", "save it as CSV UTF-8", "另存为 CSV UTF-8"},
+		"other bytes":    {"key\n\xff\xff\xff", "neither UTF-8 nor GBK", "也不是 GBK"},
+		"an open quote":  {"key,name\na,\"b\n", "line 2", "第 2 行：引号没有成对"},
+		"too large":      {strings.Repeat("x", 16<<20+1), "larger than 16 MiB", "超过 16 MiB"},
+		"too many lines": {strings.Repeat("a\n", MaxCodes+1), "line 100001", "第 100001 行"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			_, err := l.Plan(t.Context(), strings.NewReader(tt.file))
 			assert.ErrorIs(t, err, wechatqr.ErrInvalidArgument)
 			assert.ErrorContains(t, err, tt.want)
+			text, textZH := Explain(err)
+			assert.Contains(t, text, tt.want)
+			assert.Contains(t, textZH, tt.wantZH)
+			assert.NotContains(t, text, "invalid argument")
 		})
 	}
+}
+
+// What is wrong with a line is said in both languages without a word of Go, all of it.
+func TestExplain(t *testing.T) {
+	t.Parallel()
+	l, _ := newLedger(t, SQLite, testConfig)
+	ctx := t.Context()
+	require.NoError(t, l.Put(ctx, Channel{Key: "old"}))
+	require.NoError(t, l.Put(ctx, Channel{Key: "other"}))
+	require.NoError(t, l.Merge(ctx, "old", "other"))
+	require.NoError(t, l.Adopt(ctx, wechatqr.SceneString("theirs"), Channel{Key: "adopted"}))
+	for name, tt := range map[string]struct{ line, text, textZH string }{
+		"a key that is missing": {
+			",name,,", "key is empty: use 1 to 64 bytes", "编号为空：须为 1 到 64 字节",
+		},
+		"a long name": {
+			"a," + strings.Repeat("n", 201) + ",,", "name has 201 bytes: use 0 to 200",
+			"名称有 201 字节：须为 0 到 200 字节",
+		},
+		"a control character": {
+			"a,,\"b\tc\",", `group "b\tc" has control characters or is no UTF-8`,
+			`分组"b\tc" 含控制字符或不是 UTF-8`,
+		},
+		"merged": {
+			"old,,,", `"old" was merged into another channel: use its key`,
+			"“old”已并入另一渠道：请用那个渠道的编号",
+		},
+		"another's code": {
+			"a,,,theirs", `the code "theirs" belongs to "adopted": give it away there, or leave it out`,
+			"码“theirs”属于渠道“adopted”：请先在那里改归，或不填",
+		},
+		"no scene": {
+			"a,,,\"b\tc\"", `"b\tc" is no scene that WeChat takes: use 1 to 64 visible bytes`,
+			"“b\tc”不能作场景值：须为 1 到 64 字节的可见字符",
+		},
+		"twice, and merged": {
+			"x,,\nold,,\nold,,", `"old" is in line 3 too: leave one of them; ` +
+				`"old" was merged into another channel: use its key`,
+			"“old”在第 3 行已有：请只留一行；“old”已并入另一渠道：请用那个渠道的编号",
+		},
+	} {
+		p, err := l.Plan(ctx, strings.NewReader("key,name,group,scene\n"+tt.line+"\n"))
+		require.NoError(t, err, name)
+		text, textZH := Explain(p.Lines[len(p.Lines)-1].Err)
+		assert.Equal(t, tt.text, text, name)
+		assert.Equal(t, tt.textZH, textZH, name)
+	}
+	text, textZH := Explain(ErrWrongKey)
+	assert.Equal(t, []string{ErrWrongKey.Error(), ""}, []string{text, textZH})
+	text, textZH = Explain(nil)
+	assert.Empty(t, text+textZH)
 }
 
 func TestPlanAndApply(t *testing.T) {
@@ -170,6 +229,46 @@ func TestApplyManyChannels(t *testing.T) {
 		p, err = l.Plan(t.Context(), &file)
 		require.NoError(t, err)
 		assert.Equal(t, 2*numbersABlock+1, p.Count(LineSame))
+	})
+}
+
+// A list that takes thousands of codes over takes a few statements, and what their scenes
+// brought before is their channels'.
+func TestApplyTakesFewStatements(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, d Dialect) {
+		const codes = 3000
+		var statements atomic.Int32
+		count := func(context.Context, string) error { statements.Add(1); return nil }
+		nothing := func(context.Context, string) error { return nil }
+		driver, dsn := source(t, d)
+		c := &clock{monday}
+		l, err := openAt(t.Context(), watch(t, driver, dsn, count, nothing), d, testConfig, c.now)
+		require.NoError(t, err)
+		for _, n := range []int{0, codes / 2, codes - 1} {
+			who, scene := fmt.Sprint("person", n), fmt.Sprint("s", n)
+			recordPush(t, l, who, monday, wechatqr.EventSubscribe, scene)
+		}
+		var file bytes.Buffer
+		for n := range codes {
+			fmt.Fprintf(&file, "c%d,,,s%d\n", n, n)
+		}
+		p, err := l.Plan(t.Context(), &file)
+		require.NoError(t, err)
+
+		statements.Store(0)
+		require.NoError(t, l.Apply(t.Context(), p))
+		assert.Less(t, int(statements.Load()), 100)
+		report, err := l.Report(t.Context(), Query{
+			From: monday, To: monday.AddDate(0, 0, 1), By: ByChannel, Active: true,
+		})
+		require.NoError(t, err)
+		followers := map[string]int64{}
+		for _, row := range report.Rows {
+			followers[row.Channel.Key] = row.New
+		}
+		want := map[string]int64{"c0": 1, "c1500": 1, "c2999": 1}
+		assert.Equal(t, want, followers)
 	})
 }
 

@@ -77,7 +77,8 @@ func (p *proxy) serve(listener net.Listener, all *sync.WaitGroup) {
 		p.conns = append(p.conns, client, server)
 		p.mu.Unlock()
 		gone := make(chan struct{})
-		fromClient, fromServer := messages(client, func() { close(gone) }), messages(server, func() {})
+		fromClient, fromServer := messages(client, func() { close(gone) }),
+			messages(server, func() {})
 		pass := func(to net.Conn, from <-chan string, pick func(hooks) hook) {
 			p.pass(to, from, gone, pick)
 			_, _ = client.Close(), server.Close()

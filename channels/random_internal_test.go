@@ -148,6 +148,9 @@ func tryHistory(t *testing.T, h *history) {
 	for range h.IntN(4) {
 		steps = append(steps, h.changeOwner())
 	}
+	for n := range h.IntN(6) {
+		steps = append(steps, h.listedLate(fmt.Sprint("listed", n))...)
+	}
 	sortCalls(steps)
 	for _, s := range steps {
 		h.clock.Time = time.Unix(s.at, 0)
@@ -169,6 +172,7 @@ func tryHistory(t *testing.T, h *history) {
 // compareAll asks a dozen random questions.
 func (h *history) compareAll() {
 	h.oracle.asOf = h.clock.Unix()
+	h.oracle.settle()
 	for range 12 {
 		h.compare()
 	}
@@ -176,6 +180,9 @@ func (h *history) compareAll() {
 		h.compareConversions()
 	}
 	h.compareRetention()
+	for range 4 {
+		h.compareLossAges()
+	}
 }
 
 // makeChannels has some scenes adopted; others belong to nobody.
@@ -220,8 +227,7 @@ func (h *history) act(who string, at int64) []ledgerCall {
 	case n > 16:
 		return h.list(happening{who: who, at: at}, h.scenes[h.IntN(len(h.scenes))])
 	}
-	h.oracle.happened = append(h.oracle.happened, happening{who: who, at: at, what: "forget"})
-	return []ledgerCall{{at, func(ctx context.Context) error { return h.ledger.Forget(ctx, who) }}}
+	return []ledgerCall{h.forget(who, at)}
 }
 
 func (h *history) randomPush(who string, at int64) happening {
@@ -295,11 +301,57 @@ func (h *history) list(what happening, scene string) []ledgerCall {
 	if h.IntN(3) == 0 {
 		what.at -= h.Int64N(86400 + 1)
 	}
-	f.FollowedAt = time.Unix(what.at, 0)
+	f.FollowedAt, what.heard = time.Unix(what.at, 0), at
 	h.oracle.happened = append(h.oracle.happened, what)
 	return []ledgerCall{{at, func(ctx context.Context) error {
 		return h.ledger.ImportFollowers(ctx, usersOf(f))
 	}}}
+}
+
+// listedLate has somebody follow whose push may be lost, scan, and be forgotten if it was
+// not. WeChat's list tells of them up to some days later, twice; then they may leave.
+func (h *history) listedLate(who string) []ledgerCall {
+	scene := h.scenes[h.IntN(len(h.scenes))]
+	follow := happening{who: who, what: "subscribe", scene: scene, ticket: "ticket of " + scene}
+	follow.at = monday.Unix() + h.Int64N(int64(h.days)*86400)
+	at := follow.at
+	later := func(most int64) int64 { at += 100 + h.Int64N(most); return at }
+	var steps []ledgerCall
+	pushed := h.IntN(2) == 0
+	if pushed {
+		steps = h.push(follow)
+	}
+	if h.IntN(2) == 0 {
+		scan := follow
+		scan.what, scan.at = "SCAN", later(86400)
+		steps = append(steps, h.push(scan)...)
+	}
+	if pushed && h.IntN(2) == 0 {
+		steps = append(steps, h.forget(who, later(86400)))
+	}
+	for range 2 {
+		steps = append(steps, h.listed(follow, later(3*86400)))
+	}
+	if h.IntN(2) == 0 {
+		steps = append(steps, h.push(happening{who: who, what: "unsubscribe", at: later(86400)})...)
+	}
+	return steps
+}
+
+func (h *history) forget(who string, at int64) ledgerCall {
+	h.oracle.happened = append(h.oracle.happened, happening{who: who, at: at, what: "forget"})
+	return ledgerCall{at, func(ctx context.Context) error { return h.ledger.Forget(ctx, who) }}
+}
+
+// listed has WeChat's list tell of the follow.
+func (h *history) listed(follow happening, at int64) ledgerCall {
+	follow.what, follow.heard, follow.ticket = "listed", at, ""
+	h.oracle.happened = append(h.oracle.happened, follow)
+	user := account.UserInfo{OpenID: follow.who, Follows: true, Scene: follow.scene}
+	user.FollowedAt = time.Unix(follow.at, 0)
+	return ledgerCall{at, func(ctx context.Context) error {
+		return h.ledger.ImportFollowers(ctx, usersOf(user))
+	}}
 }
 
 func usersOf(users ...account.UserInfo) iter.Seq2[account.UserInfo, error] {
@@ -494,6 +546,29 @@ func (h *history) compareRetention() {
 	require.NoError(h.t, err)
 	assert.Equal(h.t, want, got.Rows, "%+v", q)
 	h.compareRetentionByChannel(q.From, q.To, days)
+}
+
+// compareLossAges asks a random question.
+func (h *history) compareLossAges() {
+	q := h.randomQuery()
+	q.By = 0
+	upTo := []time.Duration{time.Second, time.Hour, 24 * time.Hour, 3 * 24 * time.Hour}
+	upTo = upTo[h.IntN(2) : 2+h.IntN(3)]
+	got, err := h.ledger.LossAges(h.t.Context(), q, upTo...)
+	require.NoError(h.t, err)
+	var rows []LossAge
+	sum := got.AgeUnknown
+	for i, age := range append(slices.Clone(upTo), 0) {
+		over := int64(-1)
+		if i > 0 {
+			over = int64(upTo[i-1] / time.Second)
+		}
+		rows = append(rows, LossAge{age, h.oracle.lostAtAge(q, over, int64(age/time.Second))})
+		sum += rows[i].Lost
+	}
+	assert.Equal(h.t, rows, got.Rows, "%+v", q)
+	_, counts := h.oracle.report(q)
+	assert.Equal(h.t, counts.Lost, sum, "%+v", q)
 }
 
 // compareRetentionByChannel asks of all channels at once, and of each.

@@ -45,7 +45,7 @@ func (l *Ledger) Adopt(ctx context.Context, scene wechatqr.Scene, c Channel) err
 		if err := t.assign(ctx, id, 0, channel); err != nil {
 			return err
 		}
-		return t.markStale(ctx, id, 0, nil)
+		return t.markStale(ctx, []int64{id}, 0, nil)
 	})
 	return failed("adopt", err)
 }
@@ -80,7 +80,7 @@ func (l *Ledger) Reassign(
 		if err := t.assign(ctx, id, since, channel); err != nil {
 			return err
 		}
-		return t.markStale(ctx, id, since, read[id])
+		return t.markStale(ctx, []int64{id}, since, read[id])
 	})
 	return failed("reassign", err)
 }
@@ -127,20 +127,24 @@ func (t *tx) assign(ctx context.Context, scene, since, channel int64) error {
 	)
 }
 
-// markStale notes the persons with an event of the scene since then. The numbers that
-// such an event has made are in the rows of those who had the scene, or in the rows of
+// markStale notes the persons with an event of the scenes since then. The numbers that
+// such an event has made are in the rows of those who had the scenes, or in the rows of
 // nobody's; an event of WeChat's list may tell of a push some seconds older.
-func (t *tx) markStale(ctx context.Context, scene, since int64, had []assignment) error {
+func (t *tx) markStale(
+	ctx context.Context, scenes []int64, since int64, had []assignment,
+) error {
 	args := []any{codeUnknown, importedRow}
 	for _, a := range had {
 		args = append(args, a.channel)
 	}
 	rows := marks(len(args))
-	args = append(args, max(since-sameFollow, 0)/hourSeconds, scene, since)
+	args = append(args, max(since-sameFollow, 0)/hourSeconds, since)
+	args = append(args, anys(scenes)...)
 	return t.exec(ctx, "INSERT INTO channels_stale (person) SELECT DISTINCT h.person"+
 		" FROM channels_hours h JOIN channels_events e ON e.person = h.person"+
 		" LEFT JOIN channels_stale s ON s.person = h.person WHERE h.channel IN "+rows+
-		" AND h.hour >= ? AND e.scene = ? AND e.happened >= ? AND s.person IS NULL", args...)
+		" AND h.hour >= ? AND e.happened >= ? AND s.person IS NULL AND e.scene IN "+
+		marks(len(scenes)), args...)
 }
 
 // changeRules changes assignments while nobody records, and then folds the

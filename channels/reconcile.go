@@ -48,7 +48,7 @@ func (r *reconciler) run(ctx context.Context, seq iter.Seq2[account.UserInfo, er
 	if err != nil {
 		return err
 	}
-	if err := r.ledger.importFollowers(ctx, r.note(seq)); err != nil {
+	if err := r.ledger.importFollowers(ctx, r.note(seq), r.began); err != nil {
 		return err
 	}
 	if r.Listed = len(r.listed); r.Listed == 0 {
@@ -60,11 +60,14 @@ func (r *reconciler) run(ctx context.Context, seq iter.Seq2[account.UserInfo, er
 		return err
 	}
 	for hash := range r.listed {
-		if !before[hash] && after[hash] {
+		_, had := before[hash]
+		if began, has := after[hash]; has && !had && began <= r.began {
 			r.Found++
 		}
 	}
-	maps.DeleteFunc(after, func(hash string, _ bool) bool { return r.listed[hash] })
+	maps.DeleteFunc(after, func(hash string, began int64) bool {
+		return r.listed[hash] || began >= r.began
+	})
 	return r.endFollows(ctx, after)
 }
 
@@ -84,21 +87,22 @@ func (r *reconciler) note(
 	}
 }
 
-// openFollows returns the hashes of those who follow since before the run.
-func (r *reconciler) openFollows(ctx context.Context) (map[string]bool, error) {
-	open := map[string]bool{}
+// openFollows returns since when those follow who do, by hash.
+func (r *reconciler) openFollows(ctx context.Context) (map[string]int64, error) {
+	open := map[string]int64{}
 	t := &tx{&r.ledger.dialect, r.ledger.db}
 	err := t.rows(ctx, func(rows *sql.Rows) error {
 		var hash []byte
-		err := rows.Scan(&hash)
-		open[string(hash)] = true
+		var began int64
+		err := rows.Scan(&hash, &began)
+		open[string(hash)] = began
 		return err
-	}, "SELECT p.hash FROM channels_follows f JOIN channels_people p ON p.id = f.person"+
-		" WHERE f.ending = ? AND f.began < ? AND p.hash IS NOT NULL", stillOpen, r.began)
+	}, "SELECT p.hash, f.began FROM channels_follows f JOIN channels_people p ON p.id = f.person"+
+		" WHERE f.ending = ? AND p.hash IS NOT NULL", stillOpen)
 	return open, err
 }
 
-func (r *reconciler) endFollows(ctx context.Context, hashes map[string]bool) error {
+func (r *reconciler) endFollows(ctx context.Context, hashes map[string]int64) error {
 	var arrivals []*arrival
 	for hash := range hashes {
 		arrivals = append(arrivals, &arrival{hash: hash, event: event{at: r.began, kind: gone}})

@@ -251,3 +251,74 @@ func TestReconcileEndsFollows(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, Counts{New: 2, Lost: 1, HeldEnd: 1, QuickOf: 2, QuickLost: 1}, r.Total)
 }
+
+// Who was forgotten and still follows is a stranger whom the list tells of, more than 24
+// hours later: taken over when Reconcile finds them, so that no report of the time before
+// changes. So is everybody else of whom the list tells from before that Forget, since the
+// ledger cannot tell them apart. What came later is dated as ever.
+func TestReconcileAfterForget(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, d Dialect) {
+		wx, ctx := wechatqrtest.Start(t), t.Context()
+		l, c := newLedger(t, d, testConfig)
+		require.NoError(t, l.Adopt(ctx, wechatqr.SceneString("s7"), Channel{Key: "sh-7"}))
+		follow := func(who string, at time.Time) {
+			user := wechatqrtest.User{OpenID: who, Follows: true, FollowedAt: at, SceneStr: "s7"}
+			wx.PutUser(user)
+		}
+		midnight := startOfDay(monday.In(china)).AddDate(0, 0, 1)
+		follow("lost push", midnight.Add(-time.Hour))
+		for _, who := range []string{"forgotten", "stays"} {
+			c.Time = monday
+			follow(who, c.Time)
+			recordPush(t, l, who, c.Time, wechatqr.EventSubscribe, "s7")
+		}
+		c.Time = midnight.Add(-time.Minute)
+		require.NoError(t, l.Forget(ctx, "forgotten"))
+		past := Query{From: midnight.AddDate(0, 0, -1), To: midnight}
+
+		c.Time = midnight.Add(time.Hour)
+		result, err := l.Reconcile(ctx, usersOf(account.UserInfo{
+			OpenID: "forgotten", Follows: true, FollowedAt: monday, Scene: "s7",
+		}, account.UserInfo{OpenID: "stays", Follows: true, FollowedAt: monday, Scene: "s7"}))
+		require.NoError(t, err)
+		assert.Equal(t, Reconciled{Listed: 2}, result, "the forgotten are known for 24 hours")
+
+		c.Time = midnight.AddDate(0, 0, 2)
+		require.NoError(t, l.DeleteExpired(ctx))
+		before := exportAll(t, l, past)
+		follow("new", midnight.Add(time.Hour))
+		for _, found := range []int{3, 0} {
+			result, err := l.Reconcile(ctx, listOf(t, wx))
+			require.NoError(t, err)
+			assert.Equal(t, Reconciled{Listed: 4, Found: found}, result)
+			after := exportAll(t, l, past)
+			assert.Equal(t, before.report.Rows, after.report.Rows)
+			assert.Equal(t, before.retention.Rows, after.retention.Rows)
+
+			days := Query{From: past.From, To: midnight.AddDate(0, 0, 3), By: ByDay, Channel: "sh-7"}
+			report, err := l.Report(ctx, days)
+			require.NoError(t, err)
+			counts := func(c Counts) Counts { c.QuickOf = 0; return c }
+			assert.Equal(t, []Counts{
+				{Scans: 2, Scanners: 2, New: 2, Forgotten: 1, HeldEnd: 1},
+				{New: 1, HeldStart: 1, HeldEnd: 2},
+				{HeldStart: 2, HeldEnd: 2},
+				{Imported: 2, HeldStart: 2, HeldEnd: 4},
+			}, []Counts{
+				counts(report.Rows[0].Counts), counts(report.Rows[1].Counts),
+				counts(report.Rows[2].Counts), counts(report.Rows[3].Counts),
+			})
+			c.Time = c.Add(time.Hour)
+		}
+
+		// They leave, and come back, like everybody else.
+		recordPush(t, l, "forgotten", c.Time, wechatqr.EventUnsubscribe, "")
+		recordPush(t, l, "forgotten", c.Add(time.Minute), wechatqr.EventSubscribe, "")
+		today := Query{From: midnight.AddDate(0, 0, 2), To: midnight.AddDate(0, 0, 3)}
+		report, err := l.Report(ctx, today)
+		require.NoError(t, err)
+		assert.Equal(t, Counts{Imported: 2, Lost: 1, Returning: 1, HeldStart: 2, HeldEnd: 4},
+			report.Total)
+	})
+}

@@ -114,6 +114,7 @@ type arrival struct {
 	hash     string
 	event    event
 	backfill bool
+	listing  *listing // that tells it, nil for none
 
 	visit Visit // without the channel at first
 	row   int64
@@ -194,7 +195,10 @@ func (l *Ledger) commit(ctx context.Context, arrivals []*arrival) error {
 			return err
 		}
 		for _, a := range arrivals {
-			s.of(a.hash).add(a.event, now, a.backfill)
+			one := s.of(a.hash)
+			if e, ok := a.listing.meaning(a.event, one, now); ok {
+				one.add(e, now, a.backfill)
+			}
 		}
 		if err := l.refold(ctx, s); err != nil {
 			return err

@@ -58,7 +58,7 @@ const (
 	OfChannel   Origin = ""         // of a channel, or of all that the row is of
 	NoCode      Origin = "no code"  // follows that no code began
 	CodeUnknown Origin = "unknown"  // by a code that is no channel's, or that WeChat did not name
-	Imported    Origin = "imported" // follows older than the ledger, by no channel's code
+	Imported    Origin = "imported" // imported follows, by no channel's code
 
 	// NoFollow is the row of conversions for which the model finds nothing: no follow
 	// that was open, or for the other models no scan and no follow.

@@ -42,7 +42,7 @@ func (l *Ledger) setRows(ctx context.Context, s *subjects) error {
 			switch {
 			case e.scene != 0:
 				e.row = rowAt(assigned[e.scene], e.at)
-			case e.kind == subscribe || e.kind == found || e.kind == foundByCode:
+			case e.begins():
 				e.row = noCode
 			}
 		}

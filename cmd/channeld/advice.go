@@ -20,10 +20,13 @@ func advice(err error) string {
 	case errors.Is(err, errFlags):
 		return "参数写错了。看演示：在命令后面加上 -demo（半角减号，前面空一格）。全部参数：-h。\n" +
 			"That is no flag. To see the demo add -demo, a plain hyphen after a space. All flags: -h."
+	case errors.Is(err, errPart):
+		return "请把环境变量 WECHAT_* 全部设好，或者都不设：那时由页面询问。\n" +
+			"Set all of WECHAT_*, or none of them: then a page asks for the account."
 	case errors.Is(err, channels.ErrWrongKey):
-		return "请使用与此数据库一起生成的人员密钥文件（channeld.db.key）；" +
+		return "请使用与此数据库一起生成的人员密钥文件（channeld.key）；" +
 			"没有它，数据库再也认不出任何人。\n" +
-			"Use the person key that was made together with this database (channeld.db.key): " +
+			"Use the person key that was made together with this database (channeld.key): " +
 			"without\nit the database knows nobody again."
 	case errors.Is(err, syscall.EADDRINUSE), errors.Is(err, wsaAddrInUse):
 		return "此端口已被占用：channeld 可能正在另一个窗口运行，在浏览器打开 http://" +

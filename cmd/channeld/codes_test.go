@@ -82,6 +82,12 @@ func TestMakeCodesFromAWorkbook(t *testing.T) {
 	assert.Contains(t, body, "另有改名或改组 1")
 	assert.Regexp(t, `已有</dt><dd>1<`, body)
 	assert.Regexp(t, `冲突</dt><dd>2<`, body)
+	assert.Contains(t, body, "<td>“sh-8”在第 4 行已有：请只留一行</td>")
+	assert.Contains(t, body, "<td>编号有 65 字节：须为 1 到 64 字节</td>")
+	_, _ = get(t, browser, d.origin+"/language?to=en")
+	_, english := get(t, browser, d.origin+draft)
+	assert.Contains(t, english, "<td>&#34;sh-8&#34; is in line 4 too: leave one of them</td>")
+	_, _ = get(t, browser, d.origin+"/language?to=zh-CN")
 	assert.Regexp(t, `超额</dt><dd>0<`, body)
 	made := d.wx.Count("/cgi-bin/qrcode/create")
 	assert.Equal(t, 1, made, "nothing is made before the second click")
@@ -127,6 +133,8 @@ func TestUploadsAreRefused(t *testing.T) {
 		"a picture":      {[]byte("\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"), 422, "读不出渠道"},
 		"nothing":        {nil, 422, "读不出渠道"},
 		"empty lines":    {[]byte("\n , \n"), 422, "读不出渠道"},
+		"an open quote":  {[]byte("a,\"b\n"), 422, "第 1 行：引号没有成对"},
+		"no key":         {[]byte("名称,分组\n一,二\n"), 422, "没有“编号”列"},
 		"too many rows":  {bytes.Repeat([]byte("x\n"), channels.MaxCodes+1), 422, "100000"},
 	} {
 		status, body, _ := upload(t, browser, d.origin+"/make", "file", "f", tt.data)

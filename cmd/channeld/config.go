@@ -41,7 +41,10 @@ type config struct {
 	accountFile string        // empty: the account is the environment's
 }
 
-var errFlags = errors.New("see -h")
+var (
+	errFlags = errors.New("see -h")
+	errPart  = errors.New("the environment has a part of the account")
+)
 
 const defaultListen = "127.0.0.1:8930"
 
@@ -123,7 +126,7 @@ func (c *config) complete(getenv func(string) string) error {
 	c.db = cmp.Or(c.db, "channeld.db")
 	beside := "channeld"
 	if file, ok := c.file(); ok {
-		beside = file
+		beside = strings.TrimSuffix(file, filepath.Ext(file))
 	}
 	c.keyFile = cmp.Or(c.keyFile, beside+".key")
 	c.accountFile = cmp.Or(c.accountFile, beside+".account")
@@ -143,8 +146,7 @@ func (c *config) readEnv(getenv func(string) string) error {
 	c.account.Credentials, err = wechatqr.CredentialsFromEnv()
 	c.account.Events, settings = events.ConfigFromEnv()
 	if err = errors.Join(err, settings); err != nil {
-		return fmt.Errorf("channeld: the environment has a part of the account: %w\n"+
-			"Set all of WECHAT_*, or none: then a page asks for the account", err)
+		return fmt.Errorf("channeld: %w: %w", errPart, err)
 	}
 	return nil
 }

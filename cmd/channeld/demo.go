@@ -39,7 +39,7 @@ func runDemo(ctx context.Context, c *config, stdout io.Writer, logger *slog.Logg
 	key := personKey{value: make([]byte, personKeyBytes)}
 	_, _ = rand.Read(key.value) // cannot fail
 
-	d, err := openDesk(ctx, c, &key, logger)
+	d, err := openBackdated(ctx, c, &key, logger)
 	if err != nil {
 		return err
 	}
@@ -68,11 +68,29 @@ func runDemo(ctx context.Context, c *config, stdout io.Writer, logger *slog.Logg
 	return err
 }
 
+// openBackdated opens a desk whose ledger began before the demo's history.
+func openBackdated(
+	ctx context.Context, c *config, key *personKey, logger *slog.Logger,
+) (*desk, error) {
+	d, err := openDesk(ctx, c, key, logger)
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(demo.Backdate(ctx, d.store.DB()), d.close()); err != nil {
+		return nil, err
+	}
+	return openDesk(ctx, c, key, logger)
+}
+
 // fill makes the account's past, and has its pushes sent here from now on.
 func (d *desk) fill(ctx context.Context, account *demo.Account) error {
 	if err := account.Fill(ctx, d.ledger, d.client); err != nil {
 		return err
 	}
+	if err := d.lists.RunIfDue(ctx); err != nil {
+		return err
+	}
+	account.LosePushes()
 	for key, text := range demo.Welcomes() {
 		if err := d.store.SetWelcome(ctx, key, text); err != nil {
 			return err

@@ -261,15 +261,15 @@ func (d *desk) ownRoutes() []web.Route {
 
 // open are those that need none.
 func (d *desk) open(door *signin.Door) []web.Route {
-	all := slices.Concat(door.Open(), d.numbers.Open(), []web.Route{
+	routes := slices.Concat(door.Open(), d.numbers.Open(), []web.Route{
 		{Pattern: "GET /healthz", Handle: d.health},
 		{Pattern: "GET /language", Handle: chooseLanguage},
 	})
 	if d.config.isSetUp() {
 		notFound := web.Frame(d.numbers.Frame).NotFound
-		all = append(all, web.Route{Pattern: "GET /", Handle: notFound})
+		routes = append(routes, web.Route{Pattern: "GET /", Handle: notFound})
 	}
-	return all
+	return routes
 }
 
 // chooseLanguage keeps the language and leads back to the page.

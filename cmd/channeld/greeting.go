@@ -21,26 +21,12 @@ func (d *desk) greet(ctx context.Context, stdout io.Writer, l listeners) error {
 	if file, ok := d.config.file(); ok {
 		fmt.Fprintf(stdout, "  数据 data      %s\n", file)
 	}
-	known, err := d.hasPassword(ctx)
+	text, address, err := d.nextStep(ctx)
 	if err != nil {
 		return err
 	}
-	address := d.config.origin + "/"
-	switch {
-	case !known:
-		if address, err = invite(ctx, d.store, d.config.origin, "admin"); err != nil {
-			return err
-		}
-		fmt.Fprintf(stdout, "\n首次使用：请打开此链接，设置管理员密码。链接一天内有效，只能用一次。\n"+
-			"First visit: open this link and choose the administrator's password. It is good for "+
-			"one day,\nand once.\n\n  %s\n", address)
-		if !d.config.isSetUp() {
-			fmt.Fprint(stdout, "\n之后的页面询问公众号的 AppID 等。\nThe page after it asks for the account.\n")
-		}
-	case !d.config.isSetUp():
-		address = d.config.origin + setup.Path
-		fmt.Fprintf(stdout, "\n公众号还没有设置：请以管理员身份登录，打开\n"+
-			"The account is not set up: sign in as an administrator, at\n\n  %s\n", address)
+	if text != "" {
+		fmt.Fprintf(stdout, "\n%s\n\n  %s\n", text, address)
 	}
 	if !isLoopback(l.pages.Addr()) && d.config.origin == originOf(l.pages.Addr()) {
 		fmt.Fprint(stdout, "\n警告：其他机器也能访问，而密码以明文 http 传输：请在前面放一个提供 https 的"+
@@ -52,10 +38,30 @@ func (d *desk) greet(ctx context.Context, stdout io.Writer, l listeners) error {
 	return nil
 }
 
-// hasPassword reports whether there is anybody who can sign in.
-func (d *desk) hasPassword(ctx context.Context) (bool, error) {
+// nextStep is the address to open, and what is to be done there; text is empty if that is
+// to look at the numbers.
+func (d *desk) nextStep(ctx context.Context) (text, address string, err error) {
 	users, err := d.store.Users(ctx)
-	return slices.ContainsFunc(users, func(u store.User) bool { return u.Password != "" }), err
+	if err != nil {
+		return "", "", err
+	}
+	known := slices.ContainsFunc(users, func(u store.User) bool { return u.Password != "" })
+	switch {
+	case known && d.config.isSetUp():
+		return "", d.config.origin + "/", nil
+	case known:
+		return "还没有填写公众号：请打开此页，以管理员登录。\n" +
+				"The account is not set up: open this page and sign in as an administrator.",
+			d.config.origin + setup.Path, nil
+	}
+	zh, en := "", ""
+	if !d.config.isSetUp() {
+		zh, en = "，再填写公众号", ", then set the account up"
+	}
+	address, err = invite(ctx, d.store, d.config.origin, "admin")
+	return "首次使用：请打开此链接，设置管理员密码" + zh + "。链接一天内有效，只能用一次。\n" +
+		"First visit: open this link and choose the administrator's password" + en + ".\n" +
+		"The link is good for one day, and once.", address, err
 }
 
 // leaveOpen is for who started the program by a double-click.

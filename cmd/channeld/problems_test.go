@@ -31,7 +31,8 @@ func TestProblemsArePages(t *testing.T) {
 		"a link that ended":  {stranger, "/invite/none", 404, "此链接已失效", "This link has ended"},
 		"a share that ended": {stranger, "/s/none", 404, "此链接已失效", "This link has ended"},
 	} {
-		t.Run(name, func(t *testing.T) { d.checkProblem(t, c.client, c.path, c.status, c.zh, c.en) })
+		t.Run(name,
+			func(t *testing.T) { d.checkProblem(t, c.client, c.path, c.status, c.zh, c.en) })
 	}
 
 	require.NoError(t, d.store.DB().Close())

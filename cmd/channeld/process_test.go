@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -31,15 +30,21 @@ import (
 // TestMain is the program itself when a test starts it, and ends with the test.
 func TestMain(m *testing.M) {
 	if os.Getenv("CHANNELD_CHILD") != "" {
-		go func() {
-			_, _ = io.Copy(io.Discard, os.Stdin)
-			os.Exit(3)
-		}()
+		go endWithParent()
+		go reportMemory()
 		os.Exit(exitCode())
 	}
 	code := m.Run()
 	testdb.Stop()
 	os.Exit(code)
+}
+
+// endWithParent ends this process when the one that started it has ended.
+func endWithParent() {
+	for parent := os.Getppid(); os.Getppid() == parent; {
+		time.Sleep(100 * time.Millisecond)
+	}
+	os.Exit(3)
 }
 
 // process is the program in a process of its own, on the account wx.
@@ -106,6 +111,19 @@ func (p *process) await(t *testing.T) (callback string) {
 	return found[2]
 }
 
+// firstVisit chooses the administrator's password, and returns a browser that is signed in.
+// It does not follow redirects.
+func (p *process) firstVisit(t *testing.T) *http.Client {
+	t.Helper()
+	browser := newBrowser(t)
+	browser.CheckRedirect = func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse
+	}
+	status, _ := post(t, browser, p.link, url.Values{"password": {"correct horse"}})
+	require.Equal(t, http.StatusSeeOther, status)
+	return browser
+}
+
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -121,7 +139,7 @@ func counted(t *testing.T, wx *wechatqrtest.Server, dir string) int64 {
 	s, err := store.Open(t.Context(), path)
 	require.NoError(t, err)
 	defer s.Close()
-	c := config{keyFile: path + ".key"}
+	c := config{keyFile: filepath.Join(dir, "desk.key")}
 	key, err := c.loadPersonKey()
 	require.NoError(t, err)
 	assert.Empty(t, key.file, "the key was there")
@@ -163,7 +181,7 @@ func TestNothingAnsweredIsLost(t *testing.T) {
 				assert.NotContains(t, text, wx.Credentials().AppSecret)
 				assert.NotContains(t, text, wx.CallbackConfig().EncodingAESKey)
 			}
-			info, err := os.Stat(filepath.Join(dir, "desk.db.key"))
+			info, err := os.Stat(filepath.Join(dir, "desk.key"))
 			require.NoError(t, err)
 			assert.Equal(t, os.FileMode(0o600), info.Mode().Perm())
 		})
@@ -201,12 +219,7 @@ func TestAJobSurvivesAKill(t *testing.T) {
 	wx, dir := wechatqrtest.Start(t), t.TempDir()
 	address := freeAddress(t)
 	p := start(t, wx, dir, "-listen", address)
-	browser := newBrowser(t)
-	browser.CheckRedirect = func(*http.Request, []*http.Request) error {
-		return http.ErrUseLastResponse
-	}
-	status, _ := post(t, browser, p.link, url.Values{"password": {"correct horse"}})
-	require.Equal(t, http.StatusSeeOther, status)
+	browser := p.firstVisit(t)
 	var list strings.Builder
 	const number = 300
 	for n := range number {
@@ -270,9 +283,9 @@ func TestCopy(t *testing.T) {
 	require.Error(t, err, "there is one")
 	assert.Contains(t, string(out), "ledger")
 
-	key, err := os.ReadFile(filepath.Join(dir, "desk.db.key"))
+	key, err := os.ReadFile(filepath.Join(dir, "desk.key"))
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(filepath.Join(other, "desk.db.key"), key, 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(other, "desk.key"), key, 0o600))
 	assert.EqualValues(t, 1, counted(t, wx, other))
 }
 

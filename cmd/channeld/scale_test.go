@@ -101,10 +101,10 @@ func (s *deskScale) fill() {
 		c := channels.Channel{Key: fmt.Sprintf("shop-%03d", n), Group: fmt.Sprint("region-", n%5)}
 		require.NoError(s.t, s.ledger.Adopt(ctx, wechatqr.SceneString(fmt.Sprint("s", n)), c))
 	}
-	for n := range 2000 {
+	for n := range 500 {
 		_, err := s.ledger.RecordEvent(ctx, &wechatqr.Event{
 			MsgType: "event", Type: wechatqr.EventSubscribe, FromUserName: fmt.Sprint("o-", n),
-			CreateTime: scaleEnd.Add(-time.Duration(n) * 30 * time.Minute),
+			CreateTime: scaleEnd.Add(-time.Duration(n) * 2 * time.Hour),
 			EventKey:   fmt.Sprint("qrscene_s", n%100), Ticket: "t",
 		})
 		require.NoError(s.t, err)

@@ -78,8 +78,8 @@ func (d *desk) serve(ctx context.Context, l listeners) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	var background sync.WaitGroup
-	for _, run := range d.background() {
-		background.Go(func() { run(ctx) })
+	for _, work := range d.background() {
+		background.Go(func() { work(ctx) })
 	}
 
 	var err error

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -245,9 +244,9 @@ func plus(a, b channels.Counts) channels.Counts {
 func exported(t *testing.T, browser *http.Client, m *member) map[string]channels.Counts {
 	t.Helper()
 	now := time.Now()
-	day := func(n int) string { return now.AddDate(0, 0, n).Format("2006-01-02") }
-	status, body := get(t, browser, "http://"+m.listen+"/export/channels.json?from="+day(-1)+
-		"&to="+day(1))
+	dayFrom := func(n int) string { return now.AddDate(0, 0, n).Format("2006-01-02") }
+	status, body := get(t, browser, "http://"+m.listen+"/export/channels.json?from="+dayFrom(-1)+
+		"&to="+dayFrom(1))
 	require.Equal(t, http.StatusOK, status)
 	var report struct {
 		Rows  []channels.Row
@@ -259,18 +258,6 @@ func exported(t *testing.T, browser *http.Client, m *member) map[string]channels
 		counts[row.Channel.Key] = row.Counts
 	}
 	return counts
-}
-
-// signIn chooses the administrator's password.
-func (c *cluster) signIn(t *testing.T) *http.Client {
-	t.Helper()
-	browser := newBrowser(t)
-	browser.CheckRedirect = func(*http.Request, []*http.Request) error {
-		return http.ErrUseLastResponse
-	}
-	status, _ := post(t, browser, c.members[0].link, url.Values{"password": {"correct horse"}})
-	require.Equal(t, http.StatusSeeOther, status)
-	return browser
 }
 
 // makeCodes has the codes of a list made, and returns the address of the job.
@@ -309,7 +296,7 @@ func testCluster(t *testing.T, c *cluster) {
 		c.launch(t)
 	}
 	c.serve(t)
-	browser := c.signIn(t)
+	browser := c.members[0].firstVisit(t)
 	c.compare(t, browser)
 	job := c.makeCodes(t, browser, codes)
 	tickets, keys := c.firstTickets(t)

@@ -44,6 +44,9 @@ func TestFaultsAtTheStartSayWhatToDo(t *testing.T) {
 		"a dash of a text editor": {
 			dir: ready, flags: []string{"–demo"}, zh: "半角减号", en: "a plain hyphen",
 		},
+		"a part of the account": {
+			dir: ready, env: "WECHAT_TOKEN=", zh: "全部设好", en: "Set all of WECHAT_",
+		},
 		"a taken port": {
 			dir: ready, flags: []string{"-listen", taken.Addr().String()},
 			zh: "端口已被占用", en: "The port is taken",

@@ -170,18 +170,17 @@ func uploadProblem(r *http.Request, err error) (status int, text string) {
 		return http.StatusUnprocessableEntity, web.Say(r,
 			"读不出渠道：请用 CSV 或 XLSX，第一列编号，第二列名称，第三列分组。",
 			"No channels can be read: use CSV or XLSX with the columns key, name and group.") +
-			" " + detail(err)
+			detail(r, err)
 	}
 	return 0, ""
 }
 
-// detail is what the ledger says is wrong with the list, without its own name.
-func detail(err error) string {
+// detail is what the ledger says of the list; empty if it has not read one.
+func detail(r *http.Request, err error) string {
 	if !errors.Is(err, wechatqr.ErrInvalidArgument) {
 		return ""
 	}
-	_, text, _ := strings.Cut(err.Error(), wechatqr.ErrInvalidArgument.Error()+": ")
-	return text
+	return " " + explain(r, err)
 }
 
 // find returns the job of the address.
@@ -236,7 +235,7 @@ func (p *Pages) planned(
 
 func (p *Pages) draft(w http.ResponseWriter, r *http.Request) {
 	if _, planned, ok := p.planned(w, r); ok {
-		v := makeView{Draft: r.PathValue("draft"), Plan: newPlan(planned)}
+		v := makeView{Draft: r.PathValue("draft"), Plan: newPlan(r, planned)}
 		p.write(w, r, http.StatusOK, v)
 	}
 }
@@ -249,7 +248,7 @@ func (p *Pages) start(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	draft := r.PathValue("draft")
-	if !newPlan(planned).Startable() {
+	if !newPlan(r, planned).Startable() {
 		http.Redirect(w, r, "/make/drafts/"+draft, http.StatusSeeOther)
 		return
 	}

@@ -2,9 +2,11 @@ package codes
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/csv"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -12,6 +14,7 @@ import (
 	"github.com/xuri/excelize/v2"
 
 	"github.com/wechatqr/wechatqr/channels"
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/web"
 )
 
 // What a workbook may have: it is a ZIP, of which the size says little.
@@ -94,19 +97,25 @@ func onlyNames(data []byte) (string, bool) {
 // plan is what will happen to a list.
 type plan struct {
 	*channels.Plan
-	Conflicts []channels.PlanLine // some of those that are left out
+	Conflicts []conflict          // some of those that are left out
 	Shown     []channels.PlanLine // some of those that change something
+}
+
+// conflict is a line that is left out.
+type conflict struct {
+	channels.PlanLine
+	Why string
 }
 
 const maxShown = 20
 
-func newPlan(p *channels.Plan) *plan {
+func newPlan(r *http.Request, p *channels.Plan) *plan {
 	shown := plan{Plan: p}
 	for i := range p.Lines {
 		line := &p.Lines[i]
 		switch {
 		case line.Status == channels.LineConflict:
-			shown.Conflicts = append(shown.Conflicts, *line)
+			shown.Conflicts = append(shown.Conflicts, conflict{*line, explain(r, line.Err)})
 		case line.Status != channels.LineSame:
 			shown.Shown = append(shown.Shown, *line)
 		}
@@ -114,6 +123,12 @@ func newPlan(p *channels.Plan) *plan {
 	shown.Conflicts = shown.Conflicts[:min(len(shown.Conflicts), maxShown)]
 	shown.Shown = shown.Shown[:min(len(shown.Shown), maxShown)]
 	return &shown
+}
+
+// explain is what the ledger says of a list or of a line, in the language of the request.
+func explain(r *http.Request, err error) string {
+	text, textZH := channels.Explain(err)
+	return web.Say(r, cmp.Or(textZH, text), text)
 }
 
 // The four counts, and how many the account cannot have.

@@ -25,6 +25,7 @@ type Account struct {
 	random  *rand.Rand
 	tickets map[string]string // by the key of the channel
 	follow  []string          // openids of those who follow
+	missing []state           // of those whose follow the ledger is to miss
 }
 
 // New starts the fake WeChat. Close it when done.
@@ -51,11 +52,31 @@ func (a *Account) Fill(
 	now := time.Now().In(Location).Truncate(time.Second)
 	h := &history{now: now, random: a.random, codes: codes}
 	h.make()
-	for i := range h.users {
-		a.WeChat.PutUser(h.users[i])
-		a.follow = append(a.follow, h.users[i].OpenID)
-	}
+	a.missing = h.differ()
+	a.replay(h.states)
 	return h.record(ctx, ledger)
+}
+
+// LosePushes has some follow on WeChat whose pushes were lost. Call it after a reconciling,
+// which would find them.
+func (a *Account) LosePushes() { a.replay(a.missing) }
+
+// replay has WeChat see what its users became, by its own clock: its figures of a day
+// count when they left.
+func (a *Account) replay(states []state) {
+	slices.SortStableFunc(states, func(a, b state) int { return a.at.Compare(b.at) })
+	following := map[string]bool{}
+	for i := range states {
+		a.WeChat.Advance(states[i].at.Sub(a.WeChat.Now()))
+		a.WeChat.PutUser(states[i].user)
+		following[states[i].user.OpenID] = states[i].user.Follows
+	}
+	a.WeChat.Advance(time.Since(a.WeChat.Now()))
+	for who, follows := range following {
+		if follows {
+			a.follow = append(a.follow, who)
+		}
+	}
 }
 
 // Channels are those that the company has.

@@ -21,9 +21,17 @@ type history struct {
 	random *rand.Rand
 	codes  map[string]*channels.Code // by the key of the channel
 
-	events []*wechatqr.Event
-	users  []wechatqrtest.User // who follow now
+	events []*wechatqr.Event // that were pushed
+	states []state           // of the users on WeChat
 	left   []gone
+
+	byPerson map[string][]*wechatqr.Event // of events, by openid
+}
+
+// state is what a user is on WeChat from an instant on.
+type state struct {
+	at   time.Time
+	user wechatqrtest.User
 }
 
 // gone is somebody who unfollowed, and may come back.
@@ -114,13 +122,15 @@ func (h *history) until(p *place, at time.Time) time.Time {
 
 // end has the follower leave, or follow still.
 func (h *history) end(user wechatqrtest.User, until time.Time) {
+	h.states = append(h.states, state{user.FollowedAt, user})
 	if until.After(h.now) {
-		h.users = append(h.users, user)
 		return
 	}
 	h.push(&wechatqr.Event{
 		FromUserName: user.OpenID, CreateTime: until, Type: wechatqr.EventUnsubscribe,
 	})
+	user.Follows = false
+	h.states = append(h.states, state{until, user})
 	h.left = append(h.left, gone{user.OpenID, until})
 }
 

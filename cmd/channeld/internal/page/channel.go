@@ -23,6 +23,7 @@ type channelView struct {
 	Kept       channels.Retained
 	Trend      chart
 	Curve      chart
+	Losses     chart
 	Heat       heat
 	HasPicture bool
 	Codes      []channels.Assigned
@@ -104,18 +105,28 @@ func (p *Pages) readChannel(
 		return nil, err
 	}
 	v.Trend = trend(r, report, notesByDay(v.Notes))
-	query.By = channels.ByWeekday
-	if report, err = p.Ledger.Report(ctx, query); err != nil {
-		return nil, err
-	}
-	v.Heat = newHeat(r, report)
-	if v.Kept, err = p.kept(ctx, query); err != nil {
-		return nil, err
-	}
-	if v.Curve, err = p.curve(r, query); err != nil {
+	if err := p.readCharts(r, v, query); err != nil {
 		return nil, err
 	}
 	return v, p.readCodes(ctx, v)
+}
+
+// readCharts sets the charts but for the trend, and the retention.
+func (p *Pages) readCharts(r *http.Request, v *channelView, q channels.Query) (err error) {
+	q.By = channels.ByWeekday
+	report, err := p.Ledger.Report(r.Context(), q)
+	if err != nil {
+		return err
+	}
+	v.Heat = newHeat(r, report)
+	if v.Kept, err = p.kept(r.Context(), q); err != nil {
+		return err
+	}
+	if v.Curve, err = p.curve(r, q); err != nil {
+		return err
+	}
+	v.Losses, err = p.losses(r, q)
+	return err
 }
 
 func (p *Pages) readCodes(ctx context.Context, v *channelView) (err error) {

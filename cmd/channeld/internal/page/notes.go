@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	maxNotes = 50 // that a page shows
+	maxNotes = 30 // that a page shows
 	maxNote  = 80 // letters
 )
 
@@ -67,7 +67,7 @@ func parseMoney(text string) (int64, bool) {
 
 // addNote stores a note, or shows the form again.
 func (p *Pages) addNote(w http.ResponseWriter, r *http.Request) {
-	c, err := p.channelOf(r)
+	c, q, err := p.channelAndPeriod(r)
 	if err != nil {
 		p.fail(w, r, err)
 		return
@@ -78,34 +78,40 @@ func (p *Pages) addNote(w http.ResponseWriter, r *http.Request) {
 		p.showChannel(w, r, c, form)
 		return
 	}
-	p.noted(w, r, c, "note", p.Store.AddNote(r.Context(), note))
+	p.noted(w, r, c.Key, q, "note", p.Store.AddNote(r.Context(), note))
 }
 
 func (p *Pages) deleteNote(w http.ResponseWriter, r *http.Request) {
-	c, err := p.channelOf(r)
+	c, q, err := p.channelAndPeriod(r)
 	if err == nil {
 		err = p.Store.DeleteNote(r.Context(), c.Key, r.PostFormValue("note"))
 	}
-	p.noted(w, r, c, "no-note", err)
+	p.noted(w, r, c.Key, q, "no-note", err)
 }
 
-// noted leads back to the channel's page, at the period that it had.
-func (p *Pages) noted(
-	w http.ResponseWriter, r *http.Request, c channels.Channel, done string, err error,
-) {
-	q := defaultQuestion
-	if err == nil {
-		q, err = parseQuestion(r.URL.Query())
+// channelAndPeriod are what the page was about on which the form is.
+func (p *Pages) channelAndPeriod(r *http.Request) (channels.Channel, Question, error) {
+	q, err := parseQuestion(r.URL.Query())
+	if err != nil {
+		return channels.Channel{}, q, err
 	}
+	c, err := p.channelOf(r)
+	return c, q.PeriodOnly(), err
+}
+
+// noted leads back to the page.
+func (p *Pages) noted(
+	w http.ResponseWriter, r *http.Request, key string, q Question, done string, err error,
+) {
 	if err != nil {
 		p.fail(w, r, err)
 		return
 	}
-	p.Logger.Info("channeld: changed a channel", "action", done, "channel", c.Key,
+	p.Logger.Info("channeld: changed a channel", "action", done, "channel", key,
 		"by", web.VisitorOf(r.Context()).Name)
-	values := q.PeriodOnly().Values()
+	values := q.Values()
 	values.Set("done", done)
-	http.Redirect(w, r, channelPath(c.Key)+"?"+values.Encode(), http.StatusSeeOther)
+	http.Redirect(w, r, channelPath(key)+"?"+values.Encode(), http.StatusSeeOther)
 }
 
 // readNotes sets the latest notes until the end of the period, and what was spent.

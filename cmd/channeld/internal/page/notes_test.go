@@ -94,6 +94,8 @@ func TestNotesThatAreRefused(t *testing.T) {
 		}
 		nowhere := d.post(operator, "/channels/none/notes", good)
 		assert.Equal(t, http.StatusNotFound, nowhere.Code)
+		unknown := d.post(operator, "/channels/sh-1/notes?period=8d", good)
+		assert.Equal(t, http.StatusBadRequest, unknown.Code, "and nothing is written")
 
 		for name, tt := range map[string]struct {
 			form url.Values

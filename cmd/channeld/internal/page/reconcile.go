@@ -102,7 +102,7 @@ func reasonTexts(r *http.Request, reasons []channels.DiffReason) (all []string) 
 	for _, one := range reasons {
 		text := reasonText(r, one.Kind)
 		if one.Count > 0 {
-			text = fmt.Sprintf("%s (%s)", text, number(one.Count))
+			text = fmt.Sprintf(web.Say(r, "%s（%s）", "%s (%s)"), text, number(one.Count))
 		}
 		all = append(all, text)
 	}

@@ -74,7 +74,14 @@ func TestPagesKeepToThePolicy(t *testing.T) {
 		forbidden := regexp.MustCompile(
 			`(?i)\sstyle=|<style|\son[a-z]+=|<script(?: defer)?>|javascript:`)
 		host := regexp.MustCompile(`(?:src|href|action)="(?:https?:)?//`)
-		for _, address := range []string{"/", "/channels", "/channels/sh-1", "/export"} {
+		d.channel("noted", "写满备注", "")
+		for i := range maxNotes {
+			day := noon.AddDate(0, 0, -2*i).Format(dayForm)
+			d.note("noted", day, strings.Repeat("字", maxNote), "999999999.99")
+		}
+		for _, address := range []string{
+			"/", "/channels", "/channels/sh-1", "/channels/noted?period=90d", "/export",
+		} {
 			body := d.get(admin, address, "en").Body.String()
 			assert.Empty(t, forbidden.FindAllString(body, -1), address)
 			assert.Empty(t, host.FindAllString(body, -1), address)

@@ -58,21 +58,26 @@ const (
 // Run runs it when it is due or was asked for, until ctx ends.
 func (w *Worker) Run(ctx context.Context) {
 	for {
-		run, err := w.beginDue(ctx)
-		if err != nil && ctx.Err() == nil {
+		if err := w.RunIfDue(ctx); err != nil && ctx.Err() == nil {
 			w.Logger.Error("channeld: reconcile", "err", err)
-		}
-		if run != nil {
-			w.work(ctx, run)
 		}
 		select {
 		case <-ctx.Done():
 			return
-		case run = <-w.Asked:
+		case run := <-w.Asked:
 			w.work(ctx, run)
 		case <-time.After(poll):
 		}
 	}
+}
+
+// RunIfDue runs it now if it is due.
+func (w *Worker) RunIfDue(ctx context.Context) error {
+	run, err := w.beginDue(ctx)
+	if run != nil {
+		w.work(ctx, run)
+	}
+	return err
 }
 
 // Start begins a run, unless one goes on.

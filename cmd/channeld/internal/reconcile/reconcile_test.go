@@ -28,8 +28,8 @@ func at(day, hour, minute int) time.Time {
 
 func TestNext(t *testing.T) {
 	t.Parallel()
-	run := func(began time.Time, problem string) store.Reconcile {
-		return store.Reconcile{Began: began, Ended: began.Add(time.Minute), Problem: problem}
+	run := func(began time.Time, text string) store.Reconcile {
+		return store.Reconcile{Began: began, Ended: began.Add(time.Minute), Problem: text}
 	}
 	good := func(began time.Time) store.Reconcile { return run(began, "") }
 	bad := func(began time.Time) store.Reconcile { return run(began, Broken) }

@@ -41,9 +41,9 @@ func TestTheFile(t *testing.T) {
 		assert.Equal(t, a, got)
 		a.Events.EncodingAESKey, a.Events.Plaintext = "", true
 	}
-	files, err := os.ReadDir(filepath.Dir(file))
+	left, err := os.ReadDir(filepath.Dir(file))
 	require.NoError(t, err)
-	assert.Len(t, files, 1, "nothing is left beside it")
+	assert.Len(t, left, 1, "nothing is left beside it")
 	assert.NotContains(t, fmt.Sprintf("%v %+v %#v", a, &a, a), "the secret")
 }
 
@@ -58,12 +58,12 @@ func TestADamagedFile(t *testing.T) {
 		require.NoError(t, a.WriteFile(file))
 		data, err := os.ReadFile(file)
 		require.NoError(t, err)
-		damaged := strings.Replace(string(data), change[0], change[1], 1)
+		changed := strings.Replace(string(data), change[0], change[1], 1)
 		if name == "half a file" {
-			damaged = string(data[:len(data)/2])
+			changed = string(data[:len(data)/2])
 		}
-		require.NotEqual(t, string(data), damaged, name)
-		require.NoError(t, os.WriteFile(file, []byte(damaged), 0o600))
+		require.NotEqual(t, string(data), changed, name)
+		require.NoError(t, os.WriteFile(file, []byte(changed), 0o600))
 		_, err = ReadFile(file)
 		require.ErrorContains(t, err, file, name)
 		for _, secret := range []string{"the secret", a.Events.Token, a.Events.EncodingAESKey} {

@@ -23,9 +23,9 @@ func (s *Store) Attempt(ctx context.Context, subject string) (n int64, err error
 }
 
 // DeleteExpired deletes what has ended: sessions, links, attempts, drafts, last events,
-// messages and openids that wait for a tag. Have it run every hour.
+// messages, jobs that ended and openids that wait for a tag. Have it run every hour.
 func (s *Store) DeleteExpired(ctx context.Context) error {
-	now := s.now().Unix()
+	now, oldJob := s.now().Unix(), s.now().Add(-jobLife).Unix()
 	for _, statement := range []struct {
 		query string
 		until int64
@@ -35,6 +35,9 @@ func (s *Store) DeleteExpired(ctx context.Context) error {
 		{"DELETE FROM desk_messages WHERE created < ?", s.now().Add(-messageLife).Unix()},
 		{"DELETE FROM desk_drafts WHERE created < ?", s.now().Add(-draftLife).Unix()},
 		{"DELETE FROM desk_live WHERE stored < ?", s.now().Add(-liveLife).Unix()},
+		{"DELETE FROM desk_job_rows WHERE job IN" +
+			" (SELECT id FROM desk_jobs WHERE ended = 1 AND created < ?)", oldJob},
+		{"DELETE FROM desk_jobs WHERE ended = 1 AND created < ?", oldJob},
 		{
 			"DELETE FROM desk_reconciles WHERE began < ?", s.now().Add(-reconcilesLife).Unix(),
 		},

@@ -64,7 +64,7 @@ func (s *Store) copyTable(ctx context.Context, to *Store, table string, columns 
 			}
 		}
 		if values = append(values, one...); len(values) == rowsAStatement*len(columns) {
-			if err := to.insert(ctx, table, columns, values); err != nil {
+			if err := to.insert(ctx, to.db, table, columns, values); err != nil {
 				return err
 			}
 			values = nil
@@ -73,5 +73,5 @@ func (s *Store) copyTable(ctx context.Context, to *Store, table string, columns 
 	if err := rows.Err(); err != nil || len(values) == 0 {
 		return err
 	}
-	return to.insert(ctx, table, columns, values)
+	return to.insert(ctx, to.db, table, columns, values)
 }

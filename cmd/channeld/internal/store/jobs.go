@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"strings"
 	"time"
@@ -34,36 +35,59 @@ type JobRow struct {
 	Problem string // why it could not be made
 }
 
+// jobLife is how long a job is kept that has ended.
+const jobLife = 90 * 24 * time.Hour
+
 // NewJob starts the job and returns its ID.
 func (s *Store) NewJob(
 	ctx context.Context, title, by string, all []channels.Channel,
 ) (string, error) {
 	id := newSecret()
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return "", fmt.Errorf("channeld: database: %w", err)
+	}
+	defer func() { _ = tx.Rollback() }()
 	columns := []string{"job", "number", "channel", "title", "grp", "made", "problem"}
 	for first := 0; first < len(all); first += rowsAStatement {
 		var values []any
 		for i, c := range all[first:min(first+rowsAStatement, len(all))] {
 			values = append(values, id, first+i+1, c.Key, c.Name, c.Group, 0, "")
 		}
-		if err := s.insert(ctx, "desk_job_rows", columns, values); err != nil {
+		if err := s.insert(ctx, tx, "desk_job_rows", columns, values); err != nil {
 			return "", err
 		}
 	}
-	// The job comes last, so that none is ever without its rows.
-	_, err := s.exec(ctx, "INSERT INTO desk_jobs"+
-		" (id, title, made_by, created, ended, resume_at, problem, owner, lease)"+
-		" VALUES (?, ?, ?, ?, 0, 0, '', '', 0)", id, title, by, s.now().Unix())
-	return id, err
+	columns = []string{
+		"id", "title", "made_by", "created", "ended", "resume_at", "problem", "owner", "lease",
+	}
+	values := []any{id, title, by, s.now().Unix(), 0, 0, "", "", 0}
+	if err := s.insert(ctx, tx, "desk_jobs", columns, values); err != nil {
+		return "", err
+	}
+	if err := tx.Commit(); err != nil {
+		return "", fmt.Errorf("channeld: database: %w", err)
+	}
+	return id, nil
 }
 
 const rowsAStatement = 100
 
-func (s *Store) insert(ctx context.Context, table string, columns []string, values []any) error {
+// execer is a *sql.DB or a *sql.Tx.
+type execer interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+}
+
+func (s *Store) insert(
+	ctx context.Context, db execer, table string, columns []string, values []any,
+) error {
 	one := "(" + strings.TrimSuffix(strings.Repeat("?,", len(columns)), ",") + ")"
 	all := strings.TrimSuffix(strings.Repeat(one+",", len(values)/len(columns)), ",")
 	query := fmt.Sprintf("INSERT INTO %s (%s) VALUES %s", table, strings.Join(columns, ", "), all)
-	_, err := s.exec(ctx, query, values...)
-	return err
+	if _, err := db.ExecContext(ctx, s.rebind(query), values...); err != nil {
+		return fmt.Errorf("channeld: database: %w", err)
+	}
+	return nil
 }
 
 func (j *Job) fields() []any {

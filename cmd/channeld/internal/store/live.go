@@ -30,7 +30,7 @@ func (s *Store) PutLive(ctx context.Context, all []LiveEvent) error {
 		e.ID = rand.Text()
 		values = append(values, e.ID, s.now().Unix(), e.At.Unix(), e.Kind, e.Key, e.Name, e.Group)
 	}
-	return s.insert(ctx, "desk_live", columns, values)
+	return s.insert(ctx, s.db, "desk_live", columns, values)
 }
 
 // Live returns the last events that were stored since then, the newest first.

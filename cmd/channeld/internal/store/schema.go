@@ -54,7 +54,8 @@ CREATE TABLE IF NOT EXISTS desk_drafts (
 	created BIGINT NOT NULL
 ) {options};
 
--- What makes the codes of many channels. lease is until when the owner works on it.
+-- What makes the codes of many channels, until 90 days after it was made or, if it has not
+-- ended then, until it has. lease is until when the owner works on it.
 CREATE TABLE IF NOT EXISTS desk_jobs (
 	id        {text} NOT NULL PRIMARY KEY,
 	title     {text} NOT NULL,

@@ -25,8 +25,8 @@ import (
 var ErrNotFound = errors.New("not found")
 
 // Store is the desk's part of a database. Its methods may run concurrently, also in
-// several processes on one database. Each changes the database by one statement, or by
-// several of which each may be the last.
+// several processes on one database. Each changes the database by one statement or
+// transaction, or by several of which each may be the last.
 type Store struct {
 	db      *sql.DB
 	dialect channels.Dialect
@@ -45,7 +45,8 @@ func Open(ctx context.Context, source string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("channeld: open the database: %w", err)
 	}
-	db.SetMaxIdleConns(10)
+	db.SetMaxOpenConns(maxConnections)
+	db.SetMaxIdleConns(maxConnections / 2)
 	s := &Store{db: db, dialect: dialect, now: time.Now}
 	if err := s.migrate(ctx); err != nil {
 		_ = db.Close()
@@ -53,6 +54,10 @@ func Open(ctx context.Context, source string) (*Store, error) {
 	}
 	return s, nil
 }
+
+// maxConnections is how many of a server's connections a process takes: PostgreSQL has 100
+// as a rule, MySQL 151, for all processes. Requests beyond it wait for a connection.
+const maxConnections = 20
 
 // DB and Dialect are for channels.Open.
 func (s *Store) DB() *sql.DB               { return s.db }

@@ -5,16 +5,47 @@
 const live = document.querySelectorAll("[data-live]");
 const refreshEvery = 1000; // ms at the least between two requests
 
-// refresh reads the page again and replaces the parts of it that change by themselves.
+// refresh reads the page again and changes the parts of it that change by themselves.
 async function refresh() {
   const response = await fetch(location.href);
   if (!response.ok || response.redirected) return;
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
   for (const part of document.querySelectorAll("[data-live], [data-poll]")) {
     const fresh = page.getElementById(part.id);
-    const used = part.contains(document.activeElement) || part.querySelector("details[open]");
-    if (fresh && !used) part.replaceWith(document.importNode(fresh, true));
+    if (fresh) change(part, fresh);
   }
+}
+
+// change makes a node like the fresh one. What is alike stays: the focus, an open table, and
+// where a screen reader is.
+function change(old, fresh) {
+  if (old.isEqualNode(fresh)) return;
+  if (old.nodeName !== fresh.nodeName) {
+    old.replaceWith(document.importNode(fresh, true));
+    return;
+  }
+  if (old.nodeType === Node.TEXT_NODE) {
+    old.data = fresh.data;
+    return;
+  }
+  for (const { name, value } of fresh.attributes) {
+    if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  }
+  for (const { name } of [...old.attributes]) {
+    if (!fresh.hasAttribute(name) && name !== "open") old.removeAttribute(name);
+  }
+  changeChildren(old, [...old.childNodes], [...fresh.childNodes]);
+}
+
+function changeChildren(parent, before, after) {
+  const added = before.length ? after.findIndex((node) => node.isEqualNode(before[0])) : 0;
+  const first = after.splice(0, Math.max(added, 0)); // of a list, whose newest is the first
+  if (first.length) before[0].before(...first.map((node) => document.importNode(node, true)));
+  after.forEach((node, i) => {
+    if (before[i]) change(before[i], node);
+    else parent.append(document.importNode(node, true));
+  });
+  for (const node of before.slice(after.length)) node.remove();
 }
 
 // refreshSoon refreshes at once, or when the last refresh is over and a second old: one that
