@@ -81,8 +81,8 @@ func (l *Ledger) newListing(ctx context.Context, began int64) (*listing, error) 
 
 // mayBeForgotten reports whether it may be a follow of somebody whose hash is gone.
 func (l *listing) mayBeForgotten(followedAt, now int64) bool {
-	gone, _ := slices.BinarySearch(l.forgotten, now-repairSeconds+1)
-	return gone > 0 && followedAt <= l.forgotten[gone-1]
+	n, _ := slices.BinarySearch(l.forgotten, now-repairSeconds+1)
+	return n > 0 && followedAt <= l.forgotten[n-1]
 }
 
 // meaning is what the event amounts to for the subject, if anything: a listing tells of

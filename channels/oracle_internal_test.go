@@ -146,12 +146,11 @@ func (o *oracle) knew(listed happening) bool {
 			h.heard >= listed.heard {
 			continue
 		}
-		forgotten := false
-		for _, f := range o.happened {
-			forgotten = forgotten || f.who == h.who && f.what == "forget" && h.at <= f.at &&
+		isForgotten := slices.ContainsFunc(o.happened, func(f happening) bool {
+			return f.who == h.who && f.what == "forget" && h.at <= f.at &&
 				f.at+86400 <= listed.heard
-		}
-		if !forgotten {
+		})
+		if !isForgotten {
 			return true
 		}
 	}

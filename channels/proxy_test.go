@@ -22,9 +22,9 @@ type proxy struct {
 	conns []net.Conn
 }
 
-// hook is told of a message before it is handed on. gone is closed when the client has
+// hook is told of a message before it is handed on. left is closed when the client has
 // left. If the hook returns false the connection is cut.
-type hook func(message string, gone <-chan struct{}) bool
+type hook func(message string, left <-chan struct{}) bool
 
 // hooks are those of what the client sends and of what the server does; nil for none.
 type hooks struct{ request, answer hook }
@@ -76,11 +76,11 @@ func (p *proxy) serve(listener net.Listener, all *sync.WaitGroup) {
 		p.mu.Lock()
 		p.conns = append(p.conns, client, server)
 		p.mu.Unlock()
-		gone := make(chan struct{})
-		fromClient, fromServer := messages(client, func() { close(gone) }),
+		left := make(chan struct{})
+		fromClient, fromServer := messages(client, func() { close(left) }),
 			messages(server, func() {})
 		pass := func(to net.Conn, from <-chan string, pick func(hooks) hook) {
-			p.pass(to, from, gone, pick)
+			p.pass(to, from, left, pick)
 			_, _ = client.Close(), server.Close()
 		}
 		all.Go(func() { pass(server, fromClient, func(h hooks) hook { return h.request }) })
@@ -107,13 +107,13 @@ func messages(from net.Conn, ended func()) <-chan string {
 }
 
 func (p *proxy) pass(
-	to net.Conn, from <-chan string, gone <-chan struct{}, pick func(hooks) hook,
+	to net.Conn, from <-chan string, left <-chan struct{}, pick func(hooks) hook,
 ) {
 	for message := range from {
 		p.mu.Lock()
 		check := pick(p.hooks)
 		p.mu.Unlock()
-		if check != nil && !check(message, gone) {
+		if check != nil && !check(message, left) {
 			return
 		}
 		if _, err := to.Write([]byte(message)); err != nil {
@@ -155,13 +155,13 @@ func (c *trips) count() int {
 // the server, and before the answer goes to the client.
 func (c *trips) hooks(before func(trip int, answered bool) bool) hooks {
 	watch := func(asked bool) hook {
-		return func(_ string, gone <-chan struct{}) bool {
+		return func(_ string, left <-chan struct{}) bool {
 			c.mu.Lock()
-			isFirst := c.asked[gone] != asked // of the parts of a message
+			isFirst := c.asked[left] != asked // of the parts of a message
 			if isFirst && asked {
 				c.n++
 			}
-			c.asked[gone] = asked
+			c.asked[left] = asked
 			trip := c.n
 			c.mu.Unlock()
 			return !isFirst || before(trip, !asked)

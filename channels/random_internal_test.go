@@ -312,25 +312,25 @@ func (h *history) list(what happening, scene string) []ledgerCall {
 // not. WeChat's list tells of them up to some days later, twice; then they may leave.
 func (h *history) listedLate(who string) []ledgerCall {
 	scene := h.scenes[h.IntN(len(h.scenes))]
-	follow := happening{who: who, what: "subscribe", scene: scene, ticket: "ticket of " + scene}
-	follow.at = monday.Unix() + h.Int64N(int64(h.days)*86400)
-	at := follow.at
+	subscribed := happening{who: who, what: "subscribe", scene: scene, ticket: "ticket of " + scene}
+	subscribed.at = monday.Unix() + h.Int64N(int64(h.days)*86400)
+	at := subscribed.at
 	later := func(most int64) int64 { at += 100 + h.Int64N(most); return at }
 	var steps []ledgerCall
 	pushed := h.IntN(2) == 0
 	if pushed {
-		steps = h.push(follow)
+		steps = h.push(subscribed)
 	}
 	if h.IntN(2) == 0 {
-		scan := follow
-		scan.what, scan.at = "SCAN", later(86400)
-		steps = append(steps, h.push(scan)...)
+		scanned := subscribed
+		scanned.what, scanned.at = "SCAN", later(86400)
+		steps = append(steps, h.push(scanned)...)
 	}
 	if pushed && h.IntN(2) == 0 {
 		steps = append(steps, h.forget(who, later(86400)))
 	}
 	for range 2 {
-		steps = append(steps, h.listed(follow, later(3*86400)))
+		steps = append(steps, h.listed(subscribed, later(3*86400)))
 	}
 	if h.IntN(2) == 0 {
 		steps = append(steps, h.push(happening{who: who, what: "unsubscribe", at: later(86400)})...)
@@ -343,12 +343,12 @@ func (h *history) forget(who string, at int64) ledgerCall {
 	return ledgerCall{at, func(ctx context.Context) error { return h.ledger.Forget(ctx, who) }}
 }
 
-// listed has WeChat's list tell of the follow.
-func (h *history) listed(follow happening, at int64) ledgerCall {
-	follow.what, follow.heard, follow.ticket = "listed", at, ""
-	h.oracle.happened = append(h.oracle.happened, follow)
-	user := account.UserInfo{OpenID: follow.who, Follows: true, Scene: follow.scene}
-	user.FollowedAt = time.Unix(follow.at, 0)
+// listed has WeChat's list tell of the what.
+func (h *history) listed(what happening, at int64) ledgerCall {
+	what.what, what.heard, what.ticket = "listed", at, ""
+	h.oracle.happened = append(h.oracle.happened, what)
+	user := account.UserInfo{OpenID: what.who, Follows: true, Scene: what.scene}
+	user.FollowedAt = time.Unix(what.at, 0)
 	return ledgerCall{at, func(ctx context.Context) error {
 		return h.ledger.ImportFollowers(ctx, usersOf(user))
 	}}
@@ -476,9 +476,27 @@ func (h *history) compareActive(q Query, all *Report) {
 	})
 	assert.ElementsMatch(h.t, want, active.Rows, "%+v", q)
 	assert.Equal(h.t, all.Total, active.Total, "%+v", q)
+	h.compareSums(q, active)
 	if q.By == ByChannel {
 		h.compareTop(q, active)
 	}
+}
+
+// compareSums asks for the numbers that add up alone.
+func (h *history) compareSums(q Query, active *Report) {
+	q.Active, q.Sums = h.IntN(2) == 0, true
+	sums, err := h.ledger.Report(h.t.Context(), q)
+	require.NoError(h.t, err)
+	only := func(c Counts) Counts {
+		c.Scanners, c.HeldStart, c.HeldEnd, c.QuickLost, c.QuickOf = 0, 0, 0, 0, 0
+		return c
+	}
+	want := slices.Clone(active.Rows)
+	for i := range want {
+		want[i].Counts = only(want[i].Counts)
+	}
+	assert.Equal(h.t, want, sums.Rows, "%+v", q)
+	assert.Equal(h.t, only(active.Total), sums.Total, "%+v", q)
 }
 
 // compareTop asks for the best and the worst channels of those in which something happened.

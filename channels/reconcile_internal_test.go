@@ -262,15 +262,15 @@ func TestReconcileAfterForget(t *testing.T) {
 		wx, ctx := wechatqrtest.Start(t), t.Context()
 		l, c := newLedger(t, d, testConfig)
 		require.NoError(t, l.Adopt(ctx, wechatqr.SceneString("s7"), Channel{Key: "sh-7"}))
-		follow := func(who string, at time.Time) {
+		put := func(who string, at time.Time) {
 			user := wechatqrtest.User{OpenID: who, Follows: true, FollowedAt: at, SceneStr: "s7"}
 			wx.PutUser(user)
 		}
 		midnight := startOfDay(monday.In(china)).AddDate(0, 0, 1)
-		follow("lost push", midnight.Add(-time.Hour))
+		put("lost push", midnight.Add(-time.Hour))
 		for _, who := range []string{"forgotten", "stays"} {
 			c.Time = monday
-			follow(who, c.Time)
+			put(who, c.Time)
 			recordPush(t, l, who, c.Time, wechatqr.EventSubscribe, "s7")
 		}
 		c.Time = midnight.Add(-time.Minute)
@@ -287,11 +287,11 @@ func TestReconcileAfterForget(t *testing.T) {
 		c.Time = midnight.AddDate(0, 0, 2)
 		require.NoError(t, l.DeleteExpired(ctx))
 		before := exportAll(t, l, past)
-		follow("new", midnight.Add(time.Hour))
-		for _, found := range []int{3, 0} {
+		put("new", midnight.Add(time.Hour))
+		for _, n := range []int{3, 0} {
 			result, err := l.Reconcile(ctx, listOf(t, wx))
 			require.NoError(t, err)
-			assert.Equal(t, Reconciled{Listed: 4, Found: found}, result)
+			assert.Equal(t, Reconciled{Listed: 4, Found: n}, result)
 			after := exportAll(t, l, past)
 			assert.Equal(t, before.report.Rows, after.report.Rows)
 			assert.Equal(t, before.retention.Rows, after.retention.Rows)

@@ -113,18 +113,30 @@ func (b *behindProxy) deliverUntilCounted(t *testing.T, pushes []*wechatqr.Event
 	assert.Equal(t, Counts{Scans: n, Scanners: n, New: n, HeldEnd: n}, b.total(t))
 }
 
-// While a server gives no answer each response leaves as a failure, and is one before the
-// commit is done. The next delivery counts when the server answers again, also by another
+// While a server gives no answer each response leaves as a failure. The next delivery counts when the server answers again, also by another
 // connection while the first one never gets its answer.
 func TestStalledServer(t *testing.T) {
 	t.Parallel()
-	silent := func(_ string, gone <-chan struct{}) bool {
-		<-gone
+	silent := func(_ string, left <-chan struct{}) bool {
+		<-left
 		return false
 	}
+	var committed sync.Map // by left, of a connection
 	for name, stalled := range map[string]hooks{
-		"commits": {request: func(message string, gone <-chan struct{}) bool {
-			return !isCommit(message) || silent(message, gone)
+		"answers to commits": {
+			request: func(message string, left <-chan struct{}) bool {
+				if isCommit(message) {
+					committed.Store(left, true)
+				}
+				return true
+			},
+			answer: func(message string, left <-chan struct{}) bool {
+				_, ok := committed.Load(left)
+				return !ok || silent(message, left)
+			},
+		},
+		"commits": {request: func(message string, left <-chan struct{}) bool {
+			return !isCommit(message) || silent(message, left)
 		}},
 		"answers": {answer: silent},
 	} {
@@ -146,14 +158,14 @@ func TestStalledServer(t *testing.T) {
 func TestServerThatCommitsSlowly(t *testing.T) {
 	t.Parallel()
 	onServers(t, func(t *testing.T, b *behindProxy) {
-		b.set(hooks{request: func(message string, gone <-chan struct{}) bool {
+		b.set(hooks{request: func(message string, left <-chan struct{}) bool {
 			if !isCommit(message) {
 				return true
 			}
 			select {
 			case <-time.After(3 * time.Second):
 				return true
-			case <-gone:
+			case <-left:
 				return false
 			}
 		}})

@@ -19,25 +19,31 @@ func advice(err error) string {
 	switch {
 	case errors.Is(err, errFlags):
 		return "参数写错了。看演示：在命令后面加上 -demo（半角减号，前面空一格）。全部参数：-h。\n" +
-			"That is no flag. To see the demo add -demo, a plain hyphen after a space. All flags: -h."
+			"That is no flag. To see the demo add -demo, a plain hyphen after a space.\n" +
+			"All flags: -h."
 	case errors.Is(err, errPart):
 		return "请把环境变量 WECHAT_* 全部设好，或者都不设：那时由页面询问。\n" +
 			"Set all of WECHAT_*, or none of them: then a page asks for the account."
 	case errors.Is(err, channels.ErrWrongKey):
 		return "请使用与此数据库一起生成的人员密钥文件（channeld.key）；" +
 			"没有它，数据库再也认不出任何人。\n" +
-			"Use the person key that was made together with this database (channeld.key): " +
-			"without\nit the database knows nobody again."
+			"Use the person key that was made together with this database\n" +
+			"(channeld.key): without it the database knows nobody again."
 	case errors.Is(err, syscall.EADDRINUSE), errors.Is(err, wsaAddrInUse):
-		return "此端口已被占用：channeld 可能正在另一个窗口运行，在浏览器打开 http://" +
-			defaultListen + "/ 试试；\n或者换一个端口，在命令后面加上 -listen 127.0.0.1:8931\n" +
-			"The port is taken. channeld may run in another window: try http://" +
-			defaultListen + "/ in a\nbrowser. Or take another port: add -listen 127.0.0.1:8931"
+		return "此端口已被占用：channeld 可能正在另一个窗口运行，\n在浏览器打开 http://" +
+			defaultListen + "/ 试试；或者换一个端口，在命令后面加上 -listen 127.0.0.1:8931\n" +
+			"The port is taken. channeld may run in another window: try\nhttp://" +
+			defaultListen + "/ in a browser. Or take another port: add\n" +
+			"-listen 127.0.0.1:8931"
+	case errors.As(err, &connection) && connection.Op == "listen":
+		return "不能监听这个地址：请换一个，例如 -listen 127.0.0.1:8931（1024 以下的端口要管理员权限）。\n" +
+			"It cannot listen there: take another address, such as -listen 127.0.0.1:8931.\n" +
+			"Ports below 1024 are for the system's administrator."
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
-		return "请把程序移到可以写入的文件夹（例如“文档”里新建的文件夹），在那里启动；" +
+		return "请把程序移到可以写入的文件夹（例如“文档”里新建的文件夹），在那里启动；\n" +
 			"或用 -db 指定数据文件的位置。\n" +
-			"Move the program to a folder that it may write to, such as a new one in Documents, " +
-			"and start\nit there; or say by -db where the data file is to be."
+			"Move the program to a folder that it may write to, such as a new one in\n" +
+			"Documents, and start it there; or say by -db where the data file is to be."
 	case errors.As(err, &connection) && connection.Op == "dial":
 		return "数据库连不上：请检查它是否在运行、-db 的地址是否正确。\n" +
 			"The database does not answer: check that it runs, and the address in -db."

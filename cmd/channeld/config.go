@@ -115,8 +115,8 @@ func (c *config) complete(getenv func(string) string) error {
 	c.origin = strings.TrimSuffix(c.origin, "/")
 	if c.demo {
 		if c.db != "" || c.api != "" || c.invite != "" || c.copyTarget != "" {
-			return errors.New("channeld: -demo has an account and a database of its own: " +
-				"leave -db, -api, -invite and -copy out")
+			return fmt.Errorf("channeld: -demo has an account and a database of its own: "+
+				"leave -db, -api, -invite and -copy out: %w", errFlags)
 		}
 		return nil
 	}

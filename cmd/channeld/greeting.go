@@ -56,7 +56,7 @@ func (d *desk) nextStep(ctx context.Context) (text, address string, err error) {
 	}
 	zh, en := "", ""
 	if !d.config.isSetUp() {
-		zh, en = "，再填写公众号", ", then set the account up"
+		zh, en = "，再填写公众号", ",\nthen set the account up"
 	}
 	address, err = invite(ctx, d.store, d.config.origin, "admin")
 	return "首次使用：请打开此链接，设置管理员密码" + zh + "。链接一天内有效，只能用一次。\n" +

@@ -51,6 +51,10 @@ func TestFaultsAtTheStartSayWhatToDo(t *testing.T) {
 			dir: ready, flags: []string{"-listen", taken.Addr().String()},
 			zh: "端口已被占用", en: "The port is taken",
 		},
+		"no address": {
+			dir: ready, flags: []string{"-listen", "8080"},
+			zh: "不能监听这个地址", en: "It cannot listen there",
+		},
 		"a folder that cannot be written to": {
 			dir: "/sys", zh: "可以写入的文件夹", en: "a folder that it may write to",
 		},

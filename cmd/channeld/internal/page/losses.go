@@ -62,7 +62,7 @@ func (c *chart) drawLosses(r *http.Request, ages *channels.LossAges) {
 		add(web.Say(r, lossAges[i].zh, lossAges[i].en), row.Lost)
 	}
 	if ages.AgeUnknown > 0 {
-		add(web.Say(r, "不知", "not known"), ages.AgeUnknown)
+		add(web.Say(r, "不详", "unknown"), ages.AgeUnknown)
 	}
 	plot := newPlot(len(bars), bars)
 	plot.bars("down", bars)

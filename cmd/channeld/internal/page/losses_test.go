@@ -33,11 +33,11 @@ func TestLossesByAge(t *testing.T) {
 
 		w := d.get(viewer, "/channels/sh-1", "en")
 		has(t, textOf(w), "Followed for lost share ≤ 1 h 1 25.0% 1–24 h 2 50.0% 1–7 d 0 0.0% "+
-			"7–30 d 0 0.0% 30–90 d 0 0.0% > 90 d 0 0.0% not known 1 25.0%")
+			"7–30 d 0 0.0% 30–90 d 0 0.0% > 90 d 0 0.0% unknown 1 25.0%")
 		has(t, w.Body.String(), `d="M2 100V50h6V100zM12 100V0h6V100zM62 100V50h6V100z"/>`)
 		page := textOf(d.get(viewer, "/channels/sh-1?period=yesterday", webui.Chinese))
 		has(t, page, "≤ 1 小时 1 50.0% 1–24 小时 1 50.0%")
-		hasNot(t, page, "不知 ")
+		hasNot(t, page, "不详 ")
 		page = textOf(d.get(viewer, "/channels/sh-2?period=yesterday", "en"))
 		has(t, page, "No losses in the period")
 	})
