@@ -246,7 +246,8 @@ func (p *Pages) account(r *http.Request, f *form) (a Account, problems []problem
 		"EncodingAESKey 为 43 个字母或数字。", "An EncodingAESKey has 43 letters and digits.")
 	if !p.ZoneFlag {
 		zone, err := time.LoadLocation(f.Zone)
-		refuse(err != nil || f.Zone == "", "没有这个时区：请写成 Asia/Shanghai 这样。",
+		isNamed := f.Zone != "" && f.Zone != "Local" // which is the server's
+		refuse(err != nil || !isNamed, "没有这个时区：请写成 Asia/Shanghai 这样。",
 			"There is no such time zone: write it as Asia/Shanghai.")
 		a.Location = zone
 	}
