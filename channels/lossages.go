@@ -36,9 +36,10 @@ type LossAge struct {
 // their start to their end. upTo are the greatest ages of the rows in ascending order, in
 // whole seconds above 0; one more row has whatever is older. Query.By is 0.
 //
-// Imported follows are as old as WeChat's list says. Follows that Forget ended are no
-// losses. Losses of up to 24 hours are not the quick losses of a [Report]: those belong to
-// the period in which the follow began, and leave imported follows out.
+// Imported follows are as old as WeChat's list says, or since they were taken over if that
+// was after a Forget. Follows that Forget ended are no losses. Losses of up to 24 hours are
+// not the quick losses of a [Report]: those belong to the period in which the follow began,
+// and leave imported follows out.
 //
 // Errors: wechatqr.ErrInvalidArgument; [ErrUnknownChannel].
 func (l *Ledger) LossAges(

@@ -63,9 +63,13 @@ func (r *reader) readNumbers(ctx context.Context) error {
 			dest = append(dest, field)
 		}
 		err := rows.Scan(dest...)
+		sum.QuickOf = sum.New + sum.Returning
+		if r.Sums {
+			sum.QuickLost, sum.QuickOf = 0, 0
+		}
 		for _, c := range []*Counts{&r.row(r.key(channel, hour*hourSeconds)).Counts, &r.total} {
 			c.add(&sum, 1)
-			c.QuickOf += sum.New + sum.Returning
+			c.QuickOf += sum.QuickOf
 		}
 		return err
 	}, "SELECT "+channel+", "+hour+", "+sumOf(hourColumns)+" FROM "+from+r.where+

@@ -476,9 +476,27 @@ func (h *history) compareActive(q Query, all *Report) {
 	})
 	assert.ElementsMatch(h.t, want, active.Rows, "%+v", q)
 	assert.Equal(h.t, all.Total, active.Total, "%+v", q)
+	h.compareSums(q, active)
 	if q.By == ByChannel {
 		h.compareTop(q, active)
 	}
+}
+
+// compareSums asks for the numbers that add up alone.
+func (h *history) compareSums(q Query, active *Report) {
+	q.Active, q.Sums = h.IntN(2) == 0, true
+	sums, err := h.ledger.Report(h.t.Context(), q)
+	require.NoError(h.t, err)
+	only := func(c Counts) Counts {
+		c.Scanners, c.HeldStart, c.HeldEnd, c.QuickLost, c.QuickOf = 0, 0, 0, 0, 0
+		return c
+	}
+	want := slices.Clone(active.Rows)
+	for i := range want {
+		want[i].Counts = only(want[i].Counts)
+	}
+	assert.Equal(h.t, want, sums.Rows, "%+v", q)
+	assert.Equal(h.t, only(active.Total), sums.Total, "%+v", q)
 }
 
 // compareTop asks for the best and the worst channels of those in which something happened.

@@ -474,6 +474,31 @@ func TestAViewerIsRefused(t *testing.T) {
 	stranger.see("h1", "has ended")
 }
 
+// A note is written, found on the chart and below it, and deleted without a pointer, and
+// everything has a name to be read out.
+func TestANoteByTheKeyboard(t *testing.T) {
+	t.Parallel()
+	d, tb := openDemo(t, desktop)
+	tb.run(chromedp.Navigate(d.origin + "/channels/zhihu"))
+	tb.see(".notes", "There are no notes yet")
+	tb.run(chromedp.SendKeys(".notes > details > summary", kb.Enter),
+		chromedp.SendKeys("input[name=spent]", "1,50"),
+		chromedp.SendKeys("input[name=text]", "new poster"+kb.Enter))
+	tb.see("[role=alert]", "Write what was spent as 1234.50")
+	tb.run(chromedp.Evaluate[chromedp.Void](`document.querySelector("input[name=spent]").select()`),
+		chromedp.SendKeys("input[name=spent]", "1.50"+kb.Enter))
+	tb.see("[role=status]", "The note is saved")
+	tb.named()
+	assert.Equal(t, 1, eval[int](tb, `document.querySelectorAll("svg path.note").length`))
+	tb.run(chromedp.SendKeys(".chart summary", kb.Enter))
+	tb.see(".chart td", "new poster (1.50)")
+
+	tb.run(chromedp.SendKeys(".notes table summary", kb.Enter+kb.Tab+kb.Enter))
+	tb.see("[role=status]", "The note is deleted")
+	tb.see(".notes", "There are no notes yet")
+	assert.Equal(t, 0, eval[int](tb, `document.querySelectorAll("svg path.note").length`))
+}
+
 // Most that a page may weigh, with its style, script and pictures.
 const maxPageBytes = 120 << 10
 
@@ -498,8 +523,9 @@ func TestTheDesksPages(t *testing.T) {
 			tb := openTab(t, s)
 			tb.run(chromedp.Navigate(d.link), chromedp.Navigate(d.origin+"/channels"))
 			first := eval[string](tb, `document.querySelector("tbody th a").pathname`)
-			for _, path := range []string{"/", "/channels", first, "/make", "/print", "/reconcile",
-				"/export", "/settings", "/settings/account", first + "/welcome"} {
+			for _, path := range []string{"/", "/channels", first, first + "/welcome",
+				"/channels/live-mon", "/make", "/print", "/reconcile", "/export", "/settings",
+				"/settings/account"} {
 				tb.run(chromedp.Navigate(d.origin + path))
 				tb.wait(`document.readyState === "complete"`, path)
 				assert.LessOrEqual(t,

@@ -31,27 +31,23 @@ func (d *desk) copyTo(
 }
 
 // printCopy is -copy.
-func printCopy(
-	ctx context.Context, c *config, stdout io.Writer, logger *slog.Logger,
-) (err error) {
+func printCopy(ctx context.Context, c *config, stdout io.Writer, logger *slog.Logger) error {
 	key, err := c.loadPersonKey()
 	if err != nil {
 		return err
 	}
-	if err := c.readAccount(); err != nil {
-		return err
-	}
-	if !c.isSetUp() {
-		return fmt.Errorf("channeld: -copy: the account is neither in the environment nor in %s",
-			c.accountFile)
-	}
-	d, err := openDesk(ctx, c, &key, logger)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, d.close()) }()
+	return withDesk(ctx, *c, &key, logger, func(d *desk) error {
+		if !d.config.isSetUp() {
+			return fmt.Errorf("channeld: -copy: the account is neither in the environment nor in %s",
+				c.accountFile)
+		}
+		return d.printCopy(ctx, c.copyTarget, stdout)
+	})
+}
+
+func (d *desk) printCopy(ctx context.Context, target string, stdout io.Writer) error {
 	shown := time.Time{}
-	err = d.copyTo(ctx, c.copyTarget, func(p channels.CopyProgress) {
+	err := d.copyTo(ctx, target, func(p channels.CopyProgress) {
 		if time.Since(shown) > time.Second {
 			shown = time.Now()
 			_, _ = fmt.Fprintf(stdout, "%d of %d rows\n", p.Rows, p.Total)
@@ -61,8 +57,8 @@ func printCopy(
 		return err
 	}
 	same := "person key"
-	if c.accountFile != "" {
-		same += " and account: -account " + c.accountFile
+	if file := d.config.accountFile; file != "" {
+		same += " and account: -account " + file
 	}
 	_, err = fmt.Fprintln(stdout, "copied and verified: start channeld with that -db and the same",
 		same)

@@ -72,6 +72,20 @@ func openDesk(
 	return d, d.buildPages(key)
 }
 
+// withDesk opens the desk of the account that there is now, for as long as f works on it.
+func withDesk(
+	ctx context.Context, c config, key *personKey, logger *slog.Logger, f func(*desk) error,
+) error {
+	if err := c.readAccount(); err != nil {
+		return err
+	}
+	d, err := openDesk(ctx, &c, key, logger)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(d), d.close())
+}
+
 // begin opens the ledger, and makes what works on it.
 func (d *desk) begin(ctx context.Context, key *personKey) (err error) {
 	c := d.config

@@ -62,32 +62,19 @@ func run(
 	if err != nil {
 		return err
 	}
-	for first := true; ; first = false {
-		err := serveOnce(ctx, c, &key, l, first, stdout, logger)
+	greeted := false
+	for {
+		err := withDesk(ctx, c, &key, logger, func(d *desk) error {
+			if !greeted {
+				if err := d.greet(ctx, stdout, l); err != nil {
+					return err
+				}
+			}
+			greeted = true
+			return d.serve(ctx, l)
+		})
 		if !errors.Is(err, errReopen) {
 			return err
 		}
 	}
-}
-
-// serveOnce opens the desk of the account that there is now, and serves it. errReopen says
-// that there is another account now.
-func serveOnce(
-	ctx context.Context, c config, key *personKey, l listeners, first bool, stdout io.Writer,
-	logger *slog.Logger,
-) (err error) {
-	if err := c.readAccount(); err != nil {
-		return err
-	}
-	d, err := openDesk(ctx, &c, key, logger)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, d.close()) }()
-	if first {
-		if err := d.greet(ctx, stdout, l); err != nil {
-			return err
-		}
-	}
-	return d.serve(ctx, l)
 }

@@ -189,10 +189,8 @@ func (s *deskScale) measurePages() {
 	}
 }
 
-func (s *deskScale) report(
-	ctx context.Context, q channels.Query, by channels.By, active bool,
-) error {
-	q.By, q.Active = by, active
+func (s *deskScale) report(ctx context.Context, q channels.Query, by channels.By) error {
+	q.By = by
 	_, err := s.ledger.Report(ctx, q)
 	return err
 }
@@ -201,10 +199,11 @@ func (s *deskScale) reportsOfToday(ctx context.Context) error {
 	two, before := s.today, s.today
 	two.From = two.From.AddDate(0, 0, -1)
 	before.From, before.To = before.From.AddDate(0, 0, -7), before.To.AddDate(0, 0, -7)
-	return errors.Join(
-		s.report(ctx, two, channels.ByHour, false), s.report(ctx, before, channels.ByHour, false),
-		s.report(ctx, s.today, channels.ByChannel, true),
-	)
+	best, last := s.today, s.today
+	best.Top, last.From = 5, time.Now().Truncate(time.Hour)
+	two.Sums, before.Sums, best.Sums = true, true, true
+	return errors.Join(s.report(ctx, two, channels.ByHour), s.report(ctx, before, channels.ByHour),
+		s.report(ctx, best, channels.ByChannel), s.report(ctx, last, 0))
 }
 
 func (s *deskScale) reportsOf(q channels.Query) func(context.Context) error {
@@ -213,7 +212,7 @@ func (s *deskScale) reportsOf(q channels.Query) func(context.Context) error {
 		_, whole := s.ledger.Retention(ctx, q, 7)
 		q.By = channels.ByChannel
 		_, each := s.ledger.Retention(ctx, q, 7)
-		return errors.Join(list, whole, each, s.report(ctx, q, channels.ByChannel, false))
+		return errors.Join(list, whole, each, s.report(ctx, q, channels.ByChannel))
 	}
 }
 
@@ -223,8 +222,8 @@ func (s *deskScale) reportsOfChannel(ctx context.Context) error {
 	_, all := s.ledger.Retention(ctx, q, days...)
 	q.Channel = s.channel
 	_, own := s.ledger.Retention(ctx, q, days...)
-	return errors.Join(all, own, s.report(ctx, q, channels.ByDay, false),
-		s.report(ctx, q, channels.ByWeekday, false))
+	return errors.Join(all, own, s.report(ctx, q, channels.ByDay),
+		s.report(ctx, q, channels.ByWeekday))
 }
 
 // measureAlerts prints how long the rules take: all of them once an hour, few each minute.

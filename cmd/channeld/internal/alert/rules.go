@@ -177,7 +177,7 @@ func (w *Worker) lastPush(
 	}
 	hour := now.Truncate(time.Hour)
 	recent, err := w.Ledger.Report(ctx, channels.Query{
-		From: hour.Add(-lookBack), To: hour.Add(time.Hour), By: channels.ByHour,
+		From: hour.Add(-lookBack), To: hour.Add(time.Hour), By: channels.ByHour, Sums: true,
 	})
 	if err != nil {
 		return last, 0, err
@@ -194,7 +194,9 @@ func (w *Worker) lastPush(
 	var usual []int64
 	for week := 1; week <= weeks; week++ {
 		from := hour.In(w.Location).AddDate(0, 0, -7*week).Add(-time.Hour)
-		r, err := w.Ledger.Report(ctx, channels.Query{From: from, To: from.Add(3 * time.Hour)})
+		r, err := w.Ledger.Report(ctx, channels.Query{
+			From: from, To: from.Add(3 * time.Hour), Sums: true,
+		})
 		if err != nil {
 			return last, 0, err
 		}
@@ -262,7 +264,7 @@ func (w *Worker) hoursBefore(
 	for week := 1; week <= weeks; week++ {
 		at := hour.In(w.Location).AddDate(0, 0, -7*week)
 		day, err := w.Ledger.Report(ctx, channels.Query{
-			From: at.Add(-12 * time.Hour), To: at.Add(12 * time.Hour),
+			From: at.Add(-12 * time.Hour), To: at.Add(12 * time.Hour), Sums: true,
 		})
 		if err != nil {
 			return nil, err
@@ -284,7 +286,7 @@ func (w *Worker) countHour(
 	ctx context.Context, hour time.Time,
 ) (map[string]channels.Row, error) {
 	r, err := w.Ledger.Report(ctx, channels.Query{
-		From: hour, To: hour.Add(time.Hour), By: channels.ByChannel, Active: true,
+		From: hour, To: hour.Add(time.Hour), By: channels.ByChannel, Sums: true,
 	})
 	if err != nil {
 		return nil, err

@@ -113,8 +113,9 @@ func (p *Pages) readChannel(
 
 // readCharts sets the charts but for the trend, and the retention.
 func (p *Pages) readCharts(r *http.Request, v *channelView, q channels.Query) (err error) {
-	q.By = channels.ByWeekday
-	report, err := p.Ledger.Report(r.Context(), q)
+	hours := q
+	hours.By, hours.Sums = channels.ByWeekday, true
+	report, err := p.Ledger.Report(r.Context(), hours)
 	if err != nil {
 		return err
 	}

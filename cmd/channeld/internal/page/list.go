@@ -362,7 +362,7 @@ const maxEventsOfAll = 20_000
 
 // addSparklines draws net by day, of a day by hour, of each line.
 func (p *Pages) addSparklines(ctx context.Context, q channels.Query, v *listView) error {
-	q.By, q.Active = channels.ByDay, true
+	q.By, q.Sums = channels.ByDay, true
 	if q.To.Sub(q.From) <= 25*time.Hour {
 		q.By = channels.ByHour
 	}

@@ -78,12 +78,13 @@ func (p *Pages) days() daysAround {
 
 func (p *Pages) readToday(r *http.Request) (*todayView, error) {
 	d, liveID := p.days(), p.Feed.LastID() // before the numbers
-	var reports [3]*channels.Report
+	var reports [4]*channels.Report
 	all, ctx := errgroup.WithContext(r.Context())
 	for i, q := range []channels.Query{
-		{From: d.yesterday, To: d.tomorrow, By: channels.ByHour},
-		{From: d.weekAgo, To: d.weekAgoEnd, By: channels.ByHour},
-		{From: d.today, To: d.tomorrow, By: channels.ByChannel, Top: maxBest},
+		{From: d.yesterday, To: d.tomorrow, By: channels.ByHour, Sums: true},
+		{From: d.weekAgo, To: d.weekAgoEnd, By: channels.ByHour, Sums: true},
+		{From: d.today, To: d.tomorrow, By: channels.ByChannel, Top: maxBest, Sums: true},
+		{From: p.Now().Truncate(time.Hour), To: d.tomorrow}, // for the followers
 	} {
 		all.Go(func() (err error) {
 			reports[i], err = p.Ledger.Report(ctx, narrow(r, q))
@@ -94,6 +95,7 @@ func (p *Pages) readToday(r *http.Request) (*todayView, error) {
 		return nil, err
 	}
 	hours, now := reports[2], reports[2].AsOf
+	hours.Total.HeldEnd = reports[3].Total.HeldEnd
 	today := hourly(reports[0], d.today, d.tomorrow, now)
 	yesterday := hourly(reports[0], d.yesterday, d.today, now)
 	weekAgo := hourly(reports[1], d.weekAgo, d.weekAgoEnd, now)
