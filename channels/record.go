@@ -2,7 +2,6 @@ package channels
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -14,7 +13,7 @@ import (
 // Record returns a function that records the event, commits, and then calls
 // next: give it to events.NewHandler. A database that fails makes the function
 // fail, so that WeChat delivers the push again; recording it twice changes
-// nothing. So does one that has not committed shortly before the response leaves.
+// nothing. While it has not committed the response is no success: see events.FailLate.
 // Events that arrive together share one commit.
 //
 // next learns by [VisitFrom] what the event amounted to. Messages and events
@@ -23,30 +22,16 @@ import (
 func (l *Ledger) Record(next events.HandlerFunc) events.HandlerFunc {
 	return func(ctx context.Context, ev *wechatqr.Event) (events.Reply, error) {
 		if kindOf(ev) != 0 {
-			visit, err := l.recordInTime(ctx, ev)
+			settled := events.FailLate(ctx)
+			visit, err := l.RecordEvent(ctx, ev)
 			if err != nil {
 				return nil, err
 			}
+			settled()
 			ctx = context.WithValue(ctx, visitKey{}, visit)
 		}
 		return next(ctx, ev)
 	}
-}
-
-// replyMargin is how long before the response leaves the function has failed.
-const replyMargin = 500 * time.Millisecond
-
-var errTooSlow = fmt.Errorf(
-	"the database did not commit before the response had to leave: %w", context.DeadlineExceeded,
-)
-
-func (l *Ledger) recordInTime(ctx context.Context, ev *wechatqr.Event) (Visit, error) {
-	if deadline, ok := events.ReplyDeadline(ctx); ok {
-		timed, cancel := context.WithDeadlineCause(ctx, deadline.Add(-replyMargin), errTooSlow)
-		defer cancel()
-		ctx = timed
-	}
-	return l.RecordEvent(ctx, ev)
 }
 
 // RecordEvent records a push: a subscribe, a SCAN, an unsubscribe, or a

@@ -3,6 +3,7 @@ package events
 import (
 	"context"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -13,15 +14,42 @@ const (
 	minRunTime   = time.Second             // what a function must have of it to begin
 )
 
-type deadlineKey struct{}
+type latenessKey struct{}
 
-// ReplyDeadline is when the response leaves at the latest, 4.5 s after the request came.
-// If the HandlerFunc has not returned by then WeChat is told success: an error that it
-// returns later has nobody deliver the event again. ctx is the function's; of any other
-// ok is false. The context itself does not end then.
-func ReplyDeadline(ctx context.Context) (deadline time.Time, ok bool) {
-	deadline, ok = ctx.Value(deadlineKey{}).(time.Time)
-	return deadline, ok
+// FailLate has the response be HTTP 500, instead of "success", if the time for it is over
+// before the function has returned or called settled: for a function that must not lose the
+// event if it fails, however late. Call settled once what matters is done. An event whose
+// response was 500 is handled if the function succeeds all the same, and else a later
+// delivery runs it again. ctx is the function's; with any other it does nothing.
+func FailLate(ctx context.Context) (settled func()) {
+	l, ok := ctx.Value(latenessKey{}).(*lateness)
+	if !ok {
+		return func() {}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.holder != l.turn {
+		l.holder, l.unsettled = l.turn, 0
+	}
+	l.unsettled++
+	holder := l.holder
+	return sync.OnceFunc(func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.holder == holder {
+			l.unsettled--
+		}
+	})
+}
+
+// lateness is what a response says that leaves before the function has returned. It is not
+// used again with its call: a function may keep its ctx.
+type lateness struct {
+	mu        sync.Mutex // held while the waiter or the runner sends on ended
+	turn      int        // the number of the function's run, from 1 on
+	holder    int        // the last turn that has called FailLate
+	unsettled int        // of its calls
+	fails     bool       // the response was HTTP 500; set when the call becomes late
 }
 
 // retryPauses are what a function that failed waits for before its next run.
@@ -40,8 +68,9 @@ var retryPauses = [...]time.Duration{300 * time.Millisecond, time.Second, 2 * ti
 //	         the time for the response   reports what of it
 //	         is over                     is lost
 //
-// The claim and late belong to the waiter in every state; the runner reads the
-// claim's ctx, ev and start, which do not change, and what is atomic.
+// The claim and late belong to the waiter; the runner reads the claim's ctx, ev and
+// start, which do not change, and what is atomic. The claim of a late call of which
+// lateness.fails is the runner's, who ends it by the function's outcome.
 //
 // A call that has ended is used again, since the runner is done with it. That
 // saves five of a delivery's ten allocations and a third of its time
@@ -52,7 +81,8 @@ type call struct {
 	ended chan struct{}
 	timer *time.Timer // of the waiter
 	late  bool
-	runs  atomic.Int32
+	*lateness
+	runs atomic.Int32
 	result
 }
 
@@ -74,7 +104,8 @@ func (h *Handler) deliver(ctx context.Context, start time.Time, d *Delivery) res
 	if !ok {
 		c = &call{h: h, ended: make(chan struct{}, 1), timer: time.NewTimer(time.Hour)}
 	}
-	kept := context.WithValue(context.WithoutCancel(ctx), deadlineKey{}, start.Add(replyTimeout))
+	c.lateness = &lateness{}
+	kept := context.WithValue(context.WithoutCancel(ctx), latenessKey{}, c.lateness)
 	c.claim = claim{claims: &h.claims, ctx: kept, ev: d.Event, start: start}
 	defer func() { // even if the user's code ends this goroutine
 		if !c.late {
@@ -89,7 +120,11 @@ func (h *Handler) deliver(ctx context.Context, start time.Time, d *Delivery) res
 // handle runs the function if the event can be claimed in time.
 func (c *call) handle(ctx context.Context, d *Delivery) result {
 	handled := false
-	defer func() { c.endClaim(handled) }()
+	defer func() {
+		if !c.late || !c.fails {
+			c.endClaim(handled)
+		}
+	}()
 	got, err := c.acquire(ctx)
 	switch {
 	case err != nil:
@@ -105,7 +140,10 @@ func (c *call) handle(ctx context.Context, d *Delivery) result {
 	go c.run()
 	c.wait()
 	d.Runs = int(c.runs.Load())
-	if c.late {
+	switch {
+	case c.late && c.fails:
+		return result{err: undecided.errorf("the function took more than %v", replyTimeout)}
+	case c.late:
 		handled = true // nobody may run it beside this function
 		return result{}
 	}
@@ -128,8 +166,11 @@ func (c *call) wait() {
 		if !c.late {
 			return
 		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
 		select {
 		case c.ended <- struct{}{}:
+			c.fails = c.unsettled > 0
 		case <-c.ended: // at the last moment
 			c.late = false
 		}
@@ -173,6 +214,9 @@ func (c *call) mayRunAgain(pause time.Duration) bool {
 
 func (c *call) runOnce() {
 	c.runs.Add(1)
+	c.mu.Lock()
+	c.turn++
+	c.mu.Unlock()
 	c.failure, c.err = c.err, nil
 	returned := false
 	defer func() {
@@ -206,14 +250,17 @@ func (c *call) runOnce() {
 
 // finish gives the result to the waiter, or reports it if the call is late.
 func (c *call) finish() {
-	select {
-	case c.ended <- struct{}{}:
+	if c.endInTime() {
 		return
-	default:
 	}
 	defer c.h.slots.release()
 	err := c.replyErr
+	if c.fails {
+		c.endClaim(c.err == nil)
+	}
 	switch {
+	case c.err != nil && c.fails:
+		err = c.err
 	case c.err != nil:
 		err = failedLate.wrap(c.err, "after success was sent")
 	case err == nil && len(c.reply) > 0:
@@ -221,5 +268,17 @@ func (c *call) finish() {
 	}
 	if err != nil {
 		c.h.report(c.ctx, c.ev, err, c.stack)
+	}
+}
+
+// endInTime gives the result to the waiter, unless the call is late.
+func (c *call) endInTime() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	select {
+	case c.ended <- struct{}{}:
+		return true
+	default:
+		return false
 	}
 }

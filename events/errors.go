@@ -77,6 +77,7 @@ var causes = [...]cause{
 // What has hints of its own beside those of its Err value.
 var (
 	emptyBody  = cause{ErrMalformed, http.StatusBadRequest, "WeChat sends a body: a middleware in front, one that logs requests perhaps, has read it and not put it back", "微信的推送都有正文：可能被前面的中间件（如记录请求的日志）读走而未放回"}
+	undecided  = cause{ErrLate, http.StatusInternalServerError, "the function goes on: if it fails, a later delivery runs it again; find what is slow", "函数仍在执行：若失败，微信再次投递时会重新执行；请检查哪里过慢"}
 	failedLate = cause{ErrLate, 0, "WeChat was told success already: nobody runs it again; redo it from this event", "已向微信回复 success，不会再次投递：请根据此事件自行补做"}
 	recovered  = cause{ErrFunction, 0, "the function ran again and succeeded: the event is handled; look for what was away for a moment", "再次执行后成功，事件已处理：请检查短暂不可用的依赖"}
 	claimLost  = cause{ErrInProgress, 0, "another process may run the function for this event too: this one stalled, or the store lost the claim", "其他进程可能也在处理此事件：本进程曾停顿，或去重存储丢失了占用记录"}

@@ -31,7 +31,7 @@ const slotTimeout = 3 * time.Second // from the request on
 // WeChat waits 5 s. If the function is not done 4.5 s after the request came, the
 // response is "success" and the function goes on: its reply can no longer be sent,
 // and it does not run again if it fails, which the problem handler is told by
-// ErrLate. If a slow body, a full Handler or another delivery has left less than
+// ErrLate; see [FailLate] for one that must not lose the event. If a slow body, a full Handler or another delivery has left less than
 // 1 s of the 4.5 s, the function does not begin, and the response is HTTP 503.
 type HandlerFunc func(ctx context.Context, ev *wechatqr.Event) (Reply, error)
 
@@ -102,7 +102,8 @@ func WithoutRetries() Option { return func(c *config) { c.retries = false } }
 //	200 and the reply   the function has succeeded
 //	200 "success"       the same without a reply, or with one that cannot be
 //	                    sent; or it had succeeded before; or it is still running
-//	500                 the function failed or panicked
+//	500                 the function failed or panicked, or is still running and has
+//	                    called FailLate
 //	503                 ErrInProgress, ErrNoTime, ErrOverloaded, ErrShutdown
 //	4xx                 the request is refused: the status is that of the Err value
 //

@@ -1709,24 +1709,77 @@ func TestFunctionContext(t *testing.T) {
 	assert.Equal(t, "success", string(a.Body))
 }
 
-// The function learns when WeChat is told success without it.
-func TestReplyDeadline(t *testing.T) {
+var errAway = errors.New("the database is away")
+
+// Who must not lose the event has the response fail while that may happen, and a later
+// delivery learns the outcome, or runs the function.
+func TestFailLate(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		settles bool          // before the time is over
+		takes   time.Duration // the first run
+		err     error         // of the first run
+		first   int           // status
+		second  int
+		runs    int32
+	}{
+		"settled, and fails":           {true, 6 * time.Second, errAway, 200, 200, 1},
+		"not settled, and fails":       {false, 6 * time.Second, errAway, 500, 200, 2},
+		"not settled, and succeeds":    {false, 6 * time.Second, nil, 500, 200, 1},
+		"not settled, fails in time":   {false, 4 * time.Second, errAway, 500, 200, 2},
+		"not settled, ends in time":    {false, 4 * time.Second, nil, 200, 200, 1},
+		"not settled for very long":    {false, 15 * time.Second, nil, 500, 503, 1},
+		"settled, and takes very long": {true, 15 * time.Second, nil, 200, 200, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var runs atomic.Int32
+				h := newHandler(t, plainMode(),
+					func(ctx context.Context, _ *wechatqr.Event) (events.Reply, error) {
+						settled := events.FailLate(ctx)
+						if runs.Add(1) > 1 {
+							return nil, nil
+						}
+						if tt.settles {
+							settled()
+							settled()
+						}
+						time.Sleep(tt.takes)
+						return nil, tt.err
+					}, nil, events.WithoutRetries())
+				push := wechat().clear(sampleScan)
+				for _, want := range []int{tt.first, tt.second} {
+					w := httptest.NewRecorder()
+					h.ServeHTTP(w, push.request())
+					assert.Equal(t, want, w.Code)
+				}
+				require.NoError(t, h.Shutdown(t.Context()))
+				assert.Equal(t, tt.runs, runs.Load())
+			})
+		})
+	}
+	events.FailLate(t.Context())() // of no function: nothing
+}
+
+// A run that failed and was not settled has the response fail until the next one is.
+func TestFailLateOfARetry(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var deadline time.Time
+		var runs atomic.Int32
 		h := newHandler(t, plainMode(),
 			func(ctx context.Context, _ *wechatqr.Event) (events.Reply, error) {
-				deadline, _ = events.ReplyDeadline(ctx)
-				time.Sleep(time.Until(deadline) - 1)
-				return nil, errors.New("in time")
-			}, nil, events.WithoutRetries())
+				if runs.Add(1) == 1 {
+					events.FailLate(ctx)
+					return nil, errAway
+				}
+				time.Sleep(5 * time.Second) // before it comes to FailLate
+				return nil, nil
+			}, nil)
 		w := httptest.NewRecorder()
-		came := time.Now()
 		h.ServeHTTP(w, wechat().clear(sampleScan).request())
 		assert.Equal(t, http.StatusInternalServerError, w.Code)
-		assert.Equal(t, 4500*time.Millisecond, deadline.Sub(came))
-		_, ok := events.ReplyDeadline(t.Context())
-		assert.False(t, ok)
+		require.NoError(t, h.Shutdown(t.Context()))
 	})
 }
 
