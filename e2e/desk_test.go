@@ -127,10 +127,33 @@ func readSheets(tb *tab) (read []string) {
 			picture, err := os.ReadFile(sheet)
 			require.NoError(t, err)
 			read = append(read, readCodes(t, picture)...)
+			if dpi == "300" {
+				assert.InDelta(t, 50, longestLineAtFoot(t, picture)*25.4/300, 0.5, "millimetres")
+			}
 		}
 	}
 	slices.Sort(read)
 	return slices.Compact(read)
+}
+
+// longestLineAtFoot is the length, in pixels, of the longest dark line at the foot of a PGM.
+func longestLineAtFoot(t *testing.T, picture []byte) (longest float64) {
+	t.Helper()
+	var width, height int
+	_, err := fmt.Sscanf(string(picture[:64]), "P5\n%d %d\n255\n", &width, &height)
+	require.NoError(t, err)
+	pixels := picture[len(picture)-width*height:]
+	for row := range slices.Chunk(pixels[width*height*98/100:], width) {
+		dark := 0.0
+		for _, shade := range row {
+			dark++
+			if shade > 128 {
+				dark = 0
+			}
+			longest = max(longest, dark)
+		}
+	}
+	return longest
 }
 
 // readCodes is what a phone reads in a picture.

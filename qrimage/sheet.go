@@ -53,8 +53,9 @@ const leastModule = 4 * mmPerInch / 200
 
 // Sheet writes one HTML page that prints as sheets of A4 with cut marks and a
 // caption beneath each code, of two lines at most, in the fonts of the system that
-// prints it. A caption that is long is smaller, down to half. Print it from a browser at 100 %, or with
-// chromium --headless --print-to-pdf. The page loads nothing and runs no script.
+// prints it. A caption that is long is smaller, down to half. Print it from a browser at
+// 100 %, or with chromium --headless --print-to-pdf, and measure the line at the foot, which
+// has 50 mm then. The page loads nothing and runs no script.
 //
 // Codes are drawn one after another as they come. It is an error if there is none.
 func Sheet(w io.Writer, codes iter.Seq[Code], layout Layout) error {
@@ -177,7 +178,7 @@ func (s *sheet) appendPage(b []byte, n int) []byte {
 	return append(b, s.marks...)
 }
 
-// appendMarks draws a cross at each corner of the cells.
+// appendMarks draws a cross at each corner of the cells, and a line to measure.
 func (s *sheet) appendMarks(b []byte) []byte {
 	b = fmt.Appendf(b, `<svg viewBox="0 0 %d %d"><path stroke="#999" stroke-width=".15" d="`, pageWidth, pageHeight)
 	for row := range s.rows + 1 {
@@ -187,7 +188,8 @@ func (s *sheet) appendMarks(b []byte) []byte {
 			b = fmt.Appendf(b, "M%.2f %.2fh%dM%.2f %.2fv%d", x-cutMark/2, y, cutMark, x, y-cutMark/2, cutMark)
 		}
 	}
-	return append(b, "\"/></svg>\n"...)
+	return append(b, `"/><path stroke="#000" stroke-width=".2" d="M20 291.6v1.6m0-.8h50m0-.8v1.6"/>`+
+		`<text x="72" y="293.2" font-size="2.4" font-family="sans-serif">50 mm</text></svg>`+"\n"...)
 }
 
 func (s *sheet) appendCell(b []byte, code Code) ([]byte, error) {
