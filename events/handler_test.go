@@ -1748,10 +1748,10 @@ func TestFailLate(t *testing.T) {
 						time.Sleep(tt.takes)
 						return nil, tt.err
 					}, nil, events.WithoutRetries())
-				push := wechat().clear(sampleScan)
+				sample := wechat().clear(sampleScan)
 				for _, want := range []int{tt.first, tt.second} {
 					w := httptest.NewRecorder()
-					h.ServeHTTP(w, push.request())
+					h.ServeHTTP(w, sample.request())
 					assert.Equal(t, want, w.Code)
 				}
 				require.NoError(t, h.Shutdown(t.Context()))

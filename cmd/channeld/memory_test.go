@@ -18,6 +18,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -124,7 +125,7 @@ type day struct {
 
 func newDay(t *testing.T) *day {
 	t.Helper()
-	d := &day{wx: wechatqrtest.Start(t)}
+	d := &day{wx: wechatqrtest.Start(t, wechatqrtest.WithPushTimeout(time.Minute))}
 	d.process = start(t, d.wx, t.TempDir(), "-listen", freeAddress(t))
 	d.browser = d.process.firstVisit(t)
 	status, _, draft := upload(t, d.browser, d.process.origin+"/make", "file", "list.csv",
@@ -193,7 +194,7 @@ func (d *day) pushes(t *testing.T, first, number int) {
 	t.Helper()
 	next := make(chan int)
 	var all sync.WaitGroup
-	for range 16 {
+	for range 8 {
 		all.Go(func() {
 			for n := range next {
 				d.person(t, n)
