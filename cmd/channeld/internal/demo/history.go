@@ -184,7 +184,7 @@ func (h *history) record(ctx context.Context, ledger *channels.Ledger) error {
 	defer cancel(nil)
 	queue := make(chan *wechatqr.Event)
 	var workers sync.WaitGroup
-	for range 200 {
+	for range 50 { // events that share a commit, which may take four seconds
 		workers.Go(func() {
 			for ev := range queue {
 				if _, err := ledger.Backfill(ctx, ev); err != nil {
