@@ -168,7 +168,7 @@ func (f *failing) fill(t *testing.T) (says string, roomAgain func()) {
 		return says, func() { f.db = there }
 	case "MySQL": // the file into which all tables are moved
 		f.restartWithOneFile(t, 20)
-		const events = "INSERT INTO channels_events" +
+		const insert = "INSERT INTO channels_events" +
 			" (person, happened, kind, scene, ticket, channel, flags)" +
 			" SELECT -seq, 1, 3, 0, 0, 0, 0 FROM seq_%d_to_%d"
 		for _, table := range []string{"people", "events", "follows", "hours", "totals"} {
@@ -176,7 +176,7 @@ func (f *failing) fill(t *testing.T) (says string, roomAgain func()) {
 		}
 		from := 1
 		for _, rows := range []int{10_000, 1000, 100, 10, 1} {
-			for exec(fmt.Sprintf(events, from, from+rows-1)) == nil {
+			for exec(fmt.Sprintf(insert, from, from+rows-1)) == nil {
 				from += rows
 			}
 		}

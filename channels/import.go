@@ -28,9 +28,9 @@ func (l *Ledger) ImportFollowers(
 }
 
 func (l *Ledger) importFollowers(
-	ctx context.Context, seq iter.Seq2[account.UserInfo, error], began int64,
+	ctx context.Context, seq iter.Seq2[account.UserInfo, error], told int64,
 ) error {
-	list, err := l.newListing(ctx, began)
+	list, err := l.newListing(ctx, told)
 	if err != nil {
 		return err
 	}
@@ -67,8 +67,8 @@ type listing struct {
 	forgotten []int64 // when Forget ended a follow, in order
 }
 
-func (l *Ledger) newListing(ctx context.Context, began int64) (*listing, error) {
-	list := &listing{began: began}
+func (l *Ledger) newListing(ctx context.Context, told int64) (*listing, error) {
+	list := &listing{began: told}
 	t := &tx{&l.dialect, l.db}
 	err := t.rows(ctx, func(rows *sql.Rows) error {
 		var at int64

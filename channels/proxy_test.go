@@ -89,11 +89,11 @@ func (p *proxy) serve(listener net.Listener, all *sync.WaitGroup) {
 }
 
 // messages reads on while nobody takes them, so that the end is noticed.
-func messages(from net.Conn, ended func()) <-chan string {
+func messages(from net.Conn, atEnd func()) <-chan string {
 	all := make(chan string, 1000)
 	go func() {
 		defer close(all)
-		defer ended()
+		defer atEnd()
 		buffer := make([]byte, 1<<16)
 		for {
 			n, err := from.Read(buffer)
@@ -154,7 +154,7 @@ func (c *trips) count() int {
 // hooks count, and call before with the number of a round trip: before its message goes to
 // the server, and before the answer goes to the client.
 func (c *trips) hooks(before func(trip int, answered bool) bool) hooks {
-	watch := func(asked bool) hook {
+	hookOf := func(asked bool) hook {
 		return func(_ string, left <-chan struct{}) bool {
 			c.mu.Lock()
 			isFirst := c.asked[left] != asked // of the parts of a message
@@ -167,7 +167,7 @@ func (c *trips) hooks(before func(trip int, answered bool) bool) hooks {
 			return !isFirst || before(trip, !asked)
 		}
 	}
-	return hooks{watch(true), watch(false)}
+	return hooks{hookOf(true), hookOf(false)}
 }
 
 // isCommit reports whether the message asks the server to commit.

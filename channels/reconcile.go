@@ -61,12 +61,12 @@ func (r *reconciler) run(ctx context.Context, seq iter.Seq2[account.UserInfo, er
 	}
 	for hash := range r.listed {
 		_, had := before[hash]
-		if began, has := after[hash]; has && !had && began <= r.began {
+		if since, has := after[hash]; has && !had && since <= r.began {
 			r.Found++
 		}
 	}
-	maps.DeleteFunc(after, func(hash string, began int64) bool {
-		return r.listed[hash] || began >= r.began
+	maps.DeleteFunc(after, func(hash string, since int64) bool {
+		return r.listed[hash] || since >= r.began
 	})
 	return r.endFollows(ctx, after)
 }
@@ -93,9 +93,9 @@ func (r *reconciler) openFollows(ctx context.Context) (map[string]int64, error) 
 	t := &tx{&r.ledger.dialect, r.ledger.db}
 	err := t.rows(ctx, func(rows *sql.Rows) error {
 		var hash []byte
-		var began int64
-		err := rows.Scan(&hash, &began)
-		open[string(hash)] = began
+		var since int64
+		err := rows.Scan(&hash, &since)
+		open[string(hash)] = since
 		return err
 	}, "SELECT p.hash, f.began FROM channels_follows f JOIN channels_people p ON p.id = f.person"+
 		" WHERE f.ending = ? AND p.hash IS NOT NULL", stillOpen)

@@ -296,7 +296,8 @@ func TestReconcileAfterForget(t *testing.T) {
 			assert.Equal(t, before.report.Rows, after.report.Rows)
 			assert.Equal(t, before.retention.Rows, after.retention.Rows)
 
-			days := Query{From: past.From, To: midnight.AddDate(0, 0, 3), By: ByDay, Channel: "sh-7"}
+			days := past
+			days.To, days.By, days.Channel = midnight.AddDate(0, 0, 3), ByDay, "sh-7"
 			report, err := l.Report(ctx, days)
 			require.NoError(t, err)
 			counts := func(c Counts) Counts { c.QuickOf = 0; return c }

@@ -113,8 +113,9 @@ func (b *behindProxy) deliverUntilCounted(t *testing.T, pushes []*wechatqr.Event
 	assert.Equal(t, Counts{Scans: n, Scanners: n, New: n, HeldEnd: n}, b.total(t))
 }
 
-// While a server gives no answer each response leaves as a failure. The next delivery counts when the server answers again, also by another
-// connection while the first one never gets its answer.
+// While a server gives no answer each response leaves as a failure. The next delivery counts
+// when the server answers again, also by another connection while the first one never gets
+// its answer.
 func TestStalledServer(t *testing.T) {
 	t.Parallel()
 	silent := func(_ string, left <-chan struct{}) bool {

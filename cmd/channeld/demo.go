@@ -46,7 +46,11 @@ func runDemo(ctx context.Context, c *config, stdout io.Writer, logger *slog.Logg
 	defer func() { err = errors.Join(err, d.close()) }()
 	fmt.Fprintln(stdout, "channeld -demo\n\n正在生成一家虚构公司两个月的数据，约需几秒……\n"+
 		"Writing two months of a company that does not exist: some seconds …")
-	if err := d.fill(ctx, account); err != nil {
+	err = d.fill(ctx, account)
+	if ctx.Err() != nil { // somebody has ended it already
+		return nil
+	}
+	if err != nil {
 		return err
 	}
 	link, err := d.demoLink(ctx)

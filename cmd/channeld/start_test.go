@@ -142,7 +142,9 @@ func TestTheDemoEndsWithItsTerminal(t *testing.T) {
 	_, err = cmd.StdinPipe() // see TestMain
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
-	waitFor(t, "the link", func() bool { return strings.Contains(stdout.String(), "/s/") })
+	waitFor(t, "the beginning", func() bool {
+		return strings.Contains(stdout.String(), "some seconds")
+	})
 	require.NoError(t, cmd.Process.Signal(syscall.SIGHUP))
 	assert.NoError(t, cmd.Wait())
 	left, err := os.ReadDir(dir)
