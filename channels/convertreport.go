@@ -123,7 +123,7 @@ func (l *Ledger) conversions(
 	}
 	r.attribute()
 	return &ConversionReport{
-		ConversionQuery: q, AsOf: time.Unix(r.asOf, 0).In(r.location), Open: r.asOf < r.to,
+		ConversionQuery: q, AsOf: r.madeAt(), Open: r.asOf < r.to,
 		KeepAfterUnfollow: l.config.KeepAfterUnfollow,
 		Rows:              r.conversionRows(), Total: r.total.counts(),
 	}, nil

@@ -58,7 +58,8 @@ var (
 	// with synchronous=FULL.
 	SQLite = Dialect{
 		name: "SQLite", hash: "BLOB", text: "TEXT", options: "WITHOUT ROWID",
-		immediate: true, begin: []string{beginImmediate}, onConflict: doUpdate, inserted: "excluded.%s", onTable: " --",
+		immediate: true, begin: []string{beginImmediate},
+		onConflict: doUpdate, inserted: "excluded.%s", onTable: " --",
 		tables: "SELECT name FROM sqlite_master WHERE type = 'table'",
 	}
 	// PostgreSQL is for github.com/jackc/pgx/v5/stdlib.

@@ -78,7 +78,7 @@ func (l *Ledger) lossAges(
 		return nil, err
 	}
 	ages := &LossAges{
-		Query: q, AsOf: time.Unix(r.asOf, 0).In(r.location), Open: r.asOf < r.to,
+		Query: q, AsOf: r.madeAt(), Open: r.asOf < r.to,
 	}
 	for _, age := range append(slices.Clone(upTo), 0) {
 		ages.Rows = append(ages.Rows, LossAge{UpTo: age})
@@ -110,14 +110,4 @@ func (r *reader) readLossAges(ctx context.Context, ages *LossAges) error {
 		return err
 	}, "SELECT "+row.String()+", COUNT(*)"+r.losses()+" GROUP BY 1",
 		append(r.hours(), r.args...)...)
-}
-
-// losses joins the follows, f, to the hours, h, in which they were lost. It takes two
-// hours and the condition on the channel.
-func (r *reader) losses() string {
-	return " FROM (SELECT hour, channel AS owner, person FROM channels_hours" +
-		" WHERE hour >= ? AND hour < ? AND lost > 0" + r.where + ") h" +
-		" JOIN channels_follows f ON f.person = h.person AND f.channel = h.owner" +
-		" AND f.ending IN (1, 2)" +
-		" AND f.ended >= h.hour * 3600 AND f.ended < h.hour * 3600 + 3600"
 }

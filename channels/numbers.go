@@ -140,13 +140,21 @@ func (r *reader) readScannersOfTotals(ctx context.Context) error {
 		" WHERE 1 = 1"+r.where+groupBy(channel), r.args...)
 }
 
-// beginnings joins the follows, f, to the hours, h, in which they began. It takes two
-// hours and the condition on the channel.
+// beginnings joins the follows, f, to the hours, h, in which they began: see followsIn.
 func (r *reader) beginnings() string {
+	return r.followsIn("begun + returning_", "f.how <> 3", "f.began")
+}
+
+// losses joins the follows, f, to the hours, h, in which they were lost: see followsIn.
+func (r *reader) losses() string { return r.followsIn("lost", "f.ending IN (1, 2)", "f.ended") }
+
+// followsIn joins the follows of a kind, f, to the hours, h, that count them at one of their
+// times. It takes two hours and the condition on the channel.
+func (r *reader) followsIn(sum, which, at string) string {
 	return " FROM (SELECT hour, channel AS owner, person FROM channels_hours" +
-		" WHERE hour >= ? AND hour < ? AND begun + returning_ > 0" + r.where + ") h" +
-		" JOIN channels_follows f ON f.person = h.person AND f.channel = h.owner AND f.how <> 3" +
-		" AND f.began >= h.hour * 3600 AND f.began < h.hour * 3600 + 3600"
+		" WHERE hour >= ? AND hour < ? AND " + sum + " > 0" + r.where + ") h" +
+		" JOIN channels_follows f ON f.person = h.person AND f.channel = h.owner AND " + which +
+		" AND " + at + " >= h.hour * 3600 AND " + at + " < h.hour * 3600 + 3600"
 }
 
 // dropYoung takes the follows that are younger than a day out of the quick losses.

@@ -247,11 +247,14 @@ func (l *Ledger) report(ctx context.Context, t *tx, q Query) (*Report, error) {
 		}
 	}
 	return &Report{
-		Query: q, AsOf: time.Unix(r.asOf, 0).In(r.location), Open: r.asOf < r.to,
+		Query: q, AsOf: r.madeAt(), Open: r.asOf < r.to,
 		KeepAfterUnfollow: l.config.KeepAfterUnfollow,
 		Rows:              r.sorted(), Total: r.total,
 	}, nil
 }
+
+// madeAt is when the report is made.
+func (r *reader) madeAt() time.Time { return time.Unix(r.asOf, 0).In(r.location) }
 
 // selectChannels sets the condition that selects the rows of the report's channels, and
 // reads those channels that rows will name.

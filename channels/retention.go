@@ -73,7 +73,7 @@ func (l *Ledger) retention(
 		return nil, err
 	}
 	report := &RetentionReport{
-		Query: q, AsOf: time.Unix(r.asOf, 0).In(r.location), Open: r.asOf < r.to,
+		Query: q, AsOf: r.madeAt(), Open: r.asOf < r.to,
 		KeepAfterUnfollow: l.config.KeepAfterUnfollow,
 	}
 	spans := r.spans(days)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"runtime/debug"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -46,10 +45,23 @@ func FailLate(ctx context.Context) (settled func()) {
 // used again with its call: a function may keep its ctx.
 type lateness struct {
 	mu        sync.Mutex // held while the waiter or the runner sends on ended
-	turn      int        // the number of the function's run, from 1 on
+	turn      int        // how often the function has begun to run
 	holder    int        // the last turn that has called FailLate
 	unsettled int        // of its calls
 	fails     bool       // the response was HTTP 500; set when the call becomes late
+}
+
+func (l *lateness) beginTurn() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.turn++
+}
+
+// runs is how often the function has begun to run.
+func (l *lateness) runs() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.turn
 }
 
 // retryPauses are what a function that failed waits for before its next run.
@@ -70,7 +82,7 @@ var retryPauses = [...]time.Duration{300 * time.Millisecond, time.Second, 2 * ti
 //
 // The claim and late belong to the waiter; the runner reads the claim's ctx, ev and
 // start, which do not change, and what is atomic. The claim of a late call of which
-// lateness.fails is the runner's, who ends it by the function's outcome.
+// lateness.fails is the runner's, which ends it by the function's outcome.
 //
 // A call that has ended is used again, since the runner is done with it. That
 // saves five of a delivery's ten allocations and a third of its time
@@ -82,7 +94,6 @@ type call struct {
 	timer *time.Timer // of the waiter
 	late  bool
 	*lateness
-	runs atomic.Int32
 	result
 }
 
@@ -139,7 +150,7 @@ func (c *call) handle(ctx context.Context, d *Delivery) result {
 
 	go c.run()
 	c.wait()
-	d.Runs = int(c.runs.Load())
+	d.Runs = c.runs()
 	switch {
 	case c.late && c.fails:
 		return result{err: undecided.errorf("the function took more than %v", replyTimeout)}
@@ -213,10 +224,7 @@ func (c *call) mayRunAgain(pause time.Duration) bool {
 }
 
 func (c *call) runOnce() {
-	c.runs.Add(1)
-	c.mu.Lock()
-	c.turn++
-	c.mu.Unlock()
+	c.beginTurn()
 	c.failure, c.err = c.err, nil
 	returned := false
 	defer func() {

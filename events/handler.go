@@ -31,8 +31,9 @@ const slotTimeout = 3 * time.Second // from the request on
 // WeChat waits 5 s. If the function is not done 4.5 s after the request came, the
 // response is "success" and the function goes on: its reply can no longer be sent,
 // and it does not run again if it fails, which the problem handler is told by
-// ErrLate; see [FailLate] for one that must not lose the event. If a slow body, a full Handler or another delivery has left less than
-// 1 s of the 4.5 s, the function does not begin, and the response is HTTP 503.
+// ErrLate; see [FailLate] for one that must not lose the event. If a slow body, a
+// full Handler or another delivery has left less than 1 s of the 4.5 s, the
+// function does not begin, and the response is HTTP 503.
 type HandlerFunc func(ctx context.Context, ev *wechatqr.Event) (Reply, error)
 
 // Option changes a default of [NewHandler].

@@ -51,9 +51,7 @@ func (w *Worker) Run(ctx context.Context) {
 		}
 		select {
 		case <-ctx.Done():
-			end, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-			defer cancel()
-			_ = w.Store.EndLease(end, task, owner) // which ends by itself
+			_ = w.Store.EndLease(ctx, task, owner)
 			return
 		case <-time.After(interval):
 		}

@@ -96,9 +96,7 @@ func (w *Worker) Run(ctx context.Context) {
 		case <-time.After(pause):
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-	defer cancel()
-	_ = w.Store.EndLease(ctx, task, owner) // which ends by itself
+	_ = w.Store.EndLease(ctx, task, owner)
 }
 
 // step gives a tag to a batch. store.ErrNotFound says that nobody waits, or that another

@@ -30,7 +30,7 @@ func (c *chart) addTexts(head string, texts []string) {
 	}
 }
 
-// plot draws values at even distances. Its picture is stretched to the width of the page:
+// plotting draws values at even distances. Its picture is stretched to the width of the page:
 // labels stand beside it.
 type plotting struct {
 	svg       strings.Builder
@@ -43,7 +43,7 @@ const (
 	plotHeight = 100.0
 )
 
-// newPlot makes a plot of n places whose scale has zero and all the values, which are NaN
+// newPlot makes a picture of n places whose scale has zero and all the values, which are NaN
 // where there is none.
 func newPlot(n int, all ...[]float64) *plotting {
 	p := &plotting{n: n}
@@ -155,7 +155,7 @@ func floats(values []*int64) []float64 {
 	return all
 }
 
-// cell is a number of a chart's table; empty if there is none.
+// cellOf is a number of a chart's table; empty if there is none.
 func cellOf(v *int64, format func(int64) string) string {
 	if v == nil {
 		return ""

@@ -94,21 +94,22 @@ func (p *Pages) readToday(r *http.Request) (*todayView, error) {
 	if err := all.Wait(); err != nil {
 		return nil, err
 	}
-	hours, now := reports[2], reports[2].AsOf
-	hours.Total.HeldEnd = reports[3].Total.HeldEnd
+	best, now := reports[2], reports[2].AsOf
+	total := best.Total
+	total.HeldEnd = reports[3].Total.HeldEnd
 	today := hourly(reports[0], d.today, d.tomorrow, now)
 	yesterday := hourly(reports[0], d.yesterday, d.today, now)
 	weekAgo := hourly(reports[1], d.weekAgo, d.weekAgoEnd, now)
 
 	v := &todayView{
-		LiveID: liveID, AsOf: now, Zone: p.Location.String(), Open: hours.Open, Total: hours.Total,
+		LiveID: liveID, AsOf: now, Zone: p.Location.String(), Open: best.Open, Total: total,
 		Yesterday: netUntil(yesterday, len(yesterday)),
 		Chart:     hourChart(r, d, today, yesterday, weekAgo),
-		Events:    p.events(r), Remembered: hours.KeepAfterUnfollow.Hours() / 24,
+		Events:    p.events(r), Remembered: best.KeepAfterUnfollow.Hours() / 24,
 	}
-	v.Best, v.Worst = bestAndWorst(hours.Rows)
+	v.Best, v.Worst = bestAndWorst(best.Rows)
 	v.SoFar = soFar(d, now, today, yesterday, weekAgo)
-	v.Never = hours.Total == channels.Counts{} && len(reports[0].Rows)+len(reports[1].Rows) == 0
+	v.Never = total == channels.Counts{} && len(reports[0].Rows)+len(reports[1].Rows) == 0
 	if web.VisitorOf(r.Context()).Role > web.Guest {
 		v.Push = p.push(now, slices.Concat(weekAgo, yesterday, today), yesterday, weekAgo)
 	}

@@ -104,7 +104,8 @@ func (w *Worker) beginDue(ctx context.Context) (*Run, error) {
 
 func (w *Worker) isDue(ctx context.Context) (bool, error) {
 	last, err := w.Store.Reconciles(ctx, maxShown)
-	return !w.next(last, time.Now()).After(time.Now()), err
+	now := time.Now()
+	return !w.next(last, now).After(now), err
 }
 
 // begin returns a run, or nil if another goes on or it is not wanted.

@@ -29,11 +29,15 @@ func (s *Store) Alerts(ctx context.Context) ([]Alert, error) {
 // ChangeAlerts raises alerts, ends others, and has the messages sent to every webhook: all
 // of it or, with ErrAlertsChanged, nothing.
 func (s *Store) ChangeAlerts(ctx context.Context, raised, over []Alert, messages []string) error {
-	tx, err := s.db.BeginTx(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("channeld: database: %w", err)
-	}
-	defer func() { _ = tx.Rollback() }()
+	return s.transact(ctx, func(tx *sql.Tx) error {
+		if err := s.changeAlerts(ctx, tx, raised, over); err != nil {
+			return err
+		}
+		return s.addMessages(ctx, tx, messages)
+	})
+}
+
+func (s *Store) changeAlerts(ctx context.Context, tx *sql.Tx, raised, over []Alert) error {
 	for _, a := range over {
 		result, err := tx.ExecContext(ctx,
 			s.rebind("DELETE FROM desk_alerts WHERE rule = ? AND channel = ?"), a.Rule, a.Channel)
@@ -51,12 +55,6 @@ func (s *Store) ChangeAlerts(ctx context.Context, raised, over []Alert, messages
 		if err != nil { // a duplicate key, unless the database fails
 			return fmt.Errorf("%w: %w", ErrAlertsChanged, err)
 		}
-	}
-	if err := s.addMessages(ctx, tx, messages); err != nil {
-		return err
-	}
-	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("channeld: database: %w", err)
 	}
 	return nil
 }

@@ -43,30 +43,25 @@ func (s *Store) NewJob(
 	ctx context.Context, title, by string, all []channels.Channel,
 ) (string, error) {
 	id := newSecret()
-	tx, err := s.db.BeginTx(ctx, nil)
+	err := s.transact(ctx, func(tx *sql.Tx) error {
+		columns := []string{"job", "number", "channel", "title", "grp", "made", "problem"}
+		for first := 0; first < len(all); first += rowsAStatement {
+			var values []any
+			for i, c := range all[first:min(first+rowsAStatement, len(all))] {
+				values = append(values, id, first+i+1, c.Key, c.Name, c.Group, 0, "")
+			}
+			if err := s.insert(ctx, tx, "desk_job_rows", columns, values); err != nil {
+				return err
+			}
+		}
+		columns = []string{
+			"id", "title", "made_by", "created", "ended", "resume_at", "problem", "owner", "lease",
+		}
+		values := []any{id, title, by, s.now().Unix(), 0, 0, "", "", 0}
+		return s.insert(ctx, tx, "desk_jobs", columns, values)
+	})
 	if err != nil {
-		return "", fmt.Errorf("channeld: database: %w", err)
-	}
-	defer func() { _ = tx.Rollback() }()
-	columns := []string{"job", "number", "channel", "title", "grp", "made", "problem"}
-	for first := 0; first < len(all); first += rowsAStatement {
-		var values []any
-		for i, c := range all[first:min(first+rowsAStatement, len(all))] {
-			values = append(values, id, first+i+1, c.Key, c.Name, c.Group, 0, "")
-		}
-		if err := s.insert(ctx, tx, "desk_job_rows", columns, values); err != nil {
-			return "", err
-		}
-	}
-	columns = []string{
-		"id", "title", "made_by", "created", "ended", "resume_at", "problem", "owner", "lease",
-	}
-	values := []any{id, title, by, s.now().Unix(), 0, 0, "", "", 0}
-	if err := s.insert(ctx, tx, "desk_jobs", columns, values); err != nil {
 		return "", err
-	}
-	if err := tx.Commit(); err != nil {
-		return "", fmt.Errorf("channeld: database: %w", err)
 	}
 	return id, nil
 }

@@ -38,8 +38,11 @@ func (s *Store) leaseOwner(ctx context.Context, task string) (owner string, err 
 	return owner, err
 }
 
-// EndLease gives the task back, so that another process need not wait.
+// EndLease gives the task back, so that another process need not wait, also when ctx has
+// ended. If it fails the lease ends by itself.
 func (s *Store) EndLease(ctx context.Context, task, owner string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
 	_, err := s.exec(ctx, "DELETE FROM desk_leases WHERE task = ? AND owner = ?", task, owner)
 	return err
 }

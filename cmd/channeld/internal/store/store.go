@@ -133,6 +133,22 @@ func mysqlDSN(source string) (string, error) {
 	return dsn, nil
 }
 
+// transact runs fn in a transaction: all of it or nothing.
+func (s *Store) transact(ctx context.Context, fn func(tx *sql.Tx) error) error {
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("channeld: database: %w", err)
+	}
+	defer func() { _ = tx.Rollback() }()
+	if err := fn(tx); err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("channeld: database: %w", err)
+	}
+	return nil
+}
+
 // exec returns how many rows it has changed.
 func (s *Store) exec(ctx context.Context, query string, args ...any) (int64, error) {
 	result, err := s.db.ExecContext(ctx, s.rebind(query), args...)
