@@ -103,7 +103,9 @@ func TestTheBrowserOpens(t *testing.T) {
 				".new " + opened
 			require.NoError(t, os.WriteFile(filepath.Join(dir, "xdg-open"), []byte(browser), 0o700))
 			p := program(t, wx, dir, "-listen", "127.0.0.1:0")
-			terminal := exec.Command("script", "-qefc", strings.Join(p.cmd.Args, " "), "/dev/null")
+			// exec: a shell that waits dies of Ctrl-C itself, whatever the program returns.
+			terminal := exec.Command("script", "-qefc", "exec "+strings.Join(p.cmd.Args, " "),
+				"/dev/null")
 			terminal.Env = append(p.cmd.Env, "PATH="+dir+":"+os.Getenv("PATH"), "WAYLAND_DISPLAY=",
 				"DISPLAY=:0", "SSH_CONNECTION=", c.env)
 			terminal.Stdout = &p.stdout
