@@ -1,6 +1,10 @@
 package events
 
 import (
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
 	"crypto/sha1"
 	"strconv"
 	"strings"
@@ -46,6 +50,22 @@ func TestSignatureSortsTheMessage(t *testing.T) {
 		want := sha1.Sum([]byte(joined))
 		got := (&keyPair{token: "6"}).signature("8", "4", []byte(message))
 		assert.Equal(t, strings.ToLower(hexOf(want[:])), string(got[:]), message)
+	}
+}
+
+// Of crypto/cipher's plaintext only the first block, which is random, may differ.
+func TestDecryptIsCBC(t *testing.T) {
+	t.Parallel()
+	p, err := newKeyPair(Keys{Token: "token", EncodingAESKey: strings.Repeat("Ab3", 15)[:43]}, false)
+	require.NoError(t, err)
+	for blocks := range 40 {
+		sealed := make([]byte, blocks*aes.BlockSize)
+		_, _ = rand.Read(sealed)
+		want := bytes.Clone(sealed)
+		cipher.NewCBCDecrypter(p.block, p.iv[:]).CryptBlocks(want, want)
+		p.decrypt(sealed)
+		first := min(len(sealed), aes.BlockSize)
+		assert.Equal(t, want[first:], sealed[first:], blocks)
 	}
 }
 
