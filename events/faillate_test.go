@@ -180,9 +180,9 @@ func randomScript(r *rand.Rand) lateScript {
 	return s
 }
 
-func (s lateScript) run(ctx context.Context, beside *sync.WaitGroup) error {
+func (s lateScript) run(ctx context.Context, threads *sync.WaitGroup) error {
 	for i, at := range s.calls {
-		beside.Go(func() { // also after the function has returned
+		threads.Go(func() { // also after the function has returned
 			time.Sleep(at)
 			settled := events.FailLate(ctx)
 			if s.settled[i] > 0 {
@@ -249,14 +249,14 @@ func TestFailLateOfAnything(t *testing.T) {
 func testLateScript(t *testing.T, name string, s lateScript) {
 	store := &flaky{Deduper: events.NewMemoryDeduper(0)}
 	var runs, running atomic.Int32
-	var beside sync.WaitGroup
+	var threads sync.WaitGroup
 	fn := func(ctx context.Context, _ *wechatqr.Event) (events.Reply, error) {
 		assert.EqualValues(t, 1, running.Add(1), name)
 		defer running.Add(-1)
 		if runs.Add(1) > 1 {
 			return nil, nil
 		}
-		return nil, s.run(ctx, &beside)
+		return nil, s.run(ctx, &threads)
 	}
 	options := []events.Option{events.WithDeduper(store), events.WithoutRetries()}
 	here := newHandler(t, plainMode(), fn, nil, options...)
@@ -281,7 +281,7 @@ func testLateScript(t *testing.T, name string, s lateScript) {
 		want = 2
 	}
 	assert.EqualValues(t, want, runs.Load(), name)
-	beside.Wait()
+	threads.Wait()
 	require.NoError(t, here.Shutdown(t.Context()))
 	require.NoError(t, elsewhere.Shutdown(t.Context()))
 }
