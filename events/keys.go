@@ -100,7 +100,7 @@ func (p *keyPair) signature(timestamp, nonce string, message []byte) [2 * sha1.S
 	slices.Sort(parts[:])
 	b := make([]byte, 0, 1024) // enough for most: no allocation
 	for _, s := range parts {
-		if len(message) > 0 && string(message) < s {
+		if string(message) < s {
 			b = append(b, message...)
 			message = nil
 		}
