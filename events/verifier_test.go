@@ -960,6 +960,7 @@ func TestSecretsStayHidden(t *testing.T) {
 		assert.Negative(t, at, "%q in …%.200s", secret, out.String()[max(0, at-100):])
 	}
 	assert.Equal(t, "events.Keys([redacted])", fmt.Sprintf("%d", cfg.Previous[0]))
+	assert.Equal(t, "events.Config("+testAppID+", [redacted])", fmt.Sprintf("%d", cfg))
 	assert.Positive(t, strings.Count(out.String(), testAppID))
 	assert.Positive(t, strings.Count(out.String(), "[redacted]"))
 }
