@@ -285,3 +285,48 @@ func testLateScript(t *testing.T, name string, s lateScript) {
 	require.NoError(t, here.Shutdown(t.Context()))
 	require.NoError(t, elsewhere.Shutdown(t.Context()))
 }
+
+// The problem handler hears that the response failed, and then what became of the function.
+func TestFailLateIsReported(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		reply  events.Reply
+		err    error
+		kind   error
+		status int
+		hint   string // of the second problem; empty: there is none
+	}{
+		"fails":                 {nil, errAway, events.ErrFunction, 500, "redo it from this event"},
+		"succeeds":              {},
+		"succeeds with a reply": {events.Text("hi"), nil, events.ErrLate, 0, "return sooner"},
+		"reply fails":           {events.Image(""), nil, events.ErrReply, 0, "correct the reply"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				var problems []events.Problem
+				h := newHandler(t, plainMode(),
+					func(ctx context.Context, _ *wechatqr.Event) (events.Reply, error) {
+						events.FailLate(ctx)
+						time.Sleep(5 * time.Second)
+						return c.reply, c.err
+					}, &problems)
+				assert.Equal(t, 500, wechat().clear(sampleScan).to(h).Code)
+				require.NoError(t, h.Shutdown(t.Context()))
+
+				require.NotEmpty(t, problems)
+				require.ErrorIs(t, problems[0].Err, events.ErrLate)
+				assert.Equal(t, 500, problems[0].Status)
+				assert.Contains(t, problems[0].Hint, "a later delivery runs it again")
+				if c.hint == "" {
+					assert.Len(t, problems, 1)
+					return
+				}
+				require.Len(t, problems, 2)
+				require.ErrorIs(t, problems[1].Err, c.kind)
+				assert.Equal(t, c.status, problems[1].Status)
+				assert.Contains(t, problems[1].Hint, c.hint)
+				assert.NotContains(t, problems[1].Err.Error(), "success was sent")
+			})
+		})
+	}
+}
