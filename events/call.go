@@ -48,7 +48,7 @@ type lateness struct {
 	turn      int        // how often the function has begun to run
 	holder    int        // the last turn that has called FailLate
 	unsettled int        // of its calls
-	fails     bool       // the response was HTTP 500; set when the call becomes late
+	fails     bool       // the response is HTTP 500; set when the call becomes late
 }
 
 func (l *lateness) beginTurn() {
@@ -132,7 +132,7 @@ func (h *Handler) deliver(ctx context.Context, start time.Time, d *Delivery) res
 func (c *call) handle(ctx context.Context, d *Delivery) result {
 	handled := false
 	defer func() {
-		if !c.late || !c.fails {
+		if !c.fails {
 			c.endClaim(handled || c.late) // nobody may run it beside a late function
 		}
 	}()
@@ -152,7 +152,7 @@ func (c *call) handle(ctx context.Context, d *Delivery) result {
 	c.wait()
 	d.Runs = c.runs()
 	switch {
-	case c.late && c.fails:
+	case c.fails:
 		return result{err: undecided.errorf("the function took more than %v", replyTimeout)}
 	case c.late:
 		return result{}
