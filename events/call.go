@@ -91,7 +91,7 @@ type call struct {
 	claim
 	h     *Handler
 	ended chan struct{} // has room for one
-	timer *time.Timer   // of the waiter
+	timer *time.Timer   // of the waiter; once the call is late, of the claim
 	late  bool          // set by the waiter while it holds mu
 	*lateness
 	result
@@ -204,10 +204,10 @@ func (c *call) becomeLate() {
 	default:
 	}
 	c.late, c.fails = true, c.unsettled > 0
-	c.ended <- struct{}{}
 	if c.fails && c.shared != nil {
-		time.AfterFunc(renewInterval, c.keepClaim)
+		c.timer = time.AfterFunc(renewInterval, c.keepClaim)
 	}
+	c.ended <- struct{}{}
 }
 
 // keepClaim renews the claim of a late call, until the runner ends it.
@@ -215,8 +215,8 @@ func (c *call) keepClaim() {
 	select {
 	case <-c.ended:
 		defer func() { // even if the user's code ends this goroutine
+			c.timer.Reset(renewInterval)
 			c.ended <- struct{}{}
-			time.AfterFunc(renewInterval, c.keepClaim)
 		}()
 		c.renew()
 	default:
@@ -285,6 +285,7 @@ func (c *call) finish() {
 	err := c.replyErr
 	if c.fails {
 		<-c.ended
+		c.timer.Stop()
 		c.start = time.Now() // nobody waits for the Deduper any more
 		c.endClaim(c.err == nil)
 	}
