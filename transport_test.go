@@ -169,7 +169,7 @@ func TestDeadConnections(t *testing.T) {
 	calls.Wait()
 
 	silent.Store(true)
-	ctx, cancel := context.WithTimeout(t.Context(), 600*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	_, err = c.CreateTicket(ctx, lasting)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
