@@ -268,7 +268,7 @@ func (r *reader) starts() (all []int64) {
 // may be parts.
 func (r *reader) days() iter.Seq[time.Time] {
 	return func(yield func(time.Time) bool) {
-		for at := r.From.In(r.location); at.Unix() < r.to; at = startOfDay(at.AddDate(0, 0, 1)) {
+		for at := r.From.In(r.location); at.Unix() < r.to; at = daysLater(at, 1) {
 			if !yield(at) {
 				return
 			}

@@ -366,8 +366,21 @@ func (r *reader) selection(channel int64) (k rowKey) {
 	return k
 }
 
+// startOfDay is the first hour of the day. Where summer time begins at midnight, that is
+// 1:00, for which time.Date has 23:00 of the day before; where it ends then, there are two.
 func startOfDay(local time.Time) time.Time {
-	return time.Date(local.Year(), local.Month(), local.Day(), 0, 0, 0, 0, local.Location())
+	year, month, day := local.Date()
+	start := time.Date(year, month, day, 0, 0, 0, 0, local.Location()).Add(-time.Hour)
+	for start.Day() != day {
+		start = start.Add(time.Hour)
+	}
+	return start
+}
+
+// daysLater is the start of the day so many days later. Each day has a noon.
+func daysLater(local time.Time, n int) time.Time {
+	year, month, day := local.Date()
+	return startOfDay(time.Date(year, month, day+n, 12, 0, 0, 0, local.Location()))
 }
 
 // row is the row with the key, made if it is not there. It is none of the report's if Top
