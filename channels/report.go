@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // By says what a report has a row for: ByDay | ByChannel has one for each
@@ -268,9 +269,9 @@ func (r *reader) selectChannels(ctx context.Context) error {
 		}
 		r.among, r.args, r.where = "id = ?", []any{id}, " AND channel = ?"
 	case r.Group != "":
-		r.among = "(grp = ? OR grp LIKE ? ESCAPE '!')"
-		escaped := strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(r.Group)
-		r.args = []any{r.Group, escaped + "/%"}
+		beneath := r.Group + "/"
+		r.among = "(grp = ? OR SUBSTR(grp, 1, ?) = ?)" // SQLite's LIKE takes a for A
+		r.args = []any{r.Group, utf8.RuneCountInString(beneath), beneath}
 		r.where = " AND channel IN (SELECT id FROM channels_channels WHERE " + r.among + ")"
 	}
 	if r.By&(ByChannel|ByGroup) == 0 || r.Top > 0 { // leaveTop reads those that it leaves
