@@ -115,6 +115,8 @@ func TestChannelsAreChecked(t *testing.T) {
 		"no key": {}, "control characters": {Key: "a", Name: "a\nb"}, "no UTF-8": {Key: "\xff"},
 		"a long key":   {Key: fmt.Sprintf("%065d", 1)},
 		"a long group": {Key: "a", Group: fmt.Sprintf("%0201d", 1)},
+		// To MariaDB these are "a" and "g", to the other databases they are not.
+		"a key and a space": {Key: "a "}, "a group and a space": {Key: "a", Group: "g "},
 	} {
 		assert.ErrorIs(t, l.Put(t.Context(), c), wechatqr.ErrInvalidArgument, name)
 	}
