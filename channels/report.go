@@ -48,6 +48,7 @@ type Query struct {
 	// and of as many with the least, of those in which something happened; among equals the
 	// one with more lost is the lesser, then the one made later. The rows that are no
 	// channel's stay if something happened. Total is what it is without it; 0 is all rows.
+	// It is for a Report alone.
 	Top int `json:"top,omitempty"`
 
 	// Sums reads the numbers that add up alone, for charts of many hours or channels:
@@ -157,6 +158,8 @@ func (q *Query) check() error {
 		}
 	}
 	switch {
+	case q.By&^(byTime|ByChannel|ByGroup) != 0:
+		return invalid("report: By is %d: use ByDay, ByHour, ByWeekday, ByChannel, ByGroup", q.By)
 	case times > 1 || selections > 1:
 		return invalid("report: By has two times, or both channel and group")
 	case !q.From.Before(q.To):
