@@ -92,6 +92,8 @@ func (l *Ledger) checkRetention(q Query, days []int) error {
 		return invalid("retention: From and To are not midnights of %v", l.config.Location)
 	case slices.ContainsFunc(days, func(n int) bool { return n < 0 || n > 3650 }):
 		return invalid("retention: days are not 0 to 3650")
+	case q.Top != 0:
+		return invalid("retention: Top is %d: use it with Report alone", q.Top)
 	}
 	return q.check()
 }
