@@ -40,7 +40,7 @@ func TestDaysAreThoseOfTheCalendar(t *testing.T) {
 			}
 			assert.Empty(t, wrong)
 
-			r := &reader{Query: &Query{From: from, To: until}, to: until.Unix(), location: zone}
+			r := &reader{from: from.Unix(), to: until.Unix(), location: zone}
 			var got []string
 			for day := range r.days() {
 				got = append(got, day.Format(time.DateOnly))
@@ -98,4 +98,29 @@ func TestReportOfDaysThatBeginWithAnotherHour(t *testing.T) {
 		}
 	}
 	assert.Equal(t, want, days)
+}
+
+// A period may be as long as times are: what is read is what happened. It is 80 million hours
+// here, which would take minutes.
+func TestReportOfAllHoursThereAre(t *testing.T) {
+	t.Parallel()
+	l, c := newLedger(t, SQLite, testConfig)
+	for _, scene := range []string{"s1", "s2", "s3"} {
+		scanned := wechatqr.SceneString(scene)
+		require.NoError(t, l.Adopt(t.Context(), scanned, Channel{Key: scene}))
+		recordPush(t, l, "who of "+scene, monday.Add(time.Hour), wechatqr.EventSubscribe, scene)
+	}
+	c.Time = monday.Add(3 * time.Hour)
+	recordPush(t, l, "who of s1", monday.AddDate(0, 0, 2), wechatqr.EventUnsubscribe, "")
+	for _, times := range []By{ByDay, ByHour} {
+		q := Query{From: monday, To: monday.AddDate(0, 0, 3), By: times | ByChannel}
+		want, err := l.Report(t.Context(), q)
+		require.NoError(t, err)
+		q.From = time.Time{}
+		q.To = time.Date(9999, 12, 31, 16, 0, 0, 0, time.UTC)
+		got, err := l.Report(t.Context(), q)
+		require.NoError(t, err)
+		assert.Equal(t, want.Rows, got.Rows)
+		assert.Equal(t, want.Total, got.Total)
+	}
 }

@@ -223,6 +223,8 @@ type reader struct {
 	where    string // narrows to those channels
 	args     []any
 
+	begin, end int64 // of all that ever happened, in full hours
+
 	allTime bool // all that ever happened is in the period, and By has no time
 	isTop   bool // rows has what Top leaves, and gets no more
 
