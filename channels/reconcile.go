@@ -26,7 +26,8 @@ type Reconciled struct {
 //
 // If seq breaks off with an error, what came before is recorded and nobody's follow is
 // ended. A list that is not whole, or another account's, would end the follows of
-// everybody who is missing: an empty one is refused with wechatqr.ErrInvalidArgument.
+// everybody who is missing: an empty one is refused with wechatqr.ErrInvalidArgument. The
+// next one that has them takes that back, within Config.KeepAfterUnfollow and 24 hours.
 func (l *Ledger) Reconcile(
 	ctx context.Context, seq iter.Seq2[account.UserInfo, error],
 ) (Reconciled, error) {
