@@ -80,7 +80,7 @@ func TestReconcileMendsWhatWasLost(t *testing.T) {
 
 		again, err := l.Reconcile(ctx, listOf(t, wx))
 		require.NoError(t, err)
-		assert.Equal(t, Reconciled{Listed: len(follows)}, again)
+		assert.Equal(t, Reconciled{Listed: len(follows), Unknown: first.Unknown}, again)
 		assert.Equal(t, want, heldByChannel(t, l, c.Time))
 	})
 }
@@ -302,6 +302,40 @@ func TestReconcileTakesBackWhatAListLacked(t *testing.T) {
 			assert.Equal(t, map[string]int64{"sh-7": 4}, heldByChannel(t, l, c.Time))
 			c.Time = c.Add(time.Hour)
 		}
+	})
+}
+
+// An unsubscribe of somebody who is not known to follow changes no number, and is counted
+// by Reconcile: their subscribe was lost, or they followed before the ledger.
+func TestReconcileCountsUnknownUnsubscribes(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, d Dialect) {
+		l, c := newLedger(t, d, testConfig)
+		c.Time = monday.Add(time.Hour)
+		for _, push := range []struct {
+			who  string
+			at   int
+			what wechatqr.EventType
+		}{
+			{"stays", 0, wechatqr.EventSubscribe},
+			{"leaves", 0, wechatqr.EventSubscribe}, {"leaves", 1, wechatqr.EventUnsubscribe},
+			{"leaves", 1, wechatqr.EventUnsubscribe}, // delivered again
+			{"leaves", 5, wechatqr.EventUnsubscribe}, // and had come back
+			{"unknown", 1, wechatqr.EventUnsubscribe},
+			{"at once", 1, wechatqr.EventSubscribe}, {"at once", 1, wechatqr.EventUnsubscribe},
+		} {
+			at := monday.Add(time.Duration(push.at) * time.Second)
+			recordPush(t, l, push.who, at, push.what, "")
+		}
+		stays := account.UserInfo{OpenID: "stays", Follows: true, FollowedAt: monday}
+		result, err := l.Reconcile(t.Context(), usersOf(stays))
+		require.NoError(t, err)
+		assert.Equal(t, Reconciled{Listed: 1, Unknown: 2}, result)
+
+		q := Query{From: monday, To: monday.Add(2 * time.Hour)}
+		report, err := l.Report(t.Context(), q)
+		require.NoError(t, err)
+		assert.Equal(t, Counts{New: 3, Lost: 2, HeldEnd: 1}, report.Total)
 	})
 }
 
