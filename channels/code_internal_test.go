@@ -161,6 +161,49 @@ func TestEnsureWhileMerged(t *testing.T) {
 	})
 }
 
+// Ensure returns a code that is the channel's: not one that was given away, and the one of a
+// channel that was merged into it.
+func TestEnsureAfterACodeWasGivenAway(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, d Dialect) {
+		l, c := newLedger(t, d, testConfig)
+		wx, ctx := wechatqrtest.Start(t), t.Context()
+		ensure := func(key string, codes int) wechatqr.Scene {
+			t.Helper()
+			code, err := l.Ensure(ctx, wx.Client(), Channel{Key: key})
+			require.NoError(t, err)
+			assert.Len(t, wx.QRCodes(), codes)
+			visit, err := l.RecordEvent(
+				ctx, newPush("ann", c.Time, wechatqr.EventScan, code.Ticket.Scene.Key()),
+			)
+			require.NoError(t, err)
+			assert.Equal(t, key, visit.Channel.Key)
+			return code.Ticket.Scene
+		}
+		a, b := ensure("a", 1), ensure("b", 2)
+		require.NoError(t, l.Reassign(ctx, a, "b", monday))
+		assert.Equal(t, b, ensure("b", 2), "b has its own")
+		second := ensure("a", 3)
+		assert.NotEqual(t, a, second)
+
+		require.NoError(t, l.Put(ctx, Channel{Key: "c"}))
+		require.NoError(t, l.Reassign(ctx, second, "c", monday))
+		require.NoError(t, l.Reassign(ctx, second, "b", monday.Add(-time.Hour)))
+		assert.Equal(t, second, ensure("c", 3), "c had none, and has it in the end")
+		require.NoError(t, l.Put(ctx, Channel{Key: "d"}))
+		require.NoError(t, l.Merge(ctx, "c", "d"))
+		assert.Equal(t, second, ensure("d", 3))
+		require.NoError(t, l.Merge(ctx, "b", "d"))
+		assert.Equal(t, second, ensure("d", 3))
+
+		budget, err := l.Budget(ctx)
+		require.NoError(t, err)
+		assert.Equal(t, Budget{Made: 3}, budget)
+		require.NoError(t, l.Reassign(ctx, a, "a", monday))
+		assert.Equal(t, a, ensure("a", 3), "it is its own again")
+	})
+}
+
 func TestCodes(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, d Dialect) {
