@@ -75,7 +75,8 @@ func wrongText(text string, least, most int) error {
 }
 
 // Put makes the channel, or changes the name and the group of the one with its
-// key. Retired is not looked at: see [Ledger.Retire].
+// key. Retired is not looked at: see [Ledger.Retire]. Of one that was merged into another
+// nothing changes.
 func (l *Ledger) Put(ctx context.Context, c Channel) error {
 	if err := c.check(); err != nil {
 		return err
@@ -132,12 +133,11 @@ func (l *Ledger) Retire(ctx context.Context, key string, at time.Time) error {
 		retired = at.Unix()
 	}
 	err := l.transact(ctx, func(t *tx) error {
-		if _, err := t.channelID(ctx, key); err != nil {
+		id, err := t.channelID(ctx, key)
+		if err != nil {
 			return err
 		}
-		return t.exec(
-			ctx, "UPDATE channels_channels SET retired = ? WHERE channel = ?", retired, key,
-		)
+		return t.exec(ctx, "UPDATE channels_channels SET retired = ? WHERE id = ?", retired, id)
 	})
 	return failed("retire", err)
 }

@@ -204,6 +204,20 @@ func TestEnsureAfterACodeWasGivenAway(t *testing.T) {
 	})
 }
 
+// The key of a channel that was merged is one for the channel that has its history.
+func TestRetireByTheKeyOfAMergedChannel(t *testing.T) {
+	t.Parallel()
+	l, _ := newLedger(t, SQLite, testConfig)
+	for _, key := range []string{"old", "into"} {
+		require.NoError(t, l.Put(t.Context(), Channel{Key: key}))
+	}
+	require.NoError(t, l.Merge(t.Context(), "old", "into"))
+	require.NoError(t, l.Retire(t.Context(), "old", monday))
+	into, err := l.Channel(t.Context(), "into")
+	require.NoError(t, err)
+	assert.True(t, into.Retired.Equal(monday))
+}
+
 func TestCodes(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, d Dialect) {
