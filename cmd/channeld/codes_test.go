@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -58,6 +59,41 @@ func workbook(t *testing.T, rows ...[]any) []byte {
 	var b bytes.Buffer
 	require.NoError(t, f.Write(&b))
 	return b.Bytes()
+}
+
+// A list is started once, however often the button is clicked. Whoever comes back to it, by a
+// reload or the browser's history, finds the codes that are made.
+func TestAListIsStartedOnce(t *testing.T) {
+	t.Parallel()
+	d := newTestDesk(t)
+	browser := d.as(t, web.Operator)
+	status, _, draft := upload(t, browser, d.origin+"/make", "file", "a.csv",
+		[]byte("k-1,店,批量\nk-2,又,批量\n"))
+	require.Equal(t, http.StatusSeeOther, status)
+	job := "/make/" + strings.TrimPrefix(draft, "/make/drafts/")
+	var clicks sync.WaitGroup
+	for range 8 {
+		clicks.Go(func() {
+			status, where := post(t, browser, d.origin+draft+"/start", nil)
+			assert.Equal(t, http.StatusSeeOther, status)
+			assert.Contains(t, []string{job, draft}, where)
+		})
+	}
+	clicks.Wait()
+	status, where := post(t, browser, d.origin+draft+"/start", nil)
+	assert.Equal(t, http.StatusSeeOther, status)
+	assert.Equal(t, job, where)
+	status, where = request(t, browser, http.MethodGet, d.origin+draft, nil)
+	assert.Equal(t, http.StatusSeeOther, status)
+	assert.Contains(t, where, job)
+	jobs, err := d.store.Jobs(t.Context())
+	require.NoError(t, err)
+	assert.Len(t, jobs, 1)
+	waitFor(t, "the codes", func() bool {
+		_, body := get(t, browser, d.origin+job)
+		return strings.Contains(body, "已完成")
+	})
+	assert.Equal(t, 2, d.wx.Count("/cgi-bin/qrcode/create"))
 }
 
 func TestMakeCodesFromAWorkbook(t *testing.T) {
