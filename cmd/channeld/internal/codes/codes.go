@@ -165,7 +165,8 @@ func uploadProblem(r *http.Request, err error) (status int, text string) {
 			web.Say(r, "文件太大：最多 5 MB。", "The file is too large: 5 MB at most.")
 	case errors.Is(err, errTooLong):
 		return http.StatusUnprocessableEntity,
-			web.Say(r, "行数太多：最多 100000 行。", "There are too many rows: 100000 at most.")
+			web.Say(r, "行数或内容太多：最多 100000 行、10 MB 文字。",
+				"There are too many rows, or too much text: 100000 rows and 10 MB at most.")
 	case errors.Is(err, errNoTable), errors.Is(err, wechatqr.ErrInvalidArgument):
 		return http.StatusUnprocessableEntity, web.Say(r,
 			"读不出渠道：请用 CSV 或 XLSX，第一列编号，第二列名称，第三列分组。",
