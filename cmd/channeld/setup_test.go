@@ -281,20 +281,20 @@ func TestTheModeIsChanged(t *testing.T) {
 	require.NoError(t, a.WriteFile(accountFileOf(db)))
 	d := startUnset(t, wx, db)
 	admin, followed := d.as(web.Admin), 0
+	_, body := get(t, admin, d.origin+accountPath)
+	assert.Contains(t, body, "先在微信后台选“兼容模式”")
+	aesKey := valueOf(body, "aeskey")
 	follow := func(mode wechatqrtest.Mode, token string) error {
 		callback := wechatqrtest.Callback{URL: d.origin + callbackPath, Token: token,
-			EncodingAESKey: keys.EncodingAESKey, Mode: mode}
+			EncodingAESKey: aesKey, Mode: mode}
 		require.NoError(t, wx.SetCallback(callback))
 		followed++
 		_, err := wx.Follow(t.Context(), fmt.Sprint("o-", followed))
 		return err
 	}
 	save := func(mode, token string) string {
-		_, body := get(t, admin, d.origin+accountPath)
-		assert.Contains(t, body, "先在微信后台选“兼容模式”")
 		status, body := post(t, admin, d.origin+accountPath, url.Values{
-			"mode": {mode}, "token": {token}, "aeskey": {keys.EncodingAESKey},
-			"zone": {"UTC"}, "days": {"0"},
+			"mode": {mode}, "token": {token}, "aeskey": {aesKey}, "zone": {"UTC"}, "days": {"0"},
 		})
 		require.Equal(t, http.StatusOK, status, body)
 		return body

@@ -108,7 +108,7 @@ func (p *Pages) show(w http.ResponseWriter, r *http.Request) {
 	a := p.Account
 	f := form{Mode: "safe", Zone: zones[0], Days: "0"}
 	if a.Events.Plaintext {
-		f.Mode = "plaintext"
+		f.Mode, f.AESKey = "plaintext", newKeys().EncodingAESKey // for safe mode
 	}
 	if a.Location != nil {
 		f.Zone, f.Days = a.Location.String(), daysOf(a.Keep)
