@@ -32,14 +32,16 @@ type unsetDesk struct {
 	stop           func()
 }
 
-func startUnset(t *testing.T, wx *wechatqrtest.Server, db string) *unsetDesk {
+func startUnset(
+	t *testing.T, wx *wechatqrtest.Server, db string, flags ...string,
+) *unsetDesk {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	d := &unsetDesk{t: t, wx: wx, db: db, stdout: &output{}, stderr: &output{}}
 	ended := make(chan error, 1)
 	go func() {
 		args := []string{"-listen", "127.0.0.1:0", "-db", db, "-api", wx.URL()}
-		ended <- run(ctx, args, noEnv, d.stdout, d.stderr)
+		ended <- run(ctx, append(args, flags...), noEnv, d.stdout, d.stderr)
 	}()
 	d.stop = func() {
 		cancel()
@@ -337,6 +339,35 @@ func TestSetUpElsewhere(t *testing.T) {
 	assert.Equal(t, a.Events.Token, saved.Events.Token)
 	d.pushTo(a.Events.Token, a.Events.EncodingAESKey)
 	_, err = wx.Follow(t.Context(), "o-ann")
+	require.NoError(t, err)
+}
+
+// The database goes away when the desk is opened again for a changed account: the program goes
+// on when it is back.
+func TestTheDatabaseIsAwayAfterAChange(t *testing.T) {
+	t.Parallel()
+	wx := wechatqrtest.Start(t)
+	dir, file := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "account")
+	require.NoError(t, os.Mkdir(dir, 0o700))
+	a := setup.Account{
+		Credentials: wx.Credentials(), Events: wx.CallbackConfig(), Location: time.UTC,
+	}
+	require.NoError(t, a.WriteFile(file))
+	d := startUnset(t, wx, filepath.Join(dir, "desk.db"), "-account", file)
+	admin := d.as(web.Admin)
+	require.NoError(t, os.Rename(dir, dir+"-away"))
+	status, body := post(t, admin, d.origin+accountPath,
+		url.Values{"mode": {"safe"}, "token": {"another"}, "zone": {"UTC"}, "days": {"0"}})
+	require.Equal(t, http.StatusOK, status, body)
+	waitFor(t, "a failure", func() bool {
+		return strings.Contains(d.stderr.String(), "the desk cannot be opened again")
+	})
+	require.NoError(t, os.Rename(dir+"-away", dir))
+	waitFor(t, "the desk", func() bool {
+		return statusOf(t, admin, http.MethodGet, d.origin+"/healthz") == http.StatusOK
+	})
+	d.pushTo("another", a.Events.EncodingAESKey)
+	_, err := wx.Follow(t.Context(), "o-ann")
 	require.NoError(t, err)
 }
 
