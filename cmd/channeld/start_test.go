@@ -3,6 +3,7 @@
 package main
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -88,6 +89,20 @@ func TestFaultsAtTheStartSayWhatToDo(t *testing.T) {
 			assert.NotContains(t, string(out), "goroutine")
 		})
 	}
+}
+
+// sqliteError is an error of SQLite.
+type sqliteError int
+
+func (e sqliteError) Error() string { return "sqlite" }
+func (e sqliteError) Code() int     { return int(e) }
+
+func TestAFullDiskSaysWhatToDo(t *testing.T) {
+	t.Parallel()
+	for _, err := range []error{sqliteError(13), fmt.Errorf("write: %w", syscall.ENOSPC)} {
+		assert.Contains(t, advice(fmt.Errorf("channeld: %w", err)), "The disk is full")
+	}
+	assert.Empty(t, advice(sqliteError(1)))
 }
 
 // What ends a first start while it writes the person key leaves none: the next one makes it.
