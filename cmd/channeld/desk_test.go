@@ -278,6 +278,9 @@ func TestSignInIsBounded(t *testing.T) {
 	status, _ := post(t, browser, d.origin+"/sign-in",
 		url.Values{"name": {"bob"}, "password": {"guess"}})
 	assert.Equal(t, http.StatusTooManyRequests, status, "by address")
+	n, err := d.store.Attempt(t.Context(), "name:bob")
+	require.NoError(t, err)
+	assert.EqualValues(t, 1, n, "a refused address uses up nobody's attempts")
 }
 
 // Why nobody can sign in is in the log, without what they entered.

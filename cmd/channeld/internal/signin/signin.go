@@ -175,11 +175,11 @@ func (d *Door) signIn(w http.ResponseWriter, r *http.Request) {
 
 func (d *Door) tooMany(r *http.Request, name string) (bool, error) {
 	byAddress, err := d.Store.Attempt(r.Context(), "address:"+d.address(r))
-	if err != nil {
-		return false, err
+	if err != nil || byAddress > maxByAddress { // which uses up nobody's attempts
+		return err == nil, err
 	}
 	byName, err := d.Store.Attempt(r.Context(), "name:"+name)
-	return byName > maxByName || byAddress > maxByAddress, err
+	return byName > maxByName, err
 }
 
 // address is the client's.
