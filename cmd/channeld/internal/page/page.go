@@ -36,6 +36,7 @@ type Config struct {
 type Pages struct {
 	Config
 	comparison comparison
+	refreshes  refreshes
 }
 
 // New returns the pages.
