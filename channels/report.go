@@ -269,8 +269,7 @@ func (r *reader) selectChannels(ctx context.Context) error {
 		r.among, r.args, r.where = "id = ?", []any{id}, " AND channel = ?"
 	case r.Group != "":
 		r.among = "(grp = ? OR grp LIKE ? ESCAPE '!')"
-		escaped := strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(r.Group)
-		r.args = []any{r.Group, escaped + "/%"}
+		r.args = []any{r.Group, escapeLike(r.Group) + "/%"}
 		r.where = " AND channel IN (SELECT id FROM channels_channels WHERE " + r.among + ")"
 	}
 	if r.By&(ByChannel|ByGroup) == 0 || r.Top > 0 { // leaveTop reads those that it leaves

@@ -48,6 +48,7 @@ func (p *Pages) Routes() []web.Route {
 		{Pattern: "GET /{$}", Needs: web.Guest, Handle: p.today},
 		{Pattern: "GET /channels", Needs: web.Guest, Handle: p.list},
 		{Pattern: "GET /channels/{key}", Needs: web.Guest, Handle: p.channel},
+		{Pattern: "GET /find", Needs: web.Operator, Handle: p.find},
 		{Pattern: "GET /channels/{key}/change", Needs: web.Operator, Handle: p.ask},
 		{Pattern: "POST /channels/{key}/{action}", Needs: web.Operator, Handle: p.change},
 		{Pattern: "POST /channels/{key}/notes", Needs: web.Operator, Handle: p.addNote},

@@ -101,6 +101,21 @@ const now = document.querySelector("[data-now]");
 const skew = now ? Date.parse(now.dataset.now) - Date.now() : 0;
 if (now) setInterval(tick, 1000);
 
+// find suggests the channels in which what is typed is found.
+async function find({ target: input }) {
+  const typed = input.value;
+  const response = await fetch("/find?q=" + encodeURIComponent(typed));
+  if (!response.ok) return;
+  const found = await response.json();
+  if (input.value !== typed) return; // a later request has the answer
+  input.list.replaceChildren(...found.map(({ key, name }) => new Option(name || key, key)));
+}
+
+for (const input of document.querySelectorAll("[data-find]")) {
+  input.addEventListener("focus", find);
+  input.addEventListener("input", find);
+}
+
 // A change of the question keeps the scroll.
 const kept = "scroll " + location.pathname;
 const scroll = sessionStorage.getItem(kept);
