@@ -1,6 +1,7 @@
 package channels
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -83,6 +84,9 @@ func (p *Plan) Channels() iter.Seq[Channel] {
 // A line that cannot be applied is a conflict in the plan. Errors are those of the file:
 // wechatqr.ErrInvalidArgument, with the line. [Explain] says them to who wrote the list.
 func (l *Ledger) Plan(ctx context.Context, r io.Reader) (*Plan, error) {
+	if r == nil {
+		return nil, invalid("plan: there is no file: the reader is nil")
+	}
 	s, err := readSheet(r)
 	if err != nil {
 		return nil, failed("plan", err)
@@ -253,6 +257,9 @@ func (k *inventory) status(one *PlanLine) LineStatus {
 // wechatqr.ErrInvalidArgument; [ErrPlanOutdated] if a channel or code of the plan has
 // been changed since.
 func (l *Ledger) Apply(ctx context.Context, p *Plan) error {
+	if p == nil {
+		return invalid("apply: there is no plan: make one with Plan")
+	}
 	var ids []int64
 	for range p.Count(LineNew) {
 		id, err := l.number(ctx)
@@ -332,8 +339,8 @@ func (t *tx) applyPlan(ctx context.Context, p *Plan, ids []int64) error {
 
 // check returns what the line changes now, if that is what the plan says.
 func (k *inventory) check(one *PlanLine) (LineStatus, error) {
-	if one.Err != nil {
-		return "", one.Err
+	if err := cmp.Or(one.Err, one.Channel.check()); err != nil {
+		return "", err
 	}
 	planned, was := one.Status, one.Was
 	one.Was = k.channels[one.Channel.Key]

@@ -105,7 +105,7 @@ func (l *Ledger) Merge(ctx context.Context, key, into string) error {
 			return err
 		}
 		if old == target {
-			return invalid("merge: %q and %q are one channel", key, into)
+			return badInput("%q and %q are one channel", key, into)
 		}
 		return t.merge(ctx, old, target)
 	})
