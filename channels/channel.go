@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -146,13 +147,37 @@ func (l *Ledger) Retire(ctx context.Context, key string, at time.Time) error {
 func (l *Ledger) Channels(ctx context.Context) ([]Channel, error) {
 	t := &tx{&l.dialect, l.db}
 	all, err := t.channels(ctx, "merged = 0")
-	byKey := slices.SortedFunc(maps.Values(all), func(a, b Channel) int {
-		if a.Key < b.Key {
-			return -1
-		}
-		return 1
+	return byKey(all), failed("channels", err)
+}
+
+func byKey(all map[int64]Channel) []Channel {
+	return slices.SortedFunc(maps.Values(all), func(a, b Channel) int {
+		return strings.Compare(a.Key, b.Key)
 	})
-	return byKey, failed("channels", err)
+}
+
+// FindChannels returns at most n channels whose key, name or group contains the text, by
+// key. ASCII letters match in upper and lower case; whether others do depends on the
+// database. Those that were merged away are left out.
+//
+// Errors: wechatqr.ErrInvalidArgument if n is below 1.
+func (l *Ledger) FindChannels(ctx context.Context, text string, n int) ([]Channel, error) {
+	if n < 1 {
+		return nil, invalid("find channels: n is %d: use 1 or more", n)
+	}
+	const like = "LIKE LOWER(?) ESCAPE '!'"
+	pattern := "%" + escapeLike(text) + "%"
+	t := &tx{&l.dialect, l.db}
+	all, err := t.channels(
+		ctx, "merged = 0 AND (LOWER(channel) "+like+" OR LOWER(title) "+like+" OR LOWER(grp) "+
+			like+") ORDER BY channel LIMIT "+strconv.Itoa(n), pattern, pattern, pattern,
+	)
+	return byKey(all), failed("find channels", err)
+}
+
+// escapeLike keeps the text from being a pattern of LIKE … ESCAPE '!'.
+func escapeLike(text string) string {
+	return strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(text)
 }
 
 // channelsByID returns those of the ids that are channels'.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
@@ -127,6 +128,24 @@ type Report struct {
 
 	Rows  []Row  `json:"rows"`  // in order of time, then key; those without any number are left out
 	Total Counts `json:"total"` // of the whole selection and period
+
+	// Extra are columns that a program adds before it writes the report. A Report that
+	// the ledger returns has none.
+	Extra []ExtraColumn `json:"-"`
+}
+
+// ExtraColumn is a column of a Report that is not the ledger's.
+type ExtraColumn struct {
+	Definition
+	Numbers []json.Number `json:"numbers"` // of each row, and then of the total; empty: none
+}
+
+// at is the number of a row, or after the last one of the total.
+func (c *ExtraColumn) at(row int) json.Number {
+	if row < len(c.Numbers) {
+		return c.Numbers[row]
+	}
+	return ""
 }
 
 // Report counts. Every row of a report and all reports agree, since all numbers
