@@ -101,14 +101,19 @@ type inventory struct {
 	channels map[string]Channel // by key
 	ids      map[string]int64
 	merged   map[string]bool
-	made     map[int64]bool   // channels that have a code of Ensure
-	owners   map[int64]string // the keys of scenes' first channels
+	made     map[int64]bool // channels that have a code of Ensure
+	owners   map[int64]owners
 }
+
+// owners are the keys of the first channel of a scene and of the last.
+type owners struct{ first, last string }
+
+func (o owners) has(key string) bool { return key == o.first || key == o.last }
 
 func (t *tx) readInventory(ctx context.Context) (*inventory, error) {
 	k := &inventory{
 		map[string]Channel{}, map[string]int64{}, map[string]bool{}, map[int64]bool{},
-		map[int64]string{},
+		map[int64]owners{},
 	}
 	err := t.rows(ctx, func(rows *sql.Rows) error {
 		var id, retired, merged int64
@@ -136,9 +141,7 @@ func (t *tx) readInventory(ctx context.Context) (*inventory, error) {
 		var scene int64
 		var key string
 		err := rows.Scan(&scene, &key)
-		if _, later := k.owners[scene]; !later {
-			k.owners[scene] = key
-		}
+		k.owners[scene] = owners{cmp.Or(k.owners[scene].first, key), key}
 		return err
 	}, "SELECT a.scene, c.channel FROM channels_assignments a JOIN channels_channels c"+
 		" ON c.id = a.channel ORDER BY a.scene, a.since")
@@ -220,8 +223,9 @@ func (k *inventory) conflict(line *sheetLine, one *PlanLine) error {
 			fmt.Sprintf("“%s”不能作场景值：须为 1 到 64 字节的可见字符", one.Scene),
 		})
 	}
-	owner, owned := k.owners[textID(one.Scene)]
-	if owned && owner != one.Channel.Key {
+	of, owned := k.owners[textID(one.Scene)]
+	if owned && !of.has(one.Channel.Key) {
+		owner := of.last
 		err := fmt.Errorf(
 			"%w: %q belongs to %q: use Reassign, or leave it out", ErrSceneInUse, one.Scene, owner,
 		)
@@ -344,9 +348,9 @@ func (k *inventory) check(one *PlanLine) (LineStatus, error) {
 	}
 	planned, was := one.Status, one.Was
 	one.Was = k.channels[one.Channel.Key]
-	owner, owned := k.owners[textID(one.Scene)]
+	of, owned := k.owners[textID(one.Scene)]
 	status := k.status(one)
-	stolen := k.merged[one.Channel.Key] || one.Scene != "" && owned && owner != one.Channel.Key
+	stolen := k.merged[one.Channel.Key] || one.Scene != "" && owned && !of.has(one.Channel.Key)
 	if stolen || status != LineSame && (status != planned || was != one.Was) {
 		return "", fmt.Errorf(
 			"%w: line %d, channel %q: make a new plan", ErrPlanOutdated, one.Line, one.Channel.Key,
