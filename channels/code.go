@@ -34,6 +34,9 @@ type Code struct {
 // Errors: wechatqr.ErrInvalidArgument; those of wechatqr.Client.CreateTicket, of
 // which ErrPermanentLimit says that the account has [MaxCodes] codes.
 func (l *Ledger) Ensure(ctx context.Context, client *wechatqr.Client, c Channel) (*Code, error) {
+	if client == nil {
+		return nil, invalid("ensure: the client is nil")
+	}
 	if err := c.check(); err != nil {
 		return nil, err
 	}
@@ -93,6 +96,10 @@ func (l *Ledger) EnsureAll(
 	ctx context.Context, client *wechatqr.Client, seq iter.Seq[Channel],
 ) iter.Seq2[*Code, error] {
 	return func(yield func(*Code, error) bool) {
+		if seq == nil {
+			yield(&Code{}, invalid("ensure: the list of channels is nil"))
+			return
+		}
 		for c := range seq {
 			code, err := l.Ensure(ctx, client, c)
 			if err != nil {

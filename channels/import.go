@@ -24,6 +24,9 @@ import (
 func (l *Ledger) ImportFollowers(
 	ctx context.Context, seq iter.Seq2[account.UserInfo, error],
 ) error {
+	if seq == nil {
+		return invalid("import followers: the list is nil: use account.Users")
+	}
 	return failed("import followers", l.importFollowers(ctx, seq, l.now().Unix()))
 }
 
@@ -42,7 +45,7 @@ func (l *Ledger) importFollowers(
 		case err != nil || !user.Follows:
 			continue
 		case user.OpenID == "" || user.FollowedAt.Unix() <= 0:
-			return invalid("a follower has no OpenID or no FollowedAt")
+			return badInput("a follower has no OpenID or no FollowedAt")
 		}
 
 		arrivals = append(arrivals, &arrival{

@@ -13,8 +13,8 @@ import (
 
 // Adopt takes a code that was made elsewhere into the channel, by its scene, for
 // all of its past and future; the channel is made, or renamed, as by
-// [Ledger.Put]. Adopting it again changes nothing; if it is another channel's the
-// error is [ErrSceneInUse].
+// [Ledger.Put]. Adopting it again changes nothing, also after [Ledger.Reassign]; if it is
+// another channel's the error is [ErrSceneInUse].
 func (l *Ledger) Adopt(ctx context.Context, scene wechatqr.Scene, c Channel) error {
 	if err := wechatqr.Temporary(scene, time.Minute).Validate(); err != nil {
 		return failed("adopt", err)
@@ -33,7 +33,7 @@ func (l *Ledger) Adopt(ctx context.Context, scene wechatqr.Scene, c Channel) err
 			return err
 		}
 		if of := read[id]; len(of) > 0 {
-			if of[0].channel != channel {
+			if of[0].channel != channel && of[len(of)-1].channel != channel {
 				return fmt.Errorf(
 					"%w: %q belongs to another channel: use Reassign", ErrSceneInUse, scene.Key(),
 				)
@@ -105,7 +105,7 @@ func (l *Ledger) Merge(ctx context.Context, key, into string) error {
 			return err
 		}
 		if old == target {
-			return invalid("merge: %q and %q are one channel", key, into)
+			return badInput("%q and %q are one channel", key, into)
 		}
 		return t.merge(ctx, old, target)
 	})

@@ -35,6 +35,9 @@ type Reconciled struct {
 func (l *Ledger) Reconcile(
 	ctx context.Context, seq iter.Seq2[account.UserInfo, error],
 ) (Reconciled, error) {
+	if seq == nil {
+		return Reconciled{}, invalid("reconcile: the list is nil: use account.Users")
+	}
 	r := reconciler{ledger: l, began: l.now().Unix(), listed: map[string]bool{}}
 	err := r.run(ctx, seq)
 	return r.Reconciled, failed("reconcile", err)
@@ -57,7 +60,7 @@ func (r *reconciler) run(ctx context.Context, seq iter.Seq2[account.UserInfo, er
 		return err
 	}
 	if r.Listed = len(r.listed); r.Listed == 0 {
-		return invalid("WeChat's list has no follower: the ledger is not changed")
+		return badInput("WeChat's list has no follower: the ledger is not changed")
 	}
 
 	after, err := r.openFollows(ctx)

@@ -178,17 +178,17 @@ func (q *Query) check() error {
 	}
 	switch {
 	case q.By&^(byTime|ByChannel|ByGroup) != 0:
-		return invalid("report: By is %d: use ByDay, ByHour, ByWeekday, ByChannel, ByGroup", q.By)
+		return invalid("query: By is %d: use ByDay, ByHour, ByWeekday, ByChannel, ByGroup", q.By)
 	case times > 1 || selections > 1:
-		return invalid("report: By has two times, or both channel and group")
+		return invalid("query: By has two times, or both channel and group")
 	case !q.From.Before(q.To):
-		return invalid("report: From %v is not before To %v", q.From, q.To)
+		return invalid("query: From %v is not before To %v", q.From, q.To)
 	case q.From.Unix()%hourSeconds != 0 || q.To.Unix()%hourSeconds != 0 || q.From.Nanosecond()+q.To.Nanosecond() != 0:
-		return invalid("report: From and To are not full hours")
+		return invalid("query: From and To are not full hours")
 	case q.Group != "" && q.Channel != "":
-		return invalid("report: Group and Channel are set: use one")
+		return invalid("query: Group and Channel are set: use one")
 	case q.Top < 0 || q.Top > 0 && q.By != ByChannel:
-		return invalid("report: Top is %d with By %d: use it with ByChannel alone", q.Top, q.By)
+		return invalid("query: Top is %d with By %d: use it with ByChannel alone", q.Top, q.By)
 	}
 	return nil
 }
