@@ -62,7 +62,7 @@ func TestFaultsAtTheStartSayWhatToDo(t *testing.T) {
 			dir: "/sys", zh: "可以写入的文件夹", en: "a folder that it may write to",
 		},
 		"a folder that is not there": {
-			dir: filepath.Join(ready, "none"), zh: "请先建好", en: "There is no such folder",
+			dir: filepath.Join(ready, "none"), zh: "要先建好", en: "There is no such file or folder",
 		},
 		"half a key": {
 			dir: halfKey, zh: "请换回备份", en: "put your copy of it back",
