@@ -421,10 +421,12 @@ func TestErrcodeInAnyLetterCase(t *testing.T) {
 	}
 }
 
-// What is no JSON is no success, also for who wants none of it.
+// What is no JSON object is no success, also for who wants none of it.
 func TestGarbageWithoutOut(t *testing.T) {
 	t.Parallel()
-	for _, body := range []string{"", "<html>", `{"a":1`, `{}x`, "ok"} {
+	for _, body := range []string{
+		"", "<html>", `{"a":1`, `{}x`, "ok", "null", "1", `"ok"`, "[]", `[{"errcode":40001}]`,
+	} {
 		c := withToken(t, func(*http.Request) (*http.Response, error) {
 			return answer(200, body),
 				nil

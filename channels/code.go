@@ -26,7 +26,7 @@ type Code struct {
 }
 
 // Ensure returns the channel's code, which it has WeChat make if there is none:
-// once, ever. The channel is made, or renamed, as by [Ledger.Put]. The scene, "c."
+// once, ever, unless [Ledger.Reassign] gives it away. The channel is made, or renamed, as by [Ledger.Put]. The scene, "c."
 // and eight random letters and digits, is written before WeChat is asked, so that
 // a crash in between, or a second process at the same moment, repeats the same
 // scene and allocates no other.

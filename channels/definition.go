@@ -234,6 +234,12 @@ var reconciledDefinitions = []Definition{
 		"who followed by what the ledger knew, and is not on the list",
 		"账本原以为在关注、而列表中没有的人数",
 	},
+	{
+		"unknown", "unsubscribes of nobody known", "未知取关",
+		"unsubscribes, ever, of somebody who did not follow by what the ledger knows; they are in no " +
+			"report",
+		"历来的 unsubscribe 中，账本所知当时并未关注的次数；不计入任何报表",
+	},
 }
 
 // budgetDefinitions are of a Budget, planDefinitions of a Plan.

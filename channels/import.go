@@ -85,6 +85,17 @@ func (l *listing) mayBeForgotten(followedAt, now int64) bool {
 	return n > 0 && followedAt <= l.forgotten[n-1]
 }
 
+// takeBack takes back that an earlier list did not have the subject: WeChat says that they
+// have followed since before.
+func (l *listing) takeBack(of *subject, e event) {
+	if l == nil {
+		return
+	}
+	of.events = slices.DeleteFunc(of.events, func(o event) bool {
+		return o.kind == gone && o.at >= e.at && o.at < l.began
+	})
+}
+
 // meaning is what the event amounts to for the subject, if anything: a listing tells of
 // strangers who may have been forgotten. What is no listing's is what it is.
 func (l *listing) meaning(e event, of *subject, now int64) (_ event, ok bool) {

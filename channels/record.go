@@ -181,6 +181,7 @@ func (l *Ledger) commit(ctx context.Context, arrivals []*arrival) error {
 		}
 		for _, a := range arrivals {
 			one := s.of(a.hash)
+			a.listing.takeBack(one, a.event)
 			if e, ok := a.listing.meaning(a.event, one, now); ok {
 				one.add(e, now, a.backfill)
 			}

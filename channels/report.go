@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // By says what a report has a row for: ByDay | ByChannel has one for each
@@ -48,6 +49,7 @@ type Query struct {
 	// and of as many with the least, of those in which something happened; among equals the
 	// one with more lost is the lesser, then the one made later. The rows that are no
 	// channel's stay if something happened. Total is what it is without it; 0 is all rows.
+	// It is for a Report alone.
 	Top int `json:"top,omitempty"`
 
 	// Sums reads the numbers that add up alone, for charts of many hours or channels:
@@ -175,6 +177,8 @@ func (q *Query) check() error {
 		}
 	}
 	switch {
+	case q.By&^(byTime|ByChannel|ByGroup) != 0:
+		return invalid("report: By is %d: use ByDay, ByHour, ByWeekday, ByChannel, ByGroup", q.By)
 	case times > 1 || selections > 1:
 		return invalid("report: By has two times, or both channel and group")
 	case !q.From.Before(q.To):
@@ -238,6 +242,8 @@ type reader struct {
 	where    string // narrows to those channels
 	args     []any
 
+	begin, end int64 // of all that ever happened, in full hours
+
 	allTime bool // all that ever happened is in the period, and By has no time
 	isTop   bool // rows has what Top leaves, and gets no more
 
@@ -287,8 +293,9 @@ func (r *reader) selectChannels(ctx context.Context) error {
 		}
 		r.among, r.args, r.where = "id = ?", []any{id}, " AND channel = ?"
 	case r.Group != "":
-		r.among = "(grp = ? OR grp LIKE ? ESCAPE '!')"
-		r.args = []any{r.Group, escapeLike(r.Group) + "/%"}
+		beneath := r.Group + "/"
+		r.among = "(grp = ? OR SUBSTR(grp, 1, ?) = ?)" // SQLite's LIKE takes a for A
+		r.args = []any{r.Group, utf8.RuneCountInString(beneath), beneath}
 		r.where = " AND channel IN (SELECT id FROM channels_channels WHERE " + r.among + ")"
 	}
 	if r.By&(ByChannel|ByGroup) == 0 || r.Top > 0 { // leaveTop reads those that it leaves
@@ -384,8 +391,21 @@ func (r *reader) selection(channel int64) (k rowKey) {
 	return k
 }
 
+// startOfDay is the first hour of the day. Where summer time begins at midnight, that is
+// 1:00, for which time.Date has 23:00 of the day before; where it ends then, there are two.
 func startOfDay(local time.Time) time.Time {
-	return time.Date(local.Year(), local.Month(), local.Day(), 0, 0, 0, 0, local.Location())
+	year, month, day := local.Date()
+	start := time.Date(year, month, day, 0, 0, 0, 0, local.Location()).Add(-time.Hour)
+	for start.Day() != day {
+		start = start.Add(time.Hour)
+	}
+	return start
+}
+
+// daysLater is the start of the day so many days later. Each day has a noon.
+func daysLater(local time.Time, n int) time.Time {
+	year, month, day := local.Date()
+	return startOfDay(time.Date(year, month, day+n, 12, 0, 0, 0, local.Location()))
 }
 
 // row is the row with the key, made if it is not there. It is none of the report's if Top

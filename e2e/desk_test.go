@@ -548,7 +548,7 @@ const weightJS = `performance.getEntriesByType("navigation").
 func TestTheDesksPages(t *testing.T) {
 	t.Parallel()
 	d := startDesk(t, "-demo")
-	wide, narrow := desktop, screen{width: 390, height: 844, lang: desktop.lang}
+	wide, narrow := desktop, screen{width: 360, height: 740, lang: desktop.lang}
 	wideDark, narrowDark := wide.chinese(), narrow.chinese()
 	wideDark.dark, narrowDark.dark = true, true
 	for name, s := range map[string]screen{

@@ -246,6 +246,7 @@ func TestSignIn(t *testing.T) {
 		want int
 	}{
 		"wrong":   {url.Values{"name": {"admin"}, "password": {"wrong"}}, 401},
+		"a phone": {url.Values{"name": {"admin "}, "password": {password}}, 303},
 		"nobody":  {url.Values{"name": {"nobody"}, "password": {password}}, 401},
 		"nothing": {url.Values{}, 401},
 		"right":   {url.Values{"name": {"admin"}, "password": {password}}, 303},
@@ -265,9 +266,9 @@ func TestSignInIsBounded(t *testing.T) {
 	d, browser := newTestDesk(t), newBrowser(t)
 	require.NoError(t, d.store.PutUser(t.Context(), "ann", web.Viewer))
 	statuses := map[int]int{}
-	for range 12 {
+	for n := range 12 {
 		status, _ := post(t, browser, d.origin+"/sign-in",
-			url.Values{"name": {"ann"}, "password": {"guess"}})
+			url.Values{"name": {"ann" + strings.Repeat(" ", n)}, "password": {"guess"}})
 		statuses[status]++
 	}
 	assert.Equal(t, map[int]int{401: 10, 429: 2}, statuses)
@@ -278,6 +279,9 @@ func TestSignInIsBounded(t *testing.T) {
 	status, _ := post(t, browser, d.origin+"/sign-in",
 		url.Values{"name": {"bob"}, "password": {"guess"}})
 	assert.Equal(t, http.StatusTooManyRequests, status, "by address")
+	n, err := d.store.Attempt(t.Context(), "name:bob")
+	require.NoError(t, err)
+	assert.EqualValues(t, 1, n, "a refused address uses up nobody's attempts")
 }
 
 // Why nobody can sign in is in the log, without what they entered.
