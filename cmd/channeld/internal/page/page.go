@@ -78,10 +78,12 @@ func (p *Pages) show(w http.ResponseWriter, r *http.Request, page web.Page, name
 	web.Frame(p.Frame).Show(w, r, page, templates, name, v)
 }
 
-// fail says what is wrong with the question, or that the database does not answer.
+// fail says what is wrong with the question, or that the database does not answer. It says
+// nothing to a browser that has gone.
 func (p *Pages) fail(w http.ResponseWriter, r *http.Request, err error) {
 	frame := web.Frame(p.Frame)
 	switch {
+	case r.Context().Err() != nil:
 	case errors.Is(err, channels.ErrUnknownChannel), errors.Is(err, errHidden):
 		frame.Problem(w, r, web.Problem{
 			Status: http.StatusNotFound,
