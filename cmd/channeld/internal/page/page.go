@@ -54,6 +54,9 @@ func (p *Pages) Routes() []web.Route {
 		{Pattern: "POST /channels/{key}/notes", Needs: web.Operator, Handle: p.addNote},
 		{Pattern: "POST /channels/{key}/notes/delete", Needs: web.Operator, Handle: p.deleteNote},
 		{Pattern: "GET /reconcile", Needs: web.Viewer, Handle: p.showReconcile},
+		{
+			Pattern: "GET /reconcile/comparison.csv", Needs: web.Viewer, Handle: p.downloadComparison,
+		},
 		{Pattern: "POST /reconcile", Needs: web.Operator, Handle: p.startReconcile},
 		{Pattern: "GET /export", Needs: web.Guest, Handle: p.export},
 		{Pattern: "GET /export/{file}", Needs: web.Guest, Handle: p.download},
