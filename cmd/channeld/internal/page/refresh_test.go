@@ -1,10 +1,12 @@
 package page
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"database/sql/driver"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -180,6 +182,8 @@ func TestARefreshIsOfWhatTheVisitorSees(t *testing.T) {
 			d.follow(fmt.Sprint("o-", i), key, time.Now())
 		}
 		reads := d.readSlowly(40 * time.Millisecond)
+		var log bytes.Buffer
+		d.Logger = slog.New(slog.NewTextHandler(&log, nil))
 		gone, leave := context.WithCancel(t.Context())
 		var all sync.WaitGroup
 		ask := func(v web.Visitor, want int) {
@@ -199,5 +203,6 @@ func TestARefreshIsOfWhatTheVisitorSees(t *testing.T) {
 		leave()
 		all.Wait()
 		assert.Equal(t, int64(4*reportsOfToday), reads.reports.Load())
+		assert.Empty(t, log.String(), "a page that was closed is no fault")
 	})
 }
