@@ -61,9 +61,9 @@ func (t slowTx) Rollback() error {
 // readSlowly has each report take so long.
 func (d *desk) readSlowly(takes time.Duration) *slowReads {
 	d.t.Helper()
-	var number, name, path string
+	var index, name, path string
 	list := d.Store.DB().QueryRowContext(d.t.Context(), "PRAGMA database_list")
-	require.NoError(d.t, list.Scan(&number, &name, &path))
+	require.NoError(d.t, list.Scan(&index, &name, &path))
 	reads := &slowReads{
 		DB: d.Store.DB(), dsn: path + "?_pragma=busy_timeout(5000)", takes: takes,
 	}
