@@ -269,6 +269,24 @@ func TestApplyTakesFewStatements(t *testing.T) {
 		}
 		want := map[string]int64{"c0": 1, "c1500": 1, "c2999": 1}
 		assert.Equal(t, want, followers)
+
+		require.NoError(t, l.Retire(t.Context(), "c7", monday))
+		for n := range codes {
+			fmt.Fprintf(&file, "c%d,new %d\n", n, n)
+		}
+		p, err = l.Plan(t.Context(), &file)
+		require.NoError(t, err)
+		require.Equal(t, codes, p.Count(LineChanged))
+		statements.Store(0)
+		require.NoError(t, l.Apply(t.Context(), p))
+		assert.Less(t, int(statements.Load()), 100)
+		renamed, err := l.Channels(t.Context())
+		require.NoError(t, err)
+		require.Len(t, renamed, codes)
+		for _, one := range renamed {
+			assert.Equal(t, "new "+one.Key[1:], one.Name)
+			assert.Equal(t, one.Key == "c7", one.Retired.Equal(monday), one.Key)
+		}
 	})
 }
 
@@ -336,4 +354,30 @@ func TestPlanReadsReports(t *testing.T) {
 	got, err := blank.Channels(ctx)
 	require.NoError(t, err)
 	assert.ElementsMatch(t, all, slices.Clip(got))
+}
+
+// A code that was given to another channel is that one's: a list that says so, or that was
+// written before, changes nothing. For a third channel the error names whose it is.
+func TestPlanOfACodeThatWasGivenAway(t *testing.T) {
+	t.Parallel()
+	l, _ := newLedger(t, SQLite, testConfig)
+	ctx, scene := t.Context(), wechatqr.SceneString("s")
+	require.NoError(t, l.Adopt(ctx, scene, Channel{Key: "a"}))
+	for _, key := range []string{"b", "c"} {
+		require.NoError(t, l.Put(ctx, Channel{Key: key}))
+	}
+	require.NoError(t, l.Reassign(ctx, scene, "b", monday))
+
+	for _, key := range []string{"a", "b"} {
+		p, err := l.Plan(ctx, strings.NewReader(key+",,,s\n"))
+		require.NoError(t, err)
+		assert.Equal(t, LineSame, p.Lines[0].Status, key)
+		require.NoError(t, l.Apply(ctx, p), key)
+		require.NoError(t, l.Adopt(ctx, scene, Channel{Key: key}), key)
+	}
+	p, err := l.Plan(ctx, strings.NewReader("c,,,s\n"))
+	require.NoError(t, err)
+	assert.ErrorIs(t, p.Lines[0].Err, ErrSceneInUse)
+	assert.ErrorContains(t, p.Lines[0].Err, `belongs to "b"`)
+	assert.ErrorIs(t, l.Adopt(ctx, scene, Channel{Key: "c"}), ErrSceneInUse)
 }

@@ -19,6 +19,7 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/wechatqr/wechatqr/channels"
+	"github.com/wechatqr/wechatqr/internal/sqltx"
 )
 
 // ErrNotFound says that there is no such row.
@@ -133,17 +134,17 @@ func mysqlDSN(source string) (string, error) {
 	return dsn, nil
 }
 
-// transact runs fn in a transaction: all of it or nothing.
-func (s *Store) transact(ctx context.Context, fn func(tx *sql.Tx) error) error {
-	tx, err := s.db.BeginTx(ctx, nil)
+// transact runs fn in a transaction: all of it or nothing. fn fails if a statement does.
+func (s *Store) transact(ctx context.Context, fn func(tx execer) error) error {
+	tx, err := sqltx.Begin(ctx, s.db, "BEGIN")
 	if err != nil {
 		return fmt.Errorf("channeld: database: %w", err)
 	}
-	defer func() { _ = tx.Rollback() }()
+	defer tx.Rollback(ctx)
 	if err := fn(tx); err != nil {
 		return err
 	}
-	if err := tx.Commit(); err != nil {
+	if err := tx.Commit(ctx); err != nil {
 		return fmt.Errorf("channeld: database: %w", err)
 	}
 	return nil
@@ -160,17 +161,16 @@ func (s *Store) exec(ctx context.Context, query string, args ...any) (int64, err
 
 // row reads one row, or returns ErrNotFound.
 func (s *Store) row(ctx context.Context, dest []any, query string, args ...any) error {
-	err := s.db.QueryRowContext(ctx, s.rebind(query), args...).Scan(dest...)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
+	found, err := list(ctx, s, func(*struct{}) []any { return dest }, query, args...)
+	if err == nil && len(found) == 0 {
 		return ErrNotFound
-	case err != nil:
-		return fmt.Errorf("channeld: database: %w", err)
 	}
-	return nil
+	return err
 }
 
-// list reads rows; fields are what one of them is read into.
+// list reads rows to the end; fields are what one of them is read into. It serves for one
+// row too: QueryRow of database/sql leaves the end to Close, which with go-sql-driver/mysql
+// heeds no context.
 func list[T any](
 	ctx context.Context, s *Store, fields func(*T) []any, query string, args ...any,
 ) (all []T, err error) {
