@@ -747,6 +747,33 @@ func TestSlowConnectionOfTheLastHost(t *testing.T) {
 	}
 }
 
+// A host that takes the request and is silent has 10 s, also where another could be asked.
+func TestSilentHostWithAnother(t *testing.T) {
+	for name, connects := range map[string]time.Duration{
+		"at once": 0, "connects just in time": 3*time.Second - 1,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now()
+				c := withToken(t, func(r *http.Request) (*http.Response, error) {
+					if r.URL.Host == "b" {
+						return answer(200, created), nil
+					}
+					trace := httptrace.ContextClientTrace(r.Context())
+					trace.GetConn(r.URL.Host)
+					time.Sleep(connects)
+					trace.GotConn(httptrace.GotConnInfo{})
+					<-r.Context().Done()
+					return nil, context.Cause(r.Context())
+				}, wechatqr.WithEndpoint(wechatqr.Endpoint{API: []string{"http://a", "http://b"}}))
+				get := wechatqr.Request{Method: "GET", Path: "/a"}
+				require.NoError(t, c.Do(t.Context(), get, nil))
+				assert.Equal(t, 10*time.Second, time.Since(start))
+			})
+		})
+	}
+}
+
 // Pauses double up to 5 s: ten retries take less than a minute.
 func TestPausesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
