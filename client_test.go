@@ -1178,6 +1178,7 @@ func TestObserverAndLogger(t *testing.T) {
 	assert.NoError(t, calls[2].Err)
 	assert.Positive(t, calls[2].Duration)
 	assert.Equal(t, 3, strings.Count(log.String(), "wechatqr: request"))
+	assert.NotContains(t, log.String(), "panicked")
 }
 
 // panickingHandler is a log handler with a fault.
@@ -1224,6 +1225,7 @@ func TestLoggerAlone(t *testing.T) {
 	err := c.Do(t.Context(), wechatqr.Request{Method: "GET", Path: "/a"}, nil)
 	require.ErrorContains(t, err, "/a: reset")
 	assert.Equal(t, 1, strings.Count(log.String(), "wechatqr: request"))
+	assert.NotContains(t, log.String(), "panicked")
 }
 
 // A user who replaced http.DefaultTransport by a mock meets the mock.
