@@ -124,6 +124,7 @@ func TestNotSent(t *testing.T) {
 			require.Error(t, err)
 			require.NotErrorIs(t, err, wechatqr.ErrOutcomeUnknown)
 			assert.ErrorContains(t, err, tt.text)
+			assert.Regexp(t, `^wechatqr: POST /a: `, err.Error())
 			assert.NotContains(t, err.Error(), "pw")
 		})
 	}

@@ -172,7 +172,6 @@ func (c *call) left() time.Duration { return replyTimeout - time.Since(c.start) 
 func (c *call) wait() {
 	ended := false
 	defer func() { // even if the user's code ends this goroutine
-		c.timer.Stop()
 		if !ended {
 			c.becomeLate()
 		}
