@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -177,6 +178,19 @@ func (c *config) readEnv(getenv func(string) string) error {
 func (c *config) file() (path string, ok bool) {
 	path, err := filepath.Abs(c.db)
 	return path, err == nil && !strings.Contains(c.db, "://")
+}
+
+// checkDatabase refuses a SQLite file that is not there: -invite and -copy of a new one are
+// of no use to anybody.
+func (c *config) checkDatabase() error {
+	file, ok := c.file()
+	if !ok {
+		return nil
+	}
+	if _, err := os.Stat(file); err != nil {
+		return fmt.Errorf("channeld: the database: %w", err)
+	}
+	return nil
 }
 
 // readAccount reads the file that the page has written, unless the account is the
