@@ -16,13 +16,15 @@ import (
 
 	"github.com/wechatqr/wechatqr"
 	"github.com/wechatqr/wechatqr/events"
+	"github.com/wechatqr/wechatqr/internal/testdb"
 	"github.com/wechatqr/wechatqr/wechatqrtest"
 )
 
 // behindProxy is a recording on a real server behind a proxy.
 type behindProxy struct {
 	*recording
-	*proxy
+	*testdb.Proxy
+	server *testdb.Server
 	direct *sql.DB
 }
 
@@ -32,9 +34,13 @@ func onServers(t *testing.T, test func(t *testing.T, b *behindProxy)) {
 	for _, d := range []Dialect{PostgreSQL, MySQL} {
 		t.Run(d.String(), func(t *testing.T) {
 			t.Parallel()
-			b := &behindProxy{}
-			b.proxy, b.direct = newProxy(t, d)
-			db := connect(t, b.driver, b.dsn)
+			b := &behindProxy{server: testdb.PostgreSQL}
+			if d.name == "MySQL" {
+				b.server = testdb.MariaDB
+			}
+			b.Proxy = b.server.NewProxy(t)
+			b.direct = connect(t, b.server.Driver, b.Direct.DSN)
+			db := connect(t, b.server.Driver, b.DSN)
 			wx := wechatqrtest.Start(t, wechatqrtest.WithoutNetwork())
 			b.recording = newRecordingOn(t, d, db, wx, events.WithoutRetries(),
 				events.WithLogger(slog.New(slog.DiscardHandler)))
@@ -107,7 +113,7 @@ func (b *behindProxy) deliverUntilCounted(t *testing.T, pushes []*wechatqr.Event
 		})
 	}
 	all.Wait()
-	b.set(hooks{})
+	b.Set(testdb.Hooks{})
 	assert.Equal(t, len(pushes), b.deliverAll(t, pushes))
 	n := int64(len(pushes))
 	assert.Equal(t, Counts{Scans: n, Scanners: n, New: n, HeldEnd: n}, b.total(t))
@@ -118,36 +124,32 @@ func (b *behindProxy) deliverUntilCounted(t *testing.T, pushes []*wechatqr.Event
 // its answer.
 func TestStalledServer(t *testing.T) {
 	t.Parallel()
-	silent := func(_ string, left <-chan struct{}) bool {
-		<-left
-		return false
-	}
 	var committed sync.Map // by left, of a connection
-	for name, stalled := range map[string]hooks{
+	for name, stalled := range map[string]testdb.Hooks{
 		"answers to commits": {
-			request: func(message string, left <-chan struct{}) bool {
-				if isCommit(message) {
+			Request: func(message string, left <-chan struct{}) bool {
+				if testdb.IsCommit(message) {
 					committed.Store(left, true)
 				}
 				return true
 			},
-			answer: func(message string, left <-chan struct{}) bool {
+			Answer: func(message string, left <-chan struct{}) bool {
 				_, ok := committed.Load(left)
-				return !ok || silent(message, left)
+				return !ok || testdb.Silent(message, left)
 			},
 		},
-		"commits": {request: func(message string, left <-chan struct{}) bool {
-			return !isCommit(message) || silent(message, left)
+		"commits": {Request: func(message string, left <-chan struct{}) bool {
+			return !testdb.IsCommit(message) || testdb.Silent(message, left)
 		}},
-		"answers": {answer: silent},
+		"answers": {Answer: testdb.Silent},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			onServers(t, func(t *testing.T, b *behindProxy) {
-				b.set(stalled)
+				b.Set(stalled)
 				pushes := b.followers(8)
 				assert.Zero(t, b.deliverAll(t, pushes))
-				b.set(hooks{})
+				b.Set(testdb.Hooks{})
 				b.deliverUntilCounted(t, pushes)
 			})
 		})
@@ -159,8 +161,8 @@ func TestStalledServer(t *testing.T) {
 func TestServerThatCommitsSlowly(t *testing.T) {
 	t.Parallel()
 	onServers(t, func(t *testing.T, b *behindProxy) {
-		b.set(hooks{request: func(message string, left <-chan struct{}) bool {
-			if !isCommit(message) {
+		b.Set(testdb.Hooks{Request: func(message string, left <-chan struct{}) bool {
+			if !testdb.IsCommit(message) {
 				return true
 			}
 			select {
@@ -179,7 +181,7 @@ func TestServerThatCommitsSlowly(t *testing.T) {
 func TestDelayedServer(t *testing.T) {
 	t.Parallel()
 	onServers(t, func(t *testing.T, b *behindProxy) {
-		b.set(newTrips().hooks(func(_ int, answered bool) bool {
+		b.Set(testdb.NewTrips().Hooks(func(_ int, answered bool, _ <-chan struct{}) bool {
 			if answered {
 				time.Sleep(100 * time.Millisecond)
 			}
@@ -197,13 +199,13 @@ func TestRoundTrips(t *testing.T) {
 		scene, at := b.code.Ticket.Scene.Key(), time.Now().Add(-time.Hour)
 		record := func(what wechatqr.EventType, scene string) int {
 			at = at.Add(time.Minute)
-			counter := newTrips()
-			b.set(counter.hooks(func(int, bool) bool { return true }))
+			counter := testdb.NewTrips()
+			b.Set(counter.Hooks(func(int, bool, <-chan struct{}) bool { return true }))
 			_, err := b.RecordEvent(t.Context(), newPush("ann", at, what, scene))
 			require.NoError(t, err)
-			return counter.count()
+			return counter.Count()
 		}
-		b.db = connect(t, b.driver, b.dsn)
+		b.db = connect(t, b.server.Driver, b.DSN)
 		for round := range 3 {
 			for _, n := range []int{
 				record(wechatqr.EventSubscribe, scene), record(wechatqr.EventScan, scene),
@@ -229,7 +231,7 @@ func TestServerCutOff(t *testing.T) {
 			for _, atAnswer := range []bool{false, true} {
 				push := b.follow(fmt.Sprint("person ", cutAt, atAnswer))
 				pushes = append(pushes, push)
-				b.set(newTrips().hooks(func(trip int, answered bool) bool {
+				b.Set(testdb.NewTrips().Hooks(func(trip int, answered bool, _ <-chan struct{}) bool {
 					if trip != cutAt || answered != atAnswer {
 						return true
 					}
@@ -242,7 +244,7 @@ func TestServerCutOff(t *testing.T) {
 				break
 			}
 		}
-		b.set(hooks{})
+		b.Set(testdb.Hooks{})
 		assert.Greater(t, len(pushes), 10)
 		assert.Equal(t, len(pushes), b.deliverAll(t, pushes))
 		n := int64(len(pushes)) + 1

@@ -24,7 +24,7 @@ func BenchmarkPush(b *testing.B) {
 			s := newStore(b, d)
 			for i := 0; b.Loop(); i++ {
 				r := row{data: handled, ends: forever}
-				require.NoError(b, s.write(b.Context(), s.db, eventID(fmt.Sprint(i)), row{}, r))
+				require.NoError(b, s.write(b.Context(), eventID(fmt.Sprint(i)), row{}, r))
 			}
 		})
 	}

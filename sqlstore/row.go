@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"database/sql"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -32,20 +31,14 @@ type row struct {
 	written bool      // by change
 }
 
-// session is a *sql.DB or a *sql.Tx.
-type session interface {
-	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-}
-
 // read returns the row under id, without data that has ended.
-func (s *Store) read(ctx context.Context, db session, id string) (r row, err error) {
+func (s *Store) read(ctx context.Context, id string) (r row, err error) {
 	r.readAt = time.Now().Round(0)
 	var data, owner []byte
 	query := "SELECT clock.now_ms, r.revision IS NOT NULL, COALESCE(r.revision, 0), r.data, " +
 		"COALESCE(r.ends, 0), r.owner, COALESCE(r.lease_ends, 0) FROM (SELECT " + s.dialect.now +
 		" AS now_ms) clock LEFT JOIN wechatqr_store r ON r.id = ?"
-	err = db.QueryRowContext(ctx, s.dialect.rebind(query), id).
+	err = s.db.QueryRowContext(ctx, s.dialect.rebind(query), id).
 		Scan(&r.now, &r.exists, &r.revision, &data, &r.ends, &owner, &r.leaseEnd)
 	r.data, r.owner = string(data), string(owner)
 	if r.ends <= r.now {
@@ -56,7 +49,7 @@ func (s *Store) read(ctx context.Context, db session, id string) (r row, err err
 
 // load is read, repeated.
 func (s *Store) load(ctx context.Context, op, id string) (row, error) {
-	return repeat(ctx, op, func() (row, error) { return s.read(ctx, s.db, id) })
+	return repeat(ctx, op, func() (row, error) { return s.read(ctx, id) })
 }
 
 // localEnd is when data ends by this machine's clock, not late. It is for data that ends.
@@ -69,18 +62,10 @@ func (r *row) localEnd() time.Time {
 func (s *Store) change(
 	ctx context.Context, op, id string, decide func(r *row) bool,
 ) (row, error) {
-	return s.changeCounted(ctx, op, id, decide, nil)
-}
-
-// changeCounted also calls onInsert, if there is one, in the transaction that makes a
-// new row.
-func (s *Store) changeCounted(
-	ctx context.Context, op, id string, decide func(r *row) bool, onInsert func(tx session) error,
-) (row, error) {
 	var wrote row // by an attempt whose response may be lost
 	revision := rand.Int64()
 	return repeat(ctx, op, func() (row, error) {
-		old, err := s.read(ctx, s.db, id)
+		old, err := s.read(ctx, id)
 		switch {
 		case err != nil:
 			return row{}, err
@@ -94,11 +79,7 @@ func (s *Store) changeCounted(
 
 		r.revision, r.written = revision, true
 		wrote = r
-		if old.exists || onInsert == nil {
-			err = s.write(ctx, s.db, id, old, r)
-		} else {
-			err = s.insertWith(ctx, id, r, onInsert)
-		}
+		err = s.write(ctx, id, old, r)
 		if err == nil && !old.exists && s.inserts.Add(1)%cleanEvery == 1 {
 			s.clean(ctx, r.now)
 		}
@@ -106,27 +87,8 @@ func (s *Store) changeCounted(
 	})
 }
 
-// insertWith writes first and reads then, so that SQLite need not upgrade a lock.
-func (s *Store) insertWith(
-	ctx context.Context, id string, r row, onInsert func(tx session) error,
-) error {
-	tx, err := s.db.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = tx.Rollback() }()
-
-	if err := s.write(ctx, tx, id, row{}, r); err != nil {
-		return err
-	}
-	if err := onInsert(tx); err != nil {
-		return err
-	}
-	return tx.Commit()
-}
-
 // write replaces old by r, or returns errChanged if the table has another row than old.
-func (s *Store) write(ctx context.Context, db session, id string, old, r row) error {
+func (s *Store) write(ctx context.Context, id string, old, r row) error {
 	query := "UPDATE wechatqr_store SET revision = ?, data = ?, ends = ?, owner = ?, " +
 		"lease_ends = ?, expires = ? WHERE id = ? AND revision = ?"
 	last := []any{id, old.revision}
@@ -140,7 +102,7 @@ func (s *Store) write(ctx context.Context, db session, id string, old, r row) er
 		r.revision, []byte(r.data), r.ends, []byte(r.owner), r.leaseEnd, max(r.ends, r.leaseEnd),
 	}, last...)
 
-	result, err := db.ExecContext(ctx, s.dialect.rebind(query), args...)
+	result, err := s.db.ExecContext(ctx, s.dialect.rebind(query), args...)
 	if err != nil {
 		return err
 	}

@@ -46,8 +46,8 @@ var ErrNoTable = errors.New(
 // lost race, a deadlock, a busy SQLite file, a broken connection) is repeated until
 // ctx ends, for five seconds at the longest.
 //
-// An operation that writes a new row deletes up to 200 that ended more than a minute
-// ago, once in 64 times. Permanent tickets do not end.
+// An operation that writes a new row, not a permanent ticket's, deletes up to 200 that
+// ended more than a minute ago, once in 64 times. Permanent tickets do not end.
 type Store struct {
 	db      *sql.DB
 	dialect Dialect

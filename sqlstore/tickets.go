@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"math/rand/v2"
 	"strconv"
 	"time"
 
@@ -50,13 +51,7 @@ func (s *Store) ClaimTicket(
 	ctx context.Context, key tickets.Key, owner string, lease time.Duration, budget int,
 ) (tickets.Claim, error) {
 	r, err := s.changeTicket(ctx, "claim ticket", key, budget, func(r *row) bool {
-		if !r.lease(owner, lease) {
-			return false
-		}
-		if key.Permanent() && r.data == "" {
-			r.data, r.ends = claimed, forever
-		}
-		return true
+		return r.lease(owner, lease)
 	})
 	switch {
 	case errors.Is(err, errOverBudget):
@@ -100,35 +95,75 @@ func (s *Store) SaveTicket(
 	return decodeTicket(op, key, &kept)
 }
 
-// changeTicket changes a ticket's row. A new permanent one is counted in the same
-// transaction; beyond the budget it is not made.
+// changeTicket changes a ticket's row. A permanent one is known first; beyond the budget it
+// is not made.
 func (s *Store) changeTicket(
 	ctx context.Context, op string, key tickets.Key, budget int,
 	decide func(r *row) bool,
 ) (row, error) {
-	if !key.Permanent() {
-		return s.change(ctx, op, ticketID(key), decide)
+	id := ticketID(key)
+	if key.Permanent() {
+		_, err := repeat(ctx, op, func() (row, error) {
+			return row{}, s.addPermanent(ctx, permanentID(key.Account), id, budget)
+		})
+		if err != nil {
+			return row{}, err
+		}
 	}
-	return s.changeCounted(ctx, op, ticketID(key), decide, func(tx session) error {
-		return s.countTicket(ctx, tx, permanentID(key.Account), budget)
-	})
+	return s.change(ctx, op, id, decide)
 }
 
 func permanentID(account string) string { return rowID("permanent", account) }
 
-// countTicket adds one to the number of permanent tickets.
-func (s *Store) countTicket(ctx context.Context, tx session, id string, budget int) error {
-	old, err := s.read(ctx, tx, id)
-	if err != nil {
+// addPermanent counts a permanent ticket and then makes its row, unless that is there. The
+// number's row has as its owner the ticket that was counted last, whose row is made before
+// the next one is counted: the process that counted it may have ended before it did that.
+func (s *Store) addPermanent(ctx context.Context, numberID, id string, budget int) error {
+	number, isKnown, err := s.readNumber(ctx, numberID, id)
+	if err != nil || isKnown {
 		return err
 	}
-	n, _ := strconv.Atoi(old.data)
+	if number.owner != "" {
+		err := s.insertPermanent(ctx, number.owner)
+		if err != nil || number.owner == id {
+			return err
+		}
+	}
+
+	n, _ := strconv.Atoi(number.data)
 	if n >= budget {
 		return errOverBudget
 	}
-	r := old
-	r.data, r.ends, r.revision = strconv.Itoa(n+1), forever, old.revision+1
-	return s.write(ctx, tx, id, old, r)
+	counted := row{data: strconv.Itoa(n + 1), ends: forever, owner: id, revision: rand.Int64()}
+	if err := s.write(ctx, numberID, number, counted); err != nil {
+		return err
+	}
+	return s.insertPermanent(ctx, id)
+}
+
+// readNumber reads the number's row, and whether the ticket has one, as both were at one
+// moment: nodes of a cluster may be apart.
+func (s *Store) readNumber(
+	ctx context.Context, numberID, id string,
+) (number row, isKnown bool, err error) {
+	var data, owner []byte
+	query := "SELECT n.id IS NOT NULL, COALESCE(n.revision, 0), n.data, n.owner," +
+		" t.id IS NOT NULL FROM (SELECT 1 AS one) one" +
+		" LEFT JOIN wechatqr_store n ON n.id = ? LEFT JOIN wechatqr_store t ON t.id = ?"
+	err = s.db.QueryRowContext(ctx, s.dialect.rebind(query), numberID, id).
+		Scan(&number.exists, &number.revision, &data, &owner, &isKnown)
+	number.data, number.owner = string(data), string(owner)
+	return number, isKnown, err
+}
+
+// insertPermanent makes the row of a permanent ticket that was counted, unless it is there.
+func (s *Store) insertPermanent(ctx context.Context, id string) error {
+	r := row{data: claimed, ends: forever, revision: rand.Int64()}
+	err := s.write(ctx, id, row{}, r)
+	if errors.Is(err, errChanged) {
+		return nil
+	}
+	return err
 }
 
 // ReleaseTicket ends the claim on key if it is owner's.

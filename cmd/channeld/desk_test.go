@@ -127,6 +127,7 @@ var allowed = map[string]web.Role{
 
 	"GET /reconcile":                    web.Viewer,
 	"POST /reconcile":                   web.Operator,
+	"GET /find":                         web.Operator,
 	"GET /channels/{key}/change":        web.Operator,
 	"POST /channels/{key}/{action}":     web.Operator,
 	"POST /channels/{key}/notes":        web.Operator,

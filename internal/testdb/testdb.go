@@ -40,8 +40,11 @@ type Server struct {
 
 // kind is what tells the servers apart.
 type kind struct {
-	first string // the database that is there
-	find  func() (program string, err error)
+	first  string // the database that is there
+	socket string // in the server's directory
+	// onPort is the database by TCP: formats with the port and the name.
+	onPort Database
+	find   func() (program string, err error)
 	// start makes the data in dir ready, and returns the command of the server.
 	start func(program, dir string) (cmd *exec.Cmd, dsn, url string, err error)
 }
@@ -72,6 +75,8 @@ func (s *Server) Program() (string, error) { return s.find() }
 type Database struct {
 	DSN string // for the driver
 	URL string // postgres://… or mysql://…
+
+	name string
 }
 
 // NewDatabase makes a database. The test is skipped if the server is not installed, and
@@ -99,7 +104,7 @@ func (s *Server) NewDatabase(t testing.TB) Database {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Database{fmt.Sprintf(s.dsn, name), fmt.Sprintf(s.url, name)}
+	return Database{fmt.Sprintf(s.dsn, name), fmt.Sprintf(s.url, name), name}
 }
 
 func (s *Server) run(program string) (err error) {
@@ -192,27 +197,32 @@ func (s *Server) Restart(wrapper []string, options ...string) (err error) {
 	return err
 }
 
-// SignalAll sends it to the server and its children.
+// SignalAll sends it to the server and its children, but for those that end meanwhile.
 func (s *Server) SignalAll(sig syscall.Signal) error {
 	pids := []int{s.process.Pid}
 	for i := 0; i < len(pids); i++ {
-		processes := fmt.Sprintf("/proc/%d/task/%d/children", pids[i], pids[i])
-		text, err := os.ReadFile(processes)
-		if err != nil {
+		children, err := childrenOf(pids[i])
+		if err == nil {
+			err = syscall.Kill(pids[i], sig)
+		}
+		if err != nil && i == 0 {
 			return err
 		}
-		for _, field := range strings.Fields(string(text)) {
-			pid, err := strconv.Atoi(field)
-			if err != nil {
-				return err
-			}
-			pids = append(pids, pid)
-		}
-		if err := syscall.Kill(pids[i], sig); err != nil {
-			return err
-		}
+		pids = append(pids, children...)
 	}
 	return nil
+}
+
+func childrenOf(pid int) (pids []int, err error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	for _, field := range strings.Fields(string(text)) {
+		child, err := strconv.Atoi(field)
+		if err != nil {
+			return nil, err
+		}
+		pids = append(pids, child)
+	}
+	return pids, err
 }
 
 func (s *Server) stop() {
@@ -272,7 +282,11 @@ func Output(cmd *exec.Cmd) error {
 }
 
 var postgreSQL = kind{
-	first: "postgres",
+	first: "postgres", socket: ".s.PGSQL.5432",
+	onPort: Database{
+		DSN: "host=127.0.0.1 port=%d sslmode=disable user=postgres dbname=%s",
+		URL: "postgres://postgres@127.0.0.1:%d/%s?sslmode=disable",
+	},
 	find: func() (string, error) {
 		path, err := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
 		if err != nil || len(path) == 0 {
@@ -293,8 +307,9 @@ var postgreSQL = kind{
 }
 
 var mariaDB = kind{
-	first: "mysql",
-	find:  func() (string, error) { return exec.LookPath("mariadbd") },
+	first: "mysql", socket: "socket",
+	onPort: Database{DSN: "root@tcp(127.0.0.1:%d)/%s", URL: "mysql://root@127.0.0.1:%d/%s"},
+	find:   func() (string, error) { return exec.LookPath("mariadbd") },
 	start: func(program, dir string) (*exec.Cmd, string, string, error) {
 		data, socket := filepath.Join(dir, "data"), filepath.Join(dir, "socket")
 		err := InstallMariaDB(data)
