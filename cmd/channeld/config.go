@@ -41,6 +41,7 @@ type config struct {
 
 	account     setup.Account // without an AppID: it is to be set up
 	accountFile string        // empty: the account is the environment's
+	accountInfo fs.FileInfo   // of the file that was read; nil: there was none
 }
 
 var (
@@ -199,6 +200,7 @@ func (c *config) readAccount() error {
 	if c.accountFile == "" {
 		return nil
 	}
+	c.accountInfo, _ = os.Stat(c.accountFile) // ReadFile returns the error
 	a, err := setup.ReadFile(c.accountFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -214,6 +216,17 @@ func (c *config) readAccount() error {
 	}
 	c.account = a
 	return nil
+}
+
+// accountChanged reports whether the file is another one than that which was read.
+func (c *config) accountChanged() bool {
+	info, err := os.Stat(c.accountFile)
+	was := c.accountInfo
+	if err != nil || was != nil && os.SameFile(was, info) && was.ModTime().Equal(info.ModTime()) {
+		return false
+	}
+	_, err = setup.ReadFile(c.accountFile)
+	return err == nil
 }
 
 // isSetUp reports whether it is known which account the desk is for.
