@@ -81,6 +81,8 @@ func TestNewRefuses(t *testing.T) {
 		{"user agent", good, []wechatqr.Option{wechatqr.WithUserAgent("shop/1")}, ""},
 		{"user agent of two lines", good, []wechatqr.Option{wechatqr.WithUserAgent("a\r\nX: y")},
 			"one non-empty line"},
+		{"user agent that net/http would not send", good,
+			[]wechatqr.Option{wechatqr.WithUserAgent("a\x01")}, "WithUserAgent"},
 		{"no user agent", good, []wechatqr.Option{wechatqr.WithUserAgent("")},
 			"one non-empty line"},
 		{"endpoint without scheme", good, endpoints("api.weixin.qq.com", ""),

@@ -31,7 +31,7 @@ func (x *apiRequest) classifyJSON(status int, response []byte) (outcome, error) 
 		}
 	}
 	if x.out == nil {
-		if !json.Valid(response) {
+		if !json.Valid(response) || bytes.TrimLeft(response, " \t\r\n")[0] != '{' {
 			return unreadable, x.notJSON(status, response)
 		}
 		return succeeded, nil
@@ -123,7 +123,7 @@ func (x *apiRequest) apiError(status int, code ErrorCode, errmsg string) *Error 
 }
 
 func (x *apiRequest) notJSON(status int, response []byte) *Error {
-	return unexpected(x.op, status, "no JSON: "+x.snippet(response))
+	return unexpected(x.op, status, "no JSON object: "+x.snippet(response))
 }
 
 // snippet is how a response begins, enough to tell a proxy's page from WeChat's.

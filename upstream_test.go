@@ -64,6 +64,14 @@ func TestNotSent(t *testing.T) {
 			return url.Parse(address)
 		}
 	}
+	badProxy := func(text string) func(*http.Request) (*url.URL, error) {
+		return func(r *http.Request) (*url.URL, error) {
+			if r.URL.Host == "a.invalid" {
+				return nil, errors.New(text)
+			}
+			return nil, nil
+		}
+	}
 	own, socks := errors.New("the dialer's own"), "socks5://"+reset.Addr().String()
 	for _, tt := range []struct {
 		name, first string
@@ -96,6 +104,11 @@ func TestNotSent(t *testing.T) {
 		}, "through the proxy " + ok.URL + ": "},
 		{"SOCKS broken", "http://a.invalid", &http.Transport{Proxy: proxy(socks)},
 			"through the proxy " + socks + ": "},
+		{"no proxy", "http://a.invalid", &http.Transport{Proxy: badProxy("no file of proxies")},
+			"no proxy: no file of proxies"},
+		{"no proxy's address", "http://a.invalid",
+			&http.Transport{Proxy: badProxy(`invalid proxy address "u:pw%zz@10.0.0.1"`)},
+			"no proxy: its address cannot be read: look at HTTP_PROXY and HTTPS_PROXY"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -421,10 +434,12 @@ func TestErrcodeInAnyLetterCase(t *testing.T) {
 	}
 }
 
-// What is no JSON is no success, also for who wants none of it.
+// What is no JSON object is no success, also for who wants none of it.
 func TestGarbageWithoutOut(t *testing.T) {
 	t.Parallel()
-	for _, body := range []string{"", "<html>", `{"a":1`, `{}x`, "ok"} {
+	for _, body := range []string{
+		"", "<html>", `{"a":1`, `{}x`, "ok", "null", "1", `"ok"`, "[]", `[{"errcode":40001}]`,
+	} {
 		c := withToken(t, func(*http.Request) (*http.Response, error) {
 			return answer(200, body),
 				nil

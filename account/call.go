@@ -36,7 +36,8 @@ func ExplainCall(ctx context.Context, c *wechatqr.Client, rid string) (CallRecor
 			ClientIP     string `json:"client_ip"`
 		} `json:"request"`
 	}]
-	err := post(ctx, c, "/cgi-bin/openapi/rid/get", map[string]string{"rid": rid}, &out)
+	body := map[string]string{"rid": rid}
+	err := post(ctx, c, "/cgi-bin/openapi/rid/get", body, &having{"request", &out})
 	if err != nil {
 		return CallRecord{}, err
 	}

@@ -52,7 +52,7 @@ func CheckCallback(ctx context.Context, c *wechatqr.Client) (CallbackCheck, erro
 		} `json:"ping"`
 	}]
 	body := map[string]string{"action": "all", "check_operator": "DEFAULT"}
-	if err := post(ctx, c, "/cgi-bin/callback/check", body, &out); err != nil {
+	if err := post(ctx, c, "/cgi-bin/callback/check", body, &having{"dns", &out}); err != nil {
 		return CallbackCheck{}, err
 	}
 

@@ -25,6 +25,7 @@ package account
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 
@@ -40,6 +41,24 @@ func get(ctx context.Context, c *wechatqr.Client, path string, query url.Values,
 func post(ctx context.Context, c *wechatqr.Client, path string, body, out any) error {
 	req := wechatqr.Request{Method: http.MethodPost, Path: path, Body: body, Idempotent: true}
 	return c.Do(ctx, req, out)
+}
+
+// having is a response for out, and is refused if it lacks the field: WeChat's success
+// always has it, so that without it an empty list is no list of nobody.
+type having struct {
+	field string
+	out   any
+}
+
+func (h *having) UnmarshalJSON(b []byte) error {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(b, &fields); err != nil {
+		return err
+	}
+	if fields[h.field] == nil {
+		return errors.New("the response lacks " + h.field)
+	}
+	return json.Unmarshal(b, h.out)
 }
 
 // withRaw is a response of which T has the fields.

@@ -102,7 +102,7 @@ func summaryRows(
 	var out struct {
 		List []withRaw[summaryRow] `json:"list"`
 	}
-	err := post(ctx, c, path, body, &out)
+	err := post(ctx, c, path, body, &having{"list", &out})
 	return out.List, err
 }
 

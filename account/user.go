@@ -115,7 +115,8 @@ func yieldUsers(
 	var response struct {
 		Users []userJSON `json:"user_info_list"`
 	}
-	err := post(ctx, c, "/cgi-bin/user/info/batchget", body, &response)
+	err := post(ctx, c, "/cgi-bin/user/info/batchget", body,
+		&having{"user_info_list", &response})
 
 	switch half := len(openIDs) / 2; {
 	case unknownOpenID(err) && half > 0:
@@ -160,7 +161,8 @@ func Followers(ctx context.Context, c *wechatqr.Client, after string) iter.Seq2[
 			if after != "" {
 				query.Set("next_openid", after)
 			}
-			if err := get(ctx, c, "/cgi-bin/user/get", query, &page); err != nil {
+			err := get(ctx, c, "/cgi-bin/user/get", query, &having{"next_openid", &page})
+			if err != nil {
 				yield("", err)
 				return
 			}

@@ -334,3 +334,39 @@ func (r respond) RoundTrip(req *http.Request) (*http.Response, error) {
 	body := io.NopCloser(strings.NewReader(string(r)))
 	return &http.Response{StatusCode: http.StatusOK, Body: body, Request: req}, nil
 }
+
+// A response without what it is asked for is no success that found nothing: a proxy or a
+// page of a hotel's network made it.
+func TestResponsesThatLackWhatWasAskedFor(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{`{}`, `{"errcode":0,"errmsg":"ok"}`, `null`} {
+		c := fixedClient(t, body)
+		ctx := t.Context()
+		yesterday := time.Now().AddDate(0, 0, -1)
+		_, errUser := account.User(ctx, c, "o6_a")
+		_, errCall := account.ExplainCall(ctx, c, "rid")
+		_, errCheck := account.CheckCallback(ctx, c)
+		for name, err := range map[string]error{
+			"User":          errUser,
+			"Users":         lastError(account.Users(ctx, c, account.OpenIDs("o6_a"))),
+			"Followers":     lastError(account.Followers(ctx, c, "")),
+			"ExplainCall":   errCall,
+			"CheckCallback": errCheck,
+			"DailySummary":  lastError(account.DailySummary(ctx, c, yesterday, yesterday)),
+			"Untag":         account.Untag(ctx, c, 1, account.OpenIDs("o6_a")),
+		} {
+			if name == "Untag" && body != "null" { // which needs nothing
+				require.NoError(t, err)
+				continue
+			}
+			require.ErrorIs(t, err, wechatqr.ErrUnexpectedResponse, "%s of %s", name, body)
+		}
+	}
+}
+
+func lastError[T any](seq iter.Seq2[T, error]) (last error) {
+	for _, err := range seq {
+		last = err
+	}
+	return last
+}

@@ -7,13 +7,16 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
 )
 
 // Channel is where codes hang: a shop, a poster, an employee. Its numbers are
-// those of the codes that are its own.
+// those of the codes that are its own. Texts are one line of UTF-8 that does not end with a
+// space.
 type Channel struct {
 	Key   string `json:"key"`   // chosen by the caller, 1 to 64 bytes, never changed
 	Name  string `json:"name"`  // for people, at most 200 bytes
@@ -44,7 +47,8 @@ func (c *Channel) wrongField() (field string, err error) {
 	return "", nil
 }
 
-// checkText refuses a text that is too short, too long, or not one line of UTF-8.
+// checkText refuses a text that is too short, too long, not one line of UTF-8, or that ends
+// with a space.
 func checkText(name, text string, least, most int) error {
 	if err := wrongText(text, least, most); err != nil {
 		return invalid("%s %w", name, err)
@@ -64,12 +68,16 @@ func wrongText(text string, least, most int) error {
 	case slices.ContainsFunc([]rune(text), unicode.IsControl) || !utf8.ValidString(text):
 		textZH := fmt.Sprintf("%q 含控制字符或不是 UTF-8", text)
 		return newListError(textZH, "%q has control characters or is no UTF-8", text)
+	case strings.HasSuffix(text, " "): // MariaDB takes "a " for "a"
+		textZH := fmt.Sprintf("%q 以空格结尾：请删去空格", text)
+		return newListError(textZH, "%q ends with a space: leave it out", text)
 	}
 	return nil
 }
 
 // Put makes the channel, or changes the name and the group of the one with its
-// key. Retired is not looked at: see [Ledger.Retire].
+// key. Retired is not looked at: see [Ledger.Retire]. Of one that was merged into another
+// nothing changes.
 func (l *Ledger) Put(ctx context.Context, c Channel) error {
 	if err := c.check(); err != nil {
 		return err
@@ -126,12 +134,11 @@ func (l *Ledger) Retire(ctx context.Context, key string, at time.Time) error {
 		retired = at.Unix()
 	}
 	err := l.transact(ctx, func(t *tx) error {
-		if _, err := t.channelID(ctx, key); err != nil {
+		id, err := t.channelID(ctx, key)
+		if err != nil {
 			return err
 		}
-		return t.exec(
-			ctx, "UPDATE channels_channels SET retired = ? WHERE channel = ?", retired, key,
-		)
+		return t.exec(ctx, "UPDATE channels_channels SET retired = ? WHERE id = ?", retired, id)
 	})
 	return failed("retire", err)
 }
@@ -140,13 +147,37 @@ func (l *Ledger) Retire(ctx context.Context, key string, at time.Time) error {
 func (l *Ledger) Channels(ctx context.Context) ([]Channel, error) {
 	t := &tx{&l.dialect, l.db}
 	all, err := t.channels(ctx, "merged = 0")
-	byKey := slices.SortedFunc(maps.Values(all), func(a, b Channel) int {
-		if a.Key < b.Key {
-			return -1
-		}
-		return 1
+	return byKey(all), failed("channels", err)
+}
+
+func byKey(all map[int64]Channel) []Channel {
+	return slices.SortedFunc(maps.Values(all), func(a, b Channel) int {
+		return strings.Compare(a.Key, b.Key)
 	})
-	return byKey, failed("channels", err)
+}
+
+// FindChannels returns at most n channels whose key, name or group contains the text, by
+// key. ASCII letters match in upper and lower case; whether others do depends on the
+// database. Those that were merged away are left out.
+//
+// Errors: wechatqr.ErrInvalidArgument if n is below 1.
+func (l *Ledger) FindChannels(ctx context.Context, text string, n int) ([]Channel, error) {
+	if n < 1 {
+		return nil, invalid("find channels: n is %d: use 1 or more", n)
+	}
+	const like = "LIKE LOWER(?) ESCAPE '!'"
+	pattern := "%" + escapeLike(text) + "%"
+	t := &tx{&l.dialect, l.db}
+	all, err := t.channels(
+		ctx, "merged = 0 AND (LOWER(channel) "+like+" OR LOWER(title) "+like+" OR LOWER(grp) "+
+			like+") ORDER BY channel LIMIT "+strconv.Itoa(n), pattern, pattern, pattern,
+	)
+	return byKey(all), failed("find channels", err)
+}
+
+// escapeLike keeps the text from being a pattern of LIKE … ESCAPE '!'.
+func escapeLike(text string) string {
+	return strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(text)
 }
 
 // channelsByID returns those of the ids that are channels'.

@@ -26,7 +26,7 @@ type Code struct {
 }
 
 // Ensure returns the channel's code, which it has WeChat make if there is none:
-// once, ever. The channel is made, or renamed, as by [Ledger.Put]. The scene, "c."
+// once, ever, unless [Ledger.Reassign] gives it away. The channel is made, or renamed, as by [Ledger.Put]. The scene, "c."
 // and eight random letters and digits, is written before WeChat is asked, so that
 // a crash in between, or a second process at the same moment, repeats the same
 // scene and allocates no other.
@@ -34,6 +34,9 @@ type Code struct {
 // Errors: wechatqr.ErrInvalidArgument; those of wechatqr.Client.CreateTicket, of
 // which ErrPermanentLimit says that the account has [MaxCodes] codes.
 func (l *Ledger) Ensure(ctx context.Context, client *wechatqr.Client, c Channel) (*Code, error) {
+	if client == nil {
+		return nil, invalid("ensure: the client is nil")
+	}
 	if err := c.check(); err != nil {
 		return nil, err
 	}
@@ -93,6 +96,10 @@ func (l *Ledger) EnsureAll(
 	ctx context.Context, client *wechatqr.Client, seq iter.Seq[Channel],
 ) iter.Seq2[*Code, error] {
 	return func(yield func(*Code, error) bool) {
+		if seq == nil {
+			yield(&Code{}, invalid("ensure: the list of channels is nil"))
+			return
+		}
 		for c := range seq {
 			code, err := l.Ensure(ctx, client, c)
 			if err != nil {

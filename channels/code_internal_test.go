@@ -115,6 +115,8 @@ func TestChannelsAreChecked(t *testing.T) {
 		"no key": {}, "control characters": {Key: "a", Name: "a\nb"}, "no UTF-8": {Key: "\xff"},
 		"a long key":   {Key: fmt.Sprintf("%065d", 1)},
 		"a long group": {Key: "a", Group: fmt.Sprintf("%0201d", 1)},
+		// To MariaDB these are "a" and "g", to the other databases they are not.
+		"a key and a space": {Key: "a "}, "a group and a space": {Key: "a", Group: "g "},
 	} {
 		assert.ErrorIs(t, l.Put(t.Context(), c), wechatqr.ErrInvalidArgument, name)
 	}
@@ -157,6 +159,63 @@ func TestEnsureWhileMerged(t *testing.T) {
 			require.Equal(t, "into", v.Channel.Key)
 		}
 	})
+}
+
+// Ensure returns a code that is the channel's: not one that was given away, and the one of a
+// channel that was merged into it.
+func TestEnsureAfterACodeWasGivenAway(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, d Dialect) {
+		l, c := newLedger(t, d, testConfig)
+		wx, ctx := wechatqrtest.Start(t), t.Context()
+		ensure := func(key string, codes int) wechatqr.Scene {
+			t.Helper()
+			code, err := l.Ensure(ctx, wx.Client(), Channel{Key: key})
+			require.NoError(t, err)
+			assert.Len(t, wx.QRCodes(), codes)
+			visit, err := l.RecordEvent(
+				ctx, newPush("ann", c.Time, wechatqr.EventScan, code.Ticket.Scene.Key()),
+			)
+			require.NoError(t, err)
+			assert.Equal(t, key, visit.Channel.Key)
+			return code.Ticket.Scene
+		}
+		a, b := ensure("a", 1), ensure("b", 2)
+		require.NoError(t, l.Reassign(ctx, a, "b", monday))
+		assert.Equal(t, b, ensure("b", 2), "b has its own")
+		second := ensure("a", 3)
+		assert.NotEqual(t, a, second)
+
+		require.NoError(t, l.Put(ctx, Channel{Key: "c"}))
+		require.NoError(t, l.Reassign(ctx, second, "c", monday))
+		require.NoError(t, l.Reassign(ctx, second, "b", monday.Add(-time.Hour)))
+		assert.Equal(t, second, ensure("c", 3), "c had none, and has it in the end")
+		require.NoError(t, l.Put(ctx, Channel{Key: "d"}))
+		require.NoError(t, l.Merge(ctx, "c", "d"))
+		assert.Equal(t, second, ensure("d", 3))
+		require.NoError(t, l.Merge(ctx, "b", "d"))
+		assert.Equal(t, second, ensure("d", 3))
+
+		budget, err := l.Budget(ctx)
+		require.NoError(t, err)
+		assert.Equal(t, Budget{Made: 3}, budget)
+		require.NoError(t, l.Reassign(ctx, a, "a", monday))
+		assert.Equal(t, a, ensure("a", 3), "it is its own again")
+	})
+}
+
+// The key of a channel that was merged is one for the channel that has its history.
+func TestRetireByTheKeyOfAMergedChannel(t *testing.T) {
+	t.Parallel()
+	l, _ := newLedger(t, SQLite, testConfig)
+	for _, key := range []string{"old", "into"} {
+		require.NoError(t, l.Put(t.Context(), Channel{Key: key}))
+	}
+	require.NoError(t, l.Merge(t.Context(), "old", "into"))
+	require.NoError(t, l.Retire(t.Context(), "old", monday))
+	into, err := l.Channel(t.Context(), "into")
+	require.NoError(t, err)
+	assert.True(t, into.Retired.Equal(monday))
 }
 
 func TestCodes(t *testing.T) {

@@ -94,16 +94,36 @@ func TestConvertIsIdempotentByID(t *testing.T) {
 	})
 }
 
+// Query.Active and Query.Sums leave no channel out, also one that had nothing else.
+func TestConversionsNameTheirChannels(t *testing.T) {
+	t.Parallel()
+	l, c := newLedger(t, SQLite, testConfig)
+	require.NoError(t, l.Adopt(t.Context(), wechatqr.SceneString("s7"), Channel{Key: "sh-7"}))
+	recordPush(t, l, "ann", monday, wechatqr.EventSubscribe, "s7")
+	tuesday := monday.AddDate(0, 0, 1)
+	order := Conversion{ID: "1", OpenID: "ann", At: tuesday}
+	require.NoError(t, l.Convert(t.Context(), order))
+	c.Time = monday.AddDate(0, 0, 2)
+	for _, q := range []Query{{}, {Active: true}, {Sums: true}} {
+		q.From, q.To, q.By = tuesday, c.Time, ByChannel
+		report, err := l.Conversions(t.Context(), ConversionQuery{Query: q})
+		require.NoError(t, err)
+		require.Len(t, report.Rows, 1)
+		assert.Equal(t, Channel{Key: "sh-7"}, report.Rows[0].Channel)
+	}
+}
+
 func TestConvertChecks(t *testing.T) {
 	t.Parallel()
 	l, _ := newLedger(t, SQLite, testConfig)
 	for name, c := range map[string]Conversion{
-		"no id":        {OpenID: "o", At: monday},
-		"a long id":    {ID: strings.Repeat("x", 201), OpenID: "o", At: monday},
-		"no openid":    {ID: "1", At: monday},
-		"no time":      {ID: "1", OpenID: "o"},
-		"a long name":  {ID: "1", OpenID: "o", At: monday, Name: strings.Repeat("x", 65)},
-		"control name": {ID: "1", OpenID: "o", At: monday, Name: "a\nb"},
+		"no id":              {OpenID: "o", At: monday},
+		"a long id":          {ID: strings.Repeat("x", 201), OpenID: "o", At: monday},
+		"no openid":          {ID: "1", At: monday},
+		"no time":            {ID: "1", OpenID: "o"},
+		"a long name":        {ID: "1", OpenID: "o", At: monday, Name: strings.Repeat("x", 65)},
+		"control name":       {ID: "1", OpenID: "o", At: monday, Name: "a\nb"},
+		"a name and a space": {ID: "1", OpenID: "o", At: monday, Name: "order "},
 	} {
 		assert.ErrorIs(t, l.Convert(t.Context(), c), wechatqr.ErrInvalidArgument, name)
 	}
@@ -115,6 +135,7 @@ func TestConvertChecks(t *testing.T) {
 		"negative":          {Query: week, Model: ModelLast, Window: -time.Hour},
 		"period":            {Query: Query{From: monday, To: monday}},
 		"channel and group": {Query: Query{From: monday, To: week.To, By: ByChannel | ByGroup}},
+		"top":               {Query: Query{From: monday, To: week.To, By: ByChannel, Top: 1}},
 	} {
 		_, err := l.Conversions(t.Context(), q)
 		assert.ErrorIs(t, err, wechatqr.ErrInvalidArgument, name)

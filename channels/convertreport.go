@@ -24,8 +24,8 @@ const (
 	ModelLast Model = "last"
 )
 
-// ConversionQuery says what a report of conversions is of. Active changes nothing: there
-// is no row without a number.
+// ConversionQuery says what a report of conversions is of. Active and Sums change nothing:
+// there is no row without a number. Top is for a Report alone.
 type ConversionQuery struct {
 	Query
 	Name   string        `json:"name,omitempty"`     // only those with this name; empty is all
@@ -43,6 +43,8 @@ func (q *ConversionQuery) check() error {
 		return invalid("conversions: Window is only for ModelLast")
 	case q.Window < 0 || q.Window%time.Second != 0:
 		return invalid("conversions: Window %v is not whole seconds from 0 on", q.Window)
+	case q.Top != 0:
+		return invalid("conversions: Top is %d: use it with Report alone", q.Top)
 	}
 	return q.Query.check()
 }
@@ -142,7 +144,7 @@ type conversionReader struct {
 // selectAsked reads the channels that were asked for, also those in which nothing but
 // conversions happened.
 func (r *conversionReader) selectAsked(ctx context.Context) error {
-	r.Active = false
+	r.Active, r.Sums = false, false
 	if err := r.selectChannels(ctx); err != nil || r.where == "" || r.channels != nil {
 		return err
 	}

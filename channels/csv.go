@@ -2,6 +2,7 @@ package channels
 
 import (
 	"encoding/csv"
+	"encoding/json"
 	"io"
 	"slices"
 	"strconv"
@@ -21,16 +22,28 @@ import (
 // its name, what it is called and what it is, in English and in Chinese; then, as
 // "setting", what the report was made with. All lines have the same number of cells. A
 // program that wants the numbers alone stops at the first line whose first cell is empty.
+//
+// Errors: those of w; wechatqr.ErrInvalidArgument if a number of Extra is none.
 func (r *Report) WriteCSV(w io.Writer) error {
+	if _, err := json.Marshal(r.Extra); err != nil {
+		return invalid("write CSV: Extra: %w", err)
+	}
 	cells := csvCells{r.Query, r.AsOf, r.Open}
-	columns := Columns()
-	file := newCSV(w, placeNames, definitionsOf(columns))
+	columns, definitions := Columns(), r.Definitions()
+	file := newCSV(w, placeNames, definitions.Columns)
+	write := func(i int, place []string, counts *Counts) {
+		numbers := numbersOf(columns, counts)
+		for _, col := range r.Extra {
+			numbers = append(numbers, col.at(i).String())
+		}
+		file.write(cells.line(place, numbers))
+	}
 	for i := range r.Rows {
 		row := &r.Rows[i]
-		file.write(cells.line(cells.place(&row.Cell), numbersOf(columns, &row.Counts)))
+		write(i, cells.place(&row.Cell), &row.Counts)
 	}
-	file.write(cells.line(cells.total(), numbersOf(columns, &r.Total)))
-	return file.finish(r.Definitions(), cells.settings(r.KeepAfterUnfollow))
+	write(len(r.Rows), cells.total(), &r.Total)
+	return file.finish(definitions, cells.settings(r.KeepAfterUnfollow))
 }
 
 // WriteCSV writes the report as that of [Report.WriteCSV]. It has the model, too.
@@ -67,11 +80,79 @@ func (r *RetentionReport) WriteCSV(w io.Writer) error {
 	return file.finish(r.Definitions(), cells.settings(r.KeepAfterUnfollow))
 }
 
-func numbersOf[Numbers any](columns []Column[Numbers], n *Numbers) (figures []int64) {
-	for _, col := range columns {
-		figures = append(figures, col.Number(n))
+// WriteCSV writes the losses as [Report.WriteCSV] does its rows, with the greatest age of a
+// row as 24h0m0s instead of a start. After the rows come the losses of an unknown age, with
+// the origin "age_unknown", and the total.
+func (a *LossAges) WriteCSV(w io.Writer) error {
+	cells := csvCells{a.Query, a.AsOf, a.Open}
+	names := append([]string{"up_to"}, placeNames[1:]...)
+	definitions := Definitions{Columns: lossAgeDefinitions[:1], Origins: lossAgeDefinitions[1:]}
+	file := newCSV(w, names, definitions.Columns)
+	total := int64(0)
+	write := func(upTo, origin string, lost int64) {
+		total += lost
+		file.write(cells.line(cells.selection(upTo, origin), []string{decimal(lost)}))
 	}
-	return figures
+	for _, row := range a.Rows {
+		write(row.UpTo.String(), "", row.Lost)
+	}
+	write("unknown", definitions.Origins[0].Name, a.AgeUnknown)
+	write("total", "total", total)
+	return file.finish(definitions, cells.periodSettings())
+}
+
+// WriteCSV writes the comparison as [Report.WriteCSV] does its rows: of each day a line with
+// the origin "wechat", one with "ours" and one with "diff", and then one for each reason,
+// with the kind as its origin and the count. What is not known is empty. Open says whether
+// the day was not over.
+func (c *Comparison) WriteCSV(w io.Writer) error {
+	origins := slices.Concat(sideDefinitions, reasonDefinitions)
+	file := newCSV(w, []string{"date", "origin"}, comparisonDefinitions)
+	for i := range c.Days {
+		day := &c.Days[i]
+		cells := csvCells{asOf: c.AsOf, open: c.AsOf.Before(day.Date.AddDate(0, 0, 1))}
+		for _, numbers := range day.lines() {
+			file.write(cells.line([]string{day.Date.Format(time.DateOnly)}, numbers))
+		}
+	}
+	return file.finish(Definitions{Columns: comparisonDefinitions, Origins: origins}, [][2]string{
+		{"as_of", c.AsOf.Format(csvTime)}, {"zone", c.AsOf.Location().String()},
+	})
+}
+
+// lines are the origin, the figures and the count of each line.
+func (d *ComparedDay) lines() (all [][]string) {
+	columns := figureColumns()
+	add := func(origin string, of *Figures, count int64) {
+		line := append([]string{origin}, make([]string, len(columns)+1)...)
+		if of != nil {
+			copy(line[1:], numbersOf(columns, of))
+		}
+		if count > 0 {
+			line[len(line)-1] = decimal(count)
+		}
+		all = append(all, line)
+	}
+	diff := &d.Diff
+	if d.WeChat == nil {
+		diff = nil
+	}
+	add("wechat", d.WeChat, 0)
+	add("ours", &d.Ours, 0)
+	add("diff", diff, 0)
+	for _, reason := range d.Reasons {
+		add(string(reason.Kind), nil, reason.Count)
+	}
+	return all
+}
+
+func decimal(n int64) string { return strconv.FormatInt(n, 10) }
+
+func numbersOf[Numbers any](columns []Column[Numbers], n *Numbers) (numbers []string) {
+	for _, col := range columns {
+		numbers = append(numbers, decimal(col.Number(n)))
+	}
+	return numbers
 }
 
 // csvFile writes a report. Errors stay until it is finished.
@@ -146,23 +227,28 @@ func (c *csvCells) place(of *Cell) []string {
 }
 
 func (c *csvCells) total() []string {
-	start := c.From.In(c.asOf.Location()).Format(csvTime)
-	return []string{start, plainCell(c.Channel), "", plainCell(c.Group), "total"}
+	return c.selection(c.From.In(c.asOf.Location()).Format(csvTime), "total")
 }
 
-func (c *csvCells) line(place []string, figures []int64) []string {
-	for _, n := range figures {
-		place = append(place, strconv.FormatInt(n, 10))
-	}
-	return append(place, c.asOf.Format(csvTime), strconv.FormatBool(c.open))
+// selection is the cells before numbers of all that was asked for.
+func (c *csvCells) selection(first, origin string) []string {
+	return []string{first, plainCell(c.Channel), "", plainCell(c.Group), origin}
+}
+
+func (c *csvCells) line(place, numbers []string) []string {
+	return append(slices.Concat(place, numbers), c.asOf.Format(csvTime), strconv.FormatBool(c.open))
 }
 
 func (c *csvCells) settings(keep time.Duration) [][2]string {
+	return append(c.periodSettings(), [2]string{"keep_after_unfollow", keep.String()})
+}
+
+func (c *csvCells) periodSettings() [][2]string {
 	zone := c.asOf.Location()
 	return [][2]string{
 		{"from", c.From.In(zone).Format(csvTime)}, {"to", c.To.In(zone).Format(csvTime)},
 		{"as_of", c.asOf.Format(csvTime)}, {"open", strconv.FormatBool(c.open)},
-		{"zone", zone.String()}, {"keep_after_unfollow", keep.String()},
+		{"zone", zone.String()},
 	}
 }
 

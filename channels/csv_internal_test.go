@@ -5,6 +5,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"testing"
@@ -52,12 +53,7 @@ func TestReportAsJSONAndCSV(t *testing.T) {
 		assert.Equal(t, report.Total, decoded.Total)
 		assert.Equal(t, []any{report.By, true}, []any{decoded.By, decoded.Open})
 
-		var out bytes.Buffer
-		require.NoError(t, report.WriteCSV(&out))
-		plain, hasMark := strings.CutPrefix(out.String(), "\ufeff")
-		assert.True(t, hasMark)
-		lines, err := csv.NewReader(strings.NewReader(plain)).ReadAll()
-		require.NoError(t, err)
+		lines := linesOf(t, report.WriteCSV)
 		all := 1 + len(report.Rows)
 		assertLine(t, lines[0], lines[all], report.Total)
 		assertNotes(t, lines[all+1:], report)
@@ -181,10 +177,7 @@ func TestRetentionAsJSONAndCSV(t *testing.T) {
 	var decoded RetentionReport
 	require.NoError(t, json.Unmarshal(text, &decoded))
 	require.Len(t, decoded.Rows, len(report.Rows))
-	var out bytes.Buffer
-	require.NoError(t, report.WriteCSV(&out))
-	lines, err := csv.NewReader(strings.NewReader(out.String())).ReadAll()
-	require.NoError(t, err)
+	lines := linesOf(t, report.WriteCSV)
 	assertDefined(t, lines[1+len(report.Rows):], report.Definitions())
 	for i := range report.Rows {
 		want, got := &report.Rows[i], &decoded.Rows[i]
@@ -197,6 +190,121 @@ func TestRetentionAsJSONAndCSV(t *testing.T) {
 			want.Channel.Name, want.Channel.Group, want.Origin, want.Days, want.Follows,
 			want.Stayed, report.AsOf.Format(csvTime), report.Open), line)
 	}
+}
+
+// linesOf are those of a file, of which each has as many cells as the first.
+func linesOf(t *testing.T, writeCSV func(io.Writer) error) [][]string {
+	t.Helper()
+	var out bytes.Buffer
+	require.NoError(t, writeCSV(&out))
+	plain, hasMark := strings.CutPrefix(out.String(), "\ufeff")
+	assert.True(t, hasMark)
+	lines, err := csv.NewReader(strings.NewReader(plain)).ReadAll()
+	require.NoError(t, err)
+	return lines
+}
+
+// The losses by age add up to a total, also those whose age nobody knows.
+func TestLossAgesAsCSV(t *testing.T) {
+	t.Parallel()
+	ages := LossAges{
+		Query: Query{From: monday, To: monday.AddDate(0, 0, 7), Group: "=华东"},
+		AsOf:  time.Date(2026, 3, 9, 10, 20, 0, 0, china), AgeUnknown: 4,
+		Rows: []LossAge{{time.Hour, 2}, {24 * time.Hour, 0}, {0, 3}},
+	}
+	lines := linesOf(t, ages.WriteCSV)
+	const end = "2026-03-09 10:20 false"
+	for i, want := range []string{
+		"up_to channel name group origin lost as_of open",
+		"1h0m0s   '=华东  2 " + end, "24h0m0s   '=华东  0 " + end, "0s   '=华东  3 " + end,
+		"unknown   '=华东 age_unknown 4 " + end, "total   '=华东 total 9 " + end,
+	} {
+		assert.Equal(t, want, strings.Join(lines[i], " "))
+	}
+	notes := assertDefined(t, lines[6:], Definitions{
+		Columns: lossAgeDefinitions[:1], Origins: lossAgeDefinitions[1:],
+	})
+	assert.Equal(t, "2026-03-02 00:00", notes["setting from"][0])
+	assert.Equal(t, "UTC+8", notes["setting zone"][0])
+}
+
+// A day has WeChat's figures, the ledger's and the difference, and a line for each reason;
+// one without WeChat's has no difference.
+func TestComparisonAsCSV(t *testing.T) {
+	t.Parallel()
+	wechat := Figures{New: 9, Lost: 2, Followers: 40, ScannedNew: 7, ScannedLost: 1}
+	ours := Figures{New: 8, Lost: 3, Followers: 38, ScannedNew: 7, ScannedLost: 1}
+	comparison := Comparison{AsOf: time.Date(2026, 3, 3, 10, 20, 0, 0, china)}
+	comparison.Days = []ComparedDay{
+		{
+			Date: monday, WeChat: &wechat, Ours: ours, Diff: wechat.minus(ours),
+			Reasons: []DiffReason{{EndsFound, 1}, {Kind: PushesLost}},
+		},
+		{
+			Date: monday.AddDate(0, 0, 1), Ours: Figures{Followers: 38},
+			Reasons: []DiffReason{{Kind: DayOpen}},
+		},
+	}
+	lines := linesOf(t, comparison.WriteCSV)
+	const asOf = "2026-03-03 10:20"
+	for i, want := range []string{
+		"date,origin,new,lost,followers,scanned_new,scanned_lost,count,as_of,open",
+		"2026-03-02,wechat,9,2,40,7,1,," + asOf + ",false",
+		"2026-03-02,ours,8,3,38,7,1,," + asOf + ",false",
+		"2026-03-02,diff,1,-1,2,0,0,," + asOf + ",false",
+		"2026-03-02,ends found,,,,,,1," + asOf + ",false",
+		"2026-03-02,pushes lost,,,,,,," + asOf + ",false",
+		"2026-03-03,wechat,,,,,,," + asOf + ",true",
+		"2026-03-03,ours,0,0,38,0,0,," + asOf + ",true",
+		"2026-03-03,diff,,,,,,," + asOf + ",true",
+		"2026-03-03,day open,,,,,,," + asOf + ",true",
+	} {
+		assert.Equal(t, want, strings.Join(lines[i], ","))
+	}
+	notes := assertDefined(t, lines[10:], Definitions{
+		Columns: comparisonDefinitions, Origins: append(sideDefinitions[:3:3], reasonDefinitions...),
+	})
+	assert.Equal(t, "UTC+8", notes["setting zone"][0])
+	assert.Equal(t, DiffReason{Kind: PushesLost}.Hint(), notes["origin pushes lost"][2])
+}
+
+// The columns that a program adds are in the CSV, in JSON and among the definitions.
+func TestExtraColumns(t *testing.T) {
+	t.Parallel()
+	report := Report{
+		Query: Query{From: monday, To: monday.AddDate(0, 0, 7), By: ByChannel}, AsOf: monday,
+		Rows: []Row{{Cell: Cell{Channel: Channel{Key: "a"}}}, {Cell: Cell{Origin: NoCode}}},
+		Extra: []ExtraColumn{
+			{Definition{"spent", "spent", "花费", "what", "何"}, []json.Number{"12.50", "", "12.50"}},
+			{Definition: Definition{"cost", "cost", "成本", "what", "何"}},
+		},
+	}
+	lines := linesOf(t, report.WriteCSV)
+	place := len(placeNames) + len(Columns())
+	for i, want := range []string{"spent cost as_of", "12.50  ", "  ", "12.50  "} {
+		got := strings.Join(lines[i][place:place+3], " ")
+		assert.True(t, strings.HasPrefix(got, want), got)
+	}
+	assertDefined(t, lines[4:], report.Definitions())
+	assert.Equal(t, "cost", report.Definitions().Columns[len(Columns())+1].Name)
+
+	text, err := json.Marshal(&report)
+	require.NoError(t, err)
+	type object = map[string]any
+	var got struct {
+		Rows        []object
+		Total       object
+		Definitions Definitions
+	}
+	require.NoError(t, json.Unmarshal(text, &got))
+	assert.Equal(t, []any{12.5, nil, 12.5},
+		[]any{got.Rows[0]["spent"], got.Rows[1]["spent"], got.Total["spent"]})
+	assert.NotContains(t, got.Total, "cost")
+	assert.Equal(t, report.Definitions(), got.Definitions)
+	report.Extra[0].Numbers[0] = "=1+1"
+	_, err = json.Marshal(&report)
+	assert.Error(t, err)
+	assert.ErrorIs(t, report.WriteCSV(io.Discard), wechatqr.ErrInvalidArgument)
 }
 
 func TestCSVCellsAreNoFormulas(t *testing.T) {

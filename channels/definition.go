@@ -149,9 +149,9 @@ func RetentionColumns() []Column[Retained] {
 var lossAgeDefinitions = []Definition{
 	{
 		"lost", "lost at this age", "该关注时长的取关",
-		"follows that ended in the period, at most the row's up_to_ns after they began and more " +
-			"than that of the row before; 0 is without a limit",
-		"时段内结束的关注中，自开始起不超过该行 up_to_ns、且超过上一行的；0 即不限",
+		"follows that ended in the period, at most the row's up_to (up_to_ns in JSON) after they " +
+			"began and more than that of the row before; 0 is without a limit",
+		"时段内结束的关注中，自开始起不超过该行 up_to（JSON 中为 up_to_ns）、且超过上一行的；0 即不限",
 	},
 	{
 		"age_unknown", "lost at an unknown age", "关注时长未知的取关",
@@ -160,39 +160,62 @@ var lossAgeDefinitions = []Definition{
 	},
 }
 
-// figureDefinitions are of a Comparison.
-var figureDefinitions = []Definition{
-	{
-		"new", "new and returning", "新增与回流",
-		"follows that began on the day; WeChat calls all of them new",
-		"当日开始的关注；微信一概称为新增",
-	},
-	{
-		"lost", "lost", "取关",
-		"follows that ended on the day; not those that Forget ended",
-		"当日结束的关注；不含由 Forget 结束的",
-	},
-	{
-		"followers", "followers", "关注人数",
-		"open follows at the end of the day",
-		"当日结束时未结束的关注数",
-	},
-	{
-		"scanned_new", "new and returning by a code", "扫码新增与回流",
-		"of the follows that began, those by a code: a channel's, or unknown",
-		"开始的关注中，由二维码带来的：归某渠道，或码未知",
-	},
-	{
-		"scanned_lost", "lost, that came by a code", "扫码粉丝取关",
-		"of the follows that ended, those that a code began",
-		"结束的关注中，由二维码带来的",
-	},
-	{
+// figureColumns are those of Figures.
+func figureColumns() []Column[Figures] {
+	return []Column[Figures]{
+		{Definition{
+			"new", "new and returning", "新增与回流",
+			"follows that began on the day; WeChat calls all of them new",
+			"当日开始的关注；微信一概称为新增",
+		}, func(f *Figures) int64 { return f.New }},
+		{Definition{
+			"lost", "lost", "取关",
+			"follows that ended on the day; not those that Forget ended",
+			"当日结束的关注；不含由 Forget 结束的",
+		}, func(f *Figures) int64 { return f.Lost }},
+		{Definition{
+			"followers", "followers", "关注人数",
+			"open follows at the end of the day",
+			"当日结束时未结束的关注数",
+		}, func(f *Figures) int64 { return f.Followers }},
+		{Definition{
+			"scanned_new", "new and returning by a code", "扫码新增与回流",
+			"of the follows that began, those by a code: a channel's, or unknown",
+			"开始的关注中，由二维码带来的：归某渠道，或码未知",
+		}, func(f *Figures) int64 { return f.ScannedNew }},
+		{Definition{
+			"scanned_lost", "lost, that came by a code", "扫码粉丝取关",
+			"of the follows that ended, those that a code began",
+			"结束的关注中，由二维码带来的",
+		}, func(f *Figures) int64 { return f.ScannedLost }},
+	}
+}
+
+// comparisonDefinitions are of a Comparison, sideDefinitions of whose its figures are.
+var (
+	comparisonDefinitions = append(definitionsOf(figureColumns()), Definition{
 		"count", "explained", "可解释",
 		"how many follows of the difference the reason can account for, at most",
 		"该原因至多能解释的关注数",
-	},
-}
+	})
+	sideDefinitions = []Definition{
+		{
+			"wechat", "WeChat's", "微信",
+			"WeChat's figures of the day",
+			"微信当日的数字",
+		},
+		{
+			"ours", "the ledger's", "账本",
+			"the ledger's figures of the day, by what it knows now",
+			"账本当日的数字，以现在所知为准",
+		},
+		{
+			"diff", "difference", "差异",
+			"WeChat's − the ledger's",
+			"微信 − 账本",
+		},
+	}
+)
 
 // reconciledDefinitions are of Reconciled.
 var reconciledDefinitions = []Definition{
@@ -210,6 +233,12 @@ var reconciledDefinitions = []Definition{
 		"ended", "ended", "补上的取关",
 		"who followed by what the ledger knew, and is not on the list",
 		"账本原以为在关注、而列表中没有的人数",
+	},
+	{
+		"unknown", "unsubscribes of nobody known", "未知取关",
+		"unsubscribes, ever, of somebody who did not follow by what the ledger knows; they are in no " +
+			"report",
+		"历来的 unsubscribe 中，账本所知当时并未关注的次数；不计入任何报表",
 	},
 }
 
@@ -275,11 +304,13 @@ type Definitions struct {
 	Model   *Definition  `json:"model,omitempty"`
 }
 
-// Definitions are those of the report.
+// Definitions are those of the report, with its columns of Extra.
 func (r *Report) Definitions() Definitions {
-	return Definitions{
-		Columns: definitionsOf(Columns()), Origins: slices.Clone(originDefinitions),
+	columns := definitionsOf(Columns())
+	for _, col := range r.Extra {
+		columns = append(columns, col.Definition)
 	}
+	return Definitions{Columns: columns, Origins: slices.Clone(originDefinitions)}
 }
 
 // Definitions are those of the report.

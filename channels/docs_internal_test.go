@@ -23,7 +23,7 @@ func TestDefinitionsInDocs(t *testing.T) {
 		"origins":         append(originDefinitions[:3:3], noFollowDefinition),
 		"conversions":     definitionsOf(ConversionColumns()),
 		"models":          modelDefinitions,
-		"figures":         figureDefinitions,
+		"figures":         comparisonDefinitions,
 		"reconciled":      reconciledDefinitions,
 		"permanent codes": append(budgetDefinitions[:2:2], planDefinitions...),
 	}

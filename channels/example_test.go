@@ -224,6 +224,28 @@ func ExampleLedger_LossAges() {
 	// 0s 0
 }
 
+func ExampleLossAges_WriteCSV() {
+	ledger, closeIt := openLedger()
+	defer closeIt()
+	fillWeek(ledger)
+	const day = 24 * time.Hour
+	ages, err := ledger.LossAges(ctx, march, day, 7*day)
+	check(err)
+	var out strings.Builder
+	check(ages.WriteCSV(&out))
+	for _, line := range strings.Split(out.String(), "\r\n")[:6] {
+		cells := strings.Split(strings.TrimPrefix(line, "\ufeff"), ",")
+		fmt.Println(cells[0], cells[5])
+	}
+	// Output:
+	// up_to lost
+	// 24h0m0s 0
+	// 168h0m0s 1
+	// 0s 0
+	// unknown 0
+	// total 1
+}
+
 func ExampleLedger_Convert() {
 	ledger, closeIt := openLedger()
 	defer closeIt()
@@ -351,6 +373,28 @@ func ExampleLedger_Compare() {
 	// The day is not over, and WeChat has no figures of it.
 }
 
+func ExampleComparison_WriteCSV() {
+	ledger, closeIt := openLedger()
+	defer closeIt()
+	wx := wechatqrtest.NewServer()
+	defer wx.Close()
+	now := time.Now()
+	comparison, err := ledger.Compare(ctx, wx.Client(), now, now)
+	check(err)
+	var out strings.Builder
+	check(comparison.WriteCSV(&out))
+	for _, line := range strings.Split(out.String(), "\r\n")[:5] {
+		cells := strings.Split(line, ",")
+		fmt.Println(strings.TrimSpace(strings.Join(cells[1:7], " ")))
+	}
+	// Output:
+	// origin new lost followers scanned_new scanned_lost
+	// wechat
+	// ours 0 0 0 0 0
+	// diff
+	// day open
+}
+
 func ExampleLedger_Ensure() {
 	ledger, closeIt := openLedger()
 	defer closeIt()
@@ -422,6 +466,19 @@ func ExampleLedger_Channels() {
 	// Output:
 	// sh-7 上海七店
 	// sh-8 上海八店
+}
+
+func ExampleLedger_FindChannels() {
+	ledger, closeIt := openLedger()
+	defer closeIt()
+	check(ledger.Put(ctx, shop7))
+	check(ledger.Put(ctx, shop8))
+	found, err := ledger.FindChannels(ctx, "八店", 20)
+	check(err)
+	for _, c := range found {
+		fmt.Println(c.Key, c.Name)
+	}
+	// Output: sh-8 上海八店
 }
 
 func ExampleLedger_Adopt() {

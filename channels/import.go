@@ -24,6 +24,9 @@ import (
 func (l *Ledger) ImportFollowers(
 	ctx context.Context, seq iter.Seq2[account.UserInfo, error],
 ) error {
+	if seq == nil {
+		return invalid("import followers: the list is nil: use account.Users")
+	}
 	return failed("import followers", l.importFollowers(ctx, seq, l.now().Unix()))
 }
 
@@ -42,7 +45,7 @@ func (l *Ledger) importFollowers(
 		case err != nil || !user.Follows:
 			continue
 		case user.OpenID == "" || user.FollowedAt.Unix() <= 0:
-			return invalid("a follower has no OpenID or no FollowedAt")
+			return badInput("a follower has no OpenID or no FollowedAt")
 		}
 
 		arrivals = append(arrivals, &arrival{
@@ -83,6 +86,17 @@ func (l *Ledger) newListing(ctx context.Context, told int64) (*listing, error) {
 func (l *listing) mayBeForgotten(followedAt, now int64) bool {
 	n, _ := slices.BinarySearch(l.forgotten, now-repairSeconds+1)
 	return n > 0 && followedAt <= l.forgotten[n-1]
+}
+
+// takeBack takes back that an earlier list did not have the subject: WeChat says that they
+// have followed since before.
+func (l *listing) takeBack(of *subject, e event) {
+	if l == nil {
+		return
+	}
+	of.events = slices.DeleteFunc(of.events, func(o event) bool {
+		return o.kind == gone && o.at >= e.at && o.at < l.began
+	})
 }
 
 // meaning is what the event amounts to for the subject, if anything: a listing tells of

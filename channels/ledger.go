@@ -1,6 +1,7 @@
 package channels
 
 import (
+	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -19,7 +20,7 @@ type Config struct {
 
 	// PersonKey keys the hash by which the tables know a person: 32 random
 	// bytes, the same for as long as the database lives, and not kept in it.
-	// 16 bytes are the least.
+	// 16 bytes are the least. The ledger has a copy of its own.
 	PersonKey []byte
 
 	// Location says when a day begins. Its offset from UTC must be whole hours.
@@ -74,6 +75,7 @@ func openAt(
 		return nil, invalid("open: db and dialect are needed: SQLite, PostgreSQL or MySQL")
 	}
 
+	config.PersonKey = bytes.Clone(config.PersonKey)
 	l := &Ledger{
 		db: db, dialect: dialect, config: config, now: now, rulesRow: rand.N(rulesRows),
 	}

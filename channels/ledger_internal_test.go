@@ -1,6 +1,7 @@
 package channels
 
 import (
+	"bytes"
 	"testing"
 	"time"
 
@@ -107,6 +108,21 @@ func TestOpenChecksConfig(t *testing.T) {
 	}
 }
 
+// Whoever clears the key once the ledger is open does not change who is known by it.
+func TestOpenKeepsAKeyOfItsOwn(t *testing.T) {
+	t.Parallel()
+	config := testConfig
+	config.PersonKey = bytes.Clone(testKey)
+	l, _ := newLedger(t, SQLite, config)
+	recordPush(t, l, "ann", monday, wechatqr.EventSubscribe, "")
+	clear(config.PersonKey)
+	visit, err := l.RecordEvent(
+		t.Context(), newPush("ann", monday.Add(time.Second), wechatqr.EventScan, "s7"),
+	)
+	require.NoError(t, err)
+	assert.Equal(t, Follower, visit.Kind)
+}
+
 func TestReportChecksTheQuery(t *testing.T) {
 	t.Parallel()
 	l, _ := newLedger(t, SQLite, testConfig)
@@ -121,6 +137,7 @@ func TestReportChecksTheQuery(t *testing.T) {
 		"half an hour": {func(q *Query) { q.To = q.To.Add(30 * time.Minute) }, "full hours"},
 		"top of days":  {func(q *Query) { q.By, q.Top = ByDay|ByChannel, 1 }, "ByChannel alone"},
 		"below zero":   {func(q *Query) { q.By, q.Top = ByChannel, -1 }, "Top is -1"},
+		"no dimension": {func(q *Query) { q.By = ByGroup << 1 }, "By is 32"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

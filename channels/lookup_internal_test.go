@@ -43,3 +43,42 @@ func TestAssignments(t *testing.T) {
 		assert.ErrorIs(t, err, ErrUnknownChannel)
 	})
 }
+
+func TestFindChannels(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, d Dialect) {
+		l, _ := newLedger(t, d, testConfig)
+		ctx := t.Context()
+		for _, c := range []Channel{
+			{Key: "sh-2", Name: "徐汇店", Group: "华东"}, {Key: "SH-1", Name: "Shop 1", Group: "east"},
+			{Key: "gz_1", Name: "100% 店", Group: "华南"}, {Key: "gone", Name: "徐汇店"},
+		} {
+			require.NoError(t, l.Put(ctx, c))
+		}
+		require.NoError(t, l.Merge(ctx, "gone", "gz_1"))
+		for name, tt := range map[string]struct {
+			text string
+			n    int
+			want []string
+		}{
+			"all":             {"", 9, []string{"SH-1", "gz_1", "sh-2"}},
+			"no more than n":  {"店", 1, []string{"gz_1"}},
+			"a key":           {"sH-", 9, []string{"SH-1", "sh-2"}},
+			"a name":          {"徐汇", 9, []string{"sh-2"}},
+			"a group":         {"EAS", 9, []string{"SH-1"}},
+			"signs of LIKE":   {"0% ", 9, []string{"gz_1"}},
+			"a sign for one":  {"h_1", 9, nil},
+			"the escape sign": {"!", 9, nil},
+		} {
+			got, err := l.FindChannels(ctx, tt.text, tt.n)
+			require.NoError(t, err, name)
+			var keys []string
+			for _, c := range got {
+				keys = append(keys, c.Key)
+			}
+			assert.Equal(t, tt.want, keys, name)
+		}
+		_, err := l.FindChannels(ctx, "", 0)
+		assert.ErrorIs(t, err, wechatqr.ErrInvalidArgument)
+	})
+}

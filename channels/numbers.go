@@ -79,13 +79,13 @@ func (r *reader) readNumbers(ctx context.Context) error {
 // hours are the first hour of the period and the one after it.
 func (r *reader) hours() []any { return []any{r.from / hourSeconds, r.to / hourSeconds} }
 
-// readExtent sets allTime.
+// readExtent sets begin, end and allTime.
 func (r *reader) readExtent(ctx context.Context) error {
 	var first, last sql.NullInt64
 	err := r.t.row(ctx, []any{&first, &last},
 		"SELECT (SELECT MIN(hour) FROM channels_hours), (SELECT MAX(hour) FROM channels_hours)")
-	r.allTime = r.By&byTime == 0 &&
-		r.from <= first.Int64*hourSeconds && last.Int64*hourSeconds < r.to
+	r.begin, r.end = first.Int64*hourSeconds, (last.Int64+1)*hourSeconds
+	r.allTime = r.By&byTime == 0 && r.from <= r.begin && r.end <= r.to
 	return err
 }
 
@@ -230,8 +230,9 @@ func (r *reader) readTotalHeld(ctx context.Context) error {
 
 // fillHeld goes through the time of each selection, also where nothing happened.
 func (r *reader) fillHeld(context.Context) error {
+	starts := r.starts()
 	for k, held := range r.held {
-		for _, k.start = range r.starts() {
+		for _, k.start = range starts {
 			row := r.rows[k]
 			if row == nil && (r.Active || r.isTop || held == 0 || k.start > r.asOf) {
 				continue
@@ -245,20 +246,22 @@ func (r *reader) fillHeld(context.Context) error {
 	return nil
 }
 
-// starts are those of the days or hours of the period, in order.
+// starts are those of the days or hours of the period, in order, from when something
+// happened until now.
 func (r *reader) starts() (all []int64) {
+	begin, end := max(r.from, r.begin), min(r.to, max(r.end, r.asOf+1))
 	switch {
 	case r.By&ByWeekday != 0:
 		return nil
 	case r.By&ByDay != 0:
-		for day := range r.days() {
+		for day := range r.daysWithin(begin, end) {
 			all = append(all, day.Unix())
 		}
 		return all
 	case r.By&ByHour == 0:
 		return []int64{0}
 	}
-	for at := r.from; at < r.to; at += hourSeconds {
+	for at := begin; at < end; at += hourSeconds {
 		all = append(all, at)
 	}
 	return all
@@ -266,9 +269,13 @@ func (r *reader) starts() (all []int64) {
 
 // days are the beginnings of the period's local days, of which the first and the last
 // may be parts.
-func (r *reader) days() iter.Seq[time.Time] {
+func (r *reader) days() iter.Seq[time.Time] { return r.daysWithin(r.from, r.to) }
+
+// daysWithin are those of them that have an instant from begin until end.
+func (r *reader) daysWithin(begin, end int64) iter.Seq[time.Time] {
 	return func(yield func(time.Time) bool) {
-		for at := r.From.In(r.location); at.Unix() < r.to; at = startOfDay(at.AddDate(0, 0, 1)) {
+		first := max(startOfDay(time.Unix(begin, 0).In(r.location)).Unix(), r.from)
+		for at := time.Unix(first, 0).In(r.location); at.Unix() < end; at = daysLater(at, 1) {
 			if !yield(at) {
 				return
 			}

@@ -1,6 +1,7 @@
 package channels
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -83,6 +84,9 @@ func (p *Plan) Channels() iter.Seq[Channel] {
 // A line that cannot be applied is a conflict in the plan. Errors are those of the file:
 // wechatqr.ErrInvalidArgument, with the line. [Explain] says them to who wrote the list.
 func (l *Ledger) Plan(ctx context.Context, r io.Reader) (*Plan, error) {
+	if r == nil {
+		return nil, invalid("plan: there is no file: the reader is nil")
+	}
 	s, err := readSheet(r)
 	if err != nil {
 		return nil, failed("plan", err)
@@ -97,14 +101,19 @@ type inventory struct {
 	channels map[string]Channel // by key
 	ids      map[string]int64
 	merged   map[string]bool
-	made     map[int64]bool   // channels that have a code of Ensure
-	owners   map[int64]string // the keys of scenes' first channels
+	made     map[int64]bool // channels that have a code of Ensure
+	owners   map[int64]owners
 }
+
+// owners are the keys of the first channel of a scene and of the last.
+type owners struct{ first, last string }
+
+func (o owners) has(key string) bool { return key == o.first || key == o.last }
 
 func (t *tx) readInventory(ctx context.Context) (*inventory, error) {
 	k := &inventory{
 		map[string]Channel{}, map[string]int64{}, map[string]bool{}, map[int64]bool{},
-		map[int64]string{},
+		map[int64]owners{},
 	}
 	err := t.rows(ctx, func(rows *sql.Rows) error {
 		var id, retired, merged int64
@@ -132,9 +141,7 @@ func (t *tx) readInventory(ctx context.Context) (*inventory, error) {
 		var scene int64
 		var key string
 		err := rows.Scan(&scene, &key)
-		if _, later := k.owners[scene]; !later {
-			k.owners[scene] = key
-		}
+		k.owners[scene] = owners{cmp.Or(k.owners[scene].first, key), key}
 		return err
 	}, "SELECT a.scene, c.channel FROM channels_assignments a JOIN channels_channels c"+
 		" ON c.id = a.channel ORDER BY a.scene, a.since")
@@ -216,8 +223,9 @@ func (k *inventory) conflict(line *sheetLine, one *PlanLine) error {
 			fmt.Sprintf("“%s”不能作场景值：须为 1 到 64 字节的可见字符", one.Scene),
 		})
 	}
-	owner, owned := k.owners[textID(one.Scene)]
-	if owned && owner != one.Channel.Key {
+	of, owned := k.owners[textID(one.Scene)]
+	if owned && !of.has(one.Channel.Key) {
+		owner := of.last
 		err := fmt.Errorf(
 			"%w: %q belongs to %q: use Reassign, or leave it out", ErrSceneInUse, one.Scene, owner,
 		)
@@ -253,6 +261,9 @@ func (k *inventory) status(one *PlanLine) LineStatus {
 // wechatqr.ErrInvalidArgument; [ErrPlanOutdated] if a channel or code of the plan has
 // been changed since.
 func (l *Ledger) Apply(ctx context.Context, p *Plan) error {
+	if p == nil {
+		return invalid("apply: there is no plan: make one with Plan")
+	}
 	var ids []int64
 	for range p.Count(LineNew) {
 		id, err := l.number(ctx)
@@ -332,14 +343,14 @@ func (t *tx) applyPlan(ctx context.Context, p *Plan, ids []int64) error {
 
 // check returns what the line changes now, if that is what the plan says.
 func (k *inventory) check(one *PlanLine) (LineStatus, error) {
-	if one.Err != nil {
-		return "", one.Err
+	if err := cmp.Or(one.Err, one.Channel.check()); err != nil {
+		return "", err
 	}
 	planned, was := one.Status, one.Was
 	one.Was = k.channels[one.Channel.Key]
-	owner, owned := k.owners[textID(one.Scene)]
+	of, owned := k.owners[textID(one.Scene)]
 	status := k.status(one)
-	stolen := k.merged[one.Channel.Key] || one.Scene != "" && owned && owner != one.Channel.Key
+	stolen := k.merged[one.Channel.Key] || one.Scene != "" && owned && !of.has(one.Channel.Key)
 	if stolen || status != LineSame && (status != planned || was != one.Was) {
 		return "", fmt.Errorf(
 			"%w: line %d, channel %q: make a new plan", ErrPlanOutdated, one.Line, one.Channel.Key,

@@ -337,3 +337,29 @@ func TestPlanReadsReports(t *testing.T) {
 	require.NoError(t, err)
 	assert.ElementsMatch(t, all, slices.Clip(got))
 }
+
+// A code that was given to another channel is that one's: a list that says so, or that was
+// written before, changes nothing. For a third channel the error names whose it is.
+func TestPlanOfACodeThatWasGivenAway(t *testing.T) {
+	t.Parallel()
+	l, _ := newLedger(t, SQLite, testConfig)
+	ctx, scene := t.Context(), wechatqr.SceneString("s")
+	require.NoError(t, l.Adopt(ctx, scene, Channel{Key: "a"}))
+	for _, key := range []string{"b", "c"} {
+		require.NoError(t, l.Put(ctx, Channel{Key: key}))
+	}
+	require.NoError(t, l.Reassign(ctx, scene, "b", monday))
+
+	for _, key := range []string{"a", "b"} {
+		p, err := l.Plan(ctx, strings.NewReader(key+",,,s\n"))
+		require.NoError(t, err)
+		assert.Equal(t, LineSame, p.Lines[0].Status, key)
+		require.NoError(t, l.Apply(ctx, p), key)
+		require.NoError(t, l.Adopt(ctx, scene, Channel{Key: key}), key)
+	}
+	p, err := l.Plan(ctx, strings.NewReader("c,,,s\n"))
+	require.NoError(t, err)
+	assert.ErrorIs(t, p.Lines[0].Err, ErrSceneInUse)
+	assert.ErrorContains(t, p.Lines[0].Err, `belongs to "b"`)
+	assert.ErrorIs(t, l.Adopt(ctx, scene, Channel{Key: "c"}), ErrSceneInUse)
+}

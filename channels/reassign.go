@@ -3,6 +3,7 @@ package channels
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -12,8 +13,8 @@ import (
 
 // Adopt takes a code that was made elsewhere into the channel, by its scene, for
 // all of its past and future; the channel is made, or renamed, as by
-// [Ledger.Put]. Adopting it again changes nothing; if it is another channel's the
-// error is [ErrSceneInUse].
+// [Ledger.Put]. Adopting it again changes nothing, also after [Ledger.Reassign]; if it is
+// another channel's the error is [ErrSceneInUse].
 func (l *Ledger) Adopt(ctx context.Context, scene wechatqr.Scene, c Channel) error {
 	if err := wechatqr.Temporary(scene, time.Minute).Validate(); err != nil {
 		return failed("adopt", err)
@@ -32,7 +33,7 @@ func (l *Ledger) Adopt(ctx context.Context, scene wechatqr.Scene, c Channel) err
 			return err
 		}
 		if of := read[id]; len(of) > 0 {
-			if of[0].channel != channel {
+			if of[0].channel != channel && of[len(of)-1].channel != channel {
 				return fmt.Errorf(
 					"%w: %q belongs to another channel: use Reassign", ErrSceneInUse, scene.Key(),
 				)
@@ -57,7 +58,8 @@ func (t *tx) addCode(ctx context.Context, sceneKey string, madeFor any) error {
 
 // Reassign gives a code to another channel from an instant on, which may lie in
 // the past: the follows and scans since then, up to a later assignment, move to
-// it, with what became of them. Reports show that at once.
+// it, with what became of them. Reports show that at once. A channel that has given
+// away its code gets another one by the next [Ledger.Ensure].
 func (l *Ledger) Reassign(
 	ctx context.Context, scene wechatqr.Scene, key string, from time.Time,
 ) error {
@@ -80,6 +82,11 @@ func (l *Ledger) Reassign(
 		if err := t.assign(ctx, id, since, channel); err != nil {
 			return err
 		}
+		if last := read[id][len(read[id])-1]; last.since <= since {
+			if err := t.handOver(ctx, id, channel); err != nil {
+				return err
+			}
+		}
 		return t.markStale(ctx, []int64{id}, since, read[id])
 	})
 	return failed("reassign", err)
@@ -98,19 +105,50 @@ func (l *Ledger) Merge(ctx context.Context, key, into string) error {
 			return err
 		}
 		if old == target {
-			return invalid("merge: %q and %q are one channel", key, into)
+			return badInput("%q and %q are one channel", key, into)
 		}
-		if err := t.exec(ctx, "UPDATE channels_assignments SET channel = ? WHERE channel = ?", target, old); err != nil {
-			return err
-		}
-		if err := t.exec(ctx, "UPDATE channels_channels SET merged = ? WHERE id = ? OR merged = ?", target, old, old); err != nil {
-			return err
-		}
-		return t.exec(ctx, "INSERT INTO channels_stale (person) SELECT DISTINCT h.person"+
-			" FROM channels_hours h LEFT JOIN channels_stale s ON s.person = h.person"+
-			" WHERE h.channel = ? AND s.person IS NULL", old)
+		return t.merge(ctx, old, target)
 	})
 	return failed("merge", err)
+}
+
+func (t *tx) merge(ctx context.Context, old, target int64) error {
+	var scene int64
+	made := "SELECT scene FROM channels_codes WHERE made_for = ?"
+	err := t.row(ctx, []any{&scene}, made, old)
+	if err == nil {
+		err = t.handOver(ctx, scene, target)
+	}
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	codes := "UPDATE channels_assignments SET channel = ? WHERE channel = ?"
+	if err := t.exec(ctx, codes, target, old); err != nil {
+		return err
+	}
+	keys := "UPDATE channels_channels SET merged = ? WHERE id = ? OR merged = ?"
+	if err := t.exec(ctx, keys, target, old, old); err != nil {
+		return err
+	}
+	return t.exec(ctx, "INSERT INTO channels_stale (person) SELECT DISTINCT h.person"+
+		" FROM channels_hours h LEFT JOIN channels_stale s ON s.person = h.person"+
+		" WHERE h.channel = ? AND s.person IS NULL", old)
+}
+
+// handOver makes a code of Ensure the one that it returns for the channel. If the channel has
+// one already, it is returned for none: a negative number is no channel's.
+func (t *tx) handOver(ctx context.Context, scene, to int64) error {
+	var others int
+	count := "SELECT COUNT(*) FROM channels_codes WHERE made_for = ? AND scene <> ?"
+	if err := t.row(ctx, []any{&others}, count, to, scene); err != nil {
+		return err
+	}
+	if others > 0 {
+		to = -scene
+	}
+	const update = "UPDATE channels_codes SET made_for = ?" +
+		" WHERE scene = ? AND made_for IS NOT NULL"
+	return t.exec(ctx, update, to, scene)
 }
 
 // assign writes the assignment, instead of one of the same instant.

@@ -14,6 +14,10 @@ type Reconciled struct {
 	Listed int `json:"listed"` // followers on WeChat's list
 	Found  int `json:"found"`  // of these, who did not follow by what the ledger knew
 	Ended  int `json:"ended"`  // who followed by what the ledger knew, and is not on the list
+
+	// Unknown are the unsubscribes, ever, by which no follow ended: of somebody who did not
+	// follow by what the ledger knows. They are in no report.
+	Unknown int `json:"unknown"`
 }
 
 // Reconcile is [Ledger.ImportFollowers] of the whole list, and ends the follows of those
@@ -26,10 +30,14 @@ type Reconciled struct {
 //
 // If seq breaks off with an error, what came before is recorded and nobody's follow is
 // ended. A list that is not whole, or another account's, would end the follows of
-// everybody who is missing: an empty one is refused with wechatqr.ErrInvalidArgument.
+// everybody who is missing: an empty one is refused with wechatqr.ErrInvalidArgument. The
+// next one that has them takes that back, within Config.KeepAfterUnfollow and 24 hours.
 func (l *Ledger) Reconcile(
 	ctx context.Context, seq iter.Seq2[account.UserInfo, error],
 ) (Reconciled, error) {
+	if seq == nil {
+		return Reconciled{}, invalid("reconcile: the list is nil: use account.Users")
+	}
 	r := reconciler{ledger: l, began: l.now().Unix(), listed: map[string]bool{}}
 	err := r.run(ctx, seq)
 	return r.Reconciled, failed("reconcile", err)
@@ -52,7 +60,7 @@ func (r *reconciler) run(ctx context.Context, seq iter.Seq2[account.UserInfo, er
 		return err
 	}
 	if r.Listed = len(r.listed); r.Listed == 0 {
-		return invalid("WeChat's list has no follower: the ledger is not changed")
+		return badInput("WeChat's list has no follower: the ledger is not changed")
 	}
 
 	after, err := r.openFollows(ctx)
@@ -68,7 +76,17 @@ func (r *reconciler) run(ctx context.Context, seq iter.Seq2[account.UserInfo, er
 	maps.DeleteFunc(after, func(hash string, since int64) bool {
 		return r.listed[hash] || since >= r.began
 	})
-	return r.endFollows(ctx, after)
+	if err := r.endFollows(ctx, after); err != nil {
+		return err
+	}
+	return r.countUnknown(ctx)
+}
+
+func (r *reconciler) countUnknown(ctx context.Context) error {
+	t := &tx{&r.ledger.dialect, r.ledger.db}
+	return t.row(ctx, []any{&r.Unknown}, "SELECT COUNT(*) FROM channels_events e"+
+		" LEFT JOIN channels_follows f ON f.person = e.person AND f.ended = e.happened"+
+		" AND f.ending = ? WHERE e.kind = ? AND f.person IS NULL", asLost, unsubscribe)
 }
 
 // note passes the list on and notes who is on it.

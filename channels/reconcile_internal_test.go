@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -78,7 +80,7 @@ func TestReconcileMendsWhatWasLost(t *testing.T) {
 
 		again, err := l.Reconcile(ctx, listOf(t, wx))
 		require.NoError(t, err)
-		assert.Equal(t, Reconciled{Listed: len(follows)}, again)
+		assert.Equal(t, Reconciled{Listed: len(follows), Unknown: first.Unknown}, again)
 		assert.Equal(t, want, heldByChannel(t, l, c.Time))
 	})
 }
@@ -250,6 +252,91 @@ func TestReconcileEndsFollows(t *testing.T) {
 	r, err = l.Report(ctx, Query{From: monday, To: c.Time})
 	require.NoError(t, err)
 	assert.Equal(t, Counts{New: 2, Lost: 1, HeldEnd: 1, QuickOf: 2, QuickLost: 1}, r.Total)
+}
+
+// A list that was not whole ends follows that go on. The next one takes that back: WeChat
+// says since when they follow. Who left and came back did not follow in between.
+func TestReconcileTakesBackWhatAListLacked(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, d Dialect) {
+		l, c := newLedger(t, d, testConfig)
+		ctx := t.Context()
+		require.NoError(t, l.Adopt(ctx, wechatqr.SceneString("s7"), Channel{Key: "sh-7"}))
+		users := map[string]account.UserInfo{}
+		for _, who := range []string{"stays", "left out", "came back", "imported"} {
+			user := account.UserInfo{OpenID: who, Follows: true, FollowedAt: monday, Scene: "s7"}
+			if who == "imported" {
+				user.FollowedAt = monday.AddDate(0, 0, -1)
+			} else {
+				recordPush(t, l, who, monday, wechatqr.EventSubscribe, "s7")
+			}
+			users[who] = user
+		}
+		all := func() iter.Seq2[account.UserInfo, error] {
+			return usersOf(slices.Collect(maps.Values(users))...)
+		}
+		c.Time = monday.Add(time.Hour)
+		require.NoError(t, l.ImportFollowers(ctx, all()))
+		q := Query{From: monday.AddDate(0, 0, -2), To: monday.AddDate(0, 0, 3)}
+		before, err := l.Report(ctx, q)
+		require.NoError(t, err)
+
+		c.Time = monday.Add(2 * time.Hour)
+		result, err := l.Reconcile(ctx, usersOf(users["stays"]))
+		require.NoError(t, err)
+		assert.Equal(t, Reconciled{Listed: 1, Ended: 3}, result)
+
+		c.Time = monday.Add(4 * time.Hour)
+		back := users["came back"]
+		back.FollowedAt = monday.Add(3 * time.Hour) // their pushes were lost
+		users["came back"] = back
+		for _, found := range []int{3, 0} {
+			result, err = l.Reconcile(ctx, all())
+			require.NoError(t, err)
+			assert.Equal(t, Reconciled{Listed: 4, Found: found}, result)
+			after, err := l.Report(ctx, q)
+			require.NoError(t, err)
+			want := before.Total
+			want.Lost, want.Returning = 1, 1
+			assert.Equal(t, want, after.Total)
+			assert.Equal(t, map[string]int64{"sh-7": 4}, heldByChannel(t, l, c.Time))
+			c.Time = c.Add(time.Hour)
+		}
+	})
+}
+
+// An unsubscribe of somebody who is not known to follow changes no number, and is counted
+// by Reconcile: their subscribe was lost, or they followed before the ledger.
+func TestReconcileCountsUnknownUnsubscribes(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, d Dialect) {
+		l, c := newLedger(t, d, testConfig)
+		c.Time = monday.Add(time.Hour)
+		for _, push := range []struct {
+			who  string
+			at   int
+			what wechatqr.EventType
+		}{
+			{"stays", 0, wechatqr.EventSubscribe},
+			{"leaves", 0, wechatqr.EventSubscribe}, {"leaves", 1, wechatqr.EventUnsubscribe},
+			{"leaves", 1, wechatqr.EventUnsubscribe}, // delivered again
+			{"leaves", 5, wechatqr.EventUnsubscribe}, // and had come back
+			{"unknown", 1, wechatqr.EventUnsubscribe},
+			{"at once", 1, wechatqr.EventSubscribe}, {"at once", 1, wechatqr.EventUnsubscribe},
+		} {
+			at := monday.Add(time.Duration(push.at) * time.Second)
+			recordPush(t, l, push.who, at, push.what, "")
+		}
+		stays := account.UserInfo{OpenID: "stays", Follows: true, FollowedAt: monday}
+		result, err := l.Reconcile(t.Context(), usersOf(stays))
+		require.NoError(t, err)
+		assert.Equal(t, Reconciled{Listed: 1, Unknown: 2}, result)
+
+		q := Query{From: monday, To: monday.Add(2 * time.Hour)}
+		report, err := l.Report(t.Context(), q)
+		require.NoError(t, err)
+		assert.Equal(t, Counts{New: 3, Lost: 2, HeldEnd: 1}, report.Total)
+	})
 }
 
 // Who was forgotten and still follows is a stranger whom the list tells of, more than 24

@@ -18,8 +18,11 @@ import (
 //
 // next learns by [VisitFrom] what the event amounted to. Messages and events
 // that are neither a follow, a scan, an unfollow nor a cancellation are passed on
-// unrecorded.
+// unrecorded. Of nil it makes nil, which events.NewHandler refuses.
 func (l *Ledger) Record(next events.HandlerFunc) events.HandlerFunc {
+	if next == nil {
+		return nil
+	}
 	return func(ctx context.Context, ev *wechatqr.Event) (events.Reply, error) {
 		if kindOf(ev) != 0 {
 			settled := events.FailLate(ctx)
@@ -56,6 +59,9 @@ func (l *Ledger) Backfill(ctx context.Context, ev *wechatqr.Event) (Visit, error
 }
 
 func (l *Ledger) record(ctx context.Context, ev *wechatqr.Event, backfill bool) (Visit, error) {
+	if ev == nil {
+		return Visit{}, invalid("record: the event is nil")
+	}
 	k := kindOf(ev)
 	if k == 0 {
 		return Visit{}, nil
@@ -181,6 +187,7 @@ func (l *Ledger) commit(ctx context.Context, arrivals []*arrival) error {
 		}
 		for _, a := range arrivals {
 			one := s.of(a.hash)
+			a.listing.takeBack(one, a.event)
 			if e, ok := a.listing.meaning(a.event, one, now); ok {
 				one.add(e, now, a.backfill)
 			}

@@ -3,10 +3,12 @@ package channels
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/wechatqr/wechatqr/internal/sqltx"
 )
@@ -48,6 +50,7 @@ type Query struct {
 	// and of as many with the least, of those in which something happened; among equals the
 	// one with more lost is the lesser, then the one made later. The rows that are no
 	// channel's stay if something happened. Total is what it is without it; 0 is all rows.
+	// It is for a Report alone.
 	Top int `json:"top,omitempty"`
 
 	// Sums reads the numbers that add up alone, for charts of many hours or channels:
@@ -126,6 +129,24 @@ type Report struct {
 
 	Rows  []Row  `json:"rows"`  // in order of time, then key; those without any number are left out
 	Total Counts `json:"total"` // of the whole selection and period
+
+	// Extra are columns that a program adds before it writes the report. A Report that
+	// the ledger returns has none.
+	Extra []ExtraColumn `json:"-"`
+}
+
+// ExtraColumn is a column of a Report that is not the ledger's.
+type ExtraColumn struct {
+	Definition
+	Numbers []json.Number `json:"numbers"` // of each row, and then of the total; empty: none
+}
+
+// at is the number of a row, or after the last one of the total.
+func (c *ExtraColumn) at(row int) json.Number {
+	if row < len(c.Numbers) {
+		return c.Numbers[row]
+	}
+	return ""
 }
 
 // Report counts. Every row of a report and all reports agree, since all numbers
@@ -157,16 +178,18 @@ func (q *Query) check() error {
 		}
 	}
 	switch {
+	case q.By&^(byTime|ByChannel|ByGroup) != 0:
+		return invalid("query: By is %d: use ByDay, ByHour, ByWeekday, ByChannel, ByGroup", q.By)
 	case times > 1 || selections > 1:
-		return invalid("report: By has two times, or both channel and group")
+		return invalid("query: By has two times, or both channel and group")
 	case !q.From.Before(q.To):
-		return invalid("report: From %v is not before To %v", q.From, q.To)
+		return invalid("query: From %v is not before To %v", q.From, q.To)
 	case q.From.Unix()%hourSeconds != 0 || q.To.Unix()%hourSeconds != 0 || q.From.Nanosecond()+q.To.Nanosecond() != 0:
-		return invalid("report: From and To are not full hours")
+		return invalid("query: From and To are not full hours")
 	case q.Group != "" && q.Channel != "":
-		return invalid("report: Group and Channel are set: use one")
+		return invalid("query: Group and Channel are set: use one")
 	case q.Top < 0 || q.Top > 0 && q.By != ByChannel:
-		return invalid("report: Top is %d with By %d: use it with ByChannel alone", q.Top, q.By)
+		return invalid("query: Top is %d with By %d: use it with ByChannel alone", q.Top, q.By)
 	}
 	return nil
 }
@@ -215,6 +238,8 @@ type reader struct {
 	among    string // the condition on channels that selects them
 	where    string // narrows to those channels
 	args     []any
+
+	begin, end int64 // of all that ever happened, in full hours
 
 	allTime bool // all that ever happened is in the period, and By has no time
 	isTop   bool // rows has what Top leaves, and gets no more
@@ -265,9 +290,9 @@ func (r *reader) selectChannels(ctx context.Context) error {
 		}
 		r.among, r.args, r.where = "id = ?", []any{id}, " AND channel = ?"
 	case r.Group != "":
-		r.among = "(grp = ? OR grp LIKE ? ESCAPE '!')"
-		escaped := strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(r.Group)
-		r.args = []any{r.Group, escaped + "/%"}
+		beneath := r.Group + "/"
+		r.among = "(grp = ? OR SUBSTR(grp, 1, ?) = ?)" // SQLite's LIKE takes a for A
+		r.args = []any{r.Group, utf8.RuneCountInString(beneath), beneath}
 		r.where = " AND channel IN (SELECT id FROM channels_channels WHERE " + r.among + ")"
 	}
 	if r.By&(ByChannel|ByGroup) == 0 || r.Top > 0 { // leaveTop reads those that it leaves
@@ -363,8 +388,21 @@ func (r *reader) selection(channel int64) (k rowKey) {
 	return k
 }
 
+// startOfDay is the first hour of the day. Where summer time begins at midnight, that is
+// 1:00, for which time.Date has 23:00 of the day before; where it ends then, there are two.
 func startOfDay(local time.Time) time.Time {
-	return time.Date(local.Year(), local.Month(), local.Day(), 0, 0, 0, 0, local.Location())
+	year, month, day := local.Date()
+	start := time.Date(year, month, day, 0, 0, 0, 0, local.Location()).Add(-time.Hour)
+	for start.Day() != day {
+		start = start.Add(time.Hour)
+	}
+	return start
+}
+
+// daysLater is the start of the day so many days later. Each day has a noon.
+func daysLater(local time.Time, n int) time.Time {
+	year, month, day := local.Date()
+	return startOfDay(time.Date(year, month, day+n, 12, 0, 0, 0, local.Location()))
 }
 
 // row is the row with the key, made if it is not there. It is none of the report's if Top

@@ -38,11 +38,11 @@ type RetentionReport struct {
 }
 
 // Retention counts who stayed of the follows that began in the period, for each of the
-// numbers of days, 0 to 3650. From and To are midnights of Config.Location. With ByDay
-// there is a result for each day, else the days are pooled. A day whose end so many
-// days later is not over yet is left out, and a result without any day is too. With
-// ByChannel there are results for each channel, and for what has none, of which follows
-// began in the period.
+// numbers of days, 0 to 3650. From and To are midnights of Config.Location, or 1:00 where
+// the clocks leave midnight out. With ByDay there is a result for each day, else the days
+// are pooled. A day whose end so many days later is not over yet is left out, and a result
+// without any day is too. With ByChannel there are results for each channel, and for what
+// has none, of which follows began in the period.
 //
 // Imported follows are left out, because nobody knows who left before the import. An
 // end that [Ledger.Reconcile] found counts when it was found, a forgotten follow as
@@ -92,6 +92,8 @@ func (l *Ledger) checkRetention(q Query, days []int) error {
 		return invalid("retention: From and To are not midnights of %v", l.config.Location)
 	case slices.ContainsFunc(days, func(n int) bool { return n < 0 || n > 3650 }):
 		return invalid("retention: days are not 0 to 3650")
+	case q.Top != 0:
+		return invalid("retention: Top is %d: use it with Report alone", q.Top)
 	}
 	return q.check()
 }
@@ -149,12 +151,12 @@ type span struct {
 func (r *reader) spans(days []int) (all []span) {
 	for _, n := range days {
 		for day := range r.days() {
-			end := startOfDay(day.AddDate(0, 0, n+1))
+			end := daysLater(day, n+1)
 			if end.Unix() > r.asOf {
 				break
 			}
 			all = append(all, span{
-				day, startOfDay(day.AddDate(0, 0, 1)), n, hourEnd(end.Unix() / hourSeconds),
+				day, daysLater(day, 1), n, hourEnd(end.Unix() / hourSeconds),
 			})
 		}
 	}

@@ -58,6 +58,9 @@ func (l *Ledger) Compare(
 	if !from.Before(until) {
 		return nil, invalid("compare: the first day, %v, is after the last", from)
 	}
+	if client == nil {
+		return nil, invalid("compare: the client is nil")
+	}
 
 	figures := map[int64]Figures{}
 	yesterday := startOfDay(now.In(china)).AddDate(0, 0, -1)

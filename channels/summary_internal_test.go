@@ -116,7 +116,8 @@ func TestCompareWithWeChat(t *testing.T) {
 
 func TestDiffReasonsSayWhatToDo(t *testing.T) {
 	t.Parallel()
-	for what := range diffHints {
+	for _, one := range reasonDefinitions {
+		what := DiffKind(one.Name)
 		some, none := DiffReason{what, 3}, DiffReason{Kind: what}
 		assert.True(t, strings.HasSuffix(none.Hint(), "."), what)
 		assert.True(t, strings.HasSuffix(none.HintZH(), "。"), what)

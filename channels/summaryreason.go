@@ -1,6 +1,9 @@
 package channels
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // DiffKind says why WeChat's figures and the ledger's may differ.
 type DiffKind string
@@ -120,59 +123,79 @@ func (c *comparer) rest(day *ComparedDay) []DiffReason {
 }
 
 // Hint says what the reason means, and what to do.
-func (r DiffReason) Hint() string { return r.hint(0) }
+func (r DiffReason) Hint() string { return r.hint(r.definition().Text, "%s (at most %d)") }
 
 // HintZH is Hint in Chinese.
-func (r DiffReason) HintZH() string { return r.hint(1) }
+func (r DiffReason) HintZH() string { return r.hint(r.definition().TextZH, "%s（至多 %d）") }
 
-func (r DiffReason) hint(language int) string {
-	text := diffHints[r.Kind][language]
+func (r DiffReason) hint(text, withCount string) string {
 	if r.Count == 0 {
 		return text
 	}
-	return fmt.Sprintf([]string{"%s (at most %d)", "%s（至多 %d）"}[language], text, r.Count)
+	return fmt.Sprintf(withCount, text, r.Count)
 }
 
-var diffHints = map[DiffKind][2]string{
-	DayOpen: {
+func (r DiffReason) definition() Definition {
+	i := slices.IndexFunc(reasonDefinitions, func(d Definition) bool {
+		return d.Name == string(r.Kind)
+	})
+	if i < 0 {
+		return Definition{}
+	}
+	return reasonDefinitions[i]
+}
+
+// reasonDefinitions are of all kinds; their texts are the hints.
+var reasonDefinitions = []Definition{
+	{
+		string(DayOpen), string(DayOpen), "当日未结束",
 		"The day is not over, and WeChat has no figures of it.",
 		"当日尚未结束，微信还没有数字。",
 	},
-	FiguresPending: {
+	{
+		string(FiguresPending), string(FiguresPending), "微信数字未齐",
 		"WeChat's figures of a day are complete from about 8:00 of the next: ask again then.",
 		"微信的数字次日约 8:00 后才完整：届时再查。",
 	},
-	BeforeLedger: {
+	{
+		string(BeforeLedger), string(BeforeLedger), "建账之前",
 		"The ledger began on that day or later: of before, it has only those who stayed and " +
 			"were imported.",
 		"建账在当日或之后：之前的只有导入的、留下来的人。",
 	},
-	WithoutCode: {
+	{
+		string(WithoutCode), string(WithoutCode), "无码关注",
 		"Follows without a scene: by the account's own code, or too long after the scan. WeChat " +
 			"counts them as scanned. Reconcile finds some of them.",
 		"不带场景值的关注：用的是公众号自带的码，或扫码后过久才关注。微信算作扫码，对账可找出一部分。",
 	},
-	ForgottenFollowers: {
+	{
+		string(ForgottenFollowers), string(ForgottenFollowers), "遗忘",
 		"Forget ended these follows in the ledger; for WeChat they go on.",
 		"账本中由“遗忘”结束的关注，微信仍算关注。",
 	},
-	EndsFound: {
+	{
+		string(EndsFound), string(EndsFound), "当日对账补上的取关",
 		"Reconcile found on that day that these had left; WeChat counted them when they did.",
 		"当日对账时才发现已取关；微信计在真正取关之日。",
 	},
-	EndsFoundLater: {
+	{
+		string(EndsFoundLater), string(EndsFoundLater), "之后对账补上的取关",
 		"These were found by Reconcile after that day; they may have left before.",
 		"之后对账才发现取关的，可能当日或之前就已取关。",
 	},
-	RepeatedFollows: {
+	{
+		string(RepeatedFollows), string(RepeatedFollows), "重复关注",
 		"The ledger counts every follow of a day; WeChat may count a person once.",
 		"账本逐次统计当日的关注；微信可能每人只计一次。",
 	},
-	PushesLost: {
+	{
+		string(PushesLost), string(PushesLost), "可能丢了推送",
 		"Pushes were lost, or followers from before the ledger were not imported: run Reconcile.",
 		"可能丢了推送，或建账之前的粉丝尚未导入：请对账。",
 	},
-	Unexplained: {
+	{
+		string(Unexplained), string(Unexplained), "无法解释",
 		"Nothing that the ledger knows explains it. WeChat may correct its figures: ask again " +
 			"tomorrow.",
 		"账本所知的都解释不了。微信可能会修正数字：请明天再查。",

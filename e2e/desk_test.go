@@ -386,6 +386,20 @@ func TestAScanMovesTodaysNumber(t *testing.T) {
 	tb.clean()
 }
 
+// What is typed as the channel that takes a code is looked for among all.
+func TestAChannelIsFoundWhileTyping(t *testing.T) {
+	t.Parallel()
+	d, tb := openDesk(t, startSandbox(t), desktop)
+	d.makeChannel(tb, "sh-08\tShop 8\tEast")
+	d.makeChannel(tb, "sh-09\tShop 9\tEast")
+	tb.run(chromedp.Navigate(d.origin + "/channels/sh-08"))
+	tb.click(`.changes details:has([value="merge"]) summary`)
+	tb.run(chromedp.SendKeys(`.changes details:has([value="merge"]) input[name=target]`, "shop 9"))
+	tb.wait(`[...document.querySelectorAll("#targets option")].map(o => o.value + " " + o.text)`+
+		`.join() === "sh-09 Shop 9"`, "the one that is found")
+	tb.clean()
+}
+
 // streamLaterJS keeps the page's stream closed until openStream is called, and stops what
 // refreshes without it.
 const streamLaterJS = `
@@ -534,7 +548,7 @@ const weightJS = `performance.getEntriesByType("navigation").
 func TestTheDesksPages(t *testing.T) {
 	t.Parallel()
 	d := startDesk(t, "-demo")
-	wide, narrow := desktop, screen{width: 390, height: 844, lang: desktop.lang}
+	wide, narrow := desktop, screen{width: 360, height: 740, lang: desktop.lang}
 	wideDark, narrowDark := wide.chinese(), narrow.chinese()
 	wideDark.dark, narrowDark.dark = true, true
 	for name, s := range map[string]screen{

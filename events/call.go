@@ -44,11 +44,11 @@ func FailLate(ctx context.Context) (settled func()) {
 // lateness is what a response says that leaves before the function has returned. It is not
 // used again with its call: a function may keep its ctx.
 type lateness struct {
-	mu        sync.Mutex // held while the waiter or the runner sends on ended
+	mu        sync.Mutex // held while the call ends or becomes late
 	turn      int        // how often the function has begun to run
 	holder    int        // the last turn that has called FailLate
 	unsettled int        // of its calls
-	fails     bool       // the response was HTTP 500; set when the call becomes late
+	fails     bool       // the response is HTTP 500; set when the call becomes late
 }
 
 func (l *lateness) beginTurn() {
@@ -69,20 +69,20 @@ var retryPauses = [...]time.Duration{300 * time.Millisecond, time.Second, 2 * ti
 
 // call is one delivery's run of the function. Two goroutines share it: the
 // waiter, which serves the request, and the runner, which runs the function.
-// Whichever is first to send on ended, which has room for one, decides how the
-// call goes on:
+// Whichever is first decides how the call goes on:
 //
 //	state    begins when                 result belongs to   slot is released by
 //	claimed  the waiter has the claim    nobody              the waiter
 //	running  the waiter starts run       the runner          the waiter
-//	ended    the runner has sent         the waiter          the waiter
-//	late     the waiter has sent, since  the runner, which   the runner
-//	         the time for the response   reports what of it
-//	         is over                     is lost
+//	ended    the runner has sent ended   the waiter          the waiter
+//	late     the time for the response   the runner, which   the runner
+//	         is over                     reports what of it
+//	                                     is lost
 //
-// The claim and late belong to the waiter; the runner reads the claim's ctx, ev and
-// start, which do not change, and what is atomic. The claim of a late call of which
-// lateness.fails is the runner's, which ends it by the function's outcome.
+// The claim belongs to the waiter; the runner reads its ctx, ev and start, which do
+// not change, and what is atomic. The claim of a late call of which lateness.fails
+// belongs to who has received ended: keepClaim, which sends it back, and in the end
+// the runner, which ends the claim by the function's outcome.
 //
 // A call that has ended is used again, since the runner is done with it. That
 // saves five of a delivery's ten allocations and a third of its time
@@ -90,9 +90,9 @@ var retryPauses = [...]time.Duration{300 * time.Millisecond, time.Second, 2 * ti
 type call struct {
 	claim
 	h     *Handler
-	ended chan struct{}
-	timer *time.Timer // of the waiter
-	late  bool
+	ended chan struct{} // has room for one
+	timer *time.Timer   // of the waiter; once the call is late, of the claim
+	late  bool          // set by the waiter while it holds mu
 	*lateness
 	result
 }
@@ -132,8 +132,8 @@ func (h *Handler) deliver(ctx context.Context, start time.Time, d *Delivery) res
 func (c *call) handle(ctx context.Context, d *Delivery) result {
 	handled := false
 	defer func() {
-		if !c.late || !c.fails {
-			c.endClaim(handled)
+		if !c.fails {
+			c.endClaim(handled || c.late) // nobody may run it beside a late function
 		}
 	}()
 	got, err := c.acquire(ctx)
@@ -152,10 +152,9 @@ func (c *call) handle(ctx context.Context, d *Delivery) result {
 	c.wait()
 	d.Runs = c.runs()
 	switch {
-	case c.late && c.fails:
+	case c.fails:
 		return result{err: undecided.errorf("the function took more than %v", replyTimeout)}
 	case c.late:
-		handled = true // nobody may run it beside this function
 		return result{}
 	}
 	handled = c.err == nil
@@ -171,19 +170,11 @@ func (c *call) left() time.Duration { return replyTimeout - time.Since(c.start) 
 // wait renews the claim until the function has ended or the time for the
 // response is over.
 func (c *call) wait() {
-	c.late = true  // until the runner has sent
+	ended := false
 	defer func() { // even if the user's code ends this goroutine
 		c.timer.Stop()
-		if !c.late {
-			return
-		}
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		select {
-		case c.ended <- struct{}{}:
-			c.fails = c.unsettled > 0
-		case <-c.ended: // at the last moment
-			c.late = false
+		if !ended {
+			c.becomeLate()
 		}
 	}()
 	for left := c.left(); left > 0; left = c.left() {
@@ -193,13 +184,42 @@ func (c *call) wait() {
 		c.timer.Reset(left)
 		select {
 		case <-c.ended:
-			c.late = false
+			ended = true
 			return
 		case <-c.timer.C:
 		}
 		if c.left() > 2*deduperTimeout {
 			c.renew()
 		}
+	}
+}
+
+// becomeLate leaves the call to the runner, unless that has ended it at the last moment.
+func (c *call) becomeLate() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	select {
+	case <-c.ended:
+		return
+	default:
+	}
+	c.late, c.fails = true, c.unsettled > 0
+	if c.fails && c.shared != nil {
+		c.timer = time.AfterFunc(renewInterval, c.keepClaim)
+	}
+	c.ended <- struct{}{}
+}
+
+// keepClaim renews the claim of a late call, until the runner ends it.
+func (c *call) keepClaim() {
+	select {
+	case <-c.ended:
+		defer func() { // even if the user's code ends this goroutine
+			c.timer.Reset(renewInterval)
+			c.ended <- struct{}{}
+		}()
+		c.renew()
+	default:
 	}
 }
 
@@ -264,6 +284,9 @@ func (c *call) finish() {
 	defer c.h.slots.release()
 	err := c.replyErr
 	if c.fails {
+		<-c.ended
+		c.timer.Stop()
+		c.start = time.Now() // nobody waits for the Deduper any more
 		c.endClaim(c.err == nil)
 	}
 	switch {
@@ -283,10 +306,9 @@ func (c *call) finish() {
 func (c *call) endInTime() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	select {
-	case c.ended <- struct{}{}:
-		return true
-	default:
+	if c.late {
 		return false
 	}
+	c.ended <- struct{}{} // from here on the call is the waiter's
+	return true
 }

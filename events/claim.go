@@ -15,6 +15,7 @@ const (
 	deduperDeadline = 4750 * time.Millisecond // from the request on, for the last call of a Deduper
 	deduperTimeout  = 250 * time.Millisecond  // of a call; one that fails is repeated once
 	minDeduperTime  = 50 * time.Millisecond   // that a call has even after deduperDeadline
+	wechatTimeout   = 5 * time.Second         // from the request on; nothing is in a hurry any more
 	pollInterval    = 100 * time.Millisecond  // between attempts to get another's claim
 
 	// maxWaiting is how many deliveries of one event wait in a process, so that who
@@ -50,8 +51,7 @@ func newClaims(d Deduper, ttl time.Duration) claims {
 
 // claim is one delivery's claim of its event. It begins with acquire, is renewed
 // while the function runs if there is a shared Deduper, and ends with endClaim in
-// any case. The goroutine that serves the request alone calls its methods; any
-// may read lost.
+// any case. One goroutine at a time calls its methods, see call; any may read lost.
 type claim struct {
 	*claims
 	ctx   context.Context // outlives the request
@@ -179,8 +179,12 @@ func (c *claim) endClaim(handled bool) {
 func (c *claim) callDeduper(method func(context.Context) error) (err error) {
 	for range 2 {
 		err = recoverPanic(func() error {
-			left := deduperDeadline - time.Since(c.start)
-			ctx, cancel := context.WithTimeout(c.ctx, max(min(deduperTimeout, left), minDeduperTime))
+			passed := time.Since(c.start)
+			timeout := max(min(deduperTimeout, deduperDeadline-passed), minDeduperTime)
+			if passed > wechatTimeout {
+				timeout = deduperTimeout
+			}
+			ctx, cancel := context.WithTimeout(c.ctx, timeout)
 			defer cancel()
 			return method(ctx)
 		})

@@ -179,6 +179,7 @@ func TestCreateTimeAgreesWithTimestamp(t *testing.T) {
 				} else {
 					require.ErrorIs(t, err, events.ErrStale, "%s: %d", where, off)
 					require.ErrorIs(t, err, events.ErrDecrypt, "%s: %d", where, off)
+					require.ErrorContains(t, err, fmt.Sprintf("CreateTime is %d s from", max(off, -off)))
 				}
 			}
 		}
@@ -224,6 +225,40 @@ func TestPaddingOracle(t *testing.T) {
 	}
 	assert.GreaterOrEqual(t, foreign, len(blocks), "those with right padding")
 	assert.Len(t, problems, len(blocks)*len(positions)*256)
+}
+
+// Right padding costs what wrong padding does, however many bytes are left behind the message:
+// if they were formatted, as an AppID is, the time would tell.
+func TestPaddingCostsTheSame(t *testing.T) {
+	s := wechat()
+	var problem error
+	h, err := events.NewHandler(safeMode(), replyWith(nil),
+		events.WithProblemHandler(func(_ context.Context, p events.Problem) { problem = p.Err }))
+	require.NoError(t, err)
+
+	allocs, kinds := map[float64]int{}, map[string]int{}
+	for scene := 1; scene < 16; scene += 2 {
+		captured, err := base64.StdEncoding.DecodeString(
+			s.seal(t, scanPush(strings.Repeat("7", scene))))
+		require.NoError(t, err)
+		for _, cut := range []int{0, 48, 64} {
+			kept := len(captured) - cut
+			for value := range 256 {
+				b := append(slices.Clip(captured[:kept]), make([]byte, 16)...)
+				b[kept+15] = byte(value)
+				b = append(b, captured[16:32]...)
+				sealed := base64.StdEncoding.EncodeToString(b)
+				p := s.envelope(envelope(sealed), sealed)
+				r := events.Request{
+					Method: http.MethodPost, RawQuery: p.query.Encode(), Body: []byte(p.body),
+				}
+				allocs[testing.AllocsPerRun(2, func() { h.Handle(t.Context(), r) })]++
+				kinds[problem.Error()]++
+			}
+		}
+	}
+	assert.Len(t, allocs, 1, "%v", allocs)
+	assert.Len(t, kinds, 3, "padding, length and AppID: %v", kinds)
 }
 
 // Whatever is wrong with what was encrypted: the response is the same to the

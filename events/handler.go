@@ -111,7 +111,8 @@ func WithoutRetries() Option { return func(c *config) { c.retries = false } }
 // The body of the last three is the Err value's text and nothing else.
 //
 // A Handler is safe for concurrent use. It serves until Shutdown, and starts no
-// goroutine but one for each function that runs.
+// goroutine but one for each function that runs, and beside one that has called
+// FailLate for each renewal of its claim after the response.
 type Handler struct {
 	config
 	verifier *Verifier

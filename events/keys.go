@@ -100,7 +100,7 @@ func (p *keyPair) signature(timestamp, nonce string, message []byte) [2 * sha1.S
 	slices.Sort(parts[:])
 	b := make([]byte, 0, 1024) // enough for most: no allocation
 	for _, s := range parts {
-		if len(message) > 0 && string(message) < s {
+		if string(message) < s {
 			b = append(b, message...)
 			message = nil
 		}
@@ -158,8 +158,12 @@ func (p *keyPair) open(sealed []byte, appID string) ([]byte, error) {
 		return nil, errorf(ErrDecrypt, "its padding is wrong, as it is with another EncodingAESKey")
 	case rest < 0:
 		return nil, errorf(ErrDecrypt, "its length field is wrong, as it is with another EncodingAESKey")
+	case rest <= 32 && bytes.HasPrefix(content[length:], []byte("wx")) &&
+		alphanumeric(string(content[length:])):
+		return nil, errorf(ErrWrongAccount, "it was encrypted for AppID %s", content[length:])
 	}
-	return nil, errorf(ErrWrongAccount, "it was encrypted for AppID %.64q", content[length:])
+	// Bytes that are no AppID are not formatted: that takes time which wrong padding does not.
+	return nil, errorf(ErrWrongAccount, "it was encrypted for another AppID")
 }
 
 // decrypt undoes CBC, but for the first block, which is random and is not read.

@@ -56,7 +56,8 @@ func TestSignatureSortsTheMessage(t *testing.T) {
 // Of crypto/cipher's plaintext only the first block, which is random, may differ.
 func TestDecryptIsCBC(t *testing.T) {
 	t.Parallel()
-	p, err := newKeyPair(Keys{Token: "token", EncodingAESKey: strings.Repeat("Ab3", 15)[:43]}, false)
+	key := strings.Repeat("Ab3", 15)[:43]
+	p, err := newKeyPair(Keys{Token: "token", EncodingAESKey: key}, false)
 	require.NoError(t, err)
 	for blocks := range 40 {
 		sealed := make([]byte, blocks*aes.BlockSize)

@@ -959,6 +959,8 @@ func TestSecretsStayHidden(t *testing.T) {
 		at := strings.Index(out.String(), secret)
 		assert.Negative(t, at, "%q in …%.200s", secret, out.String()[max(0, at-100):])
 	}
+	assert.Equal(t, "events.Keys([redacted])", fmt.Sprintf("%d", cfg.Previous[0]))
+	assert.Equal(t, "events.Config("+testAppID+", [redacted])", fmt.Sprintf("%d", cfg))
 	assert.Positive(t, strings.Count(out.String(), testAppID))
 	assert.Positive(t, strings.Count(out.String(), "[redacted]"))
 }

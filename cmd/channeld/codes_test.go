@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -58,6 +59,41 @@ func workbook(t *testing.T, rows ...[]any) []byte {
 	var b bytes.Buffer
 	require.NoError(t, f.Write(&b))
 	return b.Bytes()
+}
+
+// A list is started once, however often the button is clicked. Whoever comes back to it, by a
+// reload or the browser's history, finds the codes that are made.
+func TestAListIsStartedOnce(t *testing.T) {
+	t.Parallel()
+	d := newTestDesk(t)
+	browser := d.as(t, web.Operator)
+	status, _, draft := upload(t, browser, d.origin+"/make", "file", "a.csv",
+		[]byte("k-1,店,批量\nk-2,又,批量\n"))
+	require.Equal(t, http.StatusSeeOther, status)
+	job := "/make/" + strings.TrimPrefix(draft, "/make/drafts/")
+	var clicks sync.WaitGroup
+	for range 8 {
+		clicks.Go(func() {
+			status, where := post(t, browser, d.origin+draft+"/start", nil)
+			assert.Equal(t, http.StatusSeeOther, status)
+			assert.Contains(t, []string{job, draft}, where)
+		})
+	}
+	clicks.Wait()
+	status, where := post(t, browser, d.origin+draft+"/start", nil)
+	assert.Equal(t, http.StatusSeeOther, status)
+	assert.Equal(t, job, where)
+	status, where = request(t, browser, http.MethodGet, d.origin+draft, nil)
+	assert.Equal(t, http.StatusSeeOther, status)
+	assert.Contains(t, where, job)
+	jobs, err := d.store.Jobs(t.Context())
+	require.NoError(t, err)
+	assert.Len(t, jobs, 1)
+	waitFor(t, "the codes", func() bool {
+		_, body := get(t, browser, d.origin+job)
+		return strings.Contains(body, "已完成")
+	})
+	assert.Equal(t, 2, d.wx.Count("/cgi-bin/qrcode/create"))
 }
 
 func TestMakeCodesFromAWorkbook(t *testing.T) {
@@ -127,15 +163,19 @@ func TestUploadsAreRefused(t *testing.T) {
 		want int
 		says string
 	}{
-		"too large":      {bytes.Repeat([]byte("x,y\n"), 2<<20), 413, "5 MB"},
-		"a ZIP bomb":     {zipBomb(t), 422, "读不出渠道"},
-		"not a workbook": {[]byte("PK\x03\x04 and so on"), 422, "读不出渠道"},
-		"a picture":      {[]byte("\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"), 422, "读不出渠道"},
-		"nothing":        {nil, 422, "读不出渠道"},
-		"empty lines":    {[]byte("\n , \n"), 422, "读不出渠道"},
-		"an open quote":  {[]byte("a,\"b\n"), 422, "第 1 行：引号没有成对"},
-		"no key":         {[]byte("名称,分组\n一,二\n"), 422, "没有“编号”列"},
-		"too many rows":  {bytes.Repeat([]byte("x\n"), channels.MaxCodes+1), 422, "100000"},
+		"too large":  {bytes.Repeat([]byte("x,y\n"), 2<<20), 413, "5 MB"},
+		"a ZIP bomb": {zipBomb(t), 422, "读不出渠道"},
+		"a long text many times": {
+			manyTimes(t, `<c r="A%d" t="s"><v>0</v></c>`), 422, "内容太多",
+		},
+		"cells far apart": {manyTimes(t, `<c r="XFD%d"><v>1</v></c>`), 422, "内容太多"},
+		"not a workbook":  {[]byte("PK\x03\x04 and so on"), 422, "读不出渠道"},
+		"a picture":       {[]byte("\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"), 422, "读不出渠道"},
+		"nothing":         {nil, 422, "读不出渠道"},
+		"empty lines":     {[]byte("\n , \n"), 422, "读不出渠道"},
+		"an open quote":   {[]byte("a,\"b\n"), 422, "第 1 行：引号没有成对"},
+		"no key":          {[]byte("名称,分组\n一,二\n"), 422, "没有“编号”列"},
+		"too many rows":   {bytes.Repeat([]byte("x\n"), channels.MaxCodes+1), 422, "100000"},
 	} {
 		status, body, _ := upload(t, browser, d.origin+"/make", "file", "f", tt.data)
 		assert.Equal(t, tt.want, status, name)
@@ -145,21 +185,41 @@ func TestUploadsAreRefused(t *testing.T) {
 
 // zipBomb is a workbook of a few kilobytes that unzips to 200 MB.
 func zipBomb(t *testing.T) []byte {
+	return withSheet(t, func(w io.Writer) {
+		zeros := make([]byte, 1<<20)
+		for range 200 {
+			_, _ = w.Write(zeros) // a Buffer takes everything
+		}
+	})
+}
+
+// manyTimes is a workbook whose cells repeat a text, or lie far apart, so that its CSV is a
+// hundred times as large.
+func manyTimes(t *testing.T, cell string) []byte {
+	return withSheet(t, func(w io.Writer) {
+		_, _ = io.WriteString(w, `<worksheet xmlns="http://schemas.openxmlformats.org/`+
+			`spreadsheetml/2006/main"><sheetData>`)
+		for n := range 700 {
+			_, _ = fmt.Fprintf(w, `<row r="%d">`+cell+`</row>`, n+1, n+1)
+		}
+		_, _ = io.WriteString(w, `</sheetData></worksheet>`)
+	})
+}
+
+// withSheet is a workbook with this sheet, in which a text of 30 000 letters is the shared
+// string 0.
+func withSheet(t *testing.T, sheet func(io.Writer)) []byte {
 	t.Helper()
+	book := workbook(t, []any{strings.Repeat("x", 30_000)})
+	r, err := zip.NewReader(bytes.NewReader(book), int64(len(book)))
+	require.NoError(t, err)
 	var b bytes.Buffer
 	w := zip.NewWriter(&b)
-	book := workbook(t, []any{"a"})
-	good, err := zip.NewReader(bytes.NewReader(book), int64(len(book)))
-	require.NoError(t, err)
-	for _, f := range good.File {
+	for _, f := range r.File {
 		part, err := w.Create(f.Name)
 		require.NoError(t, err)
-		if strings.HasSuffix(f.Name, "sheet1.xml") {
-			zeros := bytes.Repeat([]byte(" "), 1<<20)
-			for range 200 {
-				_, err = part.Write(zeros)
-				require.NoError(t, err)
-			}
+		if f.Name == "xl/worksheets/sheet1.xml" {
+			sheet(part)
 			continue
 		}
 		content, err := f.Open()

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -90,13 +91,35 @@ func parseConfig(args []string, getenv func(string) string, stderr io.Writer) (c
 	if flags.NArg() > 0 {
 		return config{}, fmt.Errorf("channeld: %q is not a flag: %w", flags.Arg(0), errFlags)
 	}
-	var err error
-	if c.account.Location, err = time.LoadLocation(*zone); err != nil {
-		return config{}, fmt.Errorf("channeld: -zone: %w", err)
+	if err := c.checkFlags(*zone); err != nil {
+		return config{}, fmt.Errorf("channeld: %w: %w", err, errFlags)
 	}
 	c.given = map[string]bool{}
 	flags.Visit(func(f *flag.Flag) { c.given[f.Name] = true })
 	return c, c.complete(getenv)
+}
+
+// checkFlags reads the values of which flag knows nothing.
+func (c *config) checkFlags(zone string) (err error) {
+	if zone == "" || zone == "Local" {
+		return errors.New("-zone: write it as Asia/Shanghai")
+	}
+	if c.account.Location, err = time.LoadLocation(zone); err != nil {
+		return fmt.Errorf("-zone: %w", err)
+	}
+	if keep := c.account.Keep; keep < 0 || keep > setup.MaxKeep {
+		return fmt.Errorf("-keep %v: it is 0 to %v", keep, setup.MaxKeep)
+	}
+	if c.origin == "" {
+		return nil
+	}
+	u, err := url.Parse(strings.ToLower(c.origin))
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" ||
+		u.Scheme+"://"+u.Host != strings.TrimSuffix(u.String(), "/") {
+		return fmt.Errorf("-origin %q: write it as https://codes.example.com", c.origin)
+	}
+	c.origin = u.Scheme + "://" + u.Host
+	return nil
 }
 
 func printHelp(flags *flag.FlagSet, stderr io.Writer) {
@@ -112,7 +135,6 @@ func printHelp(flags *flag.FlagSet, stderr io.Writer) {
 
 // complete reads the environment and sets the defaults that depend on other flags.
 func (c *config) complete(getenv func(string) string) error {
-	c.origin = strings.TrimSuffix(c.origin, "/")
 	if c.demo {
 		if c.db != "" || c.api != "" || c.invite != "" || c.copyTarget != "" {
 			return fmt.Errorf("channeld: -demo has an account and a database of its own: "+

@@ -25,7 +25,8 @@ func TestBackup(t *testing.T) {
 	note := store.Note{Channel: "sh-7", Day: "2026-11-25", Text: "改了海报", Spent: 123450}
 	require.NoError(t, d.store.AddNote(ctx, &note))
 	list := make([]channels.Channel, 250)
-	id, err := d.store.NewJob(ctx, "名单", "小林", list)
+	const id = "a-list"
+	err := d.store.NewJob(ctx, id, "名单", "小林", list)
 	require.NoError(t, err)
 	_, err = d.wx.Follow(ctx, "o-ann")
 	require.NoError(t, err)

@@ -127,6 +127,7 @@ var allowed = map[string]web.Role{
 
 	"GET /reconcile":                    web.Viewer,
 	"POST /reconcile":                   web.Operator,
+	"GET /find":                         web.Operator,
 	"GET /channels/{key}/change":        web.Operator,
 	"POST /channels/{key}/{action}":     web.Operator,
 	"POST /channels/{key}/notes":        web.Operator,
@@ -157,10 +158,8 @@ var allowed = map[string]web.Role{
 func TestRoles(t *testing.T) {
 	t.Parallel()
 	d := newTestDesk(t)
-	door, err := signin.New(signin.Config{Store: d.store, Frame: d.numbers.Frame, Origin: d.origin})
-	require.NoError(t, err)
 	needs := map[string]web.Role{}
-	routes := slices.Concat(d.setupPages(nil).Routes(), d.routes(), d.open(door))
+	routes := slices.Concat(d.setupPages(nil).Routes(), d.routes(), d.open())
 	for _, route := range routes {
 		needs[route.Pattern] = route.Needs
 	}
@@ -245,6 +244,7 @@ func TestSignIn(t *testing.T) {
 		want int
 	}{
 		"wrong":   {url.Values{"name": {"admin"}, "password": {"wrong"}}, 401},
+		"a phone": {url.Values{"name": {"admin "}, "password": {password}}, 303},
 		"nobody":  {url.Values{"name": {"nobody"}, "password": {password}}, 401},
 		"nothing": {url.Values{}, 401},
 		"right":   {url.Values{"name": {"admin"}, "password": {password}}, 303},
@@ -264,9 +264,9 @@ func TestSignInIsBounded(t *testing.T) {
 	d, browser := newTestDesk(t), newBrowser(t)
 	require.NoError(t, d.store.PutUser(t.Context(), "ann", web.Viewer))
 	statuses := map[int]int{}
-	for range 12 {
+	for n := range 12 {
 		status, _ := post(t, browser, d.origin+"/sign-in",
-			url.Values{"name": {"ann"}, "password": {"guess"}})
+			url.Values{"name": {"ann" + strings.Repeat(" ", n)}, "password": {"guess"}})
 		statuses[status]++
 	}
 	assert.Equal(t, map[int]int{401: 10, 429: 2}, statuses)
@@ -277,6 +277,9 @@ func TestSignInIsBounded(t *testing.T) {
 	status, _ := post(t, browser, d.origin+"/sign-in",
 		url.Values{"name": {"bob"}, "password": {"guess"}})
 	assert.Equal(t, http.StatusTooManyRequests, status, "by address")
+	n, err := d.store.Attempt(t.Context(), "name:bob")
+	require.NoError(t, err)
+	assert.EqualValues(t, 1, n, "a refused address uses up nobody's attempts")
 }
 
 // Why nobody can sign in is in the log, without what they entered.

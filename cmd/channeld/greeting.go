@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"time"
 
@@ -84,8 +85,13 @@ func invite(ctx context.Context, s *store.Store, origin, name string) (string, e
 	return origin + "/invite/" + secret, err
 }
 
-// printInvitation is -invite.
+// printInvitation is -invite. It makes no database, by whose link nobody could sign in.
 func printInvitation(ctx context.Context, c *config, stdout io.Writer) error {
+	if file, ok := c.file(); ok {
+		if _, err := os.Stat(file); err != nil {
+			return fmt.Errorf("channeld: -invite: the database: %w", err)
+		}
+	}
 	s, err := store.Open(ctx, c.db)
 	if err != nil {
 		return err

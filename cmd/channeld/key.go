@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 )
@@ -17,6 +18,9 @@ type personKey struct {
 
 const personKeyBytes = 32
 
+// errKeyFile says that the file is not a key.
+var errKeyFile = errors.New("64 hexadecimal digits are needed")
+
 func (c *config) loadPersonKey() (personKey, error) {
 	if c.personKey != "" {
 		value, err := decodeKey(c.personKey)
@@ -25,16 +29,27 @@ func (c *config) loadPersonKey() (personKey, error) {
 		}
 		return personKey{value: value}, nil
 	}
-	text, err := os.ReadFile(c.keyFile)
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		return newPersonKey(c.keyFile)
-	case err != nil:
+	key, err := readPersonKey(c.keyFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		key, err = newPersonKey(c.keyFile)
+	}
+	if errors.Is(err, fs.ErrExist) { // another start was faster
+		key, err = readPersonKey(c.keyFile)
+	}
+	if err != nil {
 		return personKey{}, fmt.Errorf("channeld: the person key: %w", err)
+	}
+	return key, nil
+}
+
+func readPersonKey(file string) (personKey, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return personKey{}, err
 	}
 	value, err := decodeKey(strings.TrimSpace(string(text)))
 	if err != nil {
-		return personKey{}, fmt.Errorf("channeld: the person key in %s: %w", c.keyFile, err)
+		return personKey{}, fmt.Errorf("%s: %w", file, err)
 	}
 	return personKey{value: value}, nil
 }
@@ -42,24 +57,40 @@ func (c *config) loadPersonKey() (personKey, error) {
 func decodeKey(text string) ([]byte, error) {
 	value, err := hex.DecodeString(text)
 	if err != nil || len(value) != personKeyBytes {
-		return nil, errors.New("64 hexadecimal digits are needed")
+		return nil, errKeyFile
 	}
 	return value, nil
 }
 
-// newPersonKey writes the file before anything uses the key, and over no other.
+// newPersonKey makes the file before anything uses the key: whole, or not at all. If there is
+// a file by then the error is fs.ErrExist.
 func newPersonKey(file string) (personKey, error) {
 	value := make([]byte, personKeyBytes)
 	_, _ = rand.Read(value) // cannot fail
+	text := hex.EncodeToString(value) + "\n"
+	temp := file + "." + rand.Text() + ".tmp"
+	err := writeNew(temp, text)
+	if err == nil {
+		err = os.Link(temp, file)
+		if err != nil && !errors.Is(err, fs.ErrExist) {
+			err = writeNew(file, text) // where there are no links, as on a USB stick
+		}
+		err = errors.Join(err, os.Remove(temp))
+	}
+	return personKey{value, file}, err
+}
+
+// writeNew writes a file that is not there yet, which only its owner can read.
+func writeNew(file, text string) error {
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return personKey{}, fmt.Errorf("channeld: the person key: %w", err)
+		return err
 	}
-	_, err = f.WriteString(hex.EncodeToString(value) + "\n")
+	_, err = f.WriteString(text)
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return personKey{}, fmt.Errorf("channeld: the person key: %w", err)
+		return errors.Join(err, os.Remove(file))
 	}
-	return personKey{value, file}, nil
+	return nil
 }
 
 // discard removes a file that this start has made, since the database has another key.

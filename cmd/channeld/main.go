@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
 
 func main() { os.Exit(exitCode()) }
@@ -62,9 +63,22 @@ func run(
 	if err != nil {
 		return err
 	}
+	return serveAccount(ctx, c, &key, l, stdout, logger)
+}
+
+const reopenPause = 2 * time.Second
+
+// serveAccount serves the account that there is, and opens the desk again when that has
+// changed.
+func serveAccount(
+	ctx context.Context, c config, key *personKey, l listeners, stdout io.Writer,
+	logger *slog.Logger,
+) error {
 	greeted := false
 	for {
-		err := withDesk(ctx, c, &key, logger, func(d *desk) error {
+		opened := false
+		err := withDesk(ctx, c, key, logger, func(d *desk) error {
+			opened = true
 			if !greeted {
 				if err := d.greet(ctx, stdout, l); err != nil {
 					return err
@@ -73,7 +87,16 @@ func run(
 			greeted = true
 			return d.serve(ctx, l)
 		})
-		if !errors.Is(err, errReopen) {
+		switch {
+		case errors.Is(err, errReopen):
+		case greeted && !opened: // the database may be away for a while
+			logger.Error("channeld: the desk cannot be opened again", "err", err)
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(reopenPause):
+			}
+		default:
 			return err
 		}
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"html"
 	"net/http"
 	"net/url"
@@ -31,14 +32,16 @@ type unsetDesk struct {
 	stop           func()
 }
 
-func startUnset(t *testing.T, wx *wechatqrtest.Server, db string) *unsetDesk {
+func startUnset(
+	t *testing.T, wx *wechatqrtest.Server, db string, flags ...string,
+) *unsetDesk {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	d := &unsetDesk{t: t, wx: wx, db: db, stdout: &output{}, stderr: &output{}}
 	ended := make(chan error, 1)
 	go func() {
 		args := []string{"-listen", "127.0.0.1:0", "-db", db, "-api", wx.URL()}
-		ended <- run(ctx, args, noEnv, d.stdout, d.stderr)
+		ended <- run(ctx, append(args, flags...), noEnv, d.stdout, d.stderr)
 	}()
 	d.stop = func() {
 		cancel()
@@ -266,6 +269,106 @@ func TestNewKeys(t *testing.T) {
 	assert.Equal(t, a.Credentials, saved.Credentials)
 	assert.Equal(t, form.Get("token"), saved.Events.Token)
 	assert.WithinDuration(t, time.Now().Add(time.Hour), saved.FormerUntil, 10*time.Minute)
+}
+
+// The mode is changed by way of compatible mode without losing a push, in the steps that the
+// page says; beside safe mode nothing is taken in the clear.
+func TestTheModeIsChanged(t *testing.T) {
+	t.Parallel()
+	wx := wechatqrtest.Start(t, wechatqrtest.WithRetryDelay(0))
+	db := filepath.Join(t.TempDir(), "desk.db")
+	keys := wx.CallbackConfig()
+	a := setup.Account{Credentials: wx.Credentials(), Events: keys, Location: time.UTC}
+	a.Events.Plaintext, a.Events.EncodingAESKey = true, ""
+	require.NoError(t, a.WriteFile(accountFileOf(db)))
+	d := startUnset(t, wx, db)
+	admin, followed := d.as(web.Admin), 0
+	_, body := get(t, admin, d.origin+accountPath)
+	assert.Contains(t, body, "先在微信后台选“兼容模式”")
+	aesKey := valueOf(body, "aeskey")
+	follow := func(mode wechatqrtest.Mode, token string) error {
+		callback := wechatqrtest.Callback{URL: d.origin + callbackPath, Token: token,
+			EncodingAESKey: aesKey, Mode: mode}
+		require.NoError(t, wx.SetCallback(callback))
+		followed++
+		_, err := wx.Follow(t.Context(), fmt.Sprint("o-", followed))
+		return err
+	}
+	save := func(mode, token string) string {
+		status, body := post(t, admin, d.origin+accountPath, url.Values{
+			"mode": {mode}, "token": {token}, "aeskey": {aesKey}, "zone": {"UTC"}, "days": {"0"},
+		})
+		require.Equal(t, http.StatusOK, status, body)
+		return body
+	}
+
+	require.NoError(t, follow(wechatqrtest.ModePlain, keys.Token))
+	require.NoError(t, follow(wechatqrtest.ModeCompatible, keys.Token))
+	assert.Contains(t, save("safe", "another"), "<strong>安全模式</strong>")
+	require.NoError(t, follow(wechatqrtest.ModeCompatible, keys.Token))
+	require.Error(t, follow(wechatqrtest.ModePlain, keys.Token))
+	require.NoError(t, follow(wechatqrtest.ModeSafe, "another"))
+
+	require.NoError(t, follow(wechatqrtest.ModeCompatible, "another"))
+	assert.Contains(t, save("plaintext", ""), "<strong>明文模式</strong>")
+	require.NoError(t, follow(wechatqrtest.ModeCompatible, "another"))
+	require.NoError(t, follow(wechatqrtest.ModePlain, "another"))
+	require.Error(t, follow(wechatqrtest.ModeSafe, "another"))
+}
+
+// What another process has set up meanwhile is taken, and not replaced.
+func TestSetUpElsewhere(t *testing.T) {
+	t.Parallel()
+	wx := wechatqrtest.Start(t)
+	db := filepath.Join(t.TempDir(), "desk.db")
+	d := startUnset(t, wx, db)
+	admin := d.as(web.Admin)
+	a := setup.Account{
+		Credentials: wx.Credentials(), Events: wx.CallbackConfig(), Location: time.UTC,
+	}
+	require.NoError(t, a.WriteFile(accountFileOf(db)))
+	form := url.Values{
+		"appid": {wx.Credentials().AppID}, "secret": {wx.Credentials().AppSecret}, "mode": {"safe"},
+		"token": {"token123"}, "aeskey": {a.Events.EncodingAESKey}, "zone": {"UTC"}, "days": {"0"},
+	}
+	status, body := post(t, admin, d.origin+accountPath, form)
+	assert.Equal(t, http.StatusUnprocessableEntity, status)
+	assert.Contains(t, body, "已经设置好了")
+	saved, err := setup.ReadFile(accountFileOf(db))
+	require.NoError(t, err)
+	assert.Equal(t, a.Events.Token, saved.Events.Token)
+	d.pushTo(a.Events.Token, a.Events.EncodingAESKey)
+	_, err = wx.Follow(t.Context(), "o-ann")
+	require.NoError(t, err)
+}
+
+// The database goes away when the desk is opened again for a changed account: the program goes
+// on when it is back.
+func TestTheDatabaseIsAwayAfterAChange(t *testing.T) {
+	t.Parallel()
+	wx := wechatqrtest.Start(t)
+	dir, file := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "account")
+	require.NoError(t, os.Mkdir(dir, 0o700))
+	a := setup.Account{
+		Credentials: wx.Credentials(), Events: wx.CallbackConfig(), Location: time.UTC,
+	}
+	require.NoError(t, a.WriteFile(file))
+	d := startUnset(t, wx, filepath.Join(dir, "desk.db"), "-account", file)
+	admin := d.as(web.Admin)
+	require.NoError(t, os.Rename(dir, dir+"-away"))
+	status, body := post(t, admin, d.origin+accountPath,
+		url.Values{"mode": {"safe"}, "token": {"another"}, "zone": {"UTC"}, "days": {"0"}})
+	require.Equal(t, http.StatusOK, status, body)
+	waitFor(t, "a failure", func() bool {
+		return strings.Contains(d.stderr.String(), "the desk cannot be opened again")
+	})
+	require.NoError(t, os.Rename(dir+"-away", dir))
+	waitFor(t, "the desk", func() bool {
+		return statusOf(t, admin, http.MethodGet, d.origin+"/healthz") == http.StatusOK
+	})
+	d.pushTo("another", a.Events.EncodingAESKey)
+	_, err := wx.Follow(t.Context(), "o-ann")
+	require.NoError(t, err)
 }
 
 // An account of the environment is not changed by the page.

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -27,6 +28,8 @@ func TestFaultsAtTheStartSayWhatToDo(t *testing.T) {
 	first := start(t, wx, ready, "-listen", "127.0.0.1:0")
 	require.NoError(t, first.cmd.Process.Signal(syscall.SIGTERM))
 	require.NoError(t, <-first.ended)
+	halfKey := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(halfKey, "desk.key"), []byte("00ff"), 0o600))
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = taken.Close() })
@@ -58,6 +61,12 @@ func TestFaultsAtTheStartSayWhatToDo(t *testing.T) {
 		"a folder that cannot be written to": {
 			dir: "/sys", zh: "可以写入的文件夹", en: "a folder that it may write to",
 		},
+		"a folder that is not there": {
+			dir: filepath.Join(ready, "none"), zh: "要先建好", en: "There is no such file or folder",
+		},
+		"half a key": {
+			dir: halfKey, zh: "请换回备份", en: "put your copy of it back",
+		},
 		"no database": {
 			dir: ready, flags: []string{"-db", "postgres://desk@127.0.0.1:1/desk"},
 			zh: "数据库连不上", en: "The database does not answer",
@@ -80,6 +89,60 @@ func TestFaultsAtTheStartSayWhatToDo(t *testing.T) {
 			assert.NotContains(t, string(out), "goroutine")
 		})
 	}
+}
+
+// sqliteError is an error of SQLite.
+type sqliteError int
+
+func (e sqliteError) Error() string { return "sqlite" }
+func (e sqliteError) Code() int     { return int(e) }
+
+func TestAFullDiskSaysWhatToDo(t *testing.T) {
+	t.Parallel()
+	for _, err := range []error{sqliteError(13), fmt.Errorf("write: %w", syscall.ENOSPC)} {
+		assert.Contains(t, advice(fmt.Errorf("channeld: %w", err)), "The disk is full")
+	}
+	assert.Empty(t, advice(sqliteError(1)))
+}
+
+// What ends a first start while it writes the person key leaves none: the next one makes it.
+func TestAKeyIsWrittenWholeOrNotAtAll(t *testing.T) {
+	t.Parallel()
+	wx, dir := wechatqrtest.Start(t), t.TempDir()
+	p := program(t, wx, dir, "-listen", "127.0.0.1:0")
+	full := exec.Command("sh", "-c", `ulimit -f 0; exec "$@"`, "sh", p.cmd.Args[0])
+	full.Args = append(full.Args, p.cmd.Args[1:]...)
+	full.Env = p.cmd.Env
+	out, err := full.CombinedOutput()
+	require.Error(t, err, string(out))
+	assert.NoFileExists(t, filepath.Join(dir, "desk.key"), string(out))
+
+	start(t, wx, dir, "-listen", "127.0.0.1:0")
+	assert.FileExists(t, filepath.Join(dir, "desk.key"))
+}
+
+// First starts at once in one folder have one key: what one records another can read.
+func TestFirstStartsOfProcessesAtOnce(t *testing.T) {
+	t.Parallel()
+	wx, dir := wechatqrtest.Start(t), t.TempDir()
+	var all []*process
+	for range 6 {
+		p := program(t, wx, dir, "-listen", "127.0.0.1:0")
+		p.launch(t)
+		all = append(all, p)
+	}
+	for _, p := range all {
+		callback := wx.Callback()
+		callback.URL = p.await(t)
+		require.NoError(t, wx.SetCallback(callback))
+		_, err := wx.Follow(t.Context(), "o-ann")
+		require.NoError(t, err)
+	}
+	for _, p := range all {
+		require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
+		require.NoError(t, <-p.ended, p.stderr.String())
+	}
+	assert.EqualValues(t, 1, counted(t, wx, dir))
 }
 
 // Who sits at the machine gets the link in a browser.

@@ -165,7 +165,8 @@ func uploadProblem(r *http.Request, err error) (status int, text string) {
 			web.Say(r, "文件太大：最多 5 MB。", "The file is too large: 5 MB at most.")
 	case errors.Is(err, errTooLong):
 		return http.StatusUnprocessableEntity,
-			web.Say(r, "行数太多：最多 100000 行。", "There are too many rows: 100000 at most.")
+			web.Say(r, "行数或内容太多：最多 100000 行、10 MB 文字。",
+				"There are too many rows, or too much text: 100000 rows and 10 MB at most.")
 	case errors.Is(err, errNoTable), errors.Is(err, wechatqr.ErrInvalidArgument):
 		return http.StatusUnprocessableEntity, web.Say(r,
 			"读不出渠道：请用 CSV 或 XLSX，第一列编号，第二列名称，第三列分组。",
@@ -213,15 +214,20 @@ func (p *Pages) job(w http.ResponseWriter, r *http.Request) {
 	p.write(w, r, http.StatusOK, makeView{Job: &job, Failed: failed, Percent: done})
 }
 
-// planned returns the draft of the address, and what it would do now.
+// planned returns the draft of the address, and what it would do now; or leads to the job of
+// one that was started.
 func (p *Pages) planned(
 	w http.ResponseWriter, r *http.Request,
 ) (title string, planned *channels.Plan, ok bool) {
-	title, list, err := p.Store.Draft(r.Context(), r.PathValue("draft"))
+	draft := r.PathValue("draft")
+	if _, err := p.Store.Job(r.Context(), draft); err == nil {
+		http.Redirect(w, r, "/make/"+draft, http.StatusSeeOther)
+		return "", nil, false
+	}
+	title, list, err := p.Store.Draft(r.Context(), draft)
 	if errors.Is(err, store.ErrNotFound) {
 		p.showForm(w, r, http.StatusNotFound, web.Say(r,
-			"没有这份名单：草稿保留一天，开始后即不再是草稿。",
-			"There is no such list: a draft is kept for a day, or until it is started."))
+			"没有这份名单：草稿只保留一天。", "There is no such list: a draft is kept for a day."))
 		return "", nil, false
 	}
 	if err == nil {
@@ -240,8 +246,8 @@ func (p *Pages) draft(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// start applies the draft and has the codes made. The draft goes last: who starts it again
-// after a crash changes nothing twice.
+// start applies the draft and has the codes made. The job has the draft's ID: who starts it
+// twice at once, or again after a crash, changes nothing twice.
 func (p *Pages) start(w http.ResponseWriter, r *http.Request) {
 	title, planned, ok := p.planned(w, r)
 	if !ok {
@@ -263,11 +269,11 @@ func (p *Pages) start(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	list := slices.Collect(planned.Channels())
-	id, err := p.Store.NewJob(ctx, title, web.VisitorOf(ctx).Name, list)
-	if err == nil {
-		_, err = p.Store.DeleteDraft(ctx, draft)
+	err := p.Store.NewJob(ctx, draft, title, web.VisitorOf(ctx).Name, list)
+	if _, jobErr := p.Store.Job(ctx, draft); jobErr == nil {
+		err = nil // it, or another click, has started the job
 	}
-	p.woken(w, r, id, err)
+	p.woken(w, r, draft, err)
 }
 
 func (p *Pages) resume(w http.ResponseWriter, r *http.Request) {

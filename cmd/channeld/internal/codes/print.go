@@ -134,7 +134,7 @@ func caption(c *channels.Channel, which string) string {
 	case which == "key", c.Name == "":
 		return c.Key
 	case which == "both":
-		return c.Name + " · " + c.Key
+		return c.Key + " · " + c.Name // a long name is cut
 	}
 	return c.Name
 }

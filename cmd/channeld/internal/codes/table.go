@@ -21,12 +21,15 @@ import (
 const (
 	maxUnzipped      = 64 << 20
 	maxUnzippedSheet = 32 << 20
+
+	// Its cells may repeat one long text, or lie far apart.
+	maxListBytes = 10 << 20
 )
 
 // errNoTable and errTooLong say what is wrong with an upload.
 var (
 	errNoTable = errors.New("the file is no table")
-	errTooLong = errors.New("the list has too many rows")
+	errTooLong = errors.New("the list has too many rows, or is too long")
 )
 
 // toCSV returns the upload as CSV for channels.Ledger.Plan: the first sheet of a workbook,
@@ -65,7 +68,7 @@ func workbookCSV(data []byte) (text string, err error) {
 		switch {
 		case err != nil:
 			return "", fmt.Errorf("%w: %w", errNoTable, err)
-		case n > channels.MaxCodes:
+		case n > channels.MaxCodes, b.Len() > maxListBytes:
 			return "", errTooLong
 		}
 		_ = lines.Write(cells) // a Builder takes everything

@@ -2,6 +2,7 @@ package page
 
 import (
 	"context"
+	"encoding/json"
 	"math"
 	"net/http"
 	"slices"
@@ -32,7 +33,6 @@ type channelView struct {
 	MayChange  bool
 	Done       string // what the last change did
 	Scenes     []string
-	Targets    []channels.Channel // some that may take a code
 	Cost       spending
 	Notes      []store.Note
 	MoreNotes  bool // there may be others
@@ -141,15 +141,28 @@ func (p *Pages) readCodes(ctx context.Context, v *channelView) (err error) {
 	}
 	made, err := p.Ledger.Codes(ctx, channels.Query{Channel: v.Channel.Key})
 	v.HasPicture = len(made) > 0
-	if err == nil && v.MayChange {
-		v.Targets, err = p.Ledger.Channels(ctx)
-		v.Targets = v.Targets[:min(len(v.Targets), maxTargets)]
-	}
 	return err
 }
 
-// maxTargets bounds the list of suggestions. Any other key can be typed.
-const maxTargets = 300
+// maxFound bounds the suggestions. Any other key can be typed.
+const maxFound = 20
+
+// find lists the channels in whose key, name or group something is, while it is typed.
+func (p *Pages) find(w http.ResponseWriter, r *http.Request) {
+	q, err := parseQuestion(r.URL.Query())
+	var found []channels.Channel
+	if err == nil {
+		found, err = p.Ledger.FindChannels(r.Context(), q.Search, maxFound)
+	}
+	if err != nil {
+		p.fail(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	// The browser may have closed the connection.
+	_ = json.NewEncoder(w).Encode(append([]channels.Channel{}, found...)) // [] if there is none
+}
 
 // trend is what came and what was lost, by day or hour, with the days' notes.
 func trend(r *http.Request, report *channels.Report, notes map[string]string) chart {

@@ -3,6 +3,7 @@ package page
 import (
 	"bytes"
 	"context"
+	"encoding/csv"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -40,7 +41,7 @@ func (p *Pages) export(w http.ResponseWriter, r *http.Request) {
 	q, report, err := p.exported(r)
 	var records [][]string
 	if err == nil {
-		records, err = report.records()
+		records, err = recordsOf(report)
 	}
 	if err != nil {
 		p.fail(w, r, err)
@@ -49,7 +50,7 @@ func (p *Pages) export(w http.ResponseWriter, r *http.Request) {
 	table := tableOf(records)
 	last := len(table) - 1
 	v := &exportView{
-		span: newSpan(r, q, report.Report), Question: q, Heads: table[0], Total: table[last],
+		span: newSpan(r, q, report), Question: q, Heads: table[0], Total: table[last],
 		Lines: table[1:min(1+maxPreview, last)], Rows: last - 1,
 		Remembered: report.KeepAfterUnfollow.Hours() / 24,
 	}
@@ -64,7 +65,7 @@ func (p *Pages) export(w http.ResponseWriter, r *http.Request) {
 		v.Dimensions = append(v.Dimensions,
 			dimensionLink{one.value, web.Say(r, one.zh, one.en), q.By == one.value})
 	}
-	meanings := report.definitions()
+	meanings := report.Definitions()
 	for _, d := range slices.Concat(meanings.Columns, meanings.Origins) {
 		v.Meanings = append(v.Meanings,
 			wordView{d.Name, web.Say(r, d.TermZH, d.Term), web.Say(r, d.TextZH, d.Text)})
@@ -73,7 +74,7 @@ func (p *Pages) export(w http.ResponseWriter, r *http.Request) {
 }
 
 // exported is the report that the address asks for.
-func (p *Pages) exported(r *http.Request) (Question, *exportedReport, error) {
+func (p *Pages) exported(r *http.Request) (Question, *channels.Report, error) {
 	q, err := parseQuestion(r.URL.Query())
 	if err != nil {
 		return q, nil, err
@@ -90,24 +91,34 @@ func (p *Pages) exported(r *http.Request) (Question, *exportedReport, error) {
 		query.Channel, query.Group = c.Key, ""
 	}
 	report, err := p.Ledger.Report(r.Context(), narrow(r, query))
-	exported := &exportedReport{Report: report}
 	if err == nil && query.By == channels.ByChannel {
-		err = p.readCosts(r.Context(), exported)
+		err = p.readCosts(r.Context(), report)
 	}
-	return q, exported, err
+	return q, report, err
 }
 
-func (p *Pages) readCosts(ctx context.Context, report *exportedReport) error {
+func (p *Pages) readCosts(ctx context.Context, report *channels.Report) error {
 	all, err := p.Ledger.Channels(ctx)
 	if err != nil {
 		return err
 	}
-	spent, err := p.Store.Spent(ctx, dayAfter(report.Report))
+	spent, err := p.Store.Spent(ctx, dayAfter(report))
 	if err == nil {
-		report.addCosts(all, spent)
+		addCosts(report, all, spent)
 	}
 	return err
 }
+
+// recordsOf are those of the report's CSV.
+func recordsOf(report *channels.Report) ([][]string, error) {
+	var b bytes.Buffer
+	if err := report.WriteCSV(&b); err != nil {
+		return nil, err
+	}
+	return csv.NewReader(bytes.NewReader(bytes.TrimPrefix(b.Bytes(), []byte(bom)))).ReadAll()
+}
+
+const bom = "\ufeff"
 
 // tableOf are the records up to the total, without the definitions below.
 func tableOf(records [][]string) [][]string {
@@ -123,16 +134,12 @@ func tableOf(records [][]string) [][]string {
 // exports are the files, with their types.
 var exports = map[string]struct {
 	contentType string
-	write       func(io.Writer, *exportedReport) error
+	write       func(io.Writer, *channels.Report) error
 }{
-	"channels.csv": {"text/csv; charset=utf-8", func(w io.Writer, report *exportedReport) error {
-		records, err := report.records()
-		if err != nil {
-			return err
-		}
-		return writeCSV(w, records)
+	"channels.csv": {"text/csv; charset=utf-8", func(w io.Writer, report *channels.Report) error {
+		return report.WriteCSV(w)
 	}},
-	"channels.json": {"application/json", func(w io.Writer, report *exportedReport) error {
+	"channels.json": {"application/json", func(w io.Writer, report *channels.Report) error {
 		return json.NewEncoder(w).Encode(report)
 	}},
 	"channels.xlsx": {
@@ -164,8 +171,8 @@ func (p *Pages) download(w http.ResponseWriter, r *http.Request) {
 
 // writeXLSX writes what the CSV has, numbers as numbers. A text of XLSX is none that a
 // spreadsheet takes for a formula, so the apostrophe that guards it in CSV is left out.
-func writeXLSX(w io.Writer, report *exportedReport) (err error) {
-	records, err := report.records()
+func writeXLSX(w io.Writer, report *channels.Report) (err error) {
+	records, err := recordsOf(report)
 	if err != nil {
 		return err
 	}

@@ -36,6 +36,7 @@ type Config struct {
 type Pages struct {
 	Config
 	comparison comparison
+	refreshes  refreshes
 }
 
 // New returns the pages.
@@ -47,6 +48,7 @@ func (p *Pages) Routes() []web.Route {
 		{Pattern: "GET /{$}", Needs: web.Guest, Handle: p.today},
 		{Pattern: "GET /channels", Needs: web.Guest, Handle: p.list},
 		{Pattern: "GET /channels/{key}", Needs: web.Guest, Handle: p.channel},
+		{Pattern: "GET /find", Needs: web.Operator, Handle: p.find},
 		{Pattern: "GET /channels/{key}/change", Needs: web.Operator, Handle: p.ask},
 		{Pattern: "POST /channels/{key}/{action}", Needs: web.Operator, Handle: p.change},
 		{Pattern: "POST /channels/{key}/notes", Needs: web.Operator, Handle: p.addNote},

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/wechatqr/wechatqr/channels"
@@ -72,8 +73,9 @@ func parseQuestion(values url.Values) (Question, error) {
 	q.Group, q.Search = values.Get("group"), strings.TrimSpace(values.Get("q"))
 	q.Channel = values.Get("channel")
 	for _, text := range []string{q.Group, q.Search, q.Channel} {
-		if len(text) > maxText || !utf8.ValidString(text) {
-			return defaultQuestion, fmt.Errorf("%w: a text is too long, or no UTF-8", errQuestion)
+		isControl := strings.ContainsFunc(text, unicode.IsControl)
+		if len(text) > maxText || isControl || !utf8.ValidString(text) {
+			return defaultQuestion, fmt.Errorf("%w: a text is too long, or no line of UTF-8", errQuestion)
 		}
 	}
 	for _, parse := range []func(url.Values) error{

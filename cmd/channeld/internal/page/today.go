@@ -2,6 +2,7 @@ package page
 
 import (
 	"cmp"
+	"context"
 	"net/http"
 	"slices"
 	"time"
@@ -76,40 +77,73 @@ func (p *Pages) days() daysAround {
 	return daysAround{at(-7), at(-6), at(-1), at(0), at(1)}
 }
 
-func (p *Pages) readToday(r *http.Request) (*todayView, error) {
-	d, liveID := p.days(), p.Feed.LastID() // before the numbers
-	var reports [4]*channels.Report
-	all, ctx := errgroup.WithContext(r.Context())
-	for i, q := range []channels.Query{
-		{From: d.yesterday, To: d.tomorrow, By: channels.ByHour, Sums: true},
-		{From: d.weekAgo, To: d.weekAgoEnd, By: channels.ByHour, Sums: true},
-		{From: d.today, To: d.tomorrow, By: channels.ByChannel, Top: maxBest, Sums: true},
-		{From: p.Now().Truncate(time.Hour), To: d.tomorrow}, // for the followers
+// todayNumbers are shared by the pages of all who see the same channels: nobody changes them.
+type todayNumbers struct {
+	days     daysAround
+	liveID   string           // of the last event that they surely have
+	hours    *channels.Report // of yesterday and today
+	lastWeek *channels.Report // the hours of its day
+	best     *channels.Report // of today, by channel
+	thisHour *channels.Report // for the followers
+}
+
+func (p *Pages) numbersOfToday(r *http.Request) (*todayNumbers, error) {
+	group := narrow(r, channels.Query{}).Group
+	if isRefresh(r) {
+		return p.refreshes.read(r.Context(), group, p.readNumbers)
+	}
+	return p.readNumbers(r.Context(), group)
+}
+
+// readNumbers reads those of the group, or all if it is empty.
+func (p *Pages) readNumbers(ctx context.Context, group string) (*todayNumbers, error) {
+	d := p.days()
+	n := &todayNumbers{days: d, liveID: p.Feed.LastID()} // before the numbers
+	all, ctx := errgroup.WithContext(ctx)
+	for _, one := range []struct {
+		report **channels.Report
+		channels.Query
+	}{
+		{&n.hours, channels.Query{From: d.yesterday, By: channels.ByHour, Sums: true}},
+		{&n.lastWeek, channels.Query{
+			From: d.weekAgo, To: d.weekAgoEnd, By: channels.ByHour, Sums: true,
+		}},
+		{&n.best, channels.Query{From: d.today, By: channels.ByChannel, Top: maxBest, Sums: true}},
+		{&n.thisHour, channels.Query{From: p.Now().Truncate(time.Hour)}},
 	} {
+		q := one.Query
+		q.Group = group
+		if q.To.IsZero() {
+			q.To = d.tomorrow
+		}
 		all.Go(func() (err error) {
-			reports[i], err = p.Ledger.Report(ctx, narrow(r, q))
+			*one.report, err = p.Ledger.Report(ctx, q)
 			return err
 		})
 	}
-	if err := all.Wait(); err != nil {
+	return n, all.Wait()
+}
+
+func (p *Pages) readToday(r *http.Request) (*todayView, error) {
+	n, err := p.numbersOfToday(r)
+	if err != nil {
 		return nil, err
 	}
-	best, now := reports[2], reports[2].AsOf
-	total := best.Total
-	total.HeldEnd = reports[3].Total.HeldEnd
-	today := hourly(reports[0], d.today, d.tomorrow, now)
-	yesterday := hourly(reports[0], d.yesterday, d.today, now)
-	weekAgo := hourly(reports[1], d.weekAgo, d.weekAgoEnd, now)
+	d, now, total := n.days, n.best.AsOf, n.best.Total
+	total.HeldEnd = n.thisHour.Total.HeldEnd
+	today := hourly(n.hours, d.today, d.tomorrow, now)
+	yesterday := hourly(n.hours, d.yesterday, d.today, now)
+	weekAgo := hourly(n.lastWeek, d.weekAgo, d.weekAgoEnd, now)
 
 	v := &todayView{
-		LiveID: liveID, AsOf: now, Zone: p.Location.String(), Open: best.Open, Total: total,
+		LiveID: n.liveID, AsOf: now, Zone: p.Location.String(), Open: n.best.Open, Total: total,
 		Yesterday: netUntil(yesterday, len(yesterday)),
 		Chart:     hourChart(r, d, today, yesterday, weekAgo),
-		Events:    p.events(r), Remembered: best.KeepAfterUnfollow.Hours() / 24,
+		Events:    p.events(r), Remembered: n.best.KeepAfterUnfollow.Hours() / 24,
 	}
-	v.Best, v.Worst = bestAndWorst(best.Rows)
+	v.Best, v.Worst = bestAndWorst(n.best.Rows)
 	v.SoFar = soFar(d, now, today, yesterday, weekAgo)
-	v.Never = total == channels.Counts{} && len(reports[0].Rows)+len(reports[1].Rows) == 0
+	v.Never = total == channels.Counts{} && len(n.hours.Rows)+len(n.lastWeek.Rows) == 0
 	if web.VisitorOf(r.Context()).Role > web.Guest {
 		v.Push = p.push(now, slices.Concat(weekAgo, yesterday, today), yesterday, weekAgo)
 	}

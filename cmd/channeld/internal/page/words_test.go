@@ -22,7 +22,7 @@ func TestWordsAreThoseOfTheFiles(t *testing.T) {
 	for _, column := range channels.Columns() {
 		terms[column.Name] = [2]string{column.TermZH, column.Term}
 	}
-	for _, d := range costColumns {
+	for _, d := range costColumns(nil) {
 		terms[d.Name] = [2]string{d.TermZH, d.Term}
 	}
 	for key, column := range map[string]string{

@@ -35,23 +35,20 @@ const formerLife = time.Hour
 
 // fileAccount is an Account in its file.
 type fileAccount struct {
-	AppID     string  `json:"app_id"`
-	AppSecret string  `json:"app_secret"`
-	Plaintext bool    `json:"plaintext,omitempty"`
-	Keys      keys    `json:"keys"`
-	Former    *former `json:"former_keys,omitempty"`
-	Zone      string  `json:"zone"`
-	Keep      string  `json:"keep_after_unfollow"` // as 720h0m0s
+	AppID     string `json:"app_id"`
+	AppSecret string `json:"app_secret"`
+	Plaintext bool   `json:"plaintext,omitempty"`
+	Keys      keys   `json:"keys"`
+	Zone      string `json:"zone"`
+	Keep      string `json:"keep_after_unfollow"` // as 720h0m0s
+
+	Former      []keys    `json:"former_keys,omitempty"`
+	FormerUntil time.Time `json:"former_until,omitzero"`
 }
 
 type keys struct {
 	Token          string `json:"token"`
 	EncodingAESKey string `json:"encoding_aes_key,omitempty"`
-}
-
-type former struct {
-	keys
-	Until time.Time `json:"until"`
 }
 
 // ReadFile reads the account. Its error matches fs.ErrNotExist if there is no file, and has
@@ -70,15 +67,18 @@ func ReadFile(path string) (a Account, err error) {
 		AppID: f.AppID, Plaintext: f.Plaintext, Token: f.Keys.Token,
 		EncodingAESKey: f.Keys.EncodingAESKey,
 	}
-	if f.Former != nil && time.Now().Before(f.Former.Until) {
-		a.FormerUntil = f.Former.Until
-		a.Events.Previous = []events.Keys{events.Keys(f.Former.keys)}
+	if time.Now().Before(f.FormerUntil) {
+		a.FormerUntil = f.FormerUntil
+		for _, k := range f.Former {
+			a.Events.Previous = append(a.Events.Previous, events.Keys(k))
+		}
 	}
 	var zone, keep error
 	a.Location, zone = time.LoadLocation(f.Zone)
 	a.Keep, keep = time.ParseDuration(f.Keep)
-	if _, err := events.NewVerifier(a.Events); errors.Join(err, zone, keep) != nil {
-		return a, damaged(path, errors.Join(err, zone, keep))
+	_, err = events.NewVerifier(a.Events)
+	if err = errors.Join(err, zone, keep); err != nil {
+		return a, damaged(path, err)
 	}
 	return a, nil
 }
@@ -93,10 +93,10 @@ func (a *Account) WriteFile(path string) error {
 	f := fileAccount{
 		AppID: a.Credentials.AppID, AppSecret: a.Credentials.AppSecret,
 		Plaintext: a.Events.Plaintext, Keys: keys{a.Events.Token, a.Events.EncodingAESKey},
-		Zone: a.Location.String(), Keep: a.Keep.String(),
+		Zone: a.Location.String(), Keep: a.Keep.String(), FormerUntil: a.FormerUntil,
 	}
 	for _, k := range a.Events.Previous {
-		f.Former = &former{keys(k), a.FormerUntil}
+		f.Former = append(f.Former, keys(k))
 	}
 	data, err := json.MarshalIndent(f, "", "\t")
 	if err == nil {

@@ -72,8 +72,56 @@ func TestADamagedFile(t *testing.T) {
 	}
 }
 
-// Former keys are accepted for an hour, and a change of the mode has none.
+// keysOf is a pair of keys.
+func keysOf(token, key string) events.Keys {
+	return events.Keys{Token: token, EncodingAESKey: strings.Repeat(key, 43)}
+}
+
+// What the console still has is accepted after any number of changes, and nothing in the clear
+// beside safe mode.
 func TestFormerKeys(t *testing.T) {
+	t.Parallel()
+	a, b, c := keysOf("aaa", "A"), keysOf("bbb", "B"), keysOf("ccc", "C")
+	plain := func(token string) events.Keys { return keysOf(token, "") }
+	for name, tt := range map[string]struct {
+		before []events.Keys // the last are the present ones
+		now    events.Keys
+		want   []events.Keys
+	}{
+		"nothing changes": {[]events.Keys{a, b}, b, []events.Keys{a}},
+		"both":            {[]events.Keys{a}, b, []events.Keys{a}},
+		"both, and again": {[]events.Keys{a, b}, c, []events.Keys{a, b}},
+		"back":            {[]events.Keys{a, b}, a, []events.Keys{b}},
+		"the Token":       {[]events.Keys{a}, keysOf("bbb", "A"), []events.Keys{a}},
+		"to plaintext":    {[]events.Keys{a}, plain("aaa"), nil},
+		"to plaintext, and Token": {[]events.Keys{a, b}, plain("ccc"),
+			[]events.Keys{plain("aaa"), plain("bbb")}},
+		"to safe mode":            {[]events.Keys{plain("aaa")}, a, nil},
+		"to safe mode, and Token": {[]events.Keys{plain("aaa")}, b, []events.Keys{keysOf("aaa", "B")}},
+		"the first":               {[]events.Keys{{}}, a, nil},
+		"the Token of a plain one": {[]events.Keys{plain("aaa")}, plain("bbb"),
+			[]events.Keys{plain("aaa")}},
+	} {
+		last := len(tt.before) - 1
+		x := Account{Credentials: wechatqr.Credentials{AppID: "wx0123456789abcdef"}}
+		x.Events.Token = tt.before[last].Token
+		x.Events.EncodingAESKey = tt.before[last].EncodingAESKey
+		x.Events.Previous = tt.before[:last:last]
+		mode := "safe"
+		if tt.now.EncodingAESKey == "" {
+			mode = "plaintext"
+		}
+		x.setKeys(&form{Mode: mode, Token: tt.now.Token, AESKey: tt.now.EncodingAESKey})
+		assert.Equal(t, tt.want, x.Events.Previous, name)
+		assert.Equal(t, tt.now.Token, x.Events.Token, name)
+		assert.Equal(t, tt.now.EncodingAESKey, x.Events.EncodingAESKey, name)
+		_, err := events.NewVerifier(x.Events)
+		require.NoError(t, err, name)
+	}
+}
+
+// Former keys are accepted for an hour after the last change.
+func TestFormerKeysEnd(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "account")
 	synctest.Test(t, func(t *testing.T) {
@@ -81,13 +129,17 @@ func TestFormerKeys(t *testing.T) {
 		before := events.Keys{Token: a.Events.Token, EncodingAESKey: a.Events.EncodingAESKey}
 		a.setKeys(&form{Mode: "safe"})
 		assert.Empty(t, a.Events.Previous, "nothing has changed")
+		assert.Zero(t, a.FormerUntil)
 		a.setKeys(&form{Mode: "safe", Token: "another"})
-		assert.Equal(t, []events.Keys{before}, a.Events.Previous)
-		assert.Equal(t, "another", a.Events.Token)
-		assert.Equal(t, before.EncodingAESKey, a.Events.EncodingAESKey)
+		time.Sleep(formerLife / 2)
+		a.setKeys(&form{Mode: "safe", Token: "third"})
+		require.Len(t, a.Events.Previous, 2)
+		assert.Equal(t, before, a.Events.Previous[0])
 
 		require.NoError(t, a.WriteFile(file))
 		time.Sleep(formerLife - 2*time.Second)
+		a.setKeys(&form{Mode: "safe"}) // changes nothing
+		require.NoError(t, a.WriteFile(file))
 		got, err := ReadFile(file)
 		require.NoError(t, err)
 		assert.Equal(t, a.Events.Previous, got.Events.Previous)
@@ -95,13 +147,6 @@ func TestFormerKeys(t *testing.T) {
 		got, err = ReadFile(file)
 		require.NoError(t, err)
 		assert.Empty(t, got.Events.Previous)
-
-		b := a
-		b.setKeys(&form{Mode: "plaintext", AESKey: before.EncodingAESKey})
-		assert.Empty(t, b.Events.EncodingAESKey)
-		assert.Empty(t, b.Events.Previous)
-		_, err = events.NewVerifier(b.Events)
-		require.NoError(t, err)
 	})
 }
 
@@ -109,8 +154,8 @@ func TestNewKeys(t *testing.T) {
 	t.Parallel()
 	for range 100 {
 		k := newKeys()
-		assert.Regexp(t, isToken, k.Token)
-		assert.Regexp(t, isAESKey, k.EncodingAESKey)
+		assert.Regexp(t, `^[A-Za-z0-9]{3,32}$`, k.Token)
+		assert.Regexp(t, `^[A-Za-z0-9]{43}$`, k.EncodingAESKey)
 	}
 }
 

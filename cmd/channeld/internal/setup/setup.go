@@ -1,6 +1,7 @@
 package setup
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"errors"
@@ -8,7 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"regexp"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -107,7 +108,7 @@ func (p *Pages) show(w http.ResponseWriter, r *http.Request) {
 	a := p.Account
 	f := form{Mode: "safe", Zone: zones[0], Days: "0"}
 	if a.Events.Plaintext {
-		f.Mode = "plaintext"
+		f.Mode, f.AESKey = "plaintext", newKeys().EncodingAESKey // for safe mode
 	}
 	if a.Location != nil {
 		f.Zone, f.Days = a.Location.String(), daysOf(a.Keep)
@@ -157,6 +158,7 @@ type savedView struct {
 	Callback, Token, AESKey string // empty: they are as before
 	Local                   bool   // WeChat cannot reach Callback
 	Plaintext               bool
+	ModeChanged             bool
 	FormerUntil             time.Time // zero: none are accepted
 }
 
@@ -166,6 +168,10 @@ func (p *Pages) save(w http.ResponseWriter, r *http.Request) {
 	a, problems := p.account(r, &f)
 	if len(problems) == 0 {
 		problems = p.try(r, &a)
+	}
+	if len(problems) == 0 && p.setUpElsewhere() {
+		p.Saved() // which opens that account
+		problems = []problem{elsewhere(r)}
 	}
 	status := http.StatusUnprocessableEntity
 	if len(problems) == 0 {
@@ -184,11 +190,27 @@ func (p *Pages) save(w http.ResponseWriter, r *http.Request) {
 		Local: isLocal(p.Callback), Token: f.Token, AESKey: f.AESKey,
 		Plaintext: a.Events.Plaintext, FormerUntil: a.FormerUntil,
 	}
+	v.ModeChanged = !v.First && a.Events.Plaintext != p.Account.Events.Plaintext
 	if !a.FormerUntil.IsZero() {
 		v.FormerUntil = a.FormerUntil.In(a.Location)
 	}
 	p.write(w, r, http.StatusOK, "saved.html", v)
 	p.Saved()
+}
+
+// setUpElsewhere reports whether another process has set the account up meanwhile.
+func (p *Pages) setUpElsewhere() bool {
+	_, err := os.Stat(p.File)
+	return p.Account.Credentials.AppID == "" && err == nil
+}
+
+func elsewhere(r *http.Request) problem {
+	return problem{
+		web.Say(r, "另一个 channeld 进程刚刚已经设置好了公众号。",
+			"Another process of channeld has set the account up just now."),
+		web.Say(r, "本程序改用那里的设置：请重新打开此页查看。",
+			"This one takes what was set there: open the page again to see it."),
+	}
 }
 
 // isLocal reports whether the address has a port that WeChat does not call, or is this
@@ -213,12 +235,8 @@ func unwritable(r *http.Request) problem {
 	}
 }
 
-var (
-	isToken  = regexp.MustCompile(`^[A-Za-z0-9]{3,32}$`)
-	isAESKey = regexp.MustCompile(`^[A-Za-z0-9]{43}$`)
-)
-
-const maxDays = 3650
+// MaxKeep is how long somebody may be remembered.
+const MaxKeep = 3650 * day
 
 // account is the present one with what was posted, and what is wrong with that.
 func (p *Pages) account(r *http.Request, f *form) (a Account, problems []problem) {
@@ -240,10 +258,13 @@ func (p *Pages) account(r *http.Request, f *form) (a Account, problems []problem
 	refuse(a.Credentials.AppID == "", "请填写 AppID。", "The AppID is needed.")
 	refuse(a.Credentials.AppSecret == "", "请填写 AppSecret。", "The AppSecret is needed.")
 	a.setKeys(f)
-	refuse(!isToken.MatchString(a.Events.Token),
-		"Token 为 3 至 32 个字母或数字。", "A Token has 3 to 32 letters and digits.")
-	refuse(!a.Events.Plaintext && !isAESKey.MatchString(a.Events.EncodingAESKey),
-		"EncodingAESKey 为 43 个字母或数字。", "An EncodingAESKey has 43 letters and digits.")
+	_, err := events.NewVerifier(events.Config{Plaintext: true, Token: a.Events.Token})
+	refuse(err != nil, "Token 为 3 至 32 个字母或数字。", "A Token has 3 to 32 letters and digits.")
+	if err == nil && a.Credentials.AppID != "" {
+		_, err = events.NewVerifier(a.Events)
+		refuse(err != nil, "EncodingAESKey 为 43 个字母或数字。",
+			"An EncodingAESKey has 43 letters and digits.")
+	}
 	if !p.ZoneFlag {
 		zone, err := time.LoadLocation(f.Zone)
 		isNamed := f.Zone != "" && f.Zone != "Local" // which is the server's
@@ -253,38 +274,48 @@ func (p *Pages) account(r *http.Request, f *form) (a Account, problems []problem
 	}
 	if !p.KeepFlag {
 		days, err := strconv.ParseFloat(f.Days, 64)
-		ok := err == nil && days >= 0 && days <= maxDays
+		ok := err == nil && days >= 0 && days <= float64(MaxKeep/day)
 		refuse(!ok, "记住的天数为 0 至 3650。", "The days are 0 to 3650.")
 		a.Keep = time.Duration(days * float64(day)).Truncate(time.Second)
 	}
 	return a, problems
 }
 
-// setKeys takes the keys that were posted; empty ones stay as they are. The present ones
-// are accepted for a while, unless the mode changes.
+// setKeys takes the keys that were posted; empty ones stay as they are. The former ones are
+// accepted for a while.
 func (a *Account) setKeys(f *form) {
 	before := events.Keys{Token: a.Events.Token, EncodingAESKey: a.Events.EncodingAESKey}
-	wasPlaintext := a.Events.Plaintext
-	a.Events.AppID = a.Credentials.AppID
-	a.Events.Plaintext = f.Mode == "plaintext"
-	now := before
-	if f.Token != "" {
-		now.Token = f.Token
+	now := events.Keys{
+		Token:          cmp.Or(f.Token, before.Token),
+		EncodingAESKey: cmp.Or(f.AESKey, before.EncodingAESKey),
 	}
-	if f.AESKey != "" {
-		now.EncodingAESKey = f.AESKey
-	}
+	a.Events.AppID, a.Events.Plaintext = a.Credentials.AppID, f.Mode == "plaintext"
 	if a.Events.Plaintext {
 		now.EncodingAESKey, f.AESKey = "", ""
 	}
 	a.Events.Token, a.Events.EncodingAESKey = now.Token, now.EncodingAESKey
+	former := formerKeys(append(slices.Clone(a.Events.Previous), before), now)
 	switch {
-	case wasPlaintext != a.Events.Plaintext:
-		a.Events.Previous, a.FormerUntil = nil, time.Time{}
-	case before.Token != "" && now != before:
-		a.Events.Previous = []events.Keys{before}
+	case len(former) == 0:
+		a.FormerUntil = time.Time{}
+	case !slices.Equal(former, a.Events.Previous):
 		a.FormerUntil = time.Now().Add(formerLife).Truncate(time.Second)
 	}
+	a.Events.Previous = former
+}
+
+// formerKeys are those of all that are accepted beside the present ones, in the present mode:
+// after a change of the mode that is the former Token alone.
+func formerKeys(all []events.Keys, now events.Keys) (former []events.Keys) {
+	for _, k := range all {
+		if k.EncodingAESKey == "" || now.EncodingAESKey == "" {
+			k.EncodingAESKey = now.EncodingAESKey
+		}
+		if k.Token != "" && k != now && !slices.Contains(former, k) {
+			former = append(former, k)
+		}
+	}
+	return former
 }
 
 const tryTimeout = 40 * time.Second
@@ -297,9 +328,6 @@ func (p *Pages) try(r *http.Request, a *Account) []problem {
 		if problems := p.askWeChat(ctx, r, a.Credentials); len(problems) > 0 {
 			return problems
 		}
-	}
-	if _, err := events.NewVerifier(a.Events); err != nil {
-		return []problem{{Text: err.Error()}} // which says what is wrong with the keys
 	}
 	err := p.Open(ctx, a)
 	switch {

@@ -72,18 +72,22 @@ func (d *Door) Open() []web.Route {
 // Know looks up who makes the request.
 func (d *Door) Know(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		cookie, err := r.Cookie(d.cookie)
-		if err != nil {
-			next.ServeHTTP(w, r)
-			return
-		}
-		v, err := d.Store.Visitor(r.Context(), cookie.Value)
+		v, err := d.Visitor(r)
 		if err != nil {
 			d.broken(w, r, err)
 			return
 		}
 		next.ServeHTTP(w, r.WithContext(web.WithVisitor(r.Context(), v)))
 	})
+}
+
+// Visitor is who makes the request, as of now.
+func (d *Door) Visitor(r *http.Request) (web.Visitor, error) {
+	cookie, err := r.Cookie(d.cookie)
+	if err != nil { // there is none
+		return web.Visitor{}, nil
+	}
+	return d.Store.Visitor(r.Context(), cookie.Value)
 }
 
 // Refuse answers who may not ask for a page: who is not signed in may sign in.
@@ -146,7 +150,9 @@ const (
 )
 
 func (d *Door) signIn(w http.ResponseWriter, r *http.Request) {
-	name := r.PostFormValue("name")
+	// Phones add a space to a word, and MySQL finds the name with any number of them: each would
+	// have attempts of its own.
+	name := strings.TrimSpace(r.PostFormValue("name"))
 	tooMany, err := d.tooMany(r, name)
 	switch {
 	case err != nil:
@@ -173,11 +179,11 @@ func (d *Door) signIn(w http.ResponseWriter, r *http.Request) {
 
 func (d *Door) tooMany(r *http.Request, name string) (bool, error) {
 	byAddress, err := d.Store.Attempt(r.Context(), "address:"+d.address(r))
-	if err != nil {
-		return false, err
+	if err != nil || byAddress > maxByAddress { // which uses up nobody's attempts
+		return err == nil, err
 	}
 	byName, err := d.Store.Attempt(r.Context(), "name:"+name)
-	return byName > maxByName || byAddress > maxByAddress, err
+	return byName > maxByName, err
 }
 
 // address is the client's.

@@ -7,7 +7,7 @@ import (
 
 const draftLife = 24 * time.Hour
 
-// NewDraft keeps a list, as CSV, for a day, and returns its ID.
+// NewDraft keeps a list, as CSV, for a day, and returns its ID, which a job of it has too.
 func (s *Store) NewDraft(ctx context.Context, title, csv string) (string, error) {
 	id := newSecret()
 	_, err := s.exec(ctx, "INSERT INTO desk_drafts (id, title, csv, created) VALUES (?, ?, ?, ?)",
@@ -21,11 +21,4 @@ func (s *Store) Draft(ctx context.Context, id string) (title, csv string, err er
 		ctx, []any{&title, &csv}, "SELECT title, csv FROM desk_drafts WHERE id = ?", id,
 	)
 	return title, csv, err
-}
-
-// DeleteDraft deletes the list. It reports whether there was one: of several who start it
-// at once, the first gets true.
-func (s *Store) DeleteDraft(ctx context.Context, id string) (bool, error) {
-	n, err := s.exec(ctx, "DELETE FROM desk_drafts WHERE id = ?", id)
-	return n > 0, err
 }

@@ -60,11 +60,11 @@ func fillExpiring(t *testing.T, s *Store) {
 	require.NoError(t, err)
 	_, err = s.Attempt(ctx, "ann")
 	require.NoError(t, err)
-	_, err = s.NewDraft(ctx, "名单", "a,b")
+	draft, err := s.NewDraft(ctx, "名单", "a,b")
 	require.NoError(t, err)
-	job, err := s.NewJob(ctx, "名单", "ann", []channels.Channel{{Key: "k-1"}})
+	err = s.NewJob(ctx, draft, "名单", "ann", []channels.Channel{{Key: "k-1"}})
 	require.NoError(t, err)
-	require.NoError(t, s.PauseJob(ctx, job, "", time.Time{}))
+	require.NoError(t, s.PauseJob(ctx, draft, "", time.Time{}))
 	require.NoError(t, s.PutLive(ctx, []LiveEvent{{At: s.now(), Kind: "new"}}))
 	require.NoError(t, s.AddTagging(ctx, "o-a", "甲"))
 	require.NoError(t, s.AddTagFailure(ctx, "甲", "45059", 1))
@@ -81,7 +81,7 @@ func TestAJobIsWrittenWholeOrNotAtAll(t *testing.T) {
 	onEach(t, func(t *testing.T, s *Store) {
 		_, err := s.exec(t.Context(), "DROP TABLE desk_jobs")
 		require.NoError(t, err)
-		_, err = s.NewJob(t.Context(), "名单", "ann", make([]channels.Channel, 250))
+		err = s.NewJob(t.Context(), "a-list", "名单", "ann", make([]channels.Channel, 250))
 		require.Error(t, err)
 		var n int
 		require.NoError(t, s.row(t.Context(), []any{&n}, "SELECT COUNT(*) FROM desk_job_rows"))
@@ -95,8 +95,9 @@ func TestJobsThatHaveNotEndedStay(t *testing.T) {
 	onEach(t, func(t *testing.T, s *Store) {
 		ctx, now := t.Context(), time.Now()
 		s.now = func() time.Time { return now }
-		id, err := s.NewJob(ctx, "名单", "ann", []channels.Channel{{Key: "k-1"}})
-		require.NoError(t, err)
+		const id = "a-list"
+		list := []channels.Channel{{Key: "k-1"}}
+		require.NoError(t, s.NewJob(ctx, id, "名单", "ann", list))
 		now = now.Add(2 * jobLife)
 		require.NoError(t, s.DeleteExpired(ctx))
 		job, err := s.Job(ctx, id)

@@ -38,12 +38,12 @@ type JobRow struct {
 // jobLife is how long a job is kept that has ended.
 const jobLife = 90 * 24 * time.Hour
 
-// NewJob starts the job and returns its ID.
+// NewJob starts the job with the ID of the draft that it is from. If there is one by then, it
+// is an error.
 func (s *Store) NewJob(
-	ctx context.Context, title, by string, all []channels.Channel,
-) (string, error) {
-	id := newSecret()
-	err := s.transact(ctx, func(tx execer) error {
+	ctx context.Context, id, title, by string, all []channels.Channel,
+) error {
+	return s.transact(ctx, func(tx execer) error {
 		columns := []string{"job", "number", "channel", "title", "grp", "made", "problem"}
 		for first := 0; first < len(all); first += rowsAStatement {
 			var values []any
@@ -60,10 +60,6 @@ func (s *Store) NewJob(
 		values := []any{id, title, by, s.now().Unix(), 0, 0, "", "", 0}
 		return s.insert(ctx, tx, "desk_jobs", columns, values)
 	})
-	if err != nil {
-		return "", err
-	}
-	return id, nil
 }
 
 const rowsAStatement = 100

@@ -54,8 +54,7 @@ func TestSilentServer(t *testing.T) {
 
 			const rows = rowsAStatement + 1
 			whileSilent(func(ctx context.Context) error {
-				_, err := s.NewJob(ctx, "名单", "ann", make([]channels.Channel, rows))
-				return err
+				return s.NewJob(ctx, rand.Text(), "名单", "ann", make([]channels.Channel, rows))
 			})
 			assert.Equal(t, rows*count("desk_jobs"), count("desk_job_rows"))
 

@@ -34,7 +34,7 @@ func (f Frame) NotFound(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// Unavailable says that the database does not answer.
+// Unavailable says that the database does not answer, or takes nothing.
 func (f Frame) Unavailable(w http.ResponseWriter, r *http.Request) {
 	link, text := "/", Say(r, "返回首页", "To the first page")
 	if r.Method == http.MethodGet {
@@ -43,9 +43,11 @@ func (f Frame) Unavailable(w http.ResponseWriter, r *http.Request) {
 	f.Problem(w, r, Problem{
 		Status: http.StatusServiceUnavailable,
 		Title:  Say(r, "暂时打不开", "Not available for the moment"),
-		Text: Say(r, "数据库没有响应。推送不会丢：微信会重发。请稍后再试。",
-			"The database does not answer. No push is lost: WeChat delivers again. Try again in a "+
-				"while."),
+		Text: Say(r, "数据库没有响应，或磁盘已满：原因见日志。微信对一条推送共发三次，最多"+
+			"约 15 秒；之后漏掉的关注与取关由对账补上。请稍后再试。",
+			"The database does not answer, or its disk is full: the log says why. WeChat sends a "+
+				"push three times, within 15 seconds or so; the follows and losses that it gives up a "+
+				"reconciliation finds. Try again in a while."),
 		Link: link, LinkText: text,
 	})
 }

@@ -3,11 +3,11 @@
 "use strict";
 
 const live = document.querySelectorAll("[data-live]");
-const refreshEvery = 1000; // ms at the least between two requests
 
-// refresh reads the page again and changes the parts of it that change by themselves.
+// refresh reads the page again and changes the parts of it that change by themselves. The
+// header says that it may wait: today's numbers are read once a second for all who do.
 async function refresh() {
-  const response = await fetch(location.href);
+  const response = await fetch(location.href, { headers: { "X-Refresh": "1" } });
   if (!response.ok || response.redirected) return;
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
   for (const part of document.querySelectorAll("[data-live], [data-poll]")) {
@@ -48,17 +48,16 @@ function changeChildren(parent, before, after) {
   for (const node of before.slice(after.length)) node.remove();
 }
 
-// refreshSoon refreshes at once, or when the last refresh is over and a second old: one that
-// waits tells of all that comes until it begins.
+// refreshSoon refreshes at once, or when the last refresh is over: one that waits tells of all
+// that comes until it begins.
 let turn = Promise.resolve(), waiting = false;
 function refreshSoon() {
   if (waiting) return;
   waiting = true;
   turn = turn.then(() => {
     waiting = false;
-    const pause = new Promise((done) => setTimeout(done, refreshEvery));
-    return Promise.allSettled([refresh(), pause]); // after a failure the next event tries again
-  });
+    return refresh();
+  }).catch(() => {}); // after a failure the next event tries again
 }
 
 // listen has the page refreshed at what it does not tell yet.
@@ -101,6 +100,21 @@ function tick() {
 const now = document.querySelector("[data-now]");
 const skew = now ? Date.parse(now.dataset.now) - Date.now() : 0;
 if (now) setInterval(tick, 1000);
+
+// find suggests the channels in which what is typed is found.
+async function find({ target: input }) {
+  const typed = input.value;
+  const response = await fetch("/find?q=" + encodeURIComponent(typed));
+  if (!response.ok) return;
+  const found = await response.json();
+  if (input.value !== typed) return; // a later request has the answer
+  input.list.replaceChildren(...found.map(({ key, name }) => new Option(name || key, key)));
+}
+
+for (const input of document.querySelectorAll("[data-find]")) {
+  input.addEventListener("focus", find);
+  input.addEventListener("input", find);
+}
 
 // A change of the question keeps the scroll.
 const kept = "scroll " + location.pathname;
