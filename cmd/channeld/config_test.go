@@ -15,10 +15,12 @@ func TestFlagsAreChecked(t *testing.T) {
 		args []string
 		want string
 	}{
-		"an origin without a scheme":     {[]string{"-origin", "codes.example.com"}, "https://"},
-		"an origin that is a host:port":  {[]string{"-origin", "localhost:8930"}, "https://"},
-		"an origin of another scheme":    {[]string{"-origin", "ftp://codes.example.com"}, "https://"},
-		"an origin with a path":          {[]string{"-origin", "https://a.example/desk"}, "https://"},
+		"an origin without a scheme":    {[]string{"-origin", "codes.example.com"}, "https://"},
+		"an origin that is a host:port": {[]string{"-origin", "localhost:8930"}, "https://"},
+		"an origin of another scheme": {[]string{"-origin", "ftp://codes.example.com"},
+			"https://"},
+		"an origin with a path": {[]string{"-origin", "https://a.example/desk"},
+			"https://"},
 		"an origin without a host":       {[]string{"-origin", "https://"}, "https://"},
 		"an origin with a space":         {[]string{"-origin", "https://a b"}, "https://"},
 		"the zone of the machine":        {[]string{"-zone", "Local"}, "Asia/Shanghai"},

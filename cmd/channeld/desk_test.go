@@ -126,6 +126,7 @@ var allowed = map[string]web.Role{
 	"POST /print/temporary":           web.Operator,
 
 	"GET /reconcile":                    web.Viewer,
+	"GET /reconcile/comparison.csv":     web.Viewer,
 	"POST /reconcile":                   web.Operator,
 	"GET /find":                         web.Operator,
 	"GET /channels/{key}/change":        web.Operator,

@@ -41,7 +41,13 @@ func TestReconcile(t *testing.T) {
 		})
 	}
 
+	file := d.get(viewer, "/reconcile/comparison.csv", webui.Chinese)
+	assert.Equal(t, http.StatusOK, file.Code)
+	before := now.In(shanghai).AddDate(0, 0, -5).Format(time.DateOnly)
+	has(t, file.Body.String(), "\n"+before+",ours,0,0,0,0,0,,")
+	has(t, file.Body.String(), ",column,scanned_new,")
 	page := textOf(d.get(viewer, "/reconcile", webui.Chinese))
+	has(t, page, "逐日对照，附每列与每个原因的含义")
 	has(t, page, "还没有对过账")
 	hasNot(t, page, "现在对账")
 	has(t, textOf(d.get(admin, "/reconcile", webui.Chinese)), "现在对账")

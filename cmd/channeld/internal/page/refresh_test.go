@@ -1,10 +1,12 @@
 package page
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"database/sql/driver"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -53,9 +55,9 @@ func (c slowConn) ExecContext(
 // readSlowly has each report take so long.
 func (d *desk) readSlowly(takes time.Duration) *slowReads {
 	d.t.Helper()
-	var number, name, path string
+	var index, name, path string
 	list := d.Store.DB().QueryRowContext(d.t.Context(), "PRAGMA database_list")
-	require.NoError(d.t, list.Scan(&number, &name, &path))
+	require.NoError(d.t, list.Scan(&index, &name, &path))
 	reads := &slowReads{
 		DB: d.Store.DB(), dsn: path + "?_pragma=busy_timeout(5000)", takes: takes,
 	}
@@ -174,6 +176,8 @@ func TestARefreshIsOfWhatTheVisitorSees(t *testing.T) {
 			d.follow(fmt.Sprint("o-", i), key, time.Now())
 		}
 		reads := d.readSlowly(40 * time.Millisecond)
+		var log bytes.Buffer
+		d.Logger = slog.New(slog.NewTextHandler(&log, nil))
 		gone, leave := context.WithCancel(t.Context())
 		var all sync.WaitGroup
 		ask := func(v web.Visitor, want int) {
@@ -193,5 +197,6 @@ func TestARefreshIsOfWhatTheVisitorSees(t *testing.T) {
 		leave()
 		all.Wait()
 		assert.Equal(t, int64(4*reportsOfToday), reads.reports.Load())
+		assert.Empty(t, log.String(), "a page that was closed is no fault")
 	})
 }
