@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/wechatqr/wechatqr/internal/sqltx"
 )
 
 // A server that is silent from any moment on holds up nobody who gives up, and keeps no
@@ -35,5 +37,24 @@ func TestSilentServer(t *testing.T) {
 				})
 			})
 		})
+	}
+}
+
+// A transaction that cannot begin leaves the connection to others: SQLite has a database in
+// memory as long as its connection.
+func TestAConnectionOutlivesATransactionThatCannotBegin(t *testing.T) {
+	t.Parallel()
+	db := connect(t, "sqlite", ":memory:")
+	db.SetMaxOpenConns(1)
+	_, err := db.ExecContext(t.Context(), "CREATE TABLE kept (id INTEGER)")
+	require.NoError(t, err)
+	for _, statements := range [][]string{{"no SQL"}, {"BEGIN", "no SQL"}} {
+		_, err = sqltx.Begin(t.Context(), db, statements...)
+		require.Error(t, err)
+		x, err := sqltx.Begin(t.Context(), db, "BEGIN")
+		require.NoError(t, err)
+		_, err = x.ExecContext(t.Context(), "INSERT INTO kept VALUES (1)")
+		require.NoError(t, err)
+		x.Rollback(t.Context())
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -40,6 +41,7 @@ type config struct {
 
 	account     setup.Account // without an AppID: it is to be set up
 	accountFile string        // empty: the account is the environment's
+	accountInfo fs.FileInfo   // of the file that was read; nil: there was none
 }
 
 var (
@@ -179,12 +181,26 @@ func (c *config) file() (path string, ok bool) {
 	return path, err == nil && !strings.Contains(c.db, "://")
 }
 
+// checkDatabase refuses a SQLite file that is not there: -invite and -copy of a new one are
+// of no use to anybody.
+func (c *config) checkDatabase() error {
+	file, ok := c.file()
+	if !ok {
+		return nil
+	}
+	if _, err := os.Stat(file); err != nil {
+		return fmt.Errorf("channeld: the database: %w", err)
+	}
+	return nil
+}
+
 // readAccount reads the file that the page has written, unless the account is the
 // environment's. Flags go before what the file has.
 func (c *config) readAccount() error {
 	if c.accountFile == "" {
 		return nil
 	}
+	c.accountInfo, _ = os.Stat(c.accountFile) // ReadFile returns the error
 	a, err := setup.ReadFile(c.accountFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -200,6 +216,17 @@ func (c *config) readAccount() error {
 	}
 	c.account = a
 	return nil
+}
+
+// accountChanged reports whether the file is another one than that which was read.
+func (c *config) accountChanged() bool {
+	info, err := os.Stat(c.accountFile)
+	was := c.accountInfo
+	if err != nil || was != nil && os.SameFile(was, info) && was.ModTime().Equal(info.ModTime()) {
+		return false
+	}
+	_, err = setup.ReadFile(c.accountFile)
+	return err == nil
 }
 
 // isSetUp reports whether it is known which account the desk is for.

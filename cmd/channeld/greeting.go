@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"time"
 
@@ -85,12 +84,10 @@ func invite(ctx context.Context, s *store.Store, origin, name string) (string, e
 	return origin + "/invite/" + secret, err
 }
 
-// printInvitation is -invite. It makes no database, by whose link nobody could sign in.
+// printInvitation is -invite.
 func printInvitation(ctx context.Context, c *config, stdout io.Writer) error {
-	if file, ok := c.file(); ok {
-		if _, err := os.Stat(file); err != nil {
-			return fmt.Errorf("channeld: -invite: the database: %w", err)
-		}
+	if err := c.checkDatabase(); err != nil {
+		return err
 	}
 	s, err := store.Open(ctx, c.db)
 	if err != nil {

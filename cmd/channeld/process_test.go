@@ -310,13 +310,23 @@ func TestInvite(t *testing.T) {
 	status, _ = get(t, browser, p.origin+"/settings")
 	assert.Equal(t, http.StatusSeeOther, status, "a new password ends the sessions")
 
-	elsewhere := t.TempDir()
-	out, err = program(t, wx, elsewhere, "-invite", "admin").cmd.CombinedOutput()
-	require.Error(t, err, "there is no database")
-	assert.Contains(t, string(out), "in the folder of the database")
-	left, err := os.ReadDir(elsewhere)
-	require.NoError(t, err)
-	assert.Empty(t, left)
+}
+
+// What works on a database makes none.
+func TestThereIsNoDatabase(t *testing.T) {
+	t.Parallel()
+	wx := wechatqrtest.Start(t)
+	for name, flags := range map[string][]string{
+		"invite": {"-invite", "admin"}, "copy": {"-copy", filepath.Join(t.TempDir(), "to.db")},
+	} {
+		dir := t.TempDir()
+		out, err := program(t, wx, dir, flags...).cmd.CombinedOutput()
+		require.Error(t, err, name)
+		assert.Contains(t, string(out), "in the folder of the database", name)
+		left, err := os.ReadDir(dir)
+		require.NoError(t, err)
+		assert.Empty(t, left, name)
+	}
 }
 
 // What one process receives the pages of another show.

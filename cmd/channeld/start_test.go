@@ -121,6 +121,22 @@ func TestAKeyIsWrittenWholeOrNotAtAll(t *testing.T) {
 	assert.FileExists(t, filepath.Join(dir, "desk.key"))
 }
 
+// Who lets everybody read the key learns it from the log.
+func TestAKeyThatEverybodyCanReadIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	wx, dir := wechatqrtest.Start(t), t.TempDir()
+	key := filepath.Join(dir, "desk.key")
+	require.NoError(t, os.WriteFile(key, []byte(strings.Repeat("0", 64)), 0o600))
+	p := start(t, wx, dir, "-listen", "127.0.0.1:0")
+	assert.NotContains(t, p.stderr.String(), "chmod 600")
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
+	require.NoError(t, <-p.ended)
+	require.NoError(t, os.Chmod(key, 0o644))
+	p = start(t, wx, dir, "-listen", "127.0.0.1:0")
+	assert.Contains(t, p.stderr.String(), "chmod 600")
+	assert.Contains(t, p.stderr.String(), key)
+}
+
 // First starts at once in one folder have one key: what one records another can read.
 func TestFirstStartsOfProcessesAtOnce(t *testing.T) {
 	t.Parallel()

@@ -25,7 +25,8 @@ func Begin(ctx context.Context, db *sql.DB, statements ...string) (*Tx, error) {
 	t := &Tx{Conn: conn}
 	for _, statement := range statements {
 		if _, err := conn.ExecContext(ctx, statement); err != nil {
-			t.Rollback(ctx)
+			_ = t.rollback(ctx) // which fails on SQLite if nothing has begun
+			_ = conn.Close()
 			return nil, err
 		}
 	}
@@ -51,9 +52,14 @@ func (t *Tx) Rollback(ctx context.Context) {
 	if t.committed {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
-	defer cancel()
-	if _, err := t.ExecContext(ctx, "ROLLBACK"); err != nil {
+	if t.rollback(ctx) != nil {
 		_ = t.Raw(func(any) error { return driver.ErrBadConn })
 	}
+}
+
+func (t *Tx) rollback(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
+	defer cancel()
+	_, err := t.ExecContext(ctx, "ROLLBACK")
+	return err
 }

@@ -24,7 +24,7 @@ import (
 )
 
 // slowReads is a driver.Connector whose reports take their time after they have read: a
-// transaction that only reads ends by Rollback.
+// transaction that only reads ends by ROLLBACK.
 type slowReads struct {
 	*sql.DB // which says how to connect
 	dsn     string
@@ -42,20 +42,14 @@ type slowConn struct {
 	reads *slowReads
 }
 
-func (c slowConn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
-	tx, err := c.Conn.(driver.ConnBeginTx).BeginTx(ctx, o)
-	return slowTx{tx, c.reads}, err
-}
-
-type slowTx struct {
-	driver.Tx
-	reads *slowReads
-}
-
-func (t slowTx) Rollback() error {
-	t.reads.reports.Add(1)
-	time.Sleep(t.reads.takes)
-	return t.Tx.Rollback()
+func (c slowConn) ExecContext(
+	ctx context.Context, query string, args []driver.NamedValue,
+) (driver.Result, error) {
+	if query == "ROLLBACK" {
+		c.reads.reports.Add(1)
+		time.Sleep(c.reads.takes)
+	}
+	return c.Conn.(driver.ExecerContext).ExecContext(ctx, query, args)
 }
 
 // readSlowly has each report take so long.

@@ -3,6 +3,9 @@ package store
 import (
 	"context"
 	"crypto/rand"
+	"errors"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -64,6 +67,62 @@ func TestSilentServer(t *testing.T) {
 				return err
 			})
 			whileSilent(s.migrate)
+		})
+	}
+}
+
+// A server that was silent while many waited for a connection serves them when it answers
+// again, although database/sql opens connections for them that no context of theirs ends.
+func TestAServerThatWasSilentIsUsedAgain(t *testing.T) {
+	t.Parallel()
+	for name, server := range map[string]*testdb.Server{
+		"PostgreSQL": testdb.PostgreSQL, "MariaDB": testdb.MariaDB,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			proxy := server.NewProxy(t)
+			s, err := Open(t.Context(), proxy.URL)
+			require.NoError(t, err)
+			t.Cleanup(func() { _ = s.Close() })
+			s.db.SetMaxIdleConns(0)
+			var connections atomic.Int64
+			proxy.Set(testdb.Hooks{Answer: func(message string, left <-chan struct{}) bool {
+				connections.Add(1)
+				return testdb.Silent(message, left)
+			}})
+			eventually := func(what string, is func() bool) {
+				t.Helper()
+				require.Eventually(t, is, time.Minute, time.Millisecond, what)
+			}
+
+			var callers sync.WaitGroup
+			callAll := func(ctx context.Context) {
+				for range maxConnections {
+					callers.Go(func() { _, _ = s.Webhooks(ctx) })
+				}
+			}
+			first, endFirst := context.WithCancel(t.Context())
+			defer endFirst()
+			callAll(first)
+			eventually("all connect", func() bool { return connections.Load() == maxConnections })
+			second, endSecond := context.WithCancel(t.Context())
+			defer endSecond()
+			callAll(second)
+			eventually("all wait", func() bool { return s.db.Stats().WaitCount == maxConnections })
+			endFirst()
+			eventually("one connects for them", func() bool {
+				return connections.Load() > maxConnections
+			})
+			endSecond()
+			callers.Wait()
+
+			proxy.Set(testdb.Hooks{})
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			for err = errors.New("not called yet"); err != nil; {
+				require.NoError(t, ctx.Err())
+				_, err = s.Webhooks(ctx) // who waits for the silent one is told that it failed
+			}
 		})
 	}
 }

@@ -5,6 +5,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"net/url"
@@ -15,8 +16,8 @@ import (
 	"time"
 
 	"github.com/go-sql-driver/mysql"
-	_ "github.com/jackc/pgx/v5/stdlib" // the drivers
-	_ "modernc.org/sqlite"
+	"github.com/jackc/pgx/v5/stdlib"
+	"modernc.org/sqlite"
 
 	"github.com/wechatqr/wechatqr/channels"
 	"github.com/wechatqr/wechatqr/internal/sqltx"
@@ -38,14 +39,15 @@ type Store struct {
 // postgres://…, mysql://…, or the path of a SQLite file, which is made if there is none.
 // No error tells the password.
 func Open(ctx context.Context, source string) (*Store, error) {
-	driver, dsn, dialect, err := parse(source)
+	driverName, dsn, dialect, err := parse(source)
 	if err != nil {
 		return nil, err
 	}
-	db, err := sql.Open(driver, dsn)
+	c, err := newConnector(driverName, dsn)
 	if err != nil {
 		return nil, fmt.Errorf("channeld: open the database: %w", err)
 	}
+	db := sql.OpenDB(c)
 	db.SetMaxOpenConns(maxConnections)
 	db.SetMaxIdleConns(maxConnections / 2)
 	s := &Store{db: db, dialect: dialect, now: time.Now}
@@ -67,7 +69,7 @@ func (s *Store) Dialect() channels.Dialect { return s.dialect }
 // Close closes the database.
 func (s *Store) Close() error { return s.db.Close() }
 
-func parse(source string) (driver, dsn string, dialect channels.Dialect, err error) {
+func parse(source string) (driverName, dsn string, dialect channels.Dialect, err error) {
 	scheme, _, isURL := strings.Cut(source, "://")
 	switch {
 	case !isURL:
@@ -81,6 +83,32 @@ func parse(source string) (driver, dsn string, dialect channels.Dialect, err err
 	}
 	return "", "", dialect, fmt.Errorf(
 		"channeld: -db %s://…: use postgres://…, mysql://… or the path of a SQLite file", scheme)
+}
+
+func newConnector(driverName, dsn string) (c driver.Connector, err error) {
+	switch driverName {
+	case "sqlite":
+		return sqlite.NewConnector(dsn)
+	case "pgx":
+		c, err = stdlib.GetDefaultDriver().(driver.DriverContext).OpenConnector(dsn)
+	case "mysql":
+		c, err = mysql.MySQLDriver{}.OpenConnector(dsn)
+	}
+	return connector{c}, err
+}
+
+// connector connects within connectTimeout. database/sql connects for those who wait, one
+// after another, with a context that does not end: a server that is silent then would keep
+// the connections that are still to be made from all, for as long as TCP waits.
+type connector struct{ driver.Connector }
+
+const connectTimeout = 10 * time.Second
+
+// Connect is for database/sql.
+func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	return c.Connector.Connect(ctx)
 }
 
 // sqliteDSN makes the file, which nobody else may read.
