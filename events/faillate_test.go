@@ -360,7 +360,7 @@ func TestFailLateWhileTheDeduperIsAway(t *testing.T) {
 					}, nil, events.WithDeduper(store))
 				p := wechat().clear(sampleScan)
 				assert.Equal(t, 500, p.to(h).Code)
-				time.Sleep(8 * time.Second)
+				time.Sleep(5 * time.Second)
 				assert.Equal(t, 200, p.to(h).Code, "it is known here")
 				assert.Equal(t, 1, runs)
 				require.NoError(t, h.Shutdown(t.Context()))
