@@ -747,6 +747,33 @@ func TestSlowConnectionOfTheLastHost(t *testing.T) {
 	}
 }
 
+// A host that takes the request and is silent has 10 s, also where another could be asked.
+func TestSilentHostWithAnother(t *testing.T) {
+	for name, connects := range map[string]time.Duration{
+		"at once": 0, "connects just in time": 3*time.Second - 1,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now()
+				c := withToken(t, func(r *http.Request) (*http.Response, error) {
+					if r.URL.Host == "b" {
+						return answer(200, created), nil
+					}
+					trace := httptrace.ContextClientTrace(r.Context())
+					trace.GetConn(r.URL.Host)
+					time.Sleep(connects)
+					trace.GotConn(httptrace.GotConnInfo{})
+					<-r.Context().Done()
+					return nil, context.Cause(r.Context())
+				}, wechatqr.WithEndpoint(wechatqr.Endpoint{API: []string{"http://a", "http://b"}}))
+				get := wechatqr.Request{Method: "GET", Path: "/a"}
+				require.NoError(t, c.Do(t.Context(), get, nil))
+				assert.Equal(t, 10*time.Second, time.Since(start))
+			})
+		})
+	}
+}
+
 // Pauses double up to 5 s: ten retries take less than a minute.
 func TestPausesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -1151,6 +1178,7 @@ func TestObserverAndLogger(t *testing.T) {
 	assert.NoError(t, calls[2].Err)
 	assert.Positive(t, calls[2].Duration)
 	assert.Equal(t, 3, strings.Count(log.String(), "wechatqr: request"))
+	assert.NotContains(t, log.String(), "panicked")
 }
 
 // panickingHandler is a log handler with a fault.
@@ -1197,6 +1225,7 @@ func TestLoggerAlone(t *testing.T) {
 	err := c.Do(t.Context(), wechatqr.Request{Method: "GET", Path: "/a"}, nil)
 	require.ErrorContains(t, err, "/a: reset")
 	assert.Equal(t, 1, strings.Count(log.String(), "wechatqr: request"))
+	assert.NotContains(t, log.String(), "panicked")
 }
 
 // A user who replaced http.DefaultTransport by a mock meets the mock.

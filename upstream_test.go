@@ -144,6 +144,36 @@ func TestMayHaveArrived(t *testing.T) {
 	assert.EqualValues(t, 1, calls.Load())
 }
 
+// A proxy that cannot be told any more says nothing about a request that was sent, nor does
+// one that is told about a transport that calls no hooks.
+func TestMayHaveArrivedWithAProxy(t *testing.T) {
+	t.Parallel()
+	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		panic(http.ErrAbortHandler)
+	}))
+	defer srv.Close()
+	var asked atomic.Int64
+	once := &http.Transport{Proxy: func(*http.Request) (*url.URL, error) {
+		if asked.Add(1) > 1 {
+			return nil, errors.New("no file of proxies")
+		}
+		return nil, nil
+	}}
+	defer once.CloseIdleConnections()
+	own := &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: "proxy.invalid"})}
+	own.RegisterProtocol("http", doer(func(*http.Request) (*http.Response, error) {
+		return nil, errors.New("broken pipe")
+	}))
+	for text, transport := range map[string]*http.Transport{"EOF": once, "broken pipe": own} {
+		c := withToken(t, nil, wechatqr.WithHTTPClient(&http.Client{Transport: transport}),
+			wechatqr.WithBaseURL(srv.URL))
+		err := c.Do(t.Context(), post, nil)
+		require.ErrorIs(t, err, wechatqr.ErrOutcomeUnknown)
+		require.ErrorContains(t, err, text)
+		assert.NotContains(t, err.Error(), "proxy")
+	}
+}
+
 // A creation that may have arrived and has no time left to be repeated.
 func TestPermanentCreationWithoutTimeToRepeat(t *testing.T) {
 	t.Parallel()

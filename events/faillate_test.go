@@ -307,7 +307,7 @@ func TestFailLateIsReported(t *testing.T) {
 				h := newHandler(t, plainMode(),
 					func(ctx context.Context, _ *wechatqr.Event) (events.Reply, error) {
 						events.FailLate(ctx)
-						time.Sleep(5 * time.Second)
+						time.Sleep(8 * time.Second)
 						return c.reply, c.err
 					}, &problems)
 				assert.Equal(t, 500, wechat().clear(sampleScan).to(h).Code)
