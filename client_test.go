@@ -81,6 +81,8 @@ func TestNewRefuses(t *testing.T) {
 		{"user agent", good, []wechatqr.Option{wechatqr.WithUserAgent("shop/1")}, ""},
 		{"user agent of two lines", good, []wechatqr.Option{wechatqr.WithUserAgent("a\r\nX: y")},
 			"one non-empty line"},
+		{"user agent that net/http would not send", good,
+			[]wechatqr.Option{wechatqr.WithUserAgent("a\x01")}, "WithUserAgent"},
 		{"no user agent", good, []wechatqr.Option{wechatqr.WithUserAgent("")},
 			"one non-empty line"},
 		{"endpoint without scheme", good, endpoints("api.weixin.qq.com", ""),
@@ -90,6 +92,8 @@ func TestNewRefuses(t *testing.T) {
 		{"endpoint with user", good, endpoints("https://u:pw@x", ""), "leave user"},
 		{"endpoint with query", good, endpoints("https://x?secret=pw", ""), "leave user"},
 		{"endpoint that is no URL", good, endpoints("https://x\x7f", ""), "base address"},
+		{"endpoint without a host", good, endpoints("https:///a", ""), "use one like"},
+		{"endpoint with a fragment", good, endpoints("https://x#a", ""), "leave user, query"},
 		{"endpoint with port and path", good, endpoints("http://127.0.0.1:8080/wechat/", ""), ""},
 		{"image endpoint without scheme", good, endpoints("", "mp.weixin.qq.com"), "use one like"},
 		{"empty endpoint", good, []wechatqr.Option{wechatqr.WithEndpoint(wechatqr.Endpoint{})}, ""},
@@ -150,7 +154,7 @@ func TestBasePathAndUserAgent(t *testing.T) {
 		return answer(200, created), nil
 	}, wechatqr.WithUserAgent("shop/1"), wechatqr.WithEndpoint(wechatqr.Endpoint{
 		API:   []string{"http://127.0.0.1:1/wechat/"},
-		Image: "http://127.0.0.1:2/mp",
+		Image: "http://127.0.0.1:2/%6dp",
 	}))
 	_, err := c.CreateTicket(t.Context(), wechatqr.Permanent(wechatqr.SceneID(1)))
 	require.NoError(t, err)
@@ -762,6 +766,41 @@ func TestPausesAreBounded(t *testing.T) {
 			want = min(2*want, 5*time.Second)
 		}
 	})
+}
+
+// There is no pause before all hosts have failed, and one after that.
+func TestAllHostsFailBeforeAPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		var hosts []string
+		var at []time.Duration
+		c := withToken(t, func(r *http.Request) (*http.Response, error) {
+			hosts, at = append(hosts, r.URL.Host), append(at, time.Since(start))
+			return answer(502, "down"), nil
+		}, wechatqr.WithMaxRetries(5),
+			wechatqr.WithEndpoint(wechatqr.Endpoint{API: []string{"http://a", "http://b"}}))
+		err := c.Do(t.Context(), wechatqr.Request{Method: "GET", Path: "/a"}, nil)
+		require.ErrorIs(t, err, wechatqr.ErrBusy)
+		assert.Equal(t, []string{"a", "b", "a", "b", "a", "b"}, hosts)
+		for i := 0; i < len(at); i += 2 {
+			assert.Equal(t, at[i], at[i+1], "%v", at)
+			assert.True(t, i == 0 || at[i] > at[i-1], "%v", at)
+		}
+	})
+}
+
+// What an attempt holds is let go when it has ended, and not when its time would be over.
+func TestAttemptEndsItsContext(t *testing.T) {
+	t.Parallel()
+	var asked context.Context
+	c := withToken(t, func(r *http.Request) (*http.Response, error) {
+		asked = r.Context()
+		require.NoError(t, asked.Err())
+		return answer(200, created), nil
+	})
+	_, err := c.CreateTicket(t.Context(), lasting)
+	require.NoError(t, err)
+	require.ErrorIs(t, asked.Err(), context.Canceled)
 }
 
 // Each refusal of a token costs one renewal and one repetition with the same

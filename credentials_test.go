@@ -90,6 +90,8 @@ func TestTokenShowsAllButItsValue(t *testing.T) {
 	} {
 		assert.Equal(t, want, fmt.Sprint(tok))
 	}
+	src := wechatqr.ReuseTokenSource(wechatqr.StaticTokenSource("T"), nil)
+	assert.Equal(t, "wechatqr.ReuseTokenSource", fmt.Sprint(src))
 }
 
 func TestCredentialsFromEnv(t *testing.T) {

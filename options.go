@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // Option changes a default of [New].
@@ -150,7 +151,7 @@ func WithMaxRetries(n int) Option {
 // WithUserAgent sets the User-Agent header, "wechatqr" by default.
 func WithUserAgent(ua string) Option {
 	return func(c *config) {
-		c.require(ua != "" && !strings.ContainsAny(ua, "\r\n"), "WithUserAgent(%q): use one non-empty line", ua)
+		c.require(ua != "" && !strings.ContainsFunc(ua, unicode.IsControl), "WithUserAgent(%q): use one non-empty line", ua)
 		c.userAgent = ua
 	}
 }

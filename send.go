@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -122,10 +123,8 @@ func (s *sender) attempt(
 	case isBad:
 		o, err = unreadable, unexpected(x.op, status, string(bad))
 	default:
-		o, down = noResponse, a.hostIsDown(err, took)
-		if a.phase.Load() >= connecting {
-			o, err = notSent, s.nameProxy(a, err)
-		}
+		down = a.hostIsDown(err, took)
+		o, err = s.lost(a, err)
 		err = &opError{x.op, err}
 	}
 	if e, ok := err.(*Error); ok {
@@ -299,17 +298,29 @@ func (s *sender) roundTrip(x *apiRequest, a *attempt, limit int64) (status int, 
 	return status, nil, fmt.Errorf("%s %s://%s%s: %w", x.method, u.Scheme, u.Host, u.Path, err)
 }
 
-// nameProxy says so when it was a proxy that gave no connection.
-func (s *sender) nameProxy(a *attempt, err error) error {
+// lost judges whether a request without a response was sent, and says so in the error
+// when it was a proxy that gave no connection.
+func (s *sender) lost(a *attempt, err error) (outcome, error) {
+	o, phase := noResponse, a.phase.Load()
+	if phase >= connecting {
+		o = notSent
+	}
 	t, ok := s.transport.(*http.Transport)
 	if !ok || t.Proxy == nil {
-		return err
+		return o, err
 	}
-	proxy, _ := t.Proxy(&http.Request{URL: &a.url, Host: a.url.Host})
-	if proxy == nil {
-		return err
+	proxy, noProxy := t.Proxy(&http.Request{URL: &a.url, Host: a.url.Host})
+	switch {
+	case phase == unknownPhase && noProxy != nil: // net/http asks for it before it calls a hook
+		err = clean(noProxy)
+		if strings.Contains(err.Error(), "@") { // behind a password perhaps
+			err = errors.New("its address cannot be read: look at HTTP_PROXY and HTTPS_PROXY")
+		}
+		return notSent, fmt.Errorf("no proxy: %w", err)
+	case o == notSent && proxy != nil:
+		err = fmt.Errorf("through the proxy %s://%s: %w", proxy.Scheme, proxy.Host, err)
 	}
-	return fmt.Errorf("through the proxy %s://%s: %w", proxy.Scheme, proxy.Host, err)
+	return o, err
 }
 
 func (s *sender) report(ctx context.Context, x *apiRequest, base *url.URL, n, status int, took time.Duration, err error) {

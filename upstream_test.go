@@ -64,6 +64,14 @@ func TestNotSent(t *testing.T) {
 			return url.Parse(address)
 		}
 	}
+	badProxy := func(text string) func(*http.Request) (*url.URL, error) {
+		return func(r *http.Request) (*url.URL, error) {
+			if r.URL.Host == "a.invalid" {
+				return nil, errors.New(text)
+			}
+			return nil, nil
+		}
+	}
 	own, socks := errors.New("the dialer's own"), "socks5://"+reset.Addr().String()
 	for _, tt := range []struct {
 		name, first string
@@ -96,6 +104,11 @@ func TestNotSent(t *testing.T) {
 		}, "through the proxy " + ok.URL + ": "},
 		{"SOCKS broken", "http://a.invalid", &http.Transport{Proxy: proxy(socks)},
 			"through the proxy " + socks + ": "},
+		{"no proxy", "http://a.invalid", &http.Transport{Proxy: badProxy("no file of proxies")},
+			"no proxy: no file of proxies"},
+		{"no proxy's address", "http://a.invalid",
+			&http.Transport{Proxy: badProxy(`invalid proxy address "u:pw%zz@10.0.0.1"`)},
+			"no proxy: its address cannot be read: look at HTTP_PROXY and HTTPS_PROXY"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -111,6 +124,7 @@ func TestNotSent(t *testing.T) {
 			require.Error(t, err)
 			require.NotErrorIs(t, err, wechatqr.ErrOutcomeUnknown)
 			assert.ErrorContains(t, err, tt.text)
+			assert.Regexp(t, `^wechatqr: POST /a: `, err.Error())
 			assert.NotContains(t, err.Error(), "pw")
 		})
 	}

@@ -32,11 +32,11 @@ func (r *Report) WriteCSV(w io.Writer) error {
 	columns, definitions := Columns(), r.Definitions()
 	file := newCSV(w, placeNames, definitions.Columns)
 	write := func(i int, place []string, counts *Counts) {
-		numbers := numbersOf(columns, counts)
+		cellTexts := numbersOf(columns, counts)
 		for _, col := range r.Extra {
-			numbers = append(numbers, col.at(i).String())
+			cellTexts = append(cellTexts, col.at(i).String())
 		}
-		file.write(cells.line(place, numbers))
+		file.write(cells.line(place, cellTexts))
 	}
 	for i := range r.Rows {
 		row := &r.Rows[i]
@@ -88,16 +88,16 @@ func (a *LossAges) WriteCSV(w io.Writer) error {
 	names := append([]string{"up_to"}, placeNames[1:]...)
 	definitions := Definitions{Columns: lossAgeDefinitions[:1], Origins: lossAgeDefinitions[1:]}
 	file := newCSV(w, names, definitions.Columns)
-	total := int64(0)
+	sum := int64(0)
 	write := func(upTo, origin string, lost int64) {
-		total += lost
+		sum += lost
 		file.write(cells.line(cells.selection(upTo, origin), []string{decimal(lost)}))
 	}
 	for _, row := range a.Rows {
 		write(row.UpTo.String(), "", row.Lost)
 	}
 	write("unknown", definitions.Origins[0].Name, a.AgeUnknown)
-	write("total", "total", total)
+	write("total", "total", sum)
 	return file.finish(definitions, cells.periodSettings())
 }
 
@@ -111,8 +111,8 @@ func (c *Comparison) WriteCSV(w io.Writer) error {
 	for i := range c.Days {
 		day := &c.Days[i]
 		cells := csvCells{asOf: c.AsOf, open: c.AsOf.Before(day.Date.AddDate(0, 0, 1))}
-		for _, numbers := range day.lines() {
-			file.write(cells.line([]string{day.Date.Format(time.DateOnly)}, numbers))
+		for _, cellTexts := range day.lines() {
+			file.write(cells.line([]string{day.Date.Format(time.DateOnly)}, cellTexts))
 		}
 	}
 	return file.finish(Definitions{Columns: comparisonDefinitions, Origins: origins}, [][2]string{
@@ -148,11 +148,11 @@ func (d *ComparedDay) lines() (all [][]string) {
 
 func decimal(n int64) string { return strconv.FormatInt(n, 10) }
 
-func numbersOf[Numbers any](columns []Column[Numbers], n *Numbers) (numbers []string) {
+func numbersOf[Numbers any](columns []Column[Numbers], n *Numbers) (cellTexts []string) {
 	for _, col := range columns {
-		numbers = append(numbers, decimal(col.Number(n)))
+		cellTexts = append(cellTexts, decimal(col.Number(n)))
 	}
-	return numbers
+	return cellTexts
 }
 
 // csvFile writes a report. Errors stay until it is finished.
@@ -235,8 +235,8 @@ func (c *csvCells) selection(first, origin string) []string {
 	return []string{first, plainCell(c.Channel), "", plainCell(c.Group), origin}
 }
 
-func (c *csvCells) line(place, numbers []string) []string {
-	return append(slices.Concat(place, numbers), c.asOf.Format(csvTime), strconv.FormatBool(c.open))
+func (c *csvCells) line(place, cellTexts []string) []string {
+	return append(slices.Concat(place, cellTexts), c.asOf.Format(csvTime), strconv.FormatBool(c.open))
 }
 
 func (c *csvCells) settings(keep time.Duration) [][2]string {

@@ -262,7 +262,8 @@ func TestComparisonAsCSV(t *testing.T) {
 		assert.Equal(t, want, strings.Join(lines[i], ","))
 	}
 	notes := assertDefined(t, lines[10:], Definitions{
-		Columns: comparisonDefinitions, Origins: append(sideDefinitions[:3:3], reasonDefinitions...),
+		Columns: comparisonDefinitions,
+		Origins: append(sideDefinitions[:3:3], reasonDefinitions...),
 	})
 	assert.Equal(t, "UTC+8", notes["setting zone"][0])
 	assert.Equal(t, DiffReason{Kind: PushesLost}.Hint(), notes["origin pushes lost"][2])

@@ -78,15 +78,15 @@ func TestReportOfDaysThatBeginWithAnotherHour(t *testing.T) {
 	}
 	report, err := l.Report(t.Context(), q)
 	require.NoError(t, err)
-	began := map[string]int64{}
+	newOf := map[string]int64{}
 	for _, row := range report.Rows {
-		began[row.Start.Format(time.RFC3339)] = row.New
+		newOf[row.Start.Format(time.RFC3339)] = row.New
 	}
 	want := map[string]int64{
 		"2026-03-07T00:00:00-05:00": 1, "2026-03-08T01:00:00-04:00": 1,
 		"2026-10-31T00:00:00-04:00": 1, "2026-11-01T00:00:00-04:00": 2,
 	}
-	assert.Equal(t, want, began)
+	assert.Equal(t, want, newOf)
 
 	stayed, err := l.Retention(t.Context(), q, 1)
 	require.NoError(t, err)

@@ -18,7 +18,10 @@ func TestDependencies(t *testing.T) {
 	out, err := list.Output()
 	require.NoError(t, err)
 	const module = "github.com/wechatqr/wechatqr"
-	want := []string{module, module + "/account", module + "/events", module + "/channels"}
+	want := []string{
+		module, module + "/account", module + "/events", module + "/internal/sqltx",
+		module + "/channels",
+	}
 	for _, path := range strings.Fields(string(out)) {
 		if !strings.HasPrefix(path, "golang.org/x/text/") { // GBK and UTF-16
 			assert.Contains(t, want, path)

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/wechatqr/wechatqr/internal/sqltx"
 )
 
 // Dialect is the SQL that a database speaks. The driver is the caller's to link.
@@ -33,8 +35,9 @@ type Dialect struct {
 	// what follows is committed statement by statement.
 	literals  bool
 	immediate bool // one writer, which locks the database
-	// begin are the statements that begin a transaction, where database/sql's does not do.
-	begin []string
+	// begin are the statements that begin a transaction, and beginRead those of one that sees
+	// one state of the database.
+	begin, beginRead []string
 	// onConflict follows an INSERT to change, by what is set after it, the rows whose
 	// {key} is there; inserted is the %s of the row that was to be inserted.
 	onConflict, inserted string
@@ -58,7 +61,7 @@ var (
 	// with synchronous=FULL.
 	SQLite = Dialect{
 		name: "SQLite", hash: "BLOB", text: "TEXT", options: "WITHOUT ROWID",
-		immediate: true, begin: []string{beginImmediate},
+		immediate: true, begin: []string{beginImmediate}, beginRead: []string{"BEGIN"},
 		onConflict: doUpdate, inserted: "excluded.%s", onTable: " --",
 		tables: "SELECT name FROM sqlite_master WHERE type = 'table'",
 	}
@@ -66,6 +69,8 @@ var (
 	PostgreSQL = Dialect{
 		name: "PostgreSQL", hash: "BYTEA", text: "TEXT",
 		forUpdate: " FOR UPDATE", forShare: " FOR SHARE", numbered: true,
+		begin:      []string{"BEGIN ISOLATION LEVEL READ COMMITTED"},
+		beginRead:  []string{"BEGIN ISOLATION LEVEL REPEATABLE READ"},
 		onConflict: doUpdate, inserted: "excluded.%s", onTable: " --",
 		again: strings.NewReplacer("DROP INDEX ", "DROP INDEX IF EXISTS ",
 			"CREATE TABLE ", "CREATE TABLE IF NOT EXISTS ",
@@ -78,6 +83,7 @@ var (
 		options:   "ENGINE=InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
 		forUpdate: " FOR UPDATE", literals: true, locksByWriting: true,
 		begin:      []string{"SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "START TRANSACTION"},
+		beginRead:  []string{"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", "START TRANSACTION"},
 		onConflict: " ON DUPLICATE KEY UPDATE ", inserted: "VALUES(%s)", onTable: " ON",
 		committedDDL:    true,
 		migrationLock:   "SELECT GET_LOCK('wechatqr_channels', 60)",
@@ -275,61 +281,21 @@ func repeat(ctx context.Context, fn func() error) error {
 }
 
 func (d *Dialect) attempt(ctx context.Context, db *sql.DB, fn func(*tx) error) error {
-	if d.begin != nil {
-		return d.attemptByStatements(ctx, db, fn)
-	}
-	t, err := db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+	t, err := sqltx.Begin(ctx, db, d.begin...)
 	if err != nil {
 		return err
 	}
+	defer t.Rollback(ctx)
 	if err := fn(&tx{d, t}); err != nil {
-		_ = t.Rollback()
 		return err
 	}
-	return t.Commit()
+	return t.Commit(ctx)
 }
 
 // beginImmediate takes SQLite's write lock first: a transaction that reads and then writes
 // would fail, whatever its timeout, when another one wrote between.
 const beginImmediate = "PRAGMA busy_timeout=5000; PRAGMA synchronous=FULL; " +
 	"PRAGMA secure_delete=ON; BEGIN IMMEDIATE"
-
-// attemptByStatements begins and ends the transaction by statements on one connection.
-// They end with ctx, which the Commit of go-sql-driver/mysql does not: it would wait for a
-// server that went away without a word for as long as TCP does.
-func (d *Dialect) attemptByStatements(ctx context.Context, db *sql.DB, fn func(*tx) error) error {
-	conn, err := db.Conn(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	t := &tx{d, conn}
-	for _, statement := range d.begin {
-		if err := t.exec(ctx, statement); err != nil {
-			return err
-		}
-	}
-	err = fn(t)
-	if err == nil {
-		err = t.exec(ctx, "COMMIT")
-	}
-	if err != nil {
-		rollback(ctx, conn)
-	}
-	return err
-}
-
-const rollbackTimeout = time.Second
-
-// rollback ends the transaction, if need be with its connection, so that nobody else gets
-// a connection that is in it still.
-func rollback(ctx context.Context, conn *sql.Conn) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
-	defer cancel()
-	if _, err := conn.ExecContext(ctx, "ROLLBACK"); err != nil {
-		_ = conn.Raw(func(any) error { return driver.ErrBadConn })
-	}
-}
 
 // mayRepeat reports whether the same transaction may succeed when it is repeated:
 // after a deadlock, a failed serialization, a row inserted by another one at

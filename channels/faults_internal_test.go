@@ -13,7 +13,7 @@ import (
 var errCut = errors.New("the connection was cut")
 
 // cutter is a driver.Connector that cuts all of its connections before or after a
-// statement or a commit, once and for all: a kill of the process, as the database sees it.
+// statement, once and for all: a kill of the process, as the database sees it.
 type cutter struct {
 	driver driver.Driver
 	dsn    string
@@ -121,14 +121,6 @@ func (c *cutConn) PrepareContext(ctx context.Context, query string) (stmt driver
 	return stmt, err
 }
 
-func (c *cutConn) BeginTx(ctx context.Context, opts driver.TxOptions) (t driver.Tx, err error) {
-	err = c.around(func() (_ io.Closer, err error) {
-		t, err = c.Conn.(driver.ConnBeginTx).BeginTx(ctx, opts)
-		return nil, err
-	})
-	return &cutTx{t, c.cutter}, err
-}
-
 func (c *cutConn) CheckNamedValue(v *driver.NamedValue) error {
 	if checker, ok := c.Conn.(driver.NamedValueChecker); ok {
 		return checker.CheckNamedValue(v)
@@ -141,20 +133,4 @@ func (c *cutConn) Close() error {
 		return nil
 	}
 	return c.Conn.Close()
-}
-
-type cutTx struct {
-	driver.Tx
-	*cutter
-}
-
-func (t *cutTx) Commit() error {
-	return t.around(func() (io.Closer, error) { return nil, t.Tx.Commit() })
-}
-
-func (t *cutTx) Rollback() error {
-	if t.cut() {
-		return errCut
-	}
-	return t.Tx.Rollback()
 }

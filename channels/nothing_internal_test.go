@@ -56,7 +56,7 @@ func TestNothingIsRefused(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, all)
 
-	callback := events.Config{Token: "token", Plaintext: true}
-	_, err = events.NewHandler(callback, l.Record(nil))
+	cfg := events.Config{Token: "token", Plaintext: true}
+	_, err = events.NewHandler(cfg, l.Record(nil))
 	assert.ErrorContains(t, err, "the HandlerFunc is nil")
 }

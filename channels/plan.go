@@ -295,7 +295,7 @@ func (t *tx) applyPlan(ctx context.Context, p *Plan, ids []int64) error {
 	if err != nil {
 		return err
 	}
-	var made, codes, assigned []any
+	var made, changed, codes, assigned []any
 	var scenes []int64
 	for i := range p.Lines {
 		one := p.Lines[i]
@@ -311,10 +311,7 @@ func (t *tx) applyPlan(ctx context.Context, p *Plan, ids []int64) error {
 			k.ids[c.Key], ids = ids[0], ids[1:]
 			made = append(made, k.ids[c.Key], c.Key, c.Name, c.Group, 0, 0)
 		case LineChanged:
-			update := "UPDATE channels_channels SET title = ?, grp = ? WHERE channel = ?"
-			if err := t.exec(ctx, update, c.Name, c.Group, c.Key); err != nil {
-				return err
-			}
+			changed = append(changed, k.ids[c.Key], c.Key, c.Name, c.Group, 0, 0)
 		}
 		scene := textID(one.Scene)
 		if _, adopted := k.owners[scene]; scene != 0 && !adopted {
@@ -324,14 +321,19 @@ func (t *tx) applyPlan(ctx context.Context, p *Plan, ids []int64) error {
 		}
 	}
 
-	if err := t.insert(ctx, channelsTable, made, ""); err != nil {
-		return err
-	}
-	if err := t.insert(ctx, codesTable, codes, ""); err != nil {
-		return err
-	}
-	if err := t.insert(ctx, assignmentsTable, assigned, ""); err != nil {
-		return err
+	// The rows of changed channels are there, and keep their other columns.
+	texts := relation{channelsTable.name, channelsTable.key, []string{"title", "grp"}}
+	for _, one := range []struct {
+		relation
+		rows   []any
+		suffix string
+	}{
+		{channelsTable, made, ""}, {channelsTable, changed, t.dialect.replaces(texts)},
+		{codesTable, codes, ""}, {assignmentsTable, assigned, ""},
+	} {
+		if err := t.insert(ctx, one.relation, one.rows, one.suffix); err != nil {
+			return err
+		}
 	}
 	for some := range slices.Chunk(scenes, rowsAStatement) {
 		if err := t.markStale(ctx, some, 0, nil); err != nil {

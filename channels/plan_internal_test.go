@@ -269,6 +269,24 @@ func TestApplyTakesFewStatements(t *testing.T) {
 		}
 		want := map[string]int64{"c0": 1, "c1500": 1, "c2999": 1}
 		assert.Equal(t, want, followers)
+
+		require.NoError(t, l.Retire(t.Context(), "c7", monday))
+		for n := range codes {
+			fmt.Fprintf(&file, "c%d,new %d\n", n, n)
+		}
+		p, err = l.Plan(t.Context(), &file)
+		require.NoError(t, err)
+		require.Equal(t, codes, p.Count(LineChanged))
+		statements.Store(0)
+		require.NoError(t, l.Apply(t.Context(), p))
+		assert.Less(t, int(statements.Load()), 100)
+		renamed, err := l.Channels(t.Context())
+		require.NoError(t, err)
+		require.Len(t, renamed, codes)
+		for _, one := range renamed {
+			assert.Equal(t, "new "+one.Key[1:], one.Name)
+			assert.Equal(t, one.Key == "c7", one.Retired.Equal(monday), one.Key)
+		}
 	})
 }
 

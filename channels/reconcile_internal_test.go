@@ -290,10 +290,10 @@ func TestReconcileTakesBackWhatAListLacked(t *testing.T) {
 		back := users["came back"]
 		back.FollowedAt = monday.Add(3 * time.Hour) // their pushes were lost
 		users["came back"] = back
-		for _, found := range []int{3, 0} {
+		for _, n := range []int{3, 0} {
 			result, err = l.Reconcile(ctx, all())
 			require.NoError(t, err)
-			assert.Equal(t, Reconciled{Listed: 4, Found: found}, result)
+			assert.Equal(t, Reconciled{Listed: 4, Found: n}, result)
 			after, err := l.Report(ctx, q)
 			require.NoError(t, err)
 			want := before.Total

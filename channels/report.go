@@ -3,13 +3,14 @@ package channels
 import (
 	"cmp"
 	"context"
-	"database/sql"
 	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/wechatqr/wechatqr/internal/sqltx"
 )
 
 // By says what a report has a row for: ByDay | ByChannel has one for each
@@ -215,16 +216,12 @@ func (l *Ledger) readSettled(ctx context.Context, fn func(*tx) error) error {
 }
 
 func (l *Ledger) read(ctx context.Context, fn func(*tx) error) error {
-	options := &sql.TxOptions{Isolation: sql.LevelRepeatableRead}
-	if l.dialect.immediate {
-		options = nil // a transaction sees one state there
-	}
 	return repeat(ctx, func() error {
-		t, err := l.db.BeginTx(ctx, options)
+		t, err := sqltx.Begin(ctx, l.db, l.dialect.beginRead...)
 		if err != nil {
 			return err
 		}
-		defer func() { _ = t.Rollback() }()
+		defer t.Rollback(ctx)
 		return fn(&tx{&l.dialect, t})
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"time"
 )
 
 //go:embed migrations
@@ -37,7 +38,7 @@ func (d *Dialect) migrate(ctx context.Context, db *sql.DB) error {
 			if err := t.call(ctx, d.migrationLock); err != nil && !d.committedDDL {
 				return err
 			}
-			defer func() { err = errors.Join(err, t.call(context.WithoutCancel(ctx), d.migrationUnlock)) }()
+			defer func() { err = errors.Join(err, t.unlockMigration(ctx)) }()
 			version, err := t.lockVersion(ctx)
 			switch {
 			case err != nil:
@@ -57,6 +58,18 @@ func (d *Dialect) migrate(ctx context.Context, db *sql.DB) error {
 			return err
 		}
 	}
+}
+
+const unlockTimeout = time.Second
+
+// unlockMigration has a time of its own if ctx has ended: the connection has the lock still.
+func (t *tx) unlockMigration(ctx context.Context) error {
+	if ctx.Err() != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), unlockTimeout)
+		defer cancel()
+	}
+	return t.call(ctx, t.dialect.migrationUnlock)
 }
 
 // call runs a SELECT for its effect. The empty one does nothing.

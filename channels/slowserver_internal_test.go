@@ -181,8 +181,8 @@ func TestServerThatCommitsSlowly(t *testing.T) {
 func TestDelayedServer(t *testing.T) {
 	t.Parallel()
 	onServers(t, func(t *testing.T, b *behindProxy) {
-		b.Set(testdb.NewTrips().Hooks(func(_ int, answered bool, _ <-chan struct{}) bool {
-			if answered {
+		b.Set(testdb.NewTrips().Hooks(func(_ int, m testdb.Moment, _ <-chan struct{}) bool {
+			if m == testdb.AtAnswer {
 				time.Sleep(100 * time.Millisecond)
 			}
 			return true
@@ -200,7 +200,7 @@ func TestRoundTrips(t *testing.T) {
 		record := func(what wechatqr.EventType, scene string) int {
 			at = at.Add(time.Minute)
 			counter := testdb.NewTrips()
-			b.Set(counter.Hooks(func(int, bool, <-chan struct{}) bool { return true }))
+			b.Set(counter.Hooks(func(int, testdb.Moment, <-chan struct{}) bool { return true }))
 			_, err := b.RecordEvent(t.Context(), newPush("ann", at, what, scene))
 			require.NoError(t, err)
 			return counter.Count()
@@ -228,16 +228,17 @@ func TestServerCutOff(t *testing.T) {
 		pushes := []*wechatqr.Event{}
 		for cutAt := 1; ; cutAt++ {
 			var cut atomic.Bool
-			for _, atAnswer := range []bool{false, true} {
-				push := b.follow(fmt.Sprint("person ", cutAt, atAnswer))
+			for _, at := range []testdb.Moment{testdb.AtRequest, testdb.AtAnswer} {
+				push := b.follow(fmt.Sprint("person ", cutAt, at))
 				pushes = append(pushes, push)
-				b.Set(testdb.NewTrips().Hooks(func(trip int, answered bool, _ <-chan struct{}) bool {
-					if trip != cutAt || answered != atAnswer {
+				cutOff := func(trip int, m testdb.Moment, _ <-chan struct{}) bool {
+					if trip != cutAt || m != at {
 						return true
 					}
 					cut.Store(true)
 					return false
-				}))
+				}
+				b.Set(testdb.NewTrips().Hooks(cutOff))
 				b.deliver(t, push)
 			}
 			if !cut.Load() {

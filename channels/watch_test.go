@@ -69,22 +69,9 @@ func (c *watchedConn) QueryContext(
 	return rows, err
 }
 
-func (c *watchedConn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
-	t, err := c.Conn.(driver.ConnBeginTx).BeginTx(ctx, opts)
-	return &watchedTx{t, c.watcher, ctx}, err
-}
-
 func (c *watchedConn) CheckNamedValue(v *driver.NamedValue) error {
 	if checker, ok := c.Conn.(driver.NamedValueChecker); ok {
 		return checker.CheckNamedValue(v)
 	}
 	return driver.ErrSkip
 }
-
-type watchedTx struct {
-	driver.Tx
-	*watcher
-	ctx context.Context
-}
-
-func (t *watchedTx) Commit() error { return t.run(t.ctx, "COMMIT", t.Tx.Commit) }

@@ -48,7 +48,7 @@ type lateness struct {
 	turn      int        // how often the function has begun to run
 	holder    int        // the last turn that has called FailLate
 	unsettled int        // of its calls
-	fails     bool       // the response was HTTP 500; set when the call becomes late
+	fails     bool       // the response is HTTP 500; set when the call becomes late
 }
 
 func (l *lateness) beginTurn() {
@@ -91,7 +91,7 @@ type call struct {
 	claim
 	h     *Handler
 	ended chan struct{} // has room for one
-	timer *time.Timer   // of the waiter
+	timer *time.Timer   // of the waiter; once the call is late, of the claim
 	late  bool          // set by the waiter while it holds mu
 	*lateness
 	result
@@ -132,7 +132,7 @@ func (h *Handler) deliver(ctx context.Context, start time.Time, d *Delivery) res
 func (c *call) handle(ctx context.Context, d *Delivery) result {
 	handled := false
 	defer func() {
-		if !c.late || !c.fails {
+		if !c.fails {
 			c.endClaim(handled || c.late) // nobody may run it beside a late function
 		}
 	}()
@@ -152,7 +152,7 @@ func (c *call) handle(ctx context.Context, d *Delivery) result {
 	c.wait()
 	d.Runs = c.runs()
 	switch {
-	case c.late && c.fails:
+	case c.fails:
 		return result{err: undecided.errorf("the function took more than %v", replyTimeout)}
 	case c.late:
 		return result{}
@@ -172,7 +172,6 @@ func (c *call) left() time.Duration { return replyTimeout - time.Since(c.start) 
 func (c *call) wait() {
 	ended := false
 	defer func() { // even if the user's code ends this goroutine
-		c.timer.Stop()
 		if !ended {
 			c.becomeLate()
 		}
@@ -204,10 +203,10 @@ func (c *call) becomeLate() {
 	default:
 	}
 	c.late, c.fails = true, c.unsettled > 0
-	c.ended <- struct{}{}
 	if c.fails && c.shared != nil {
-		time.AfterFunc(renewInterval, c.keepClaim)
+		c.timer = time.AfterFunc(renewInterval, c.keepClaim)
 	}
+	c.ended <- struct{}{}
 }
 
 // keepClaim renews the claim of a late call, until the runner ends it.
@@ -215,8 +214,8 @@ func (c *call) keepClaim() {
 	select {
 	case <-c.ended:
 		defer func() { // even if the user's code ends this goroutine
+			c.timer.Reset(renewInterval)
 			c.ended <- struct{}{}
-			time.AfterFunc(renewInterval, c.keepClaim)
 		}()
 		c.renew()
 	default:
@@ -285,6 +284,7 @@ func (c *call) finish() {
 	err := c.replyErr
 	if c.fails {
 		<-c.ended
+		c.timer.Stop()
 		c.start = time.Now() // nobody waits for the Deduper any more
 		c.endClaim(c.err == nil)
 	}

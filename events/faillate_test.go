@@ -330,3 +330,42 @@ func TestFailLateIsReported(t *testing.T) {
 		})
 	}
 }
+
+// A shared Deduper that hangs, panics or ends the goroutine that asks it keeps neither the
+// function's slot nor its outcome from the other deliveries of this process.
+func TestFailLateWhileTheDeduperIsAway(t *testing.T) {
+	t.Parallel()
+	for name, away := range map[string]func(context.Context) error{
+		"hangs":  func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
+		"panics": func(context.Context) error { panic("store bug") },
+		"exits":  func(context.Context) error { runtime.Goexit(); return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T) {
+				start := time.Now()
+				store := &flaky{Deduper: events.NewMemoryDeduper(0)}
+				store.fail = func(ctx context.Context) error {
+					if time.Since(start) < 5*time.Second {
+						return nil
+					}
+					return away(ctx)
+				}
+				runs := 0
+				h := newHandler(t, plainMode(),
+					func(ctx context.Context, _ *wechatqr.Event) (events.Reply, error) {
+						runs++
+						events.FailLate(ctx)
+						time.Sleep(9 * time.Second)
+						return nil, nil
+					}, nil, events.WithDeduper(store))
+				p := wechat().clear(sampleScan)
+				assert.Equal(t, 500, p.to(h).Code)
+				time.Sleep(5 * time.Second)
+				assert.Equal(t, 200, p.to(h).Code, "it is known here")
+				assert.Equal(t, 1, runs)
+				require.NoError(t, h.Shutdown(t.Context()))
+				assert.Less(t, time.Since(start), 11*time.Second)
+			})
+		})
+	}
+}

@@ -179,6 +179,8 @@ func TestCreateTimeAgreesWithTimestamp(t *testing.T) {
 				} else {
 					require.ErrorIs(t, err, events.ErrStale, "%s: %d", where, off)
 					require.ErrorIs(t, err, events.ErrDecrypt, "%s: %d", where, off)
+					require.ErrorContains(t, err,
+						fmt.Sprintf("CreateTime is %d s from", max(off, -off)))
 				}
 			}
 		}

@@ -2077,3 +2077,39 @@ func TestReplaysLeaveSlotsToOthers(t *testing.T) {
 		assert.Equal(t, 200, replayed.to(h).Code, "those that waited are not counted any more")
 	})
 }
+
+// A delivery gets nothing of the one before it, neither its reply nor its error.
+func TestDeliveriesShareNothing(t *testing.T) {
+	t.Parallel()
+	outcomes := []struct {
+		reply  events.Reply
+		err    error
+		panics bool
+		body   string
+	}{
+		{events.Text("hi"), nil, false, "<![CDATA[hi]]>"},
+		{nil, nil, false, "success"},
+		{nil, errAway, false, "the function failed"},
+		{nil, nil, false, "success"},
+		{nil, nil, true, "the function panicked"},
+		{nil, nil, false, "success"},
+		{events.Image(""), nil, false, "success"},
+		{nil, nil, false, "success"},
+	}
+	turn := 0
+	var problems []events.Problem
+	h := newHandler(t, plainMode(), func(context.Context, *wechatqr.Event) (events.Reply, error) {
+		if outcomes[turn].panics {
+			panic("gone wrong")
+		}
+		return outcomes[turn].reply, outcomes[turn].err
+	}, &problems, events.WithoutRetries())
+	for n := range 50 {
+		for i, c := range outcomes {
+			turn = i
+			body := wechat().clear(scanPush(fmt.Sprint(n, i))).to(h).Body.String()
+			require.Contains(t, body, c.body, "outcome %d", i)
+		}
+	}
+	assert.Len(t, problems, 50*3)
+}

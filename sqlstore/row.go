@@ -38,13 +38,29 @@ func (s *Store) read(ctx context.Context, id string) (r row, err error) {
 	query := "SELECT clock.now_ms, r.revision IS NOT NULL, COALESCE(r.revision, 0), r.data, " +
 		"COALESCE(r.ends, 0), r.owner, COALESCE(r.lease_ends, 0) FROM (SELECT " + s.dialect.now +
 		" AS now_ms) clock LEFT JOIN wechatqr_store r ON r.id = ?"
-	err = s.db.QueryRowContext(ctx, s.dialect.rebind(query), id).
-		Scan(&r.now, &r.exists, &r.revision, &data, &r.ends, &owner, &r.leaseEnd)
+	err = s.queryRow(ctx, query, []any{id},
+		&r.now, &r.exists, &r.revision, &data, &r.ends, &owner, &r.leaseEnd)
 	r.data, r.owner = string(data), string(owner)
 	if r.ends <= r.now {
 		r.data, r.ends = "", 0
 	}
 	return r, err
+}
+
+// queryRow reads the one row of the result, and on to the end of that. QueryRow of
+// database/sql leaves the end to Close, which with go-sql-driver/mysql heeds no context.
+func (s *Store) queryRow(ctx context.Context, query string, args []any, dest ...any) error {
+	rows, err := s.db.QueryContext(ctx, s.dialect.rebind(query), args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := rows.Scan(dest...); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
 }
 
 // load is read, repeated.

@@ -150,8 +150,8 @@ func (s *Store) readNumber(
 	query := "SELECT n.id IS NOT NULL, COALESCE(n.revision, 0), n.data, n.owner," +
 		" t.id IS NOT NULL FROM (SELECT 1 AS one) one" +
 		" LEFT JOIN wechatqr_store n ON n.id = ? LEFT JOIN wechatqr_store t ON t.id = ?"
-	err = s.db.QueryRowContext(ctx, s.dialect.rebind(query), numberID, id).
-		Scan(&number.exists, &number.revision, &data, &owner, &isKnown)
+	err = s.queryRow(ctx, query, []any{numberID, id},
+		&number.exists, &number.revision, &data, &owner, &isKnown)
 	number.data, number.owner = string(data), string(owner)
 	return number, isKnown, err
 }

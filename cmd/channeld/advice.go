@@ -60,8 +60,10 @@ func advice(err error) string {
 		return "数据库连不上：请检查它是否在运行、-db 的地址是否正确。\n" +
 			"The database does not answer: check that it runs, and the address in -db."
 	case errors.Is(err, fs.ErrNotExist):
-		return "文件夹不存在：请先建好 -db、-key、-account 里写的文件夹。\n" +
-			"There is no such folder: make the one that -db, -key or -account names."
+		return "文件或文件夹不存在：请在数据库所在的文件夹里启动，或用 -db 写明它的位置；" +
+			"所写的文件夹要先建好。\n" +
+			"There is no such file or folder: start it in the folder of the database, or say by -db\n" +
+			"where that is. A folder that a flag names is to be made first."
 	}
 	return ""
 }

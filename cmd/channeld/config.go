@@ -8,6 +8,8 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -39,6 +41,7 @@ type config struct {
 
 	account     setup.Account // without an AppID: it is to be set up
 	accountFile string        // empty: the account is the environment's
+	accountInfo fs.FileInfo   // of the file that was read; nil: there was none
 }
 
 var (
@@ -90,13 +93,35 @@ func parseConfig(args []string, getenv func(string) string, stderr io.Writer) (c
 	if flags.NArg() > 0 {
 		return config{}, fmt.Errorf("channeld: %q is not a flag: %w", flags.Arg(0), errFlags)
 	}
-	var err error
-	if c.account.Location, err = time.LoadLocation(*zone); err != nil {
-		return config{}, fmt.Errorf("channeld: -zone: %w", err)
+	if err := c.checkFlags(*zone); err != nil {
+		return config{}, fmt.Errorf("channeld: %w: %w", err, errFlags)
 	}
 	c.given = map[string]bool{}
 	flags.Visit(func(f *flag.Flag) { c.given[f.Name] = true })
 	return c, c.complete(getenv)
+}
+
+// checkFlags reads the values of which flag knows nothing.
+func (c *config) checkFlags(zone string) (err error) {
+	if zone == "" || zone == "Local" {
+		return errors.New("-zone: write it as Asia/Shanghai")
+	}
+	if c.account.Location, err = time.LoadLocation(zone); err != nil {
+		return fmt.Errorf("-zone: %w", err)
+	}
+	if keep := c.account.Keep; keep < 0 || keep > setup.MaxKeep {
+		return fmt.Errorf("-keep %v: it is 0 to %v", keep, setup.MaxKeep)
+	}
+	if c.origin == "" {
+		return nil
+	}
+	u, err := url.Parse(strings.ToLower(c.origin))
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" ||
+		u.Scheme+"://"+u.Host != strings.TrimSuffix(u.String(), "/") {
+		return fmt.Errorf("-origin %q: write it as https://codes.example.com", c.origin)
+	}
+	c.origin = u.Scheme + "://" + u.Host
+	return nil
 }
 
 func printHelp(flags *flag.FlagSet, stderr io.Writer) {
@@ -112,7 +137,6 @@ func printHelp(flags *flag.FlagSet, stderr io.Writer) {
 
 // complete reads the environment and sets the defaults that depend on other flags.
 func (c *config) complete(getenv func(string) string) error {
-	c.origin = strings.TrimSuffix(c.origin, "/")
 	if c.demo {
 		if c.db != "" || c.api != "" || c.invite != "" || c.copyTarget != "" {
 			return fmt.Errorf("channeld: -demo has an account and a database of its own: "+
@@ -157,12 +181,26 @@ func (c *config) file() (path string, ok bool) {
 	return path, err == nil && !strings.Contains(c.db, "://")
 }
 
+// checkDatabase refuses a SQLite file that is not there: -invite and -copy of a new one are
+// of no use to anybody.
+func (c *config) checkDatabase() error {
+	file, ok := c.file()
+	if !ok {
+		return nil
+	}
+	if _, err := os.Stat(file); err != nil {
+		return fmt.Errorf("channeld: the database: %w", err)
+	}
+	return nil
+}
+
 // readAccount reads the file that the page has written, unless the account is the
 // environment's. Flags go before what the file has.
 func (c *config) readAccount() error {
 	if c.accountFile == "" {
 		return nil
 	}
+	c.accountInfo, _ = os.Stat(c.accountFile) // ReadFile returns the error
 	a, err := setup.ReadFile(c.accountFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -178,6 +216,17 @@ func (c *config) readAccount() error {
 	}
 	c.account = a
 	return nil
+}
+
+// accountChanged reports whether the file is another one than that which was read.
+func (c *config) accountChanged() bool {
+	info, err := os.Stat(c.accountFile)
+	was := c.accountInfo
+	if err != nil || was != nil && os.SameFile(was, info) && was.ModTime().Equal(info.ModTime()) {
+		return false
+	}
+	_, err = setup.ReadFile(c.accountFile)
+	return err == nil
 }
 
 // isSetUp reports whether it is known which account the desk is for.

@@ -32,6 +32,9 @@ func (d *desk) copyTo(
 
 // printCopy is -copy.
 func printCopy(ctx context.Context, c *config, stdout io.Writer, logger *slog.Logger) error {
+	if err := c.checkDatabase(); err != nil {
+		return err
+	}
 	key, err := c.loadPersonKey()
 	if err != nil {
 		return err

@@ -34,10 +34,12 @@ type desk struct {
 	config *config
 	logger *slog.Logger
 
-	store  *store.Store
-	feed   *live.Feed
-	pages  http.Handler
-	reopen chan struct{} // sent to when the account has changed
+	store   *store.Store
+	feed    *live.Feed
+	numbers *page.Pages // which have the frame of all others
+	door    *signin.Door
+	pages   http.Handler
+	reopen  chan struct{} // sent to when the account has changed
 
 	// The others are nil until the account is set up.
 	ledger   *channels.Ledger
@@ -47,7 +49,6 @@ type desk struct {
 	tags     *outbox.Worker
 	alerts   *alert.Worker
 	lists    *reconcile.Worker
-	numbers  *page.Pages // which have the frame of all others
 }
 
 // openDesk opens the database and what works on it. Close it when done.
@@ -199,7 +200,8 @@ func (d *desk) buildPages(key *personKey) error {
 		Location: d.config.account.Location, Now: time.Now, Logger: d.logger,
 		Reconcile: d.lists,
 	})
-	door, err := signin.New(signin.Config{
+	var err error
+	d.door, err = signin.New(signin.Config{
 		Store: d.store, Frame: d.numbers.Frame, Logger: d.logger, Origin: d.config.origin,
 		Forwarded: d.config.forwarded,
 	})
@@ -215,11 +217,11 @@ func (d *desk) buildPages(key *personKey) error {
 	if d.config.isSetUp() {
 		routes = append(account.Routes(), d.routes()...)
 	}
-	mux, err := web.Mount(routes, d.open(door), door.Refuse)
+	mux, err := web.Mount(routes, d.open(), d.door.Refuse)
 	if err != nil {
 		return err
 	}
-	d.pages = withReadTimeout(postTimeout, limitForms(guard.Pages(door.Know(mux))))
+	d.pages = withReadTimeout(postTimeout, limitForms(guard.Pages(d.door.Know(mux))))
 	return nil
 }
 
@@ -268,14 +270,14 @@ func (d *desk) routes() []web.Route {
 
 func (d *desk) ownRoutes() []web.Route {
 	return []web.Route{
-		{Pattern: "GET /live", Needs: web.Guest, Handle: d.feed.Stream},
+		{Pattern: "GET /live", Needs: web.Guest, Handle: d.feed.Stream(d.door.Visitor)},
 		{Pattern: "POST /settings/backup", Needs: web.Admin, Handle: d.backup},
 	}
 }
 
 // open are those that need none.
-func (d *desk) open(door *signin.Door) []web.Route {
-	routes := slices.Concat(door.Open(), d.numbers.Open(), []web.Route{
+func (d *desk) open() []web.Route {
+	routes := slices.Concat(d.door.Open(), d.numbers.Open(), []web.Route{
 		{Pattern: "GET /healthz", Handle: d.health},
 		{Pattern: "GET /language", Handle: chooseLanguage},
 	})

@@ -86,6 +86,9 @@ func invite(ctx context.Context, s *store.Store, origin, name string) (string, e
 
 // printInvitation is -invite.
 func printInvitation(ctx context.Context, c *config, stdout io.Writer) error {
+	if err := c.checkDatabase(); err != nil {
+		return err
+	}
 	s, err := store.Open(ctx, c.db)
 	if err != nil {
 		return err

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
+	"runtime"
 	"strings"
 )
 
@@ -91,6 +93,17 @@ func writeNew(file, text string) error {
 		return errors.Join(err, os.Remove(file))
 	}
 	return nil
+}
+
+// warnOfReaders warns of files with secrets that everybody on this machine can read.
+func warnOfReaders(logger *slog.Logger, files ...string) {
+	for _, file := range files {
+		info, err := os.Stat(file)
+		if err == nil && info.Mode().Perm()&0o004 != 0 && runtime.GOOS != "windows" {
+			logger.Warn("channeld: everybody on this machine can read the file: use chmod 600",
+				"file", file)
+		}
+	}
 }
 
 // discard removes a file that this start has made, since the database has another key.

@@ -63,6 +63,7 @@ func run(
 	if err != nil {
 		return err
 	}
+	warnOfReaders(logger, c.keyFile, c.accountFile)
 	return serveAccount(ctx, c, &key, l, stdout, logger)
 }
 

@@ -289,6 +289,46 @@ func TestCopy(t *testing.T) {
 	assert.EqualValues(t, 1, counted(t, wx, other))
 }
 
+// -invite prints a link by which who forgot a password chooses another.
+func TestInvite(t *testing.T) {
+	t.Parallel()
+	wx, dir := wechatqrtest.Start(t), t.TempDir()
+	address := freeAddress(t)
+	p := start(t, wx, dir, "-listen", address)
+	browser := p.firstVisit(t)
+
+	out, err := program(t, wx, dir, "-invite", "admin", "-listen", address).cmd.CombinedOutput()
+	require.NoError(t, err, string(out))
+	link := strings.TrimSpace(string(out))
+	require.True(t, strings.HasPrefix(link, p.origin+"/invite/"), link)
+	status, _ := get(t, browser, p.origin+"/settings")
+	assert.Equal(t, http.StatusOK, status, "the old password is good until then")
+	again := newBrowser(t)
+	again.CheckRedirect = browser.CheckRedirect
+	status, _ = post(t, again, link, url.Values{"password": {"another horse"}})
+	assert.Equal(t, http.StatusSeeOther, status)
+	status, _ = get(t, browser, p.origin+"/settings")
+	assert.Equal(t, http.StatusSeeOther, status, "a new password ends the sessions")
+
+}
+
+// What works on a database makes none.
+func TestThereIsNoDatabase(t *testing.T) {
+	t.Parallel()
+	wx := wechatqrtest.Start(t)
+	for name, flags := range map[string][]string{
+		"invite": {"-invite", "admin"}, "copy": {"-copy", filepath.Join(t.TempDir(), "to.db")},
+	} {
+		dir := t.TempDir()
+		out, err := program(t, wx, dir, flags...).cmd.CombinedOutput()
+		require.Error(t, err, name)
+		assert.Contains(t, string(out), "in the folder of the database", name)
+		left, err := os.ReadDir(dir)
+		require.NoError(t, err)
+		assert.Empty(t, left, name)
+	}
+}
+
 // What one process receives the pages of another show.
 func TestSeveralProcessesShowTheSame(t *testing.T) {
 	t.Parallel()

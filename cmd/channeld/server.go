@@ -63,6 +63,7 @@ const (
 	callbackTimeout   = 5 * time.Second // as long as WeChat waits
 	shutdownTimeout   = 10 * time.Second
 	cleanInterval     = time.Hour
+	accountPoll       = 2 * time.Second
 )
 
 // errReopen says that the account has changed: the desk is to be opened again.
@@ -112,11 +113,27 @@ func (d *desk) serve(ctx context.Context, l listeners) error {
 // background is what goes on while the desk serves.
 func (d *desk) background() []func(context.Context) {
 	if !d.config.isSetUp() {
-		return nil
+		return []func(context.Context){d.watchAccount}
 	}
 	return []func(context.Context){
+		d.watchAccount,
 		d.clean, d.worker.Run, d.tags.Run, d.alerts.Run, d.lists.Run, d.endFormerKeys,
 		func(ctx context.Context) { d.feed.Share(ctx, d.store, d.logger) },
+	}
+}
+
+// watchAccount has the desk opened again when another process has changed the account.
+func (d *desk) watchAccount(ctx context.Context) {
+	for d.config.accountFile != "" {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(accountPoll):
+		}
+		if d.config.accountChanged() {
+			d.accountChanged()
+			return
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -12,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatqr/wechatqr/channels"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/web"
 )
 
@@ -107,6 +109,12 @@ func TestShareLinksAreRevoked(t *testing.T) {
 	assert.Equal(t, http.StatusOK, statusOf(t, guest, http.MethodGet, d.origin+"/live"))
 	assert.Equal(t, http.StatusForbidden, statusOf(t, guest, http.MethodGet, d.origin+"/print"))
 
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, d.origin+"/live", nil)
+	require.NoError(t, err)
+	stream, err := guest.Do(r)
+	require.NoError(t, err)
+	defer stream.Body.Close()
+
 	links, err := d.store.ShareLinks(t.Context())
 	require.NoError(t, err)
 	ours := links[0]
@@ -119,6 +127,14 @@ func TestShareLinksAreRevoked(t *testing.T) {
 	_, _ = post(t, admin, d.origin+"/settings/links/end", url.Values{"id": {ours.ID}})
 	assert.Equal(t, http.StatusSeeOther, statusOf(t, guest, http.MethodGet, d.origin+"/live"))
 	assert.Equal(t, http.StatusNotFound, statusOf(t, guest, http.MethodGet, d.origin+link[1]))
+
+	code, err := d.ledger.Ensure(t.Context(), d.client, channels.Channel{Key: "sh-8", Group: "华东"})
+	require.NoError(t, err)
+	_, err = d.wx.Scan(t.Context(), code.Ticket.Value, "o-ann")
+	require.NoError(t, err)
+	told, err := io.ReadAll(stream.Body)
+	require.NoError(t, err, "the stream ends")
+	assert.NotContains(t, string(told), "sh-8")
 }
 
 func TestChecksAreLive(t *testing.T) {

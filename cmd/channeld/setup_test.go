@@ -371,6 +371,63 @@ func TestTheDatabaseIsAwayAfterAChange(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// What is set up, and changed, in one process another one takes over.
+func TestProcessesShareTheAccount(t *testing.T) {
+	t.Parallel()
+	wx := wechatqrtest.Start(t)
+	db := filepath.Join(t.TempDir(), "desk.db")
+	one, other := startUnset(t, wx, db), startUnset(t, wx, db)
+	admin := one.as(web.Admin)
+	_, body := get(t, admin, one.origin+accountPath)
+	form := url.Values{
+		"appid": {wx.Credentials().AppID}, "secret": {wx.Credentials().AppSecret}, "mode": {"safe"},
+		"token": {valueOf(body, "token")}, "aeskey": {valueOf(body, "aeskey")}, "zone": {"UTC"},
+		"days": {"0"},
+	}
+	followed := 0
+	counts := func() bool {
+		followed++
+		_, err := wx.Follow(t.Context(), fmt.Sprint("o-", followed))
+		return err == nil
+	}
+	status, body := post(t, admin, one.origin+accountPath, form)
+	require.Equal(t, http.StatusOK, status, body)
+	other.pushTo(form.Get("token"), form.Get("aeskey"))
+	waitFor(t, "the account", counts)
+
+	form.Set("token", "another")
+	waitFor(t, "the change", func() bool { // the desk may be opening
+		status, _ := post(t, admin, one.origin+accountPath, form)
+		return status == http.StatusOK
+	})
+	other.pushTo("another", form.Get("aeskey"))
+	waitFor(t, "the new Token", counts)
+}
+
+// A file that is gone or damaged is not taken over: the desk goes on counting.
+func TestAccountChanged(t *testing.T) {
+	t.Parallel()
+	wx := wechatqrtest.Start(t)
+	c := config{accountFile: filepath.Join(t.TempDir(), "account")}
+	a := setup.Account{
+		Credentials: wx.Credentials(), Events: wx.CallbackConfig(), Location: time.UTC,
+	}
+	read := func() { require.NoError(t, c.readAccount()) }
+	write := func() { require.NoError(t, a.WriteFile(c.accountFile)) }
+	read()
+	assert.False(t, c.accountChanged(), "there is none")
+	write()
+	assert.True(t, c.accountChanged(), "the first")
+	read()
+	assert.False(t, c.accountChanged(), "the same")
+	write()
+	assert.True(t, c.accountChanged(), "another")
+	require.NoError(t, os.WriteFile(c.accountFile, []byte("{"), 0o600))
+	assert.False(t, c.accountChanged(), "a damaged one")
+	require.NoError(t, os.Remove(c.accountFile))
+	assert.False(t, c.accountChanged(), "none any more")
+}
+
 // An account of the environment is not changed by the page.
 func TestTheEnvironmentIsNotChanged(t *testing.T) {
 	t.Parallel()

@@ -62,7 +62,7 @@ func TestFaultsAtTheStartSayWhatToDo(t *testing.T) {
 			dir: "/sys", zh: "可以写入的文件夹", en: "a folder that it may write to",
 		},
 		"a folder that is not there": {
-			dir: filepath.Join(ready, "none"), zh: "请先建好", en: "There is no such folder",
+			dir: filepath.Join(ready, "none"), zh: "要先建好", en: "There is no such file or folder",
 		},
 		"half a key": {
 			dir: halfKey, zh: "请换回备份", en: "put your copy of it back",
@@ -119,6 +119,22 @@ func TestAKeyIsWrittenWholeOrNotAtAll(t *testing.T) {
 
 	start(t, wx, dir, "-listen", "127.0.0.1:0")
 	assert.FileExists(t, filepath.Join(dir, "desk.key"))
+}
+
+// Who lets everybody read the key learns it from the log.
+func TestAKeyThatEverybodyCanReadIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	wx, dir := wechatqrtest.Start(t), t.TempDir()
+	key := filepath.Join(dir, "desk.key")
+	require.NoError(t, os.WriteFile(key, []byte(strings.Repeat("0", 64)), 0o600))
+	p := start(t, wx, dir, "-listen", "127.0.0.1:0")
+	assert.NotContains(t, p.stderr.String(), "chmod 600")
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
+	require.NoError(t, <-p.ended)
+	require.NoError(t, os.Chmod(key, 0o644))
+	p = start(t, wx, dir, "-listen", "127.0.0.1:0")
+	assert.Contains(t, p.stderr.String(), "chmod 600")
+	assert.Contains(t, p.stderr.String(), key)
 }
 
 // First starts at once in one folder have one key: what one records another can read.

@@ -3,12 +3,15 @@
 package testdb
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // Proxy stands before a server. What goes through waits for the hooks.
@@ -81,8 +84,8 @@ func (p *Proxy) serve(listener net.Listener, all *sync.WaitGroup) {
 		p.conns = append(p.conns, client, server)
 		p.mu.Unlock()
 		left := make(chan struct{})
-		fromClient, fromServer := messages(client, func() { close(left) }),
-			messages(server, func() {})
+		fromClient := messages(client, func() { close(left) })
+		fromServer := inTwo(messages(server, func() {}))
 		pass := func(to net.Conn, from <-chan string, pick func(Hooks) Hook) {
 			p.pass(to, from, left, pick)
 			_, _ = client.Close(), server.Close()
@@ -110,6 +113,22 @@ func messages(from net.Conn, atEnd func()) <-chan string {
 	return all
 }
 
+// inTwo has the last byte of each message come by itself.
+func inTwo(all <-chan string) <-chan string {
+	parts := make(chan string, cap(all))
+	go func() {
+		defer close(parts)
+		for message := range all {
+			if last := len(message) - 1; last > 0 {
+				parts <- message[:last]
+				message = message[last:]
+			}
+			parts <- message
+		}
+	}()
+	return parts
+}
+
 func (p *Proxy) pass(
 	to net.Conn, from <-chan string, left <-chan struct{}, pick func(Hooks) Hook,
 ) {
@@ -134,6 +153,16 @@ func (p *Proxy) cutAll() {
 	}
 }
 
+// Moment is one of a round trip.
+type Moment int
+
+// The moments: before the message is handed on, before the answer, and within the answer.
+const (
+	AtRequest Moment = iota
+	AtAnswer
+	WithinAnswer
+)
+
 // Trips counts round trips: the messages to which the server answered.
 type Trips struct {
 	mu    sync.Mutex
@@ -151,12 +180,14 @@ func (c *Trips) Count() int {
 	return c.n
 }
 
-// Hooks count, and call before with the number of a round trip: before its message goes to
-// the server, and before the answer goes to the client. If it returns false the connection
-// is cut.
-func (c *Trips) Hooks(before func(trip int, answered bool, left <-chan struct{}) bool) Hooks {
+// Hooks count, and call before at each moment with the number of the round trip. If it
+// returns false the connection is cut.
+func (c *Trips) Hooks(before func(trip int, m Moment, left <-chan struct{}) bool) Hooks {
 	hookOf := func(asked bool) Hook {
-		return func(_ string, left <-chan struct{}) bool {
+		return func(message string, left <-chan struct{}) bool {
+			if asked && isUnanswered(message) {
+				return true
+			}
 			c.mu.Lock()
 			isFirst := c.asked[left] != asked // of the parts of a message
 			if isFirst && asked {
@@ -165,14 +196,86 @@ func (c *Trips) Hooks(before func(trip int, answered bool, left <-chan struct{})
 			c.asked[left] = asked
 			trip := c.n
 			c.mu.Unlock()
-			return !isFirst || before(trip, !asked, left)
+			switch {
+			case isFirst && asked:
+				return before(trip, AtRequest, left)
+			case isFirst:
+				return before(trip, AtAnswer, left)
+			case !asked:
+				return before(trip, WithinAnswer, left)
+			}
+			return true
 		}
 	}
 	return Hooks{hookOf(true), hookOf(false)}
+}
+
+// isUnanswered reports whether the message has nothing but ends of prepared statements, to
+// which MySQL does not answer.
+func isUnanswered(message string) bool {
+	const stmtClose, length = 0x19, 9
+	for len(message) >= length && message[4] == stmtClose {
+		message = message[length:]
+	}
+	return message == ""
 }
 
 // IsCommit reports whether the message asks the server to commit.
 func IsCommit(message string) bool {
 	text := strings.ToUpper(message)
 	return strings.Contains(text, "COMMIT") && !strings.Contains(text, "COMMITTED")
+}
+
+// CallInSilence calls fn while the server is silent from a moment of a round trip on, the
+// first of which is 1. ctx ends as soon as it is. It reports whether it came to that. A test
+// whose fn does not return then fails.
+func (p *Proxy) CallInSilence(
+	t testing.TB, from int, at Moment, fn func(ctx context.Context),
+) bool {
+	t.Helper()
+	ctx, giveUp := context.WithCancel(t.Context())
+	defer giveUp()
+	var silent atomic.Bool
+	p.Set(NewTrips().Hooks(func(trip int, m Moment, left <-chan struct{}) bool {
+		if !silent.Load() && (trip < from || trip == from && m < at) {
+			return true
+		}
+		silent.Store(true)
+		if m == WithinAnswer { // the client is to read what there is first
+			time.Sleep(20 * time.Millisecond)
+		}
+		giveUp()
+		return Silent("", left)
+	}))
+	defer p.Set(Hooks{})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		fn(ctx)
+	}()
+	select {
+	case <-done:
+	case <-time.After(time.Minute):
+		t.Fatalf("the call outlives its context, silent from round trip %d on, at %d", from, at)
+	}
+	return silent.Load()
+}
+
+// InSilence calls fn at a server that is silent from a moment on, for each moment until fn
+// needs no more, and after each time check at one that answers.
+func (p *Proxy) InSilence(t testing.TB, fn func(ctx context.Context), check func()) {
+	t.Helper()
+	trip := 0
+	for silent := true; silent; {
+		trip++
+		silent = false
+		for _, at := range []Moment{AtRequest, AtAnswer, WithinAnswer} {
+			wasSilent := p.CallInSilence(t, trip, at, fn)
+			silent = silent || wasSilent
+			check()
+		}
+	}
+	if trip == 1 {
+		t.Error("the server was not asked")
+	}
 }

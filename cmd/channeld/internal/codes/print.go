@@ -297,7 +297,8 @@ func (p *Pages) printTemporary(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			p.Logger.Warn("channeld: temporary codes", "err", err)
 			p.showPrint(w, r, http.StatusBadGateway, printView{Problem: web.Say(r,
-				"微信没有建成临时码，请稍后再试。", "WeChat did not make the codes: try later.")})
+				"微信没有建成临时码：设置 → 现在检查会说明原因。请稍后再试。",
+				"WeChat did not make the codes: Settings, Check now says why. Try later.")})
 			return
 		}
 		chosen[i].Ticket.ExpiresAt = chosen[i].Ticket.ExpiresAt.In(p.Location)

@@ -127,18 +127,25 @@ const (
 // Stream sends the last events that the visitor may see as server-sent events named
 // "events", at once and whenever there is another: a JSON list, the newest first. Nothing
 // is sent at once if the parameter "after", or Last-Event-ID of a browser that connects
-// again, is the LastID of now.
-func (f *Feed) Stream(w http.ResponseWriter, r *http.Request) {
+// again, is the LastID of now. visitorOf is asked before each message: the stream of who may
+// see nothing any more ends.
+func (f *Feed) Stream(visitorOf func(*http.Request) (web.Visitor, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) { f.stream(w, r, visitorOf) }
+}
+
+func (f *Feed) stream(
+	w http.ResponseWriter, r *http.Request, visitorOf func(*http.Request) (web.Visitor, error),
+) {
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no") // keeps nginx from buffering
 	rc := http.NewResponseController(w)
-	visitor := web.VisitorOf(r.Context())
 	after := cmp.Or(r.Header.Get("Last-Event-ID"), r.FormValue("after"))
 	for {
 		all, id, changed := f.now()
-		if !visitor.Scope.Ends.IsZero() && time.Now().After(visitor.Scope.Ends) {
+		visitor, err := visitorOf(r)
+		if err != nil || visitor.Role == web.Nobody {
 			return
 		}
 		if id != after {

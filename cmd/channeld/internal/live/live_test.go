@@ -20,9 +20,8 @@ import (
 // connection broke after one.
 func stream(t *testing.T, f *Feed, page, broken string) *bufio.Scanner {
 	t.Helper()
-	viewer := web.Visitor{Role: web.Viewer}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		f.Stream(w, r.WithContext(web.WithVisitor(r.Context(), viewer)))
+	server := httptest.NewServer(f.Stream(func(*http.Request) (web.Visitor, error) {
+		return web.Visitor{Role: web.Viewer}, nil
 	}))
 	t.Cleanup(server.Close)
 	t.Cleanup(f.Close) // before the server, which waits for the streams

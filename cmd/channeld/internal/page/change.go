@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/wechatqr/wechatqr"
@@ -104,28 +105,67 @@ func (p *Pages) change(w http.ResponseWriter, r *http.Request) {
 	action, at := r.PathValue("action"), c.Key
 	switch action {
 	case "edit":
-		c.Name, c.Group = r.PostFormValue("name"), r.PostFormValue("group")
-		err = p.Ledger.Put(r.Context(), c)
+		err = p.edit(r, &c)
 	case "retire":
 		err = p.Ledger.Retire(r.Context(), c.Key, p.Now())
 	case "resume":
 		err = p.Ledger.Retire(r.Context(), c.Key, time.Time{})
 	case "merge":
 		at = r.PostFormValue("target")
-		err = p.mergeChannel(r, c.Key, at)
+		if c.Key != at || r.PathValue("key") == at { // else a click before has merged it
+			err = p.mergeChannel(r, c.Key, at)
+		}
 	case "give":
 		err = p.give(r)
 	default:
 		err = errQuestion
 	}
 	if err != nil {
-		p.fail(w, r, err)
+		p.refuseChange(w, r, c.Key, err)
 		return
 	}
 	p.Logger.Info("channeld: changed a channel", "action", action, "channel", c.Key,
 		"by", web.VisitorOf(r.Context()).Name)
 	done := url.Values{"done": {action}}
 	http.Redirect(w, r, channelPath(at)+"?"+done.Encode(), http.StatusSeeOther)
+}
+
+// errChanged says that somebody else has changed the channel since the form was shown.
+var errChanged = errors.New("the channel has changed meanwhile")
+
+// edit saves name and group, unless they are not those that the form began with.
+func (p *Pages) edit(r *http.Request, c *channels.Channel) error {
+	was := channels.Channel{
+		Key: c.Key, Name: r.PostFormValue("was-name"), Group: r.PostFormValue("was-group"),
+		Retired: c.Retired,
+	}
+	to := was
+	to.Name = strings.TrimSpace(r.PostFormValue("name"))
+	to.Group = strings.TrimSpace(r.PostFormValue("group"))
+	if *c != was && *c != to {
+		return errChanged
+	}
+	return p.Ledger.Put(r.Context(), to)
+}
+
+// refuseChange says why a change was not made.
+func (p *Pages) refuseChange(w http.ResponseWriter, r *http.Request, key string, err error) {
+	problem := web.Problem{
+		Status: http.StatusUnprocessableEntity, Title: web.Say(r, "没有保存", "It was not saved"),
+		Link: channelPath(key), LinkText: web.Say(r, "返回渠道", "Back to the channel"),
+	}
+	text, textZH := channels.Explain(err)
+	switch {
+	case errors.Is(err, errChanged):
+		problem.Text = web.Say(r, "有人刚刚改过它的名称或分组，请看过再改。",
+			"Somebody has changed its name or group just now: look at them first.")
+	case errors.Is(err, wechatqr.ErrInvalidArgument):
+		problem.Text = web.Say(r, cmp.Or(textZH, text), text)
+	default:
+		p.fail(w, r, err)
+		return
+	}
+	web.Frame(p.Frame).Problem(w, r, problem)
 }
 
 func (p *Pages) give(r *http.Request) error {

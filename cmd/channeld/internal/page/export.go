@@ -136,7 +136,7 @@ var exports = map[string]struct {
 	contentType string
 	write       func(io.Writer, *channels.Report) error
 }{
-	"channels.csv": {"text/csv; charset=utf-8", func(w io.Writer, report *channels.Report) error {
+	"channels.csv": {csvType, func(w io.Writer, report *channels.Report) error {
 		return report.WriteCSV(w)
 	}},
 	"channels.json": {"application/json", func(w io.Writer, report *channels.Report) error {
@@ -162,11 +162,17 @@ func (p *Pages) download(w http.ResponseWriter, r *http.Request) {
 		p.fail(w, r, err)
 		return
 	}
+	attach(w, r.PathValue("file"), format.contentType, b.Bytes())
+}
+
+const csvType = "text/csv; charset=utf-8"
+
+func attach(w http.ResponseWriter, name, contentType string, file []byte) {
 	h := w.Header()
-	h.Set("Content-Type", format.contentType)
-	h.Set("Content-Disposition", `attachment; filename="`+r.PathValue("file")+`"`)
+	h.Set("Content-Type", contentType)
+	h.Set("Content-Disposition", `attachment; filename="`+name+`"`)
 	h.Set("Cache-Control", "no-store")
-	_, _ = w.Write(b.Bytes()) // the browser may have closed the connection
+	_, _ = w.Write(file) // the browser may have closed the connection
 }
 
 // writeXLSX writes what the CSV has, numbers as numbers. A text of XLSX is none that a

@@ -137,7 +137,7 @@ func TestMergesMoveNotes(t *testing.T) {
 		d.note("sh-1", "2026-11-24", "印刷", "10")
 		d.note("sh-2", "2026-11-25", "开播", "5.05")
 		w := d.post(operator, "/channels/sh-1/merge", url.Values{"target": {"sh-1"}})
-		assert.Equal(t, http.StatusBadRequest, w.Code)
+		assert.Equal(t, http.StatusUnprocessableEntity, w.Code)
 		w = d.post(operator, "/channels/sh-1/merge", url.Values{"target": {"none"}})
 		assert.Equal(t, http.StatusNotFound, w.Code)
 		has(t, textOf(d.get(viewer, "/channels/sh-1", "en")), "印刷")

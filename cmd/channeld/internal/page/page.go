@@ -54,6 +54,9 @@ func (p *Pages) Routes() []web.Route {
 		{Pattern: "POST /channels/{key}/notes", Needs: web.Operator, Handle: p.addNote},
 		{Pattern: "POST /channels/{key}/notes/delete", Needs: web.Operator, Handle: p.deleteNote},
 		{Pattern: "GET /reconcile", Needs: web.Viewer, Handle: p.showReconcile},
+		{
+			Pattern: "GET /reconcile/comparison.csv", Needs: web.Viewer, Handle: p.downloadComparison,
+		},
 		{Pattern: "POST /reconcile", Needs: web.Operator, Handle: p.startReconcile},
 		{Pattern: "GET /export", Needs: web.Guest, Handle: p.export},
 		{Pattern: "GET /export/{file}", Needs: web.Guest, Handle: p.download},
@@ -78,10 +81,12 @@ func (p *Pages) show(w http.ResponseWriter, r *http.Request, page web.Page, name
 	web.Frame(p.Frame).Show(w, r, page, templates, name, v)
 }
 
-// fail says what is wrong with the question, or that the database does not answer.
+// fail says what is wrong with the question, or that the database does not answer. It says
+// nothing to a browser that has gone.
 func (p *Pages) fail(w http.ResponseWriter, r *http.Request, err error) {
 	frame := web.Frame(p.Frame)
 	switch {
+	case r.Context().Err() != nil:
 	case errors.Is(err, channels.ErrUnknownChannel), errors.Is(err, errHidden):
 		frame.Problem(w, r, web.Problem{
 			Status: http.StatusNotFound,

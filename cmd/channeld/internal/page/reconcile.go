@@ -1,6 +1,7 @@
 package page
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/http"
@@ -46,27 +47,41 @@ const (
 
 // comparison keeps what WeChat told for a while: it is several calls.
 type comparison struct {
-	mu   sync.Mutex
-	at   time.Time
-	days []channels.ComparedDay
+	mu    sync.Mutex
+	until time.Time
+	last  *channels.Comparison
 }
 
-func (p *Pages) compare(ctx context.Context) (time.Time, []channels.ComparedDay, error) {
-	p.comparison.mu.Lock()
-	defer p.comparison.mu.Unlock()
+func (p *Pages) compare(ctx context.Context) (*channels.Comparison, error) {
+	kept := &p.comparison
+	kept.mu.Lock()
+	defer kept.mu.Unlock()
 	now := p.Now()
-	if now.Sub(p.comparison.at) < comparisonLife {
-		return p.comparison.at, p.comparison.days, nil
+	if now.Before(kept.until) {
+		return kept.last, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, compareTimeout)
 	defer cancel()
 	yesterday := now.AddDate(0, 0, -1)
 	compared, err := p.Ledger.Compare(ctx, p.Client, now.AddDate(0, 0, -comparedDays), yesterday)
-	if err != nil {
-		return now, nil, err
+	if err == nil {
+		kept.last, kept.until = compared, now.Add(comparisonLife)
 	}
-	p.comparison.at, p.comparison.days = now, compared.Days
-	return now, compared.Days, nil
+	return compared, err
+}
+
+// downloadComparison leads to the page, which says so, if WeChat does not tell its figures.
+func (p *Pages) downloadComparison(w http.ResponseWriter, r *http.Request) {
+	compared, err := p.compare(r.Context())
+	var file bytes.Buffer
+	if err == nil {
+		err = compared.WriteCSV(&file)
+	}
+	if err != nil {
+		http.Redirect(w, r, "/reconcile", http.StatusSeeOther)
+		return
+	}
+	attach(w, "comparison.csv", csvType, file.Bytes())
 }
 
 func (p *Pages) showReconcile(w http.ResponseWriter, r *http.Request) {
@@ -75,14 +90,16 @@ func (p *Pages) showReconcile(w http.ResponseWriter, r *http.Request) {
 		p.fail(w, r, err)
 		return
 	}
-	at, days, err := p.compare(r.Context())
+	compared, err := p.compare(r.Context())
 	if err != nil {
 		p.Logger.Warn("channeld: WeChat's figures", "err", err)
+		compared = &channels.Comparison{AsOf: p.Now()}
 	}
 	v := &reconcileView{
-		AsOf: at.In(p.Location), Zone: p.Location.String(), Failed: err != nil, Run: state,
-		MayRun: web.VisitorOf(r.Context()).Role >= web.Operator,
+		AsOf: compared.AsOf.In(p.Location), Zone: p.Location.String(), Failed: err != nil,
+		Run: state, MayRun: web.VisitorOf(r.Context()).Role >= web.Operator,
 	}
+	days := compared.Days
 	for i := len(days) - 1; i >= 0; i-- {
 		v.Days = append(v.Days, comparedDay{days[i], reasonTexts(r, days[i].Reasons)})
 	}

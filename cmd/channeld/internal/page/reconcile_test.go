@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -41,7 +42,13 @@ func TestReconcile(t *testing.T) {
 		})
 	}
 
+	file := d.get(viewer, "/reconcile/comparison.csv", webui.Chinese)
+	assert.Equal(t, http.StatusOK, file.Code)
+	before := now.In(shanghai).AddDate(0, 0, -5).Format(time.DateOnly)
+	has(t, file.Body.String(), "\n"+before+",ours,0,0,0,0,0,,")
+	has(t, file.Body.String(), ",column,scanned_new,")
 	page := textOf(d.get(viewer, "/reconcile", webui.Chinese))
+	has(t, page, "逐日对照，附每列与每个原因的含义")
 	has(t, page, "还没有对过账")
 	hasNot(t, page, "现在对账")
 	has(t, textOf(d.get(admin, "/reconcile", webui.Chinese)), "现在对账")
@@ -73,14 +80,24 @@ func TestChanges(t *testing.T) {
 		d.channel("b", "乙", "")
 		d.follow("o-1", "a", noon.Add(-3*time.Hour))
 		d.follow("o-2", "a", noon.Add(-time.Hour))
-		post := func(path, form string) string {
-			t.Helper()
+		send := func(path, form string) *httptest.ResponseRecorder {
 			r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(form))
 			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 			w := httptest.NewRecorder()
 			d.handler(admin).ServeHTTP(w, r)
+			return w
+		}
+		post := func(path, form string) string {
+			t.Helper()
+			w := send(path, form)
 			require.Equal(t, http.StatusSeeOther, w.Code, textOf(w))
 			return w.Header().Get("Location")
+		}
+		refuse := func(path, form string) string {
+			t.Helper()
+			w := send(path, form)
+			require.Equal(t, http.StatusUnprocessableEntity, w.Code, textOf(w))
+			return textOf(w)
 		}
 		ask := func(query string) string {
 			t.Helper()
@@ -89,6 +106,7 @@ func TestChanges(t *testing.T) {
 
 		const give = "scene=a&target=b&from=2026-11-25T10:30"
 		has(t, ask("action=give&"+give), "扫码人次 1 , 新增关注 1")
+		post("/channels/a/give", give)
 		has(t, textOf(d.get(admin, post("/channels/a/give", give), "zh-CN")), "已改归")
 		has(t, textOf(d.get(admin, "/channels/b?period=today", "zh-CN")), "净增 +1 新增关注 1")
 		has(t, textOf(d.get(admin, "/channels/a?period=today", "zh-CN")), "净增 +1 新增关注 1")
@@ -98,14 +116,24 @@ func TestChanges(t *testing.T) {
 		has(t, textOf(d.get(admin, post("/channels/a/retire", ""), "zh-CN")), "已停用")
 		has(t, textOf(d.get(viewer, "/channels", "zh-CN")), "甲 已停用")
 		has(t, textOf(d.get(admin, post("/channels/a/resume", ""), "zh-CN")), "已恢复使用")
-		post("/channels/a/edit", "name=New&group=G/H")
+		const edit = "was-name=甲&was-group=&name=New+&group=G/H"
+		post("/channels/a/edit", edit)
+		post("/channels/a/edit", edit) // a double click
+		has(t, refuse("/channels/a/edit", "was-name=甲&was-group=&name=甲&group=I"), "有人刚刚改过")
+		long := url.Values{
+			"was-name": {"New"}, "was-group": {"G/H"}, "group": {strings.Repeat("长", 67)},
+		}
+		has(t, refuse("/channels/a/edit", long.Encode()), "有 201 字节：须为 0 到 200 字节")
 		has(t, textOf(d.get(viewer, "/channels?group=G", "zh-CN")), "New G/H")
 
 		has(t, ask("action=merge&target=b"), "不能撤销")
 		has(t, ask("action=merge&target=a"), "目标就是这个渠道自己")
 		has(t, ask("action=merge&target=none"), "没有这个目标渠道")
 		has(t, ask("action=give&scene=a&target=b&from=2027-01-01T00:00"), "在将来")
-		assert.Equal(t, "/channels/b?done=merge", post("/channels/a/merge", "target=b"))
+		refuse("/channels/b/merge", "target=b")
+		for range 2 { // a double click
+			assert.Equal(t, "/channels/b?done=merge", post("/channels/a/merge", "target=b"))
+		}
 		has(t, textOf(d.get(admin, "/channels/b?period=today", "zh-CN")), "净增 +2 新增关注 2")
 		w := d.get(admin, "/channels/a", "zh-CN")
 		assert.Equal(t, "/channels/b", w.Header().Get("Location"), "of a merged channel")

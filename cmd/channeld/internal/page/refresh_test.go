@@ -1,10 +1,12 @@
 package page
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"database/sql/driver"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -22,7 +24,7 @@ import (
 )
 
 // slowReads is a driver.Connector whose reports take their time after they have read: a
-// transaction that only reads ends by Rollback.
+// transaction that only reads ends by ROLLBACK.
 type slowReads struct {
 	*sql.DB // which says how to connect
 	dsn     string
@@ -40,28 +42,22 @@ type slowConn struct {
 	reads *slowReads
 }
 
-func (c slowConn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
-	tx, err := c.Conn.(driver.ConnBeginTx).BeginTx(ctx, o)
-	return slowTx{tx, c.reads}, err
-}
-
-type slowTx struct {
-	driver.Tx
-	reads *slowReads
-}
-
-func (t slowTx) Rollback() error {
-	t.reads.reports.Add(1)
-	time.Sleep(t.reads.takes)
-	return t.Tx.Rollback()
+func (c slowConn) ExecContext(
+	ctx context.Context, query string, args []driver.NamedValue,
+) (driver.Result, error) {
+	if query == "ROLLBACK" {
+		c.reads.reports.Add(1)
+		time.Sleep(c.reads.takes)
+	}
+	return c.Conn.(driver.ExecerContext).ExecContext(ctx, query, args)
 }
 
 // readSlowly has each report take so long.
 func (d *desk) readSlowly(takes time.Duration) *slowReads {
 	d.t.Helper()
-	var number, name, path string
+	var index, name, path string
 	list := d.Store.DB().QueryRowContext(d.t.Context(), "PRAGMA database_list")
-	require.NoError(d.t, list.Scan(&number, &name, &path))
+	require.NoError(d.t, list.Scan(&index, &name, &path))
 	reads := &slowReads{
 		DB: d.Store.DB(), dsn: path + "?_pragma=busy_timeout(5000)", takes: takes,
 	}
@@ -180,6 +176,8 @@ func TestARefreshIsOfWhatTheVisitorSees(t *testing.T) {
 			d.follow(fmt.Sprint("o-", i), key, time.Now())
 		}
 		reads := d.readSlowly(40 * time.Millisecond)
+		var log bytes.Buffer
+		d.Logger = slog.New(slog.NewTextHandler(&log, nil))
 		gone, leave := context.WithCancel(t.Context())
 		var all sync.WaitGroup
 		ask := func(v web.Visitor, want int) {
@@ -199,5 +197,6 @@ func TestARefreshIsOfWhatTheVisitorSees(t *testing.T) {
 		leave()
 		all.Wait()
 		assert.Equal(t, int64(4*reportsOfToday), reads.reports.Load())
+		assert.Empty(t, log.String(), "a page that was closed is no fault")
 	})
 }

@@ -96,9 +96,10 @@ func TestFormerKeys(t *testing.T) {
 		"to plaintext":    {[]events.Keys{a}, plain("aaa"), nil},
 		"to plaintext, and Token": {[]events.Keys{a, b}, plain("ccc"),
 			[]events.Keys{plain("aaa"), plain("bbb")}},
-		"to safe mode":            {[]events.Keys{plain("aaa")}, a, nil},
-		"to safe mode, and Token": {[]events.Keys{plain("aaa")}, b, []events.Keys{keysOf("aaa", "B")}},
-		"the first":               {[]events.Keys{{}}, a, nil},
+		"to safe mode": {[]events.Keys{plain("aaa")}, a, nil},
+		"to safe mode, and Token": {[]events.Keys{plain("aaa")}, b,
+			[]events.Keys{keysOf("aaa", "B")}},
+		"the first": {[]events.Keys{{}}, a, nil},
 		"the Token of a plain one": {[]events.Keys{plain("aaa")}, plain("bbb"),
 			[]events.Keys{plain("aaa")}},
 	} {

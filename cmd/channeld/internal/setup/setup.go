@@ -235,7 +235,8 @@ func unwritable(r *http.Request) problem {
 	}
 }
 
-const maxDays = 3650
+// MaxKeep is how long somebody may be remembered.
+const MaxKeep = 3650 * day
 
 // account is the present one with what was posted, and what is wrong with that.
 func (p *Pages) account(r *http.Request, f *form) (a Account, problems []problem) {
@@ -273,7 +274,7 @@ func (p *Pages) account(r *http.Request, f *form) (a Account, problems []problem
 	}
 	if !p.KeepFlag {
 		days, err := strconv.ParseFloat(f.Days, 64)
-		ok := err == nil && days >= 0 && days <= maxDays
+		ok := err == nil && days >= 0 && days <= float64(MaxKeep/day)
 		refuse(!ok, "记住的天数为 0 至 3650。", "The days are 0 to 3650.")
 		a.Keep = time.Duration(days * float64(day)).Truncate(time.Second)
 	}

@@ -72,18 +72,22 @@ func (d *Door) Open() []web.Route {
 // Know looks up who makes the request.
 func (d *Door) Know(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		cookie, err := r.Cookie(d.cookie)
-		if err != nil {
-			next.ServeHTTP(w, r)
-			return
-		}
-		v, err := d.Store.Visitor(r.Context(), cookie.Value)
+		v, err := d.Visitor(r)
 		if err != nil {
 			d.broken(w, r, err)
 			return
 		}
 		next.ServeHTTP(w, r.WithContext(web.WithVisitor(r.Context(), v)))
 	})
+}
+
+// Visitor is who makes the request, as of now.
+func (d *Door) Visitor(r *http.Request) (web.Visitor, error) {
+	cookie, err := r.Cookie(d.cookie)
+	if err != nil { // there is none
+		return web.Visitor{}, nil
+	}
+	return d.Store.Visitor(r.Context(), cookie.Value)
 }
 
 // Refuse answers who may not ask for a page: who is not signed in may sign in.

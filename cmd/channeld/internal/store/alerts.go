@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"crypto/rand"
-	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -29,7 +28,7 @@ func (s *Store) Alerts(ctx context.Context) ([]Alert, error) {
 // ChangeAlerts raises alerts, ends others, and has the messages sent to every webhook: all
 // of it or, with ErrAlertsChanged, nothing.
 func (s *Store) ChangeAlerts(ctx context.Context, raised, over []Alert, messages []string) error {
-	return s.transact(ctx, func(tx *sql.Tx) error {
+	return s.transact(ctx, func(tx execer) error {
 		if err := s.changeAlerts(ctx, tx, raised, over); err != nil {
 			return err
 		}
@@ -37,7 +36,7 @@ func (s *Store) ChangeAlerts(ctx context.Context, raised, over []Alert, messages
 	})
 }
 
-func (s *Store) changeAlerts(ctx context.Context, tx *sql.Tx, raised, over []Alert) error {
+func (s *Store) changeAlerts(ctx context.Context, tx execer, raised, over []Alert) error {
 	for _, a := range over {
 		result, err := tx.ExecContext(ctx,
 			s.rebind("DELETE FROM desk_alerts WHERE rule = ? AND channel = ?"), a.Rule, a.Channel)
@@ -60,7 +59,7 @@ func (s *Store) changeAlerts(ctx context.Context, tx *sql.Tx, raised, over []Ale
 }
 
 // addMessages makes a message for every webhook, with an ID of its own.
-func (s *Store) addMessages(ctx context.Context, tx *sql.Tx, messages []string) error {
+func (s *Store) addMessages(ctx context.Context, tx execer, messages []string) error {
 	id := "CAST(? AS TEXT) || w.id"
 	if s.isMySQL() {
 		id = "CONCAT(?, w.id)"

@@ -96,8 +96,8 @@ func TestJobsThatHaveNotEndedStay(t *testing.T) {
 		ctx, now := t.Context(), time.Now()
 		s.now = func() time.Time { return now }
 		const id = "a-list"
-		list := []channels.Channel{{Key: "k-1"}}
-		require.NoError(t, s.NewJob(ctx, id, "名单", "ann", list))
+		all := []channels.Channel{{Key: "k-1"}}
+		require.NoError(t, s.NewJob(ctx, id, "名单", "ann", all))
 		now = now.Add(2 * jobLife)
 		require.NoError(t, s.DeleteExpired(ctx))
 		job, err := s.Job(ctx, id)

@@ -43,7 +43,7 @@ const jobLife = 90 * 24 * time.Hour
 func (s *Store) NewJob(
 	ctx context.Context, id, title, by string, all []channels.Channel,
 ) error {
-	return s.transact(ctx, func(tx *sql.Tx) error {
+	return s.transact(ctx, func(tx execer) error {
 		columns := []string{"job", "number", "channel", "title", "grp", "made", "problem"}
 		for first := 0; first < len(all); first += rowsAStatement {
 			var values []any
@@ -64,7 +64,7 @@ func (s *Store) NewJob(
 
 const rowsAStatement = 100
 
-// execer is a *sql.DB or a *sql.Tx.
+// execer is a database or a transaction.
 type execer interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 }

@@ -5,6 +5,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"net/url"
@@ -15,10 +16,11 @@ import (
 	"time"
 
 	"github.com/go-sql-driver/mysql"
-	_ "github.com/jackc/pgx/v5/stdlib" // the drivers
-	_ "modernc.org/sqlite"
+	"github.com/jackc/pgx/v5/stdlib"
+	"modernc.org/sqlite"
 
 	"github.com/wechatqr/wechatqr/channels"
+	"github.com/wechatqr/wechatqr/internal/sqltx"
 )
 
 // ErrNotFound says that there is no such row.
@@ -37,14 +39,15 @@ type Store struct {
 // postgres://…, mysql://…, or the path of a SQLite file, which is made if there is none.
 // No error tells the password.
 func Open(ctx context.Context, source string) (*Store, error) {
-	driver, dsn, dialect, err := parse(source)
+	driverName, dsn, dialect, err := parse(source)
 	if err != nil {
 		return nil, err
 	}
-	db, err := sql.Open(driver, dsn)
+	c, err := newConnector(driverName, dsn)
 	if err != nil {
 		return nil, fmt.Errorf("channeld: open the database: %w", err)
 	}
+	db := sql.OpenDB(c)
 	db.SetMaxOpenConns(maxConnections)
 	db.SetMaxIdleConns(maxConnections / 2)
 	s := &Store{db: db, dialect: dialect, now: time.Now}
@@ -66,7 +69,7 @@ func (s *Store) Dialect() channels.Dialect { return s.dialect }
 // Close closes the database.
 func (s *Store) Close() error { return s.db.Close() }
 
-func parse(source string) (driver, dsn string, dialect channels.Dialect, err error) {
+func parse(source string) (driverName, dsn string, dialect channels.Dialect, err error) {
 	scheme, _, isURL := strings.Cut(source, "://")
 	switch {
 	case !isURL:
@@ -80,6 +83,32 @@ func parse(source string) (driver, dsn string, dialect channels.Dialect, err err
 	}
 	return "", "", dialect, fmt.Errorf(
 		"channeld: -db %s://…: use postgres://…, mysql://… or the path of a SQLite file", scheme)
+}
+
+func newConnector(driverName, dsn string) (c driver.Connector, err error) {
+	switch driverName {
+	case "sqlite":
+		return sqlite.NewConnector(dsn)
+	case "pgx":
+		c, err = stdlib.GetDefaultDriver().(driver.DriverContext).OpenConnector(dsn)
+	case "mysql":
+		c, err = mysql.MySQLDriver{}.OpenConnector(dsn)
+	}
+	return connector{c}, err
+}
+
+// connector connects within connectTimeout. database/sql connects for those who wait, one
+// after another, with a context that does not end: a server that is silent then would keep
+// the connections that are still to be made from all, for as long as TCP waits.
+type connector struct{ driver.Connector }
+
+const connectTimeout = 10 * time.Second
+
+// Connect is for database/sql.
+func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	return c.Connector.Connect(ctx)
 }
 
 // sqliteDSN makes the file, which nobody else may read.
@@ -133,17 +162,17 @@ func mysqlDSN(source string) (string, error) {
 	return dsn, nil
 }
 
-// transact runs fn in a transaction: all of it or nothing.
-func (s *Store) transact(ctx context.Context, fn func(tx *sql.Tx) error) error {
-	tx, err := s.db.BeginTx(ctx, nil)
+// transact runs fn in a transaction: all of it or nothing. fn fails if a statement does.
+func (s *Store) transact(ctx context.Context, fn func(tx execer) error) error {
+	tx, err := sqltx.Begin(ctx, s.db, "BEGIN")
 	if err != nil {
 		return fmt.Errorf("channeld: database: %w", err)
 	}
-	defer func() { _ = tx.Rollback() }()
+	defer tx.Rollback(ctx)
 	if err := fn(tx); err != nil {
 		return err
 	}
-	if err := tx.Commit(); err != nil {
+	if err := tx.Commit(ctx); err != nil {
 		return fmt.Errorf("channeld: database: %w", err)
 	}
 	return nil
@@ -160,17 +189,16 @@ func (s *Store) exec(ctx context.Context, query string, args ...any) (int64, err
 
 // row reads one row, or returns ErrNotFound.
 func (s *Store) row(ctx context.Context, dest []any, query string, args ...any) error {
-	err := s.db.QueryRowContext(ctx, s.rebind(query), args...).Scan(dest...)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
+	found, err := list(ctx, s, func(*struct{}) []any { return dest }, query, args...)
+	if err == nil && len(found) == 0 {
 		return ErrNotFound
-	case err != nil:
-		return fmt.Errorf("channeld: database: %w", err)
 	}
-	return nil
+	return err
 }
 
-// list reads rows; fields are what one of them is read into.
+// list reads rows to the end; fields are what one of them is read into. It serves for one
+// row too: QueryRow of database/sql leaves the end to Close, which with go-sql-driver/mysql
+// heeds no context.
 func list[T any](
 	ctx context.Context, s *Store, fields func(*T) []any, query string, args ...any,
 ) (all []T, err error) {
