@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
-	"slices"
 )
 
 // kind is what an event tells. The numbers are stored.
@@ -76,15 +75,6 @@ func compareEvents(a, b event) int {
 		cmp.Compare(a.at, b.at), cmp.Compare(a.kind, b.kind),
 		cmp.Compare(a.scene, b.scene), cmp.Compare(a.ticket, b.ticket),
 	)
-}
-
-// addEvent adds the event in order, unless it is there.
-func addEvent(events []event, e event) ([]event, bool) {
-	i, known := slices.BinarySearchFunc(events, e, compareEvents)
-	if known {
-		return events, false
-	}
-	return slices.Insert(events, i, e), true
 }
 
 // textID is the number that stands for a scene in the tables: 62 bits of its

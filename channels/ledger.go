@@ -30,7 +30,9 @@ type Config struct {
 	// KeepAfterUnfollow says how long somebody who unfollowed is remembered: who
 	// returns within it is returning, who returns at its end or later is new.
 	// WeChat demands that nothing be kept, which is 0. To repair the order of
-	// late pushes the hash outlives it by 24 hours, and no more.
+	// late pushes the hash outlives it by 24 hours, and no more. Keep it as it is, in
+	// all processes: whoever has an event after a change is counted anew by it, for all
+	// of the past for which they are still known.
 	KeepAfterUnfollow time.Duration
 }
 

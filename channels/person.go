@@ -23,21 +23,25 @@ type subject struct {
 	stored []life // of each of the people
 
 	events   []event
-	backfill bool // lives with the events added are repaired for a day from now
-	added    []event
+	backfill bool // an event was added by one: the lives are repaired for a day from now
 
 	lives []life // what the events amount to
 }
 
-// add adds an event that arrived now. One that is there already changes nothing.
+// add adds an event that arrived now. One that is there already changes nothing, unless it
+// came late and is of an archive now.
 func (s *subject) add(e event, now int64, backfill bool) {
 	isPush := e.kind == subscribe || e.kind == scan || e.kind == unsubscribe
 	e.late = isPush && !backfill && now-e.at > repairSeconds && !s.knownAt(e.at)
-	events, added := addEvent(s.events, e)
-	if !added {
+	i, known := slices.BinarySearchFunc(s.events, e, compareEvents)
+	switch {
+	case !known:
+		s.events = slices.Insert(s.events, i, e)
+	case backfill && s.events[i].late:
+		s.events[i] = e
+	default:
 		return
 	}
-	s.events, s.added = events, append(s.added, e)
 	s.backfill = s.backfill || backfill
 }
 

@@ -51,9 +51,10 @@ func (l *Ledger) RecordEvent(ctx context.Context, ev *wechatqr.Event) (Visit, er
 }
 
 // Backfill records an event from an archive: also an old one of somebody who is
-// not known makes a follow. Who has been forgotten since becomes known again, for
-// 24 hours after they unfollowed or, if that is later, after the last Backfill
-// of an event of theirs: import an archive within that time.
+// not known makes a follow, and so does one that RecordEvent took for late. Who has
+// been forgotten since becomes known again, for 24 hours after they unfollowed or, if
+// that is later, after the last Backfill of an event of theirs: import an archive within
+// that time.
 func (l *Ledger) Backfill(ctx context.Context, ev *wechatqr.Event) (Visit, error) {
 	return l.record(ctx, ev, true)
 }

@@ -3,6 +3,8 @@ package channels
 import (
 	"context"
 	"database/sql"
+	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -170,4 +172,99 @@ func TestPushCountsAfterTheDatabaseFailed(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, want, r.total(t), "delivered again though it was answered")
 	})
+}
+
+// Who has given an archive to RecordEvent, which takes it for late pushes, may give it to
+// Backfill then: its events are counted once, and as follows.
+func TestBackfillAfterTheArchiveCameLate(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, d Dialect) {
+		l, c := newLedger(t, d, testConfig)
+		require.NoError(t, l.Adopt(t.Context(), wechatqr.SceneString("s7"), Channel{Key: "sh-7"}))
+		c.Time = monday.AddDate(0, 0, 10)
+		archive := []*wechatqr.Event{
+			newPush("ann", monday, wechatqr.EventSubscribe, "s7"),
+			newPush("ann", monday.Add(time.Hour), wechatqr.EventScan, "s7"),
+			newPush("ann", monday.Add(2*time.Hour), wechatqr.EventUnsubscribe, ""),
+		}
+		for _, ev := range archive {
+			visit, err := l.RecordEvent(t.Context(), ev)
+			require.NoError(t, err)
+			assert.Equal(t, Late, visit.Kind)
+		}
+		q := Query{From: monday, To: monday.AddDate(0, 0, 1)}
+		for range 2 {
+			var kinds []VisitKind
+			for _, ev := range archive {
+				visit, err := l.Backfill(t.Context(), ev)
+				require.NoError(t, err)
+				kinds = append(kinds, visit.Kind)
+			}
+			assert.Equal(t, []VisitKind{NewFollower, Follower, Unfollower}, kinds)
+			report, err := l.Report(t.Context(), q)
+			require.NoError(t, err)
+			assert.Equal(t, Counts{
+				Scans: 2, Scanners: 1, FollowerScans: 1, New: 1, Lost: 1, QuickLost: 1, QuickOf: 1,
+			}, report.Total)
+		}
+	})
+}
+
+// An archive that is taken over in any order makes the numbers that its pushes would have
+// made when they came, however long people are remembered.
+func TestBackfillMakesWhatThePushesWouldHave(t *testing.T) {
+	t.Parallel()
+	for _, keep := range []time.Duration{0, 36 * time.Hour, 30 * 24 * time.Hour} {
+		t.Run(keep.String(), func(t *testing.T) {
+			t.Parallel()
+			seed := rand.Uint64()
+			t.Logf("seed %d", seed)
+			random := rand.New(rand.NewPCG(seed, 0))
+			config := testConfig
+			config.KeepAfterUnfollow = keep
+			live, liveClock := newLedger(t, SQLite, config)
+			late, lateClock := newLedger(t, SQLite, config)
+			scenes := []string{"", "s1", "s2"}
+			for _, l := range []*Ledger{live, late} {
+				for _, scene := range scenes[1:] {
+					adopted := wechatqr.SceneString(scene)
+					require.NoError(t, l.Adopt(t.Context(), adopted, Channel{Key: scene}))
+				}
+			}
+			types := []wechatqr.EventType{
+				wechatqr.EventSubscribe, wechatqr.EventUnsubscribe, wechatqr.EventScan,
+			}
+			var archive []*wechatqr.Event
+			for range 400 {
+				liveClock.Time = liveClock.Add(time.Duration(random.IntN(3600)) * time.Second)
+				what, scene := types[random.IntN(3)], scenes[random.IntN(3)]
+				switch what {
+				case wechatqr.EventUnsubscribe:
+					scene = ""
+				case wechatqr.EventScan:
+					scene = "s1"
+				}
+				who := fmt.Sprint("person", random.IntN(8))
+				archive = append(archive, newPush(who, liveClock.Time, what, scene))
+				recordPush(t, live, who, liveClock.Time, what, scene)
+			}
+
+			lateClock.Time = liveClock.AddDate(0, 0, 60)
+			random.Shuffle(len(archive), func(i, j int) {
+				archive[i], archive[j] = archive[j], archive[i]
+			})
+			for _, ev := range archive {
+				_, err := late.Backfill(t.Context(), ev)
+				require.NoError(t, err)
+			}
+			liveClock.Time = lateClock.Time
+			q := Query{From: monday, To: monday.AddDate(0, 0, 30), By: ByHour | ByChannel}
+			want, err := live.Report(t.Context(), q)
+			require.NoError(t, err)
+			got, err := late.Report(t.Context(), q)
+			require.NoError(t, err)
+			assert.Equal(t, want.Rows, got.Rows)
+			assert.Equal(t, want.Total, got.Total)
+		})
+	}
 }

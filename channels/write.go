@@ -70,7 +70,7 @@ func (l *Ledger) assignPeople(one *subject, w *writer) error {
 		if i > 0 {
 			p.since = now.since
 		}
-		p.expires = now.expires(l.rules.keep, one.previous(now, p, w.subjects.now), w.subjects.now)
+		p.expires = now.expires(l.rules.keep, one.previous(p, w.subjects.now), w.subjects.now)
 	}
 	compareRows(&w.people, was, one.personRows(len(one.lives)))
 	return nil
@@ -84,13 +84,10 @@ func (s *subject) personRows(n int) (rows []personRow) {
 	return rows
 }
 
-// previous is when the life's hash was to go, or will go if a backfill has
-// touched it.
-func (s *subject) previous(l *life, p *person, now int64) int64 {
-	touched := s.backfill && slices.ContainsFunc(s.added, func(e event) bool {
-		return slices.ContainsFunc(l.events, func(o event) bool { return compareEvents(o, e) == 0 })
-	})
-	if touched {
+// previous is when the person's hash was to go, or, after a backfill, will go at the
+// earliest: an event of an archive may move what others belong to from life to life.
+func (s *subject) previous(p *person, now int64) int64 {
+	if s.backfill {
 		return max(p.expires, now+repairSeconds)
 	}
 	return p.expires
