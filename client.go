@@ -133,8 +133,8 @@ type Request struct {
 
 // Do calls any other API of WeChat's with the client's token, timeouts,
 // retries, errors and redaction. out, unless nil, points to what receives the
-// JSON of a successful response. Do supports neither uploads nor responses that
-// are not JSON.
+// JSON object of a successful response. Do supports neither uploads nor responses
+// that are something else.
 //
 // An idempotent request is repeated after a broken connection, HTTP 5xx or
 // errcode -1. Another one is repeated only when it cannot have arrived;

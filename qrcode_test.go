@@ -195,7 +195,7 @@ func TestCreateTicketAnswers(t *testing.T) {
 			wechatqr.ErrUnexpectedResponse, "Log in to the Wi-Fi"},
 		{"truncated JSON", created[:50], 200, wechatqr.ErrUnexpectedResponse, "no JSON"},
 		{"trailing data", created + "x", 200, wechatqr.ErrUnexpectedResponse, "no JSON"},
-		{"an array", `[]`, 200, wechatqr.ErrUnexpectedResponse, "array"},
+		{"an array", `[]`, 200, wechatqr.ErrUnexpectedResponse, "no JSON object"},
 		{"empty", ``, 200, wechatqr.ErrUnexpectedResponse, "no JSON"},
 		{"redirect", ``, 302, wechatqr.ErrUnexpectedResponse, "redirect"},
 		{"404", `not here`, 404, wechatqr.ErrUnexpectedResponse, "HTTP 404"},

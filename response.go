@@ -30,20 +30,15 @@ func (x *apiRequest) classifyJSON(status int, response []byte) (outcome, error) 
 			return outcomeOf(err), err
 		}
 	}
-	if x.out == nil {
-		if !json.Valid(response) || bytes.TrimLeft(response, " \t\r\n")[0] != '{' {
-			return unreadable, x.notJSON(status, response)
-		}
-		return succeeded, nil
-	}
-	switch err := json.Unmarshal(response, x.out).(type) {
-	case nil:
-		return succeeded, nil
-	case *json.SyntaxError:
+	if !json.Valid(response) || bytes.TrimLeft(response, " \t\r\n")[0] != '{' {
 		return unreadable, x.notJSON(status, response)
-	default:
-		return unreadable, unexpected(x.op, status, clean(err, x.secret).Error())
 	}
+	if x.out != nil {
+		if err := json.Unmarshal(response, x.out); err != nil {
+			return unreadable, unexpected(x.op, status, clean(err, x.secret).Error())
+		}
+	}
+	return succeeded, nil
 }
 
 func outcomeOf(e *Error) outcome {

@@ -730,7 +730,7 @@ func TestTokenAnswers(t *testing.T) {
 			"lacks access_token"},
 		{"token missing", `{"expires_in":7200}`, 200, ErrUnexpectedResponse, "lacks access_token"},
 		{"empty body", ``, 200, ErrUnexpectedResponse, "no JSON"},
-		{"null", `null`, 200, ErrUnexpectedResponse, "lacks access_token"},
+		{"null", `null`, 200, ErrUnexpectedResponse, "no JSON object"},
 		{"wrong secret",
 			`{"errcode":40001,"errmsg":"invalid credential rid: 611740a4-27f9a8ba-065da01b"}`, 200,
 			ErrInvalidCredential, "AppSecret"},

@@ -2,6 +2,7 @@ package wechatqr_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -465,8 +466,8 @@ func TestErrcodeInAnyLetterCase(t *testing.T) {
 	}
 }
 
-// What is no JSON object is no success, also for who wants none of it.
-func TestGarbageWithoutOut(t *testing.T) {
+// What is no JSON object is no success, whatever of it is wanted.
+func TestGarbage(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{
 		"", "<html>", `{"a":1`, `{}x`, "ok", "null", "1", `"ok"`, "[]", `[{"errcode":40001}]`,
@@ -475,7 +476,10 @@ func TestGarbageWithoutOut(t *testing.T) {
 			return answer(200, body),
 				nil
 		})
-		require.ErrorIs(t, c.Do(t.Context(), post, nil), wechatqr.ErrUnexpectedResponse, "%q", body)
+		for _, out := range []any{nil, new(any), new(json.RawMessage)} {
+			err := c.Do(t.Context(), post, out)
+			require.ErrorIs(t, err, wechatqr.ErrUnexpectedResponse, "%q %T", body, out)
+		}
 	}
 }
 
