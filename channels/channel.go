@@ -44,6 +44,10 @@ func (c *Channel) wrongField() (field string, err error) {
 			return f.name, err
 		}
 	}
+	if c.Key == "." || c.Key == ".." {
+		textZH := fmt.Sprintf("%q 不能用作编号", c.Key)
+		return "Key", newListError(textZH, "%q cannot stand in an address: use another", c.Key)
+	}
 	return "", nil
 }
 

@@ -113,8 +113,9 @@ func TestChannelsAreChecked(t *testing.T) {
 	l, _ := newLedger(t, SQLite, testConfig)
 	for name, c := range map[string]Channel{
 		"no key": {}, "control characters": {Key: "a", Name: "a\nb"}, "no UTF-8": {Key: "\xff"},
-		"a long key":   {Key: fmt.Sprintf("%065d", 1)},
-		"a long group": {Key: "a", Group: fmt.Sprintf("%0201d", 1)},
+		"no part of an address": {Key: ".."},
+		"a long key":            {Key: fmt.Sprintf("%065d", 1)},
+		"a long group":          {Key: "a", Group: fmt.Sprintf("%0201d", 1)},
 		// To MariaDB these are "a" and "g", to the other databases they are not.
 		"a key and a space": {Key: "a "}, "a group and a space": {Key: "a", Group: "g "},
 	} {
