@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -222,6 +223,10 @@ func TestTheDemoEndsWithItsTerminal(t *testing.T) {
 	cmd.Stdout = &stdout
 	_, err = cmd.StdinPipe() // see TestMain
 	require.NoError(t, err)
+	hangups := make(chan os.Signal, 1)
+	// Who starts the tests by nohup ignores the signal, and so would the program.
+	signal.Notify(hangups, syscall.SIGHUP)
+	t.Cleanup(func() { signal.Stop(hangups) })
 	require.NoError(t, cmd.Start())
 	waitFor(t, "the beginning", func() bool {
 		return strings.Contains(stdout.String(), "some seconds")
