@@ -62,6 +62,19 @@ func ExampleLedger_Codes() {
 	// Output: 上海七店 true
 }
 
+func ExampleDaysLater() {
+	havana, err := time.LoadLocation("America/Havana")
+	check(err)
+	noon := time.Date(2026, time.March, 7, 12, 0, 0, 0, havana)
+	for n := range 3 {
+		fmt.Println(channels.DaysLater(noon, n).Format(time.RFC3339))
+	}
+	// Output:
+	// 2026-03-07T00:00:00-05:00
+	// 2026-03-08T01:00:00-04:00
+	// 2026-03-09T00:00:00-04:00
+}
+
 func ExampleReport_Definitions() {
 	ledger, closeIt := openLedger()
 	defer closeIt()
