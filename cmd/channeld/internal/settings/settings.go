@@ -163,7 +163,7 @@ func (p *Pages) read(r *http.Request, v *view) error {
 const maxOffered = 300
 
 func (p *Pages) fail(w http.ResponseWriter, r *http.Request, err error) {
-	p.Logger.Error("channeld: settings", "err", err)
+	web.LogFault(p.Logger.Error, r, "channeld: settings", err)
 	p.Frame.Unavailable(w, r)
 }
 
