@@ -65,7 +65,7 @@ func (c *copier) compareReports(ctx context.Context, copied *tx) error {
 	end := time.Unix(last.Int64*hourSeconds, 0)
 	day := startOfDay(time.Unix(first.Int64*hourSeconds, 0).In(c.from.config.Location))
 	for !day.After(end) {
-		next := daysLater(day, daysAReport)
+		next := DaysLater(day, daysAReport)
 		q := Query{From: day, To: next}
 		if err := c.compareWeek(ctx, copied, q); err != nil {
 			return err

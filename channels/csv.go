@@ -15,8 +15,8 @@ import (
 // column names, the rows, and the total with the origin "total". Times are local, as
 // 2006-01-02 15:04. With ByWeekday start is a weekday and an hour, as Monday 09:00. The
 // columns as_of and open say in each line when the report was made and whether its
-// period was not over. Texts that a spreadsheet would take for a formula begin with an
-// apostrophe.
+// period was not over; retired is empty or Channel.Retired. Texts that a spreadsheet would
+// take for a formula begin with an apostrophe.
 //
 // After a line of empty cells come the definitions: in a line each, "column" or "origin",
 // its name, what it is called and what it is, in English and in Chinese; then, as
@@ -49,8 +49,8 @@ func (r *Report) WriteCSV(w io.Writer) error {
 // WriteCSV writes the report as that of [Report.WriteCSV]. It has the model, too.
 func (r *ConversionReport) WriteCSV(w io.Writer) error {
 	cells := csvCells{r.Query, r.AsOf, r.Open}
-	columns := ConversionColumns()
-	file := newCSV(w, placeNames, definitionsOf(columns))
+	columns, definitions := ConversionColumns(), r.Definitions()
+	file := newCSV(w, placeNames, definitions.Columns)
 	for i := range r.Rows {
 		row := &r.Rows[i]
 		file.write(cells.line(cells.place(&row.Cell), numbersOf(columns, &row.ConversionCounts)))
@@ -61,23 +61,23 @@ func (r *ConversionReport) WriteCSV(w io.Writer) error {
 	if r.Window != 0 {
 		settings = append(settings, [2]string{"window", r.Window.String()})
 	}
-	return file.finish(r.Definitions(), settings)
+	return file.finish(definitions, settings)
 }
 
 // WriteCSV writes the report as that of [Report.WriteCSV]. It has no total, and the days of
 // a row are from one, to another that is not among them.
 func (r *RetentionReport) WriteCSV(w io.Writer) error {
 	cells := csvCells{r.Query, r.AsOf, r.Open}
-	columns := RetentionColumns()
+	columns, definitions := RetentionColumns(), r.Definitions()
 	names := append([]string{"from", "to"}, placeNames[1:]...)
-	file := newCSV(w, names, definitionsOf(columns))
+	file := newCSV(w, names, definitions.Columns)
 	for i := range r.Rows {
 		row := &r.Rows[i]
 		place := cells.place(&Cell{Start: row.From, Origin: row.Origin, Channel: row.Channel})
 		place = slices.Insert(place, 1, row.To.Format(csvTime))
 		file.write(cells.line(place, numbersOf(columns, row)))
 	}
-	return file.finish(r.Definitions(), cells.settings(r.KeepAfterUnfollow))
+	return file.finish(definitions, cells.settings(r.KeepAfterUnfollow))
 }
 
 // WriteCSV writes the losses as [Report.WriteCSV] does its rows, with the greatest age of a
@@ -161,7 +161,7 @@ type csvFile struct {
 	width int
 }
 
-// placeNames are the columns of csvCells.place.
+// placeNames are the columns that say what a line is of.
 var placeNames = []string{"start", "channel", "name", "group", "origin"}
 
 func newCSV(w io.Writer, placed []string, columns []Definition) *csvFile {
@@ -220,14 +220,18 @@ func (c *csvCells) start(of *Cell) string {
 // place is the cells before the numbers. The channel's group or the row's is empty.
 func (c *csvCells) place(of *Cell) []string {
 	channel := &of.Channel
+	retired := ""
+	if !channel.Retired.IsZero() {
+		retired = channel.Retired.In(c.asOf.Location()).Format(csvTime)
+	}
 	return []string{
 		c.start(of), plainCell(channel.Key), plainCell(channel.Name),
-		plainCell(channel.Group + of.Group), string(of.Origin),
+		plainCell(channel.Group + of.Group), string(of.Origin), retired,
 	}
 }
 
 func (c *csvCells) total() []string {
-	return c.selection(c.From.In(c.asOf.Location()).Format(csvTime), "total")
+	return append(c.selection(c.From.In(c.asOf.Location()).Format(csvTime), "total"), "")
 }
 
 // selection is the cells before numbers of all that was asked for.

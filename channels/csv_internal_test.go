@@ -121,7 +121,7 @@ func TestJSONCarriesDefinitions(t *testing.T) {
 		require.NoError(t, json.Unmarshal(text, &got), name)
 		assert.Equal(t, "UTC+8", got.Zone)
 		assert.True(t, got.AsOf.Equal(monday))
-		want := strings.Fields(test.extra)
+		want := append(strings.Fields(test.extra), retiredDefinition.Name)
 		for col := range got.Total {
 			want = append(want, col)
 		}
@@ -130,7 +130,7 @@ func TestJSONCarriesDefinitions(t *testing.T) {
 			defined = append(defined, d.Name)
 			assert.NotContains(t, []string{d.Term, d.TermZH, d.Text, d.TextZH}, "", d.Name)
 		}
-		assert.ElementsMatch(t, want, defined, "%s: each number, and no other", name)
+		assert.ElementsMatch(t, want, defined, "%s: each number, and retired", name)
 		assert.Len(t, got.Definitions.Origins, test.origins)
 		if test.model != "" {
 			require.NotNil(t, got.Definitions.Model)
@@ -185,7 +185,7 @@ func TestRetentionAsJSONAndCSV(t *testing.T) {
 		assert.Equal(t, [3]any{want.Channel, want.Origin, numbersOf(RetentionColumns(), want)},
 			[3]any{got.Channel, got.Origin, numbersOf(RetentionColumns(), got)})
 		line := strings.Join(lines[1+i], ",")
-		assert.Equal(t, fmt.Sprintf("%s,%s,%s,%s,%s,%s,%d,%d,%d,%s,%v",
+		assert.Equal(t, fmt.Sprintf("%s,%s,%s,%s,%s,%s,,%d,%d,%d,%s,%v",
 			want.From.Format(csvTime), want.To.Format(csvTime), want.Channel.Key,
 			want.Channel.Name, want.Channel.Group, want.Origin, want.Days, want.Follows,
 			want.Stayed, report.AsOf.Format(csvTime), report.Open), line)
@@ -281,13 +281,13 @@ func TestExtraColumns(t *testing.T) {
 		},
 	}
 	lines := linesOf(t, report.WriteCSV)
-	place := len(placeNames) + len(Columns())
+	place := len(placeNames) + 1 + len(Columns())
 	for i, want := range []string{"spent cost as_of", "12.50  ", "  ", "12.50  "} {
 		got := strings.Join(lines[i][place:place+3], " ")
 		assert.True(t, strings.HasPrefix(got, want), got)
 	}
 	assertDefined(t, lines[4:], report.Definitions())
-	assert.Equal(t, "cost", report.Definitions().Columns[len(Columns())+1].Name)
+	assert.Equal(t, "cost", report.Definitions().Columns[len(Columns())+2].Name)
 
 	text, err := json.Marshal(&report)
 	require.NoError(t, err)
@@ -308,14 +308,16 @@ func TestExtraColumns(t *testing.T) {
 	assert.ErrorIs(t, report.WriteCSV(io.Discard), wechatqr.ErrInvalidArgument)
 }
 
-func TestCSVCellsAreNoFormulas(t *testing.T) {
+// Texts are no formulas, and the time at which a channel is retired is local.
+func TestCSVCells(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 3, 9, 10, 20, 0, 0, china)
+	retired := time.Date(2026, 3, 8, 16, 30, 0, 0, time.UTC)
 	report := Report{
 		Query: Query{From: monday, By: ByWeekday | ByChannel}, AsOf: at, Open: true,
 		Rows: []Row{
 			{Cell: Cell{Weekday: time.Tuesday, Hour: 9,
-				Channel: Channel{Key: "=1+1", Name: " @x", Group: "＝A1"}}},
+				Channel: Channel{Key: "=1+1", Name: " @x", Group: "＝A1", Retired: retired}}},
 			{Cell: Cell{Weekday: time.Sunday,
 				Channel: Channel{Key: "'a", Name: `a"b,c`, Group: "华东"}}},
 			{Cell: Cell{Origin: NoCode}, Counts: Counts{Lost: 3, Returning: 1}},
@@ -327,10 +329,10 @@ func TestCSVCellsAreNoFormulas(t *testing.T) {
 	zeros := strings.Repeat(",0", len(Columns()))
 	table, _, _ := strings.Cut(out.String(), "\r\n,,")
 	assert.Equal(t, "\ufeff"+
-		"start,channel,name,group,origin,scans,scanners,follower_scans,new,returning,lost,net,"+
-		"imported,forgotten,held_start,held_end,quick_lost,quick_of,as_of,open\r\n"+
-		"Tuesday 09:00,'=1+1,' @x,'＝A1,"+zeros+end+
-		`Sunday 00:00,''a,"a""b,c",华东,`+zeros+end+
-		"Sunday 00:00,,,,no code,0,0,0,0,1,3,-2,0,0,0,0,0,0"+end+
-		"2026-03-02 00:00,,,,total"+zeros+strings.TrimSuffix(end, "\r\n"), table)
+		"start,channel,name,group,origin,retired,scans,scanners,follower_scans,new,returning,lost,"+
+		"net,imported,forgotten,held_start,held_end,quick_lost,quick_of,as_of,open\r\n"+
+		"Tuesday 09:00,'=1+1,' @x,'＝A1,,2026-03-09 00:30"+zeros+end+
+		`Sunday 00:00,''a,"a""b,c",华东,,`+zeros+end+
+		"Sunday 00:00,,,,no code,,0,0,0,0,1,3,-2,0,0,0,0,0,0"+end+
+		"2026-03-02 00:00,,,,total,"+zeros+strings.TrimSuffix(end, "\r\n"), table)
 }

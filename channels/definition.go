@@ -242,6 +242,15 @@ var reconciledDefinitions = []Definition{
 	},
 }
 
+// retiredDefinition is of what reports say of a channel: in CSV in a column after the origin, in
+// JSON in the channel.
+var retiredDefinition = Definition{
+	"retired", "retired", "停用时间",
+	"when the row's channel was given up, or is to be; empty if it is not. What its codes still " +
+		"bring is its own",
+	"该行渠道停用（或将停用）的时间，未停用则为空；停用后其码带来的仍归该渠道",
+}
+
 // budgetDefinitions are of a Budget, planDefinitions of a Plan.
 var (
 	budgetDefinitions = []Definition{
@@ -306,7 +315,7 @@ type Definitions struct {
 
 // Definitions are those of the report, with its columns of Extra.
 func (r *Report) Definitions() Definitions {
-	columns := definitionsOf(Columns())
+	columns := definitionsOfReport(Columns())
 	for _, col := range r.Extra {
 		columns = append(columns, col.Definition)
 	}
@@ -316,7 +325,7 @@ func (r *Report) Definitions() Definitions {
 // Definitions are those of the report.
 func (r *ConversionReport) Definitions() Definitions {
 	d := Definitions{
-		Columns: definitionsOf(ConversionColumns()),
+		Columns: definitionsOfReport(ConversionColumns()),
 		Origins: append(slices.Clone(originDefinitions), noFollowDefinition),
 	}
 	for _, one := range modelDefinitions {
@@ -330,8 +339,13 @@ func (r *ConversionReport) Definitions() Definitions {
 // Definitions are those of the report.
 func (r *RetentionReport) Definitions() Definitions {
 	return Definitions{
-		Columns: definitionsOf(RetentionColumns()), Origins: slices.Clone(originDefinitions),
+		Columns: definitionsOfReport(RetentionColumns()), Origins: slices.Clone(originDefinitions),
 	}
+}
+
+// definitionsOfReport are in the order of the CSV.
+func definitionsOfReport[Numbers any](columns []Column[Numbers]) []Definition {
+	return append([]Definition{retiredDefinition}, definitionsOf(columns)...)
 }
 
 func definitionsOf[Numbers any](columns []Column[Numbers]) (all []Definition) {

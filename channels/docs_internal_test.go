@@ -17,7 +17,7 @@ const writeTables = "WECHATQR_WRITE_TABLES"
 func TestDefinitionsInDocs(t *testing.T) {
 	t.Parallel()
 	tables := map[string][]Definition{
-		"numbers":         definitionsOf(Columns()),
+		"numbers":         append(definitionsOf(Columns()), retiredDefinition),
 		"retention":       definitionsOf(RetentionColumns()),
 		"loss ages":       lossAgeDefinitions,
 		"origins":         append(originDefinitions[:3:3], noFollowDefinition),

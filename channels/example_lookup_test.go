@@ -62,13 +62,26 @@ func ExampleLedger_Codes() {
 	// Output: 上海七店 true
 }
 
+func ExampleDaysLater() {
+	havana, err := time.LoadLocation("America/Havana")
+	check(err)
+	noon := time.Date(2026, time.March, 7, 12, 0, 0, 0, havana)
+	for n := range 3 {
+		fmt.Println(channels.DaysLater(noon, n).Format(time.RFC3339))
+	}
+	// Output:
+	// 2026-03-07T00:00:00-05:00
+	// 2026-03-08T01:00:00-04:00
+	// 2026-03-09T00:00:00-04:00
+}
+
 func ExampleReport_Definitions() {
 	ledger, closeIt := openLedger()
 	defer closeIt()
 	report, err := ledger.Report(ctx, march)
 	check(err)
 	definitions := report.Definitions()
-	for _, d := range definitions.Columns[:2] {
+	for _, d := range definitions.Columns[1:3] {
 		fmt.Printf("%s: %s\n", d.TermZH, d.TextZH)
 	}
 	for _, d := range definitions.Origins[:1] {
@@ -102,6 +115,7 @@ func ExampleRetentionReport_Definitions() {
 		fmt.Printf("%s (%s): %s\n", d.TermZH, d.Name, d.TextZH)
 	}
 	// Output:
+	// 停用时间 (retired): 该行渠道停用（或将停用）的时间，未停用则为空；停用后其码带来的仍归该渠道
 	// 若干天后 (days): 关注开始的当地日到考察其日终的那天相隔的天数；0 即当日
 	// 开始的关注 (follows): 该行各日开始的新增与回流；若干天后的当日尚未结束的那些日子不计
 	// 留存 (stayed): 开始的关注中，若干天后的当日结束时仍在关注的；留存率即其占比

@@ -315,10 +315,10 @@ func ExampleConversionReport_WriteCSV() {
 	check(report.WriteCSV(&out))
 	lines := strings.Split(out.String(), "\r\n")
 	fmt.Println(strings.TrimPrefix(lines[0], "\ufeff"))
-	fmt.Println(strings.Join(strings.Split(lines[2], ",")[:10], ","))
+	fmt.Println(strings.Join(strings.Split(lines[2], ",")[:11], ","))
 	// Output:
-	// start,channel,name,group,origin,conversions,converters,value,converted,followers,as_of,open
-	// 2026-03-02 00:00,,,,total,0,0,0,0,5
+	// start,channel,name,group,origin,retired,conversions,converters,value,converted,followers,as_of,open
+	// 2026-03-02 00:00,,,,total,,0,0,0,0,5
 }
 
 func ExampleRetentionReport_WriteCSV() {
@@ -332,12 +332,12 @@ func ExampleRetentionReport_WriteCSV() {
 	lines := strings.Split(strings.TrimPrefix(out.String(), "\ufeff"), "\r\n")
 	fmt.Println(lines[0])
 	for _, line := range lines[1:3] {
-		fmt.Println(strings.Join(strings.Split(line, ",")[:9], ","))
+		fmt.Println(strings.Join(strings.Split(line, ",")[:10], ","))
 	}
 	// Output:
-	// from,to,channel,name,group,origin,days,follows,stayed,as_of,open
-	// 2026-03-02 00:00,2026-03-09 00:00,,,,,1,5,5
-	// 2026-03-02 00:00,2026-03-09 00:00,,,,,7,5,4
+	// from,to,channel,name,group,origin,retired,days,follows,stayed,as_of,open
+	// 2026-03-02 00:00,2026-03-09 00:00,,,,,,1,5,5
+	// 2026-03-02 00:00,2026-03-09 00:00,,,,,,7,5,4
 }
 
 func ExampleColumns() {
@@ -603,7 +603,7 @@ func ExampleReport_WriteCSV() {
 		if cells[0] == "" {
 			break // below are the definitions
 		}
-		fmt.Println(cells[1], cells[4], cells[8])
+		fmt.Println(cells[1], cells[4], cells[9])
 	}
 	// Output:
 	// channel origin new

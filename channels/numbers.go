@@ -275,7 +275,7 @@ func (r *reader) days() iter.Seq[time.Time] { return r.daysWithin(r.from, r.to) 
 func (r *reader) daysWithin(begin, end int64) iter.Seq[time.Time] {
 	return func(yield func(time.Time) bool) {
 		first := max(startOfDay(time.Unix(begin, 0).In(r.location)).Unix(), r.from)
-		for at := time.Unix(first, 0).In(r.location); at.Unix() < end; at = daysLater(at, 1) {
+		for at := time.Unix(first, 0).In(r.location); at.Unix() < end; at = DaysLater(at, 1) {
 			if !yield(at) {
 				return
 			}

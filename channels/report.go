@@ -399,10 +399,14 @@ func startOfDay(local time.Time) time.Time {
 	return start
 }
 
-// daysLater is the start of the day so many days later. Each day has a noon.
-func daysLater(local time.Time, n int) time.Time {
+// DaysLater returns the first instant of the day that is n days after that of local, in local's
+// zone: midnight, or 1:00 where the clocks leave midnight out, for which time.Date has 23:00 of
+// the day before. With n 0 it is the day's own, and n may be below 0. The days of reports begin
+// so, and [Ledger.Retention] wants them to.
+func DaysLater(local time.Time, n int) time.Time {
 	year, month, day := local.Date()
-	return startOfDay(time.Date(year, month, day+n, 12, 0, 0, 0, local.Location()))
+	noon := time.Date(year, month, day+n, 12, 0, 0, 0, local.Location()) // each day has one
+	return startOfDay(noon)
 }
 
 // row is the row with the key, made if it is not there. It is none of the report's if Top

@@ -39,8 +39,8 @@ type RetentionReport struct {
 
 // Retention counts who stayed of the follows that began in the period, for each of the
 // numbers of days, 0 to 3650. From and To are midnights of Config.Location, or 1:00 where
-// the clocks leave midnight out. With ByDay there is a result for each day, else the days
-// are pooled. A day whose end so many days later is not over yet is left out, and a result
+// the clocks leave midnight out: see [DaysLater]. With ByDay there is a result for each day,
+// else the days are pooled. A day whose end so many days later is not over yet is left out, and a result
 // without any day is too. With ByChannel there are results for each channel, and for what
 // has none, of which follows began in the period.
 //
@@ -151,12 +151,12 @@ type span struct {
 func (r *reader) spans(days []int) (all []span) {
 	for _, n := range days {
 		for day := range r.days() {
-			end := daysLater(day, n+1)
+			end := DaysLater(day, n+1)
 			if end.Unix() > r.asOf {
 				break
 			}
 			all = append(all, span{
-				day, daysLater(day, 1), n, hourEnd(end.Unix() / hourSeconds),
+				day, DaysLater(day, 1), n, hourEnd(end.Unix() / hourSeconds),
 			})
 		}
 	}

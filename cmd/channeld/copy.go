@@ -13,6 +13,7 @@ import (
 
 	"github.com/wechatqr/wechatqr/channels"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/store"
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/web"
 )
 
 // copyTo copies the ledger and the desk's tables into another database, as of now.
@@ -76,7 +77,7 @@ func (d *desk) backup(w http.ResponseWriter, r *http.Request) {
 		err = d.sendBackup(w, r, filepath.Join(dir, "backup.db"))
 	}
 	if err != nil {
-		d.logger.Error("channeld: backup", "err", err)
+		web.LogFault(d.logger.Error, r, "channeld: backup", err)
 		http.Error(w, "channeld: the backup failed: see the log", http.StatusInternalServerError)
 	}
 }

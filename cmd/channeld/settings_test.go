@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatqr/wechatqr/channels"
+	"github.com/wechatqr/wechatqr/cmd/channeld/internal/store"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/web"
 )
 
@@ -177,18 +178,29 @@ func TestScope(t *testing.T) {
 	}
 }
 
-// Ten thousand channels do not make the page heavy.
+// Many channels do not make the page heavy: it has those of the alerts, and another one is
+// found while it is typed.
 func TestSettingsOfManyChannels(t *testing.T) {
 	t.Parallel()
-	d := newTestDesk(t)
+	d, ctx := newTestDesk(t), t.Context()
 	list := "key,name,group\n"
 	for n := range 2000 {
 		list += fmt.Sprintf("shop-%04d,Shop %04d,group-%04d\n", n, n, n)
 	}
-	planned, err := d.ledger.Plan(t.Context(), strings.NewReader(list))
+	planned, err := d.ledger.Plan(ctx, strings.NewReader(list))
 	require.NoError(t, err)
-	require.NoError(t, d.ledger.Apply(t.Context(), planned))
+	require.NoError(t, d.ledger.Apply(ctx, planned))
+	require.NoError(t, d.store.ChangeAlerts(ctx, []store.Alert{
+		{Rule: "spike", Channel: "shop-1999"}, {Rule: "drop", Channel: "none"}, {Rule: "silence"},
+	}, nil, nil))
+
 	_, body := get(t, d.as(t, web.Admin), d.origin+"/settings")
-	assert.Contains(t, body, "shop-0001")
+	for _, want := range []string{
+		"突增：渠道 Shop 1999", "骤降：渠道 none", "推送中断", `<option value="group-0001">`,
+		`<input name="channel" list="channels" data-find`, `<datalist id="channels">`,
+	} {
+		assert.Contains(t, body, want)
+	}
+	assert.NotContains(t, body, "shop-")
 	assert.Less(t, len(body), 80_000)
 }

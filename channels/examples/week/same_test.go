@@ -132,7 +132,7 @@ func csvTable(t *testing.T, r *channels.Report) table {
 			break // the definitions
 		}
 		n := map[string]int64{}
-		for i := 5; i < len(line)-2; i++ {
+		for i := 6; i < len(line)-2; i++ {
 			n[lines[0][i]], err = strconv.ParseInt(line[i], 10, 64)
 			require.NoError(t, err)
 		}

@@ -59,7 +59,7 @@ var files embed.FS
 var templates = web.ParseTemplates(files, "*.html")
 
 func (p *Pages) fail(w http.ResponseWriter, r *http.Request, err error) {
-	p.Logger.Error("channeld: codes", "err", err)
+	web.LogFault(p.Logger.Error, r, "channeld: codes", err)
 	p.Frame.Unavailable(w, r)
 }
 

@@ -295,7 +295,7 @@ func (p *Pages) printTemporary(w http.ResponseWriter, r *http.Request) {
 		request := wechatqr.Temporary(chosen[i].Ticket.Scene, life)
 		chosen[i].Ticket, err = p.Client.CreateTicket(r.Context(), request)
 		if err != nil {
-			p.Logger.Warn("channeld: temporary codes", "err", err)
+			web.LogFault(p.Logger.Warn, r, "channeld: temporary codes", err)
 			p.showPrint(w, r, http.StatusBadGateway, printView{Problem: web.Say(r,
 				"微信没有建成临时码：设置 → 现在检查会说明原因。请稍后再试。",
 				"WeChat did not make the codes: Settings, Check now says why. Try later.")})

@@ -249,7 +249,7 @@ func axis(rows [][]string) (labels []string) {
 
 // everyRow has a row for each day or hour until now, also those that the report leaves out.
 func everyRow(report *channels.Report) (all []channels.Row) {
-	next := func(at time.Time) time.Time { return at.AddDate(0, 0, 1) }
+	next := func(at time.Time) time.Time { return channels.DaysLater(at, 1) }
 	if report.By == channels.ByHour {
 		next = func(at time.Time) time.Time { return at.Add(time.Hour) }
 	}

@@ -213,7 +213,7 @@ func textColumns(heads []string) map[int]bool {
 	texts := map[int]bool{}
 	for i, head := range heads {
 		switch head {
-		case "start", "channel", "name", "group", "origin", "as_of", "open":
+		case "start", "channel", "name", "group", "origin", "retired", "as_of", "open":
 			texts[i] = true
 		}
 	}

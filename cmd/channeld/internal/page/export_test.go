@@ -245,6 +245,35 @@ func TestTheTableAddsUp(t *testing.T) {
 	})
 }
 
+// A retired channel is flagged in the preview and in each file, with what that means beside it.
+func TestRetiredChannelsAreFlagged(t *testing.T) {
+	testAt(t, func(t *testing.T, d *desk) {
+		d.fill()
+		require.NoError(t, d.Ledger.Retire(t.Context(), "sh-2", noon.Add(-time.Hour)))
+		const retired = "2026-11-25 11:00"
+
+		page := d.get(viewer, "/export?period=7d", webui.Chinese).Body.String()
+		has(t, page, "<td>"+retired+"</td>")
+		has(t, page, "<code>retired</code> 停用时间")
+		file := d.get(viewer, "/export/channels.csv?period=7d", "en").Body.String()
+		has(t, file, ",,"+retired+",")
+
+		w := d.get(viewer, "/export/channels.xlsx?period=7d", "en")
+		book, err := excelize.OpenReader(bytes.NewReader(w.Body.Bytes()))
+		require.NoError(t, err)
+		defer book.Close()
+		records, err := book.GetRows("Sheet1")
+		require.NoError(t, err)
+		at, found := slices.Index(records[0], "retired"), map[string]string{}
+		for _, record := range tableOf(records)[1:] {
+			found[record[1]+record[4]] = record[at]
+		}
+		assert.Equal(t, map[string]string{
+			"sh-1": "", "sh-2": retired, "gz-1": "", "none": "", "no code": "", "total": "",
+		}, found)
+	})
+}
+
 func TestExportsOfEachKind(t *testing.T) {
 	testAt(t, func(t *testing.T, d *desk) {
 		d.fill()

@@ -86,7 +86,6 @@ func (p *Pages) show(w http.ResponseWriter, r *http.Request, page web.Page, name
 func (p *Pages) fail(w http.ResponseWriter, r *http.Request, err error) {
 	frame := web.Frame(p.Frame)
 	switch {
-	case r.Context().Err() != nil:
 	case errors.Is(err, channels.ErrUnknownChannel), errors.Is(err, errHidden):
 		frame.Problem(w, r, web.Problem{
 			Status: http.StatusNotFound,
@@ -103,7 +102,7 @@ func (p *Pages) fail(w http.ResponseWriter, r *http.Request, err error) {
 			Link: r.URL.Path, LinkText: web.Say(r, "用默认条件打开", "Open it without them"),
 		})
 	default:
-		p.Logger.Error("channeld: page", "path", r.URL.Path, "err", err)
+		web.LogFault(p.Logger.With("path", r.URL.Path).Error, r, "channeld: page", err)
 		frame.Unavailable(w, r)
 	}
 }

@@ -48,20 +48,22 @@ func testAt(t *testing.T, f func(t *testing.T, d *desk)) {
 	})
 }
 
-func newDesk(t *testing.T) *desk {
+func newDesk(t *testing.T) *desk { return newDeskIn(t, shanghai) }
+
+func newDeskIn(t *testing.T, location *time.Location) *desk {
 	t.Helper()
 	s, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "desk.db"))
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, s.Close()) })
 	ledger, err := channels.Open(t.Context(), s.DB(), s.Dialect(), channels.Config{
-		AppID: "wx0123456789abcdef", PersonKey: []byte("0123456789abcdef"), Location: shanghai,
+		AppID: "wx0123456789abcdef", PersonKey: []byte("0123456789abcdef"), Location: location,
 		KeepAfterUnfollow: 30 * 24 * time.Hour,
 	})
 	require.NoError(t, err)
 	feed := live.NewFeed()
 	t.Cleanup(feed.Close)
 	p := New(Config{
-		Ledger: ledger, Store: s, Feed: feed, Location: shanghai, Now: time.Now,
+		Ledger: ledger, Store: s, Feed: feed, Location: location, Now: time.Now,
 		Logger: slog.New(slog.DiscardHandler),
 	})
 	next := func(context.Context, *wechatqr.Event) (events.Reply, error) { return nil, nil }

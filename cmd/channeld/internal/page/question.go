@@ -232,25 +232,25 @@ func (q Question) At(page int) Question {
 	return q
 }
 
-// bounds are the midnights between which the period lies.
+// bounds are the first instants of the period's first day and of the day after its last.
 func (p Period) bounds(now time.Time, location *time.Location) (from, to time.Time) {
-	day := func(t time.Time, later int) time.Time {
-		return time.Date(t.Year(), t.Month(), t.Day()+later, 0, 0, 0, 0, location)
-	}
-	now = now.In(location)
+	today := now.In(location)
 	switch p.Name {
 	case "":
-		return day(p.From, 0), day(p.To, 1)
+		day := func(t time.Time) time.Time {
+			return time.Date(t.Year(), t.Month(), t.Day(), 12, 0, 0, 0, location)
+		}
+		return channels.DaysLater(day(p.From), 0), channels.DaysLater(day(p.To), 1)
 	case "today":
-		return day(now, 0), day(now, 1)
+		return channels.DaysLater(today, 0), channels.DaysLater(today, 1)
 	case "yesterday":
-		return day(now, -1), day(now, 0)
+		return channels.DaysLater(today, -1), channels.DaysLater(today, 0)
 	}
 	days, err := strconv.Atoi(strings.TrimSuffix(p.Name, "d"))
 	if err != nil {
 		panic("page: no period " + p.Name) // parse lets none through
 	}
-	return day(now, 1-days), day(now, 1)
+	return channels.DaysLater(today, 1-days), channels.DaysLater(today, 1)
 }
 
 // query is the question to the ledger.

@@ -88,3 +88,50 @@ func TestPeriods(t *testing.T) {
 		assert.Equal(t, tt.to, to, name)
 	}
 }
+
+// In the night to 2026-03-08 the clocks of Havana go from 0:00 to 1:00, and 2026-11-01 has
+// two midnights.
+func TestPeriodsWhereMidnightIsLeftOut(t *testing.T) {
+	t.Parallel()
+	havana, err := time.LoadLocation("America/Havana")
+	require.NoError(t, err)
+	now := func(day string) time.Time {
+		at, err := time.ParseInLocation(time.DateTime, day+" 12:00:00", havana)
+		require.NoError(t, err)
+		return at.UTC()
+	}
+	chosen := func(m time.Month, d int) Period {
+		day := time.Date(2026, m, d, 0, 0, 0, 0, time.UTC)
+		return Period{From: day, To: day}
+	}
+	for name, tt := range map[string]struct {
+		now      time.Time
+		period   Period
+		from, to string
+	}{
+		"that day": {
+			now("2026-03-08"), Period{Name: "today"},
+			"2026-03-08T01:00:00-04:00", "2026-03-09T00:00:00-04:00",
+		},
+		"the day before": {
+			now("2026-03-08"), Period{Name: "yesterday"},
+			"2026-03-07T00:00:00-05:00", "2026-03-08T01:00:00-04:00",
+		},
+		"a week from it on": {
+			now("2026-03-14"), Period{Name: "7d"},
+			"2026-03-08T01:00:00-04:00", "2026-03-15T00:00:00-04:00",
+		},
+		"chosen": {
+			now("2026-11-25"), chosen(3, 8),
+			"2026-03-08T01:00:00-04:00", "2026-03-09T00:00:00-04:00",
+		},
+		"two midnights": {
+			now("2026-11-25"), chosen(11, 1),
+			"2026-11-01T00:00:00-04:00", "2026-11-02T00:00:00-05:00",
+		},
+	} {
+		from, to := tt.period.bounds(tt.now, havana)
+		assert.Equal(t, tt.from, from.Format(time.RFC3339), name)
+		assert.Equal(t, tt.to, to.Format(time.RFC3339), name)
+	}
+}

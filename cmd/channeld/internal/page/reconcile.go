@@ -92,7 +92,7 @@ func (p *Pages) showReconcile(w http.ResponseWriter, r *http.Request) {
 	}
 	compared, err := p.compare(r.Context())
 	if err != nil {
-		p.Logger.Warn("channeld: WeChat's figures", "err", err)
+		web.LogFault(p.Logger.Warn, r, "channeld: WeChat's figures", err)
 		compared = &channels.Comparison{AsOf: p.Now()}
 	}
 	v := &reconcileView{

@@ -36,6 +36,7 @@ func TestReconcile(t *testing.T) {
 	d.channel("sh-7", "七店", "")
 	now := time.Now()
 	d.follow("o-left", "sh-7", now.Add(-time.Minute)) // whose unsubscribe was lost
+	d.leave("o-nobody", now.Add(-time.Minute))        // whose follow was lost
 	for _, who := range []string{"o-1", "o-2"} {
 		wx.PutUser(wechatqrtest.User{
 			OpenID: who, Follows: true, FollowedAt: now.Add(-time.Second), SceneStr: "sh-7",
@@ -69,8 +70,11 @@ func TestReconcile(t *testing.T) {
 	t.Cleanup(cancel)
 	require.Eventually(t, func() bool {
 		return strings.Contains(textOf(d.get(viewer, "/reconcile", webui.Chinese)),
-			"微信列表 2 补上的关注 2 补上的取关 1")
+			"微信列表 2 补上的关注 2 补上的取关 1 未知取关 1")
 	}, time.Minute, 20*time.Millisecond)
+	page = d.get(viewer, "/reconcile", "en").Body.String()
+	has(t, page, `popovertarget="def-unknown-lost">Unsubscribes of nobody known</button></dt><dd>1</dd>`)
+	has(t, page, `id="def-unknown-lost"`)
 	has(t, textOf(d.get(viewer, "/channels/sh-7?period=7d", webui.Chinese)), "在粉 2")
 }
 

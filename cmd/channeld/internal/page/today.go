@@ -66,14 +66,12 @@ func (p *Pages) today(w http.ResponseWriter, r *http.Request) {
 	p.show(w, r, web.Page{Title: web.Say(r, "今日", "Today"), Place: "today"}, "today.html", v)
 }
 
-// daysAround are the local midnights around now.
+// daysAround are the first instants of the local days around now.
 type daysAround struct{ weekAgo, weekAgoEnd, yesterday, today, tomorrow time.Time }
 
 func (p *Pages) days() daysAround {
-	at := func(later int) time.Time {
-		from, _ := Period{Name: "today"}.bounds(p.Now(), p.Location)
-		return time.Date(from.Year(), from.Month(), from.Day()+later, 0, 0, 0, 0, p.Location)
-	}
+	now := p.Now().In(p.Location)
+	at := func(later int) time.Time { return channels.DaysLater(now, later) }
 	return daysAround{at(-7), at(-6), at(-1), at(0), at(1)}
 }
 

@@ -66,6 +66,10 @@ var words = []term{
 	{"imported-row", "导入（无渠道）", "Imported",
 		"导入的关注，没有二维码，或二维码不属于任何渠道。",
 		"Imported follows without a code that is a channel's."},
+	{"unknown-lost", "未知取关", "Unsubscribes of nobody known",
+		"历来的取关推送中，账本所知当时并未关注的次数。不计入任何数字。",
+		"Unsubscribes, ever, of somebody who did not follow by what was known. They are in no " +
+			"other number."},
 	{"sum", "合计", "Sum",
 		"各渠道 + 无码关注 + 未知码关注 + 导入 = 整个账号。扫码人数与比例不能相加，合计处另行计算。",
 		"The channels + no code + code unknown + imported are the account. Scanners and shares " +

@@ -91,7 +91,7 @@ func (p *Pages) channel(w http.ResponseWriter, r *http.Request) (c channels.Chan
 }
 
 func (p *Pages) fail(w http.ResponseWriter, r *http.Request, err error) {
-	p.Logger.Error("channeld: welcome text", "err", err)
+	web.LogFault(p.Logger.Error, r, "channeld: welcome text", err)
 	p.Frame.Unavailable(w, r)
 }
 

@@ -158,6 +158,7 @@ func (w *Worker) work(ctx context.Context, run *Run) {
 	followers := account.Followers(during, w.Client, "")
 	found, err := w.Ledger.Reconcile(during, account.Users(during, w.Client, followers))
 	run.Listed, run.Found, run.Lost = found.Listed, found.Found, found.Ended
+	run.Unknown = found.Unknown
 	run.Problem = problem(ctx, err)
 	if err != nil && run.Problem != Empty && run.Problem != Killed {
 		w.Logger.Error("channeld: reconcile", "err", err)

@@ -2,6 +2,7 @@ package settings
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"net/http"
 	"slices"
@@ -81,7 +82,11 @@ func (p *Pages) readAlerts(r *http.Request, v *view) error {
 	for _, a := range raised {
 		text := ruleText(r, a.Rule)
 		if a.Channel != "" {
-			text += web.Say(r, "：渠道 ", ": channel ") + nameOf(v.Channels, a.Channel)
+			name, err := p.nameOf(ctx, a.Channel)
+			if err != nil {
+				return err
+			}
+			text += web.Say(r, "：渠道 ", ": channel ") + name
 		}
 		v.Alerts = append(v.Alerts, alertView{text, a.Since.In(p.Location)})
 	}
@@ -95,13 +100,13 @@ func (p *Pages) readAlerts(r *http.Request, v *view) error {
 	return err
 }
 
-func nameOf(all []channels.Channel, key string) string {
-	for _, c := range all {
-		if c.Key == key {
-			return cmp.Or(c.Name, key)
-		}
+// nameOf is the channel's name, or its key if it has none or is not there.
+func (p *Pages) nameOf(ctx context.Context, key string) (string, error) {
+	c, err := p.Ledger.Channel(ctx, key)
+	if errors.Is(err, channels.ErrUnknownChannel) {
+		err = nil
 	}
-	return key
+	return cmp.Or(c.Name, key), err
 }
 
 const (

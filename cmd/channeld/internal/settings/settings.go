@@ -82,7 +82,6 @@ type view struct {
 	Users    []userView
 	Roles    []roleView
 	Links    []store.Link
-	Channels []channels.Channel
 	Groups   []string
 
 	Webhooks    []webhookView
@@ -155,15 +154,15 @@ func (p *Pages) read(r *http.Request, v *view) error {
 	}
 	all, err := p.Ledger.Channels(r.Context())
 	groups := web.Groups(all)
-	v.Channels, v.Groups = all[:min(len(all), maxOffered)], groups[:min(len(groups), maxOffered)]
+	v.Groups = groups[:min(len(groups), maxOffered)]
 	return errors.Join(err, p.readAlerts(r, v))
 }
 
-// maxOffered bounds the lists of suggestions. Any other key or group can be typed.
+// maxOffered bounds the groups that are suggested. Any other can be typed.
 const maxOffered = 300
 
 func (p *Pages) fail(w http.ResponseWriter, r *http.Request, err error) {
-	p.Logger.Error("channeld: settings", "err", err)
+	web.LogFault(p.Logger.Error, r, "channeld: settings", err)
 	p.Frame.Unavailable(w, r)
 }
 

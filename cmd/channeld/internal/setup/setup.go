@@ -349,7 +349,7 @@ func (p *Pages) try(r *http.Request, a *Account) []problem {
 		return []problem{{Text: web.Say(r, "这个时区与世界时相差的不是整小时，不能使用。",
 			"The zone's difference from UTC is not of whole hours: it cannot be used.")}}
 	}
-	p.Logger.Error("channeld: set-up", "err", err)
+	web.LogFault(p.Logger.Error, r, "channeld: set-up", err)
 	return []problem{{Text: web.Say(r, "数据库没有响应，什么都没有保存。请稍后再试。",
 		"The database does not answer, and nothing was saved. Try again in a while.")}}
 }

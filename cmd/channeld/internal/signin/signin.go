@@ -230,10 +230,8 @@ func (d *Door) signOut(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/sign-in", http.StatusSeeOther)
 }
 
-// broken answers while the database does not. A browser that has left is no fault.
+// broken answers while the database does not.
 func (d *Door) broken(w http.ResponseWriter, r *http.Request, err error) {
-	if r.Context().Err() == nil {
-		d.Logger.Error("channeld: sign-in", "err", err)
-	}
+	web.LogFault(d.Logger.Error, r, "channeld: sign-in", err)
 	d.Frame.Unavailable(w, r)
 }

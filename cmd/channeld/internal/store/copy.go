@@ -23,7 +23,9 @@ var copied = []struct {
 		"id", "title", "kind", "address", "secret", "created", "result", "result_at",
 	}},
 	{"desk_alerts", []string{"rule", "channel", "since"}},
-	{"desk_reconciles", []string{"id", "began", "ended", "listed", "found", "lost", "problem"}},
+	{"desk_reconciles", []string{
+		"id", "began", "ended", "listed", "found", "lost", "unknown_lost", "problem",
+	}},
 	{"desk_jobs", []string{
 		"id", "title", "made_by", "created", "ended", "resume_at", "problem", "owner", "lease",
 	}},

@@ -13,6 +13,7 @@ type Reconcile struct {
 	Ended time.Time // zero: it goes on, or its process was killed
 
 	Listed, Found, Lost int
+	Unknown             int    // see channels.Reconciled
 	Problem             string // why it did not succeed
 }
 
@@ -25,7 +26,8 @@ const reconcilesLife = 100 * 24 * time.Hour
 func (s *Store) BeginReconcile(ctx context.Context) (Reconcile, error) {
 	r := Reconcile{ID: rand.Text(), Began: time.Unix(s.now().Unix(), 0)}
 	_, err := s.exec(ctx, "INSERT INTO desk_reconciles"+
-		" (id, began, ended, listed, found, lost, problem) VALUES (?, ?, 0, 0, 0, 0, '')",
+		" (id, began, ended, listed, found, lost, unknown_lost, problem)"+
+		" VALUES (?, ?, 0, 0, 0, 0, 0, '')",
 		r.ID, r.Began.Unix())
 	return r, err
 }
@@ -33,8 +35,9 @@ func (s *Store) BeginReconcile(ctx context.Context) (Reconcile, error) {
 // EndReconcile notes what the run found, or its problem, and that it ends now.
 func (s *Store) EndReconcile(ctx context.Context, r *Reconcile) error {
 	_, err := s.exec(ctx, "UPDATE desk_reconciles"+
-		" SET ended = ?, listed = ?, found = ?, lost = ?, problem = ? WHERE id = ?",
-		s.now().Unix(), r.Listed, r.Found, r.Lost, r.Problem, r.ID)
+		" SET ended = ?, listed = ?, found = ?, lost = ?, unknown_lost = ?, problem = ?"+
+		" WHERE id = ?",
+		s.now().Unix(), r.Listed, r.Found, r.Lost, r.Unknown, r.Problem, r.ID)
 	return err
 }
 
@@ -42,9 +45,10 @@ func (s *Store) EndReconcile(ctx context.Context, r *Reconcile) error {
 func (s *Store) Reconciles(ctx context.Context, limit int) ([]Reconcile, error) {
 	fields := func(r *Reconcile) []any {
 		return []any{
-			&r.ID, unix{&r.Began}, unix{&r.Ended}, &r.Listed, &r.Found, &r.Lost, &r.Problem,
+			&r.ID, unix{&r.Began}, unix{&r.Ended}, &r.Listed, &r.Found, &r.Lost, &r.Unknown,
+			&r.Problem,
 		}
 	}
-	return list(ctx, s, fields, "SELECT id, began, ended, listed, found, lost, problem"+
-		" FROM desk_reconciles ORDER BY began DESC, id LIMIT ?", limit)
+	return list(ctx, s, fields, "SELECT id, began, ended, listed, found, lost, unknown_lost,"+
+		" problem FROM desk_reconciles ORDER BY began DESC, id LIMIT ?", limit)
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"sync"
 	"testing"
 	"time"
 
@@ -19,7 +20,7 @@ func TestReconciles(t *testing.T) {
 		now = now.Add(time.Hour)
 		second, err := s.BeginReconcile(ctx)
 		require.NoError(t, err)
-		second.Listed, second.Found, second.Lost = 1000, 2, 1
+		second.Listed, second.Found, second.Lost, second.Unknown = 1000, 2, 1, 3
 		now = now.Add(time.Minute)
 		require.NoError(t, s.EndReconcile(ctx, &second))
 		second.Ended = now
@@ -48,6 +49,28 @@ func TestReconciles(t *testing.T) {
 		all, err = s.Reconciles(ctx, 10)
 		require.NoError(t, err)
 		assert.Len(t, all, 1)
+	})
+}
+
+// A database of before gets the column that it lacks, from as many processes as open it.
+func TestReconcilesOfBefore(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, s *Store) {
+		ctx := t.Context()
+		r, err := s.BeginReconcile(ctx)
+		require.NoError(t, err)
+		_, err = s.exec(ctx, "ALTER TABLE desk_reconciles DROP COLUMN unknown_lost")
+		require.NoError(t, err)
+		var opening sync.WaitGroup
+		for range 4 {
+			opening.Go(func() { assert.NoError(t, s.migrate(ctx)) })
+		}
+		opening.Wait()
+		r.Unknown = 3
+		require.NoError(t, s.EndReconcile(ctx, &r))
+		all, err := s.Reconciles(ctx, 1)
+		require.NoError(t, err)
+		assert.Equal(t, 3, all[0].Unknown)
 	})
 }
 

@@ -170,6 +170,7 @@ CREATE TABLE IF NOT EXISTS desk_reconciles (
 	listed  BIGINT NOT NULL,
 	found   BIGINT NOT NULL,
 	lost    BIGINT NOT NULL,
+	unknown_lost BIGINT NOT NULL DEFAULT 0,
 	problem {text} NOT NULL
 ) {options};
 
@@ -183,7 +184,7 @@ CREATE TABLE IF NOT EXISTS desk_tag_failures (
 ) {options};
 `
 
-// migrate makes the tables that are not there.
+// migrate makes the tables that are not there, and the column that those of before lack.
 func (s *Store) migrate(ctx context.Context) error {
 	replace := strings.NewReplacer("{text}", "TEXT", "{long}", "TEXT", "{options}", "")
 	if s.isMySQL() {
@@ -198,7 +199,23 @@ func (s *Store) migrate(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return s.addColumn(ctx, "desk_reconciles", "unknown_lost")
+}
+
+// addColumn adds a number, unless it is there: another process may be adding it.
+func (s *Store) addColumn(ctx context.Context, table, column string) error {
+	isThere := func() bool {
+		var n int
+		return s.row(ctx, []any{&n}, "SELECT COUNT("+column+") FROM "+table) == nil
+	}
+	if isThere() {
+		return nil
+	}
+	_, err := s.exec(ctx, "ALTER TABLE "+table+" ADD COLUMN "+column+" BIGINT NOT NULL DEFAULT 0")
+	if err != nil && isThere() {
+		return nil
+	}
+	return err
 }
 
 const maxAttempts = 20

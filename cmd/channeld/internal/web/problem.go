@@ -34,6 +34,14 @@ func (f Frame) NotFound(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
+// LogFault logs why a request failed, by a method such as slog.Logger.Error, unless its browser
+// has gone: that is no fault.
+func LogFault(log func(string, ...any), r *http.Request, text string, err error) {
+	if r.Context().Err() == nil {
+		log(text, "err", err)
+	}
+}
+
 // Unavailable says that the database does not answer, or takes nothing.
 func (f Frame) Unavailable(w http.ResponseWriter, r *http.Request) {
 	link, text := "/", Say(r, "返回首页", "To the first page")
