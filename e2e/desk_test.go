@@ -386,7 +386,8 @@ func TestAScanMovesTodaysNumber(t *testing.T) {
 	tb.clean()
 }
 
-// What is typed as the channel that takes a code is looked for among all.
+// What is typed as the channel that takes a code, or that a share link shows, is looked for
+// among all.
 func TestAChannelIsFoundWhileTyping(t *testing.T) {
 	t.Parallel()
 	d, tb := openDesk(t, startSandbox(t), desktop)
@@ -397,6 +398,11 @@ func TestAChannelIsFoundWhileTyping(t *testing.T) {
 	tb.run(chromedp.SendKeys(`.changes details:has([value="merge"]) input[name=target]`, "shop 9"))
 	tb.wait(`[...document.querySelectorAll("#targets option")].map(o => o.value + " " + o.text)`+
 		`.join() === "sh-09 Shop 9"`, "the one that is found")
+
+	tb.run(chromedp.Navigate(d.origin + "/settings"))
+	tb.run(chromedp.SendKeys(`[action="/settings/links/add"] input[name=channel]`, "shop 8"))
+	tb.wait(`[...document.querySelectorAll("#channels option")].map(o => o.value + " " + o.text)`+
+		`.join() === "sh-08 Shop 8"`, "the one of a share link")
 	tb.clean()
 }
 
