@@ -117,6 +117,10 @@ func mySQLNumber(err error) string {
 	return strings.TrimSuffix(number, ":")
 }
 
+// lostRaces are codes of PostgreSQL. Of two who create one table it refuses one by any of
+// the last three.
+var lostRaces = []string{"40001", "40P01", "55P03", "23505", "42P07", "42710"}
+
 // lostRace reports a row or a table that another process wrote at the same time, a
 // deadlock, a failed serialization, a lock that was not given in time, or a busy
 // SQLite database.
@@ -124,7 +128,7 @@ func lostRace(err error) bool {
 	const busy, locked = 5, 6
 	code := sqliteCode(err)
 	return errors.Is(err, errChanged) || code == busy || code == locked ||
-		slices.Contains([]string{"40001", "40P01", "55P03", "23505", "42P07"}, sqlState(err)) ||
+		slices.Contains(lostRaces, sqlState(err)) ||
 		slices.Contains([]string{"1213", "1205", "1020"}, mySQLNumber(err))
 }
 
