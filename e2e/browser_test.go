@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -44,6 +45,7 @@ func startBrowser(path string) {
 		return
 	}
 	opts := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
+		chromedp.Env("LC_ALL=C.UTF-8"), // or it finds no file with a Chinese name
 		chromedp.ExecPath(path), chromedp.UserDataDir(dir), chromedp.NoSandbox, chromedp.DisableGPU,
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update",
 			true), chromedp.Flag("hide-scrollbars", true))
@@ -195,19 +197,23 @@ func eval[T any](tb *tab, js string) T {
 }
 
 // click clicks an element that the pointer can reach. It scrolls, looks and
-// clicks in one go, for the page moves under whoever is slower.
+// clicks in one go, for the page moves under whoever is slower. It clicks once: the window's
+// name tells the next page so, where the answer was lost with the page before.
 func (tb *tab) click(selector string) {
 	tb.t.Helper()
+	id := quote(rand.Text())
 	tb.wait(fmt.Sprintf(`(() => {
-		const e = document.querySelector(%s);
+		if (window.name === %[2]s) return true;
+		const e = document.querySelector(%[1]s);
 		if (!e) return false;
 		e.scrollIntoView({ block: "center", behavior: "instant" });
 		const r = e.getBoundingClientRect();
 		if (!e.contains(document.elementFromPoint(r.x + r.width / 2, r.y + r.height / 2))) return false;
+		window.name = %[2]s;
 		e.focus();
 		e.click();
 		return true;
-	})()`, quote(selector)), "click "+selector)
+	})()`, quote(selector), id), "click "+selector)
 }
 
 // choose takes an option of a select, as a person does.
