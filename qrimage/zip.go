@@ -100,11 +100,7 @@ func fileName(caption string) string {
 		}
 		return r
 	}, caption)
-	for len(name) > maxName {
-		_, size := utf8.DecodeLastRuneInString(name)
-		name = name[:len(name)-size]
-	}
-	name = strings.TrimLeft(strings.TrimRight(name, ". "), " ")
+	name = strings.TrimLeft(shorten(name), " ")
 	if strings.HasPrefix(name, ".") || strings.HasPrefix(name, "-") {
 		name = "_" + name[1:]
 	}
@@ -112,9 +108,18 @@ func fileName(caption string) string {
 		return "code"
 	}
 	if isDevice(name) {
-		return "_" + name
+		return shorten("_" + name)
 	}
 	return name
+}
+
+// shorten cuts a name to maxName, and off its end what Windows does not keep.
+func shorten(name string) string {
+	for len(name) > maxName {
+		_, size := utf8.DecodeLastRuneInString(name)
+		name = name[:len(name)-size]
+	}
+	return strings.TrimRight(name, ". ")
 }
 
 // isDevice reports whether Windows takes the name, up to its first dot, for a device.
