@@ -301,7 +301,7 @@ const beginImmediate = "PRAGMA busy_timeout=5000; PRAGMA synchronous=FULL; " +
 // after a deadlock, a failed serialization, a row inserted by another one at
 // the same time, a busy SQLite database, or at another server of a cluster.
 func mayRepeat(err error) bool {
-	if code, ok := errorCode(err); ok {
+	if code := sqltx.ErrorCode(err); code != "" {
 		return slices.Contains(repeatedCodes, code)
 	}
 	return lostConnection(err)
@@ -309,22 +309,7 @@ func mayRepeat(err error) bool {
 
 // isFull reports whether there is no room for what was to be written.
 func isFull(err error) bool {
-	code, ok := errorCode(err)
-	return ok && slices.Contains(fullCodes, code)
-}
-
-// errorCode is what the database calls the error: PostgreSQL's five characters, MySQL's
-// four digits, SQLite's number of one or two.
-func errorCode(err error) (code string, ok bool) {
-	var state interface{ SQLState() string } // pgx
-	if errors.As(err, &state) {
-		return state.SQLState(), true
-	}
-	var number interface{ Code() int } // modernc.org/sqlite; the low byte is the primary code
-	if errors.As(err, &number) {
-		return strconv.Itoa(number.Code() & 0xff), true
-	}
-	return mySQLNumber(err)
+	return slices.Contains(fullCodes, sqltx.ErrorCode(err))
 }
 
 var repeatedCodes = []string{
@@ -358,15 +343,4 @@ func lostConnection(err error) bool {
 	return errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) ||
 		errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &broken) ||
 		strings.HasSuffix(err.Error(), "invalid connection") // go-sql-driver/mysql
-}
-
-// mySQLNumber takes it from the text, "Error 1213 (40001): …": the driver's type
-// has it in a field only, and the driver is not linked here.
-func mySQLNumber(err error) (string, bool) {
-	if err == nil {
-		return "", false
-	}
-	_, text, ok := strings.Cut(err.Error(), "Error ")
-	number, _, spaced := strings.Cut(text, " ")
-	return strings.TrimSuffix(number, ":"), ok && spaced
 }

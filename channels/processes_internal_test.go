@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatqr/wechatqr"
+	"github.com/wechatqr/wechatqr/internal/sqltx"
 	"github.com/wechatqr/wechatqr/wechatqrtest"
 )
 
@@ -74,7 +75,7 @@ func TestRecorderProcess(t *testing.T) {
 		err := calls[n].call(t.Context())
 		for ; err != nil && job.Redeliver; err = calls[n].call(t.Context()) {
 			if !errors.Is(err, context.DeadlineExceeded) {
-				number, _ := mySQLNumber(err)
+				number := sqltx.ErrorCode(err)
 				require.NotContains(t, []string{"1213", "1205", "1020", "1062"}, number, err)
 			}
 			time.Sleep(100 * time.Millisecond)

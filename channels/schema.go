@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/wechatqr/wechatqr/internal/sqltx"
 )
 
 //go:embed migrations
@@ -158,6 +160,6 @@ func (t *tx) migrateTo(ctx context.Context, version int, file string) error {
 // succeeded: the table, the key, the row or the column exists, or what is to be dropped
 // does not. Other statements of a migration must bear that they are run again.
 func alreadyThere(err error) bool {
-	number, ok := mySQLNumber(err)
-	return ok && slices.Contains([]string{"1050", "1060", "1061", "1062", "1091"}, number)
+	codes := []string{"1050", "1060", "1061", "1062", "1091"}
+	return slices.Contains(codes, sqltx.ErrorCode(err))
 }

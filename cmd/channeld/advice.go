@@ -7,18 +7,18 @@ import (
 	"syscall"
 
 	"github.com/wechatqr/wechatqr/channels"
+	"github.com/wechatqr/wechatqr/internal/sqltx"
 )
 
 // wsaAddrInUse is what Windows says where others say EADDRINUSE.
 const wsaAddrInUse = syscall.Errno(10048)
 
-const sqliteFull = 13 // SQLITE_FULL
+const sqliteFull = "13" // SQLITE_FULL
 
 // advice returns what somebody without a developer at hand can do about an error of the
 // start, in both languages, or "".
 func advice(err error) string {
 	var connection *net.OpError
-	var sqlite interface{ Code() int }
 	switch {
 	case errors.Is(err, errFlags):
 		return "参数写错了。看演示：在命令后面加上 -demo（半角减号，前面空一格）。全部参数：-h。\n" +
@@ -47,7 +47,7 @@ func advice(err error) string {
 		return "不能监听这个地址：请换一个，例如 -listen 127.0.0.1:8931（1024 以下的端口要管理员权限）。\n" +
 			"It cannot listen there: take another address, such as -listen 127.0.0.1:8931.\n" +
 			"Ports below 1024 are for the system's administrator."
-	case errors.Is(err, syscall.ENOSPC), errors.As(err, &sqlite) && sqlite.Code() == sqliteFull:
+	case errors.Is(err, syscall.ENOSPC), sqltx.ErrorCode(err) == sqliteFull:
 		return "磁盘满了：请腾出空间，再启动。\nThe disk is full: make room, then start again."
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
 		return "请把程序移到可以写入的文件夹（例如“文档”里新建的文件夹），在那里启动；\n" +

@@ -1,5 +1,5 @@
-// Package sqltx begins and ends transactions by statements, so that all of them end with a
-// context. Commit and Rollback of [sql.Tx] take none, and those of go-sql-driver/mysql
+// Package sqltx is what the modules on database/sql share. It tells errors apart, and begins
+// and ends transactions by statements, so that all of them end with a context. Commit and Rollback of [sql.Tx] take none, and those of go-sql-driver/mysql
 // wait for a server that went away without a word for as long as TCP does.
 package sqltx
 

@@ -2,10 +2,11 @@ package store
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/wechatqr/wechatqr/internal/sqltx"
 )
 
 // schema is the tables. Times are Unix seconds. A hash is that of a secret which only
@@ -228,9 +229,7 @@ var alreadyThere = []string{"23505", "42710", "42P07"}
 func (s *Store) makeTable(ctx context.Context, statement string) error {
 	for attempt := 1; ; attempt++ {
 		_, err := s.db.ExecContext(ctx, statement)
-		var state interface{ SQLState() string }
-		if !errors.As(err, &state) || !slices.Contains(alreadyThere, state.SQLState()) ||
-			attempt == maxAttempts {
+		if !slices.Contains(alreadyThere, sqltx.ErrorCode(err)) || attempt == maxAttempts {
 			return err
 		}
 		time.Sleep(time.Duration(attempt) * 5 * time.Millisecond)
