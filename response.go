@@ -30,15 +30,21 @@ func (x *apiRequest) classifyJSON(status int, response []byte) (outcome, error) 
 			return outcomeOf(err), err
 		}
 	}
-	if !json.Valid(response) || bytes.TrimLeft(response, " \t\r\n")[0] != '{' {
+	if !bytes.HasPrefix(bytes.TrimLeft(response, " \t\r\n"), []byte("{")) {
 		return unreadable, x.notJSON(status, response)
 	}
-	if x.out != nil {
-		if err := json.Unmarshal(response, x.out); err != nil {
-			return unreadable, unexpected(x.op, status, clean(err, x.secret).Error())
-		}
+	out := x.out
+	if out == nil {
+		out = &struct{}{} // so that the JSON is checked
 	}
-	return succeeded, nil
+	switch err := json.Unmarshal(response, out).(type) {
+	case nil:
+		return succeeded, nil
+	case *json.SyntaxError:
+		return unreadable, x.notJSON(status, response)
+	default:
+		return unreadable, unexpected(x.op, status, clean(err, x.secret).Error())
+	}
 }
 
 func outcomeOf(e *Error) outcome {
