@@ -51,10 +51,10 @@ func (f Frame) Unavailable(w http.ResponseWriter, r *http.Request) {
 	f.Problem(w, r, Problem{
 		Status: http.StatusServiceUnavailable,
 		Title:  Say(r, "暂时打不开", "Not available for the moment"),
-		Text: Say(r, "数据库没有响应，或磁盘已满：原因见日志。微信对一条推送共发三次，最多"+
-			"约 15 秒；之后漏掉的关注与取关由对账补上。请稍后再试。",
-			"The database does not answer, or its disk is full: the log says why. WeChat sends a "+
-				"push three times, within 15 seconds or so; the follows and losses that it gives up a "+
+		Text: Say(r, "数据库没有响应，或磁盘已满：原因见日志。微信可能重发推送，但很快放弃；"+
+			"漏掉的关注与取关由对账补上。请稍后再试。",
+			"The database does not answer, or its disk is full: the log says why. WeChat may deliver a "+
+				"push again, and soon gives it up; the follows and losses that are lost so a "+
 				"reconciliation finds. Try again in a while."),
 		Link: link, LinkText: text,
 	})
