@@ -101,6 +101,7 @@ func (f *fields) event(message []byte) (*wechatqr.Event, error) {
 	if err != nil {
 		return nil, err
 	}
+	f[elementCreateTime] = nil
 	if string(f[elementMsgType]) != "event" {
 		f[elementEvent] = nil
 	}
@@ -108,28 +109,23 @@ func (f *fields) event(message []byte) (*wechatqr.Event, error) {
 		f[elementMsgID] = f[elementReportID]
 	}
 
-	ev := &wechatqr.Event{CreateTime: created, Raw: message}
-	texts := [elementEncrypt]*string{
-		elementToUserName: &ev.ToUserName, elementFromUserName: &ev.FromUserName,
-		elementMsgType: &ev.MsgType, elementEvent: (*string)(&ev.Type),
-		elementEventKey: &ev.EventKey, elementTicket: &ev.Ticket,
-		elementContent: &ev.Content, elementMsgID: &ev.MsgID,
-	}
 	var buf [256]byte // enough for most: no allocation
 	all := buf[:0]
-	for e := range texts {
-		all = append(all, f[e]...)
+	for _, text := range f[:elementEncrypt] {
+		all = append(all, text...)
 	}
 	rest := string(all) // one for all of them
-	for e, to := range texts {
-		n := len(f[e])
-		if to != nil {
-			*to = rest[:n]
-		}
-		rest = rest[n:]
+	next := func(e element) (text string) {
+		text, rest = rest[:len(f[e])], rest[len(f[e]):]
+		return text
 	}
-	ev.Type = ev.Type.Canonical()
-	return ev, nil
+	return &wechatqr.Event{ // in the order of the elements
+		ToUserName: next(elementToUserName), FromUserName: next(elementFromUserName),
+		CreateTime: created, MsgType: next(elementMsgType),
+		Type:     wechatqr.EventType(next(elementEvent)).Canonical(),
+		EventKey: next(elementEventKey), Ticket: next(elementTicket),
+		Content: next(elementContent), MsgID: next(elementMsgID), Raw: message,
+	}, nil
 }
 
 // unixTime reads CreateTime. Without it two events could not be told apart.
@@ -189,6 +185,9 @@ func (f *fields) scanFast(message []byte, last element) bool {
 	m := skipSpace(message[len(root):])
 	for e := range elements {
 		tag := &elements[e]
+		if hasPrefix(m, "</") {
+			break
+		}
 		if !hasPrefix(m, tag.begin) {
 			continue
 		}
