@@ -35,8 +35,11 @@ func newHosts(addresses ...string) (*hosts, error) {
 // other calls back.
 func (h *hosts) pick(mayProbe bool) (host int, probe bool) {
 	host = int(h.preferred.Load())
+	if host == 0 || !mayProbe {
+		return host, false
+	}
 	until, now := h.preferredUntil.Load(), time.Now()
-	if host != 0 && mayProbe && now.UnixNano() > until &&
+	if now.UnixNano() > until &&
 		h.preferredUntil.CompareAndSwap(until, now.Add(hostCooldown).UnixNano()) {
 		return 0, true
 	}

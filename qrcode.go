@@ -160,19 +160,22 @@ func (r TicketRequest) check() error {
 // raw UTF-8: WeChat does not decode \u escapes in scene_str, and encoding/json
 // cannot be kept from writing some.
 func (r TicketRequest) body() []byte {
-	expiry, action := "", "QR_LIMIT_"
+	b := append(make([]byte, 0, 160), '{') // enough for most: no other allocation
+	limit := "LIMIT_"
 	if !r.permanent {
-		expiry = `"expire_seconds": ` + strconv.Itoa(int(r.ttl/time.Second)) + ", "
-		action = "QR_"
+		b = strconv.AppendInt(append(b, `"expire_seconds": `...), int64(r.ttl/time.Second), 10)
+		b, limit = append(b, ", "...), ""
 	}
-	name, value := `"scene_id": `, r.scene.Key()
-	if r.scene.id == 0 {
-		action += "STR_"
-		name = `"scene_str": `
-		value = `"` + strings.ReplaceAll(strings.ReplaceAll(value, `\`, `\\`), `"`, `\"`) + `"`
+	b = append(append(b, `"action_name": "QR_`...), limit...)
+	if r.scene.id != 0 {
+		b = append(b, `SCENE", "action_info": {"scene": {"scene_id": `...)
+		b = strconv.AppendUint(b, uint64(r.scene.id), 10)
+	} else {
+		text := strings.ReplaceAll(strings.ReplaceAll(r.scene.str, `\`, `\\`), `"`, `\"`)
+		b = append(b, `STR_SCENE", "action_info": {"scene": {"scene_str": "`...)
+		b = append(append(b, text...), '"')
 	}
-	return []byte("{" + expiry + `"action_name": "` + action +
-		`SCENE", "action_info": {"scene": {` + name + value + "}}}")
+	return append(b, "}}}"...)
 }
 
 // Ticket is a code that was made. It survives JSON, so that it can be stored.
@@ -213,7 +216,6 @@ func (c *Client) CreateTicket(ctx context.Context, req TicketRequest) (*Ticket, 
 	if req.permanent {
 		x.kind = permanentCreation
 	}
-	start := time.Now()
 	made := &struct { // in one allocation
 		ticket   Ticket
 		response struct {
@@ -242,7 +244,7 @@ func (c *Client) CreateTicket(ctx context.Context, req TicketRequest) (*Ticket, 
 	}
 	made.ticket = Ticket{Value: made.response.Ticket, Content: made.response.URL, Scene: req.scene}
 	if !req.permanent {
-		made.ticket.ExpiresAt = start.Add(req.ttl).Round(0)
+		made.ticket.ExpiresAt = x.began.Add(req.ttl).Round(0)
 	}
 	return &made.ticket, nil
 }

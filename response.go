@@ -62,10 +62,10 @@ func outcomeOf(e *Error) outcome {
 // mayHoldErrcode reports whether encoding/json, which takes any letter case and
 // escapes, may find errcode in the text.
 func mayHoldErrcode(text []byte) bool {
-	const name = "errcode"
-	for i, c := range text {
-		rest := text[i+1:]
-		if c == '"' && len(rest) >= len(name) && strings.EqualFold(string(rest[:len(name)]), name) {
+	name := []byte("errcode")
+	for rest, found := text, true; found; {
+		_, rest, found = bytes.Cut(rest, []byte(`"`))
+		if len(rest) >= len(name) && bytes.EqualFold(rest[:len(name)], name) {
 			return true
 		}
 	}

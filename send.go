@@ -24,8 +24,9 @@ type apiRequest struct {
 	body     []byte // JSON, or nil
 	secret   string // in the query or the body, so never in an error
 	kind     requestKind
-	forToken bool // 40001 means the AppSecret, not a token
-	unsure   bool // an attempt may have been carried out
+	forToken bool      // 40001 means the AppSecret, not a token
+	unsure   bool      // an attempt may have been carried out
+	began    time.Time // the last attempt: lives are counted from here, however slow the response
 
 	out    any                                                // what receives the JSON, or nil
 	accept func(status int, response []byte) (outcome, error) // instead of out, for what is no JSON
@@ -111,11 +112,11 @@ func (s *sender) attempt(
 	if err := ctx.Err(); err != nil {
 		return notSent, false, &opError{x.op, err}
 	}
-	start := time.Now()
+	x.began = time.Now()
 	a := s.newAttempt(ctx, x, base, hasNext)
 	defer a.end()
 	status, response, err := s.roundTrip(x, a, limit)
-	took := time.Since(start)
+	took := time.Since(x.began)
 	switch bad, isBad := err.(badBody); {
 	case err == nil:
 		o, err = x.classify(status, response)

@@ -115,8 +115,6 @@ func (s *sender) endpointToken(request apiRequest) TokenSource {
 		x := request
 		x.out = &response
 
-		// Count from before the request, so a slow response cannot extend the token's life.
-		asked := time.Now()
 		if err := s.send(ctx, &x, s.api, maxResponseBytes); err != nil {
 			return Token{}, err
 		}
@@ -129,6 +127,6 @@ func (s *sender) endpointToken(request apiRequest) TokenSource {
 				fmt.Sprintf("expires_in is %.32q, not 1 to 7200 seconds", response.ExpiresIn))
 		}
 		life := time.Duration(seconds) * time.Second
-		return Token{response.AccessToken, asked.Add(life).Round(0)}, nil
+		return Token{response.AccessToken, x.began.Add(life).Round(0)}, nil
 	})
 }
