@@ -61,8 +61,17 @@ func TestCodesHaveKinds(t *testing.T) {
 	for kind := range kinds {
 		require.NotErrorIs(t, unknown, kind)
 	}
+	require.NotErrorIs(t, unknown, wechatqr.ErrUnexpectedResponse)
 	assert.Empty(t, unknown.Hint())
-	assert.Equal(t, "wechatqr: x: errcode 12345: m", unknown.Error())
+	for want, e := range map[string]wechatqr.Error{
+		"wechatqr: x: errcode 12345: m":            *unknown,
+		"wechatqr: errcode 12345":                  {Code: 12345},
+		"wechatqr: x: HTTP 404: m":                 {Op: "x", StatusCode: 404, Message: "m"},
+		"wechatqr: x: unexpected response: m":      {Op: "x", StatusCode: 200, Message: "m"},
+		"wechatqr: unexpected response: a (rid b)": {Message: "a", RequestID: "b"},
+	} {
+		assert.Equal(t, want, e.Error())
+	}
 }
 
 func TestErrorsAsWeChatSendsThem(t *testing.T) {
@@ -85,6 +94,12 @@ func TestErrorsAsWeChatSendsThem(t *testing.T) {
 			"this machine's public IP"},
 		{"rid of another form", "x rid: 611740a4-27f9a8ba-065DA01B",
 			"x rid: 611740a4-27f9a8ba-065DA01B", "", "this machine's public IP"},
+		{"rid with dashes elsewhere", "x rid: 611740a42-7f9a8ba0-65da01b",
+			"x rid: 611740a42-7f9a8ba0-65da01b", "", "this machine's public IP"},
+		{"rid alone", "rid: 611740a4-27f9a8ba-065da01b", "", "611740a4-27f9a8ba-065da01b",
+			"this machine's public IP"},
+		{"rid without its mark", "four611740a4-27f9a8ba-065da01b",
+			"four611740a4-27f9a8ba-065da01b", "", "this machine's public IP"},
 		{"two rids", "rid: no, rid: 611740a4-27f9a8ba-065da01b", "rid: no",
 			"611740a4-27f9a8ba-065da01b", "this machine's public IP"},
 		{"empty", "", "", "", "this machine's public IP"},

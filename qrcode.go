@@ -146,9 +146,9 @@ func (r TicketRequest) check() error {
 	switch {
 	case r.permanent:
 		return nil
-	case r.ttl > 0 && r.ttl < MinTTL:
+	case r.ttl < MinTTL:
 		return fmt.Errorf("a temporary code lives from 1 s to 30 days, not %v: write 300*time.Second for 300 seconds", r.ttl)
-	case r.ttl < MinTTL || r.ttl > MaxTTL:
+	case r.ttl > MaxTTL:
 		return fmt.Errorf("a temporary code lives from 1 s to 30 days, not %v", r.ttl)
 	case r.ttl%time.Second != 0:
 		return fmt.Errorf("a temporary code lives for whole seconds, not %v", r.ttl)

@@ -130,7 +130,7 @@ func TestCreateTicketLimits(t *testing.T) {
 		{"U+FFFF", wechatqr.Permanent(wechatqr.SceneString("\uFFFF")), "U+FFFF"},
 		{"end of CDATA", wechatqr.Permanent(wechatqr.SceneString("a]]>b")), "]]>"},
 		{"not quite the end of CDATA", wechatqr.Permanent(wechatqr.SceneString("a]]b>")), ""},
-		{"ttl 0", wechatqr.Temporary(ok, 0), "not 0s"},
+		{"ttl 0", wechatqr.Temporary(ok, 0), "not 0s: write 300*time.Second"},
 		{"ttl 1 ns below", wechatqr.Temporary(ok, time.Second-1), "lives from"},
 		{"ttl without a unit", wechatqr.Temporary(ok, 300), "not 300ns: write 300*time.Second"},
 		{"ttl 1 s", wechatqr.Temporary(ok, time.Second), ""},

@@ -61,6 +61,18 @@ func TestErrorInByStatus(t *testing.T) {
 	assert.Nil(t, x.apiError(200, 45009, "").known, "not the quota of the token")
 }
 
+func TestRowByStatus(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[int][2]*codeRow{ // of the first attempt, of another
+		200: {&rowUnexpected, &rowUnexpected}, 404: {&rowUnexpected, &rowUnexpected},
+		429: {&rowTooMany, &rowTooMany}, 499: {&rowUnexpected, &rowUnexpected},
+		500: {&rowDown, &rowStillDown}, 503: {&rowDown, &rowStillDown},
+	} {
+		assert.Same(t, want[0], (&Error{StatusCode: status}).row(), status)
+		assert.Same(t, want[1], (&Error{StatusCode: status, retried: true}).row(), status)
+	}
+}
+
 func TestSnippetShowsNoJSON(t *testing.T) {
 	t.Parallel()
 	for text, shown := range map[string][2]bool{ // of the API, of the token endpoint
@@ -159,4 +171,11 @@ func TestHTTP2ConfigOfTheDefaultIsKept(t *testing.T) {
 	def.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: 7}
 	own, _ = newTransport()
 	assert.Equal(t, 7, own.(*http.Transport).HTTP2.MaxConcurrentStreams)
+}
+
+func TestTicketsOfEdgeCharacters(t *testing.T) {
+	t.Parallel()
+	require.NoError(t, checkTicket("!~"))
+	require.Error(t, checkTicket("! ~"))
+	require.Error(t, checkTicket("!\x7f"))
 }

@@ -570,8 +570,14 @@ func TestHintsFitTheCall(t *testing.T) {
 		"make it again with the same scene, which takes at most one more of the 100000")
 	assert.NotContains(t, err.Error(), "look before")
 
-	images := withToken(t, func(*http.Request) (*http.Response,
-		error) {
+	said := withToken(t, func(*http.Request) (*http.Response, error) {
+		return answer(200, `{"errcode":-1}`), nil
+	}, wechatqr.WithMaxRetries(0))
+	var e *wechatqr.Error
+	require.ErrorAs(t, said.Do(t.Context(), post, nil), &e)
+	assert.Equal(t, "it may have been carried out: look before you repeat it", e.Hint())
+
+	images := withToken(t, func(*http.Request) (*http.Response, error) {
 		return answer(200, `{"errcode":40001}`), nil
 	})
 	_, err = images.FetchQRCode(t.Context(), "gQ")
