@@ -102,7 +102,7 @@ func (d slowDeduper) Commit(ctx context.Context, id string, ttl time.Duration) e
 // What the runs of one delivery have called and settled decides together.
 func TestFailLateOfRuns(t *testing.T) {
 	t.Parallel()
-	var earlier func()
+	var settled, settledInVain func()
 	for name, c := range map[string]struct {
 		first, second func(ctx context.Context) // before the first fails and the second is late
 		status        int
@@ -113,13 +113,13 @@ func TestFailLateOfRuns(t *testing.T) {
 			200,
 		},
 		"the second settles for the first": {
-			func(ctx context.Context) { earlier = events.FailLate(ctx) },
-			func(context.Context) { earlier() },
+			func(ctx context.Context) { settled = events.FailLate(ctx) },
+			func(context.Context) { settled() },
 			200,
 		},
 		"the second settles what only the first had to": {
-			func(ctx context.Context) { earlier = events.FailLate(ctx) },
-			func(ctx context.Context) { events.FailLate(ctx); earlier() },
+			func(ctx context.Context) { settledInVain = events.FailLate(ctx) },
+			func(ctx context.Context) { events.FailLate(ctx); settledInVain() },
 			500,
 		},
 		"the second settles one of two": {
