@@ -270,8 +270,8 @@ func (d *desk) routes() []web.Route {
 
 func (d *desk) ownRoutes() []web.Route {
 	return []web.Route{
-		{Pattern: "GET /live", Needs: web.Guest, Handle: d.feed.Stream(d.door.Visitor)},
-		{Pattern: "POST /settings/backup", Needs: web.Admin, Handle: d.backup},
+		{Pattern: "GET /live", Needs: web.Guest, Handle: d.feed.Stream(d.door.Visitor), Long: true},
+		{Pattern: "POST /settings/backup", Needs: web.Admin, Handle: d.backup, Long: true},
 	}
 }
 

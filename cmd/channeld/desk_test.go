@@ -25,7 +25,7 @@ import (
 	"github.com/wechatqr/wechatqr/wechatqrtest"
 )
 
-// testDesk is a desk on a new SQLite file and a fake WeChat, served at origin.
+// testDesk is a desk, on a new SQLite file as a rule, and a fake WeChat, served at origin.
 type testDesk struct {
 	*desk
 	wx     *wechatqrtest.Server
@@ -39,9 +39,14 @@ func newTestDesk(t *testing.T) *testDesk {
 
 func newTestDeskWithLog(t *testing.T, log io.Writer) *testDesk {
 	t.Helper()
+	return newTestDeskOn(t, filepath.Join(t.TempDir(), "desk.db"), log)
+}
+
+func newTestDeskOn(t *testing.T, db string, log io.Writer) *testDesk {
+	t.Helper()
 	wx := wechatqrtest.Start(t)
 	c := &config{
-		db: filepath.Join(t.TempDir(), "desk.db"), api: wx.URL(), listen: "127.0.0.1:0",
+		db: db, api: wx.URL(), listen: "127.0.0.1:0",
 		account: setup.Account{
 			Credentials: wx.Credentials(), Events: wx.CallbackConfig(), Location: time.UTC,
 		},

@@ -191,7 +191,9 @@ func withReadTimeout(limit time.Duration, next http.Handler) http.Handler {
 // clean deletes what has expired, every hour.
 func (d *desk) clean(ctx context.Context) {
 	for {
-		err := errors.Join(d.ledger.DeleteExpired(ctx), d.store.DeleteExpired(ctx))
+		limited, cancel := context.WithTimeout(ctx, cleanInterval)
+		err := errors.Join(d.ledger.DeleteExpired(limited), d.store.DeleteExpired(limited))
+		cancel()
 		if err != nil && ctx.Err() == nil {
 			d.logger.Error("channeld: delete what has expired", "err", err)
 		}

@@ -133,6 +133,7 @@ func TestSetUp(t *testing.T) {
 		assert.Contains(t, body, shown)
 	}
 	assert.NotContains(t, body, secret)
+	assert.NotContains(t, body, `href="/language`, "the page cannot be shown again")
 
 	// It is at work, without a restart.
 	status, body = get(t, admin, d.origin+"/")

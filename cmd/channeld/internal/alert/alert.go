@@ -61,6 +61,8 @@ func (w *Worker) Run(ctx context.Context) {
 // step judges and sends, if the task is the owner's. Without a webhook nothing is judged,
 // so that the first one is told of all that is not as usual.
 func (w *Worker) step(ctx context.Context, owner string, now time.Time) error {
+	ctx, cancel := context.WithTimeout(ctx, leaseLife)
+	defer cancel()
 	mine, err := w.Store.Lease(ctx, task, owner, leaseLife)
 	if err != nil || !mine {
 		w.judged = time.Time{}

@@ -39,16 +39,16 @@ func New(c Config) *Pages { return &Pages{c} }
 func (p *Pages) Routes() []web.Route {
 	return []web.Route{
 		{Pattern: "GET /make", Needs: web.Operator, Handle: p.form},
-		{Pattern: "POST /make", Needs: web.Operator, Handle: p.upload},
+		{Pattern: "POST /make", Needs: web.Operator, Handle: p.upload, Long: true},
 		{Pattern: "GET /make/{job}", Needs: web.Operator, Handle: p.job},
 		{Pattern: "GET /make/drafts/{draft}", Needs: web.Operator, Handle: p.draft},
-		{Pattern: "POST /make/drafts/{draft}/start", Needs: web.Operator, Handle: p.start},
+		{Pattern: "POST /make/drafts/{draft}/start", Needs: web.Operator, Handle: p.start, Long: true},
 		{Pattern: "POST /make/{job}/resume", Needs: web.Operator, Handle: p.resume},
 
 		{Pattern: "GET /print", Needs: web.Viewer, Handle: p.printForm},
-		{Pattern: "POST /print/sheet", Needs: web.Viewer, Handle: p.printSheet},
-		{Pattern: "POST /print/zip", Needs: web.Viewer, Handle: p.printZIP},
-		{Pattern: "POST /print/temporary", Needs: web.Operator, Handle: p.printTemporary},
+		{Pattern: "POST /print/sheet", Needs: web.Viewer, Handle: p.printSheet, Long: true},
+		{Pattern: "POST /print/zip", Needs: web.Viewer, Handle: p.printZIP, Long: true},
+		{Pattern: "POST /print/temporary", Needs: web.Operator, Handle: p.printTemporary, Long: true},
 		{Pattern: "GET /channels/{key}/code.svg", Needs: web.Guest, Handle: p.picture},
 	}
 }

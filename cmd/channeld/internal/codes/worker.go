@@ -54,6 +54,8 @@ func (w *Worker) Run(ctx context.Context) {
 
 // step works on a job for a while. store.ErrNotFound says that there is none.
 func (w *Worker) step(ctx context.Context, owner string) error {
+	ctx, cancel := context.WithTimeout(ctx, jobLease)
+	defer cancel()
 	job, err := w.Store.ClaimJob(ctx, owner, jobLease)
 	if err != nil {
 		return err

@@ -39,6 +39,8 @@ func (f *Feed) Share(ctx context.Context, s *store.Store, logger *slog.Logger) {
 func (f *Feed) exchange(
 	ctx context.Context, s *store.Store, since time.Time, known map[string]bool,
 ) error {
+	ctx, cancel := context.WithTimeout(ctx, shareWindow)
+	defer cancel()
 	mine := f.takeUnshared()
 	if err := s.PutLive(ctx, mine); err != nil {
 		return err

@@ -102,6 +102,8 @@ func (w *Worker) Run(ctx context.Context) {
 // step gives a tag to a batch. store.ErrNotFound says that nobody waits, or that another
 // process works.
 func (w *Worker) step(ctx context.Context, owner string) error {
+	ctx, cancel := context.WithTimeout(ctx, leaseLife)
+	defer cancel()
 	mine, err := w.Store.Lease(ctx, task, owner, leaseLife)
 	if err != nil {
 		return err

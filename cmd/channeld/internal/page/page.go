@@ -59,7 +59,7 @@ func (p *Pages) Routes() []web.Route {
 		},
 		{Pattern: "POST /reconcile", Needs: web.Operator, Handle: p.startReconcile},
 		{Pattern: "GET /export", Needs: web.Guest, Handle: p.export},
-		{Pattern: "GET /export/{file}", Needs: web.Guest, Handle: p.download},
+		{Pattern: "GET /export/{file}", Needs: web.Guest, Handle: p.download, Long: true},
 	}
 }
 

@@ -96,6 +96,8 @@ func (w *Worker) Start(ctx context.Context) error {
 // beginDue returns a run that is due, or nil. It looks again when the lease is its own:
 // another process may have run it meanwhile.
 func (w *Worker) beginDue(ctx context.Context) (*Run, error) {
+	ctx, cancel := context.WithTimeout(ctx, leaseLife)
+	defer cancel()
 	if due, err := w.isDue(ctx); err != nil || !due {
 		return nil, err
 	}

@@ -47,7 +47,7 @@ func New(c Config) *Pages { return &Pages{c} }
 func (p *Pages) Routes() []web.Route {
 	return []web.Route{
 		{Pattern: "GET /settings", Needs: web.Admin, Handle: p.show},
-		{Pattern: "POST /settings/check", Needs: web.Admin, Handle: p.check},
+		{Pattern: "POST /settings/check", Needs: web.Admin, Handle: p.check, Long: true},
 		{Pattern: "POST /settings/users/add", Needs: web.Admin, Handle: p.addUser},
 		{Pattern: "POST /settings/users/role", Needs: web.Admin, Handle: p.setRole},
 		{Pattern: "POST /settings/users/invite", Needs: web.Admin, Handle: p.inviteUser},
@@ -134,7 +134,10 @@ func (p *Pages) write(w http.ResponseWriter, r *http.Request, status int, v view
 		p.fail(w, r, err)
 		return
 	}
-	page := web.Page{Status: status, Title: web.Say(r, "设置", "Settings"), Place: "settings"}
+	page := web.Page{
+		Status: status, Title: web.Say(r, "设置", "Settings"), Place: "settings",
+		Once: v.Secret != "",
+	}
 	p.Frame.Show(w, r, page, templates, "settings.html", v)
 }
 

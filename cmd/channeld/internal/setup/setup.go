@@ -54,7 +54,7 @@ const Path = "/settings/account"
 func (p *Pages) Routes() []web.Route {
 	return []web.Route{
 		{Pattern: "GET " + Path, Needs: web.Admin, Handle: p.show},
-		{Pattern: "POST " + Path, Needs: web.Admin, Handle: p.save},
+		{Pattern: "POST " + Path, Needs: web.Admin, Handle: p.save, Long: true},
 	}
 }
 
@@ -137,7 +137,10 @@ func (p *Pages) showForm(w http.ResponseWriter, r *http.Request, status int, f f
 }
 
 func (p *Pages) write(w http.ResponseWriter, r *http.Request, status int, name string, v any) {
-	page := web.Page{Status: status, Title: web.Say(r, "公众号", "Account"), Place: "settings"}
+	page := web.Page{
+		Status: status, Title: web.Say(r, "公众号", "Account"), Place: "settings",
+		Once: name == "saved.html",
+	}
 	if p.Account.Credentials.AppID == "" {
 		page.Place = "setup"
 	}

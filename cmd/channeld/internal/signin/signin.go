@@ -3,12 +3,14 @@
 package signin
 
 import (
+	"context"
 	"embed"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/store"
 	"github.com/wechatqr/wechatqr/cmd/channeld/internal/web"
@@ -81,13 +83,18 @@ func (d *Door) Know(next http.Handler) http.Handler {
 	})
 }
 
+// visitorTimeout is shorter than web.PageTimeout, in which who is known is answered.
+const visitorTimeout = 10 * time.Second
+
 // Visitor is who makes the request, as of now.
 func (d *Door) Visitor(r *http.Request) (web.Visitor, error) {
 	cookie, err := r.Cookie(d.cookie)
 	if err != nil { // there is none
 		return web.Visitor{}, nil
 	}
-	return d.Store.Visitor(r.Context(), cookie.Value)
+	ctx, cancel := context.WithTimeout(r.Context(), visitorTimeout)
+	defer cancel()
+	return d.Store.Visitor(ctx, cookie.Value)
 }
 
 // Refuse answers who may not ask for a page: who is not signed in may sign in.

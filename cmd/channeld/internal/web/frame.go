@@ -18,6 +18,9 @@ type Page struct {
 	Title  string // in the language of the request
 	Place  string // its entry of the menu: "make", "print", "settings"; "setup": no menu
 	Body   template.HTML
+
+	// Once is a page that cannot be shown again: no link leads to its other language.
+	Once bool
 }
 
 // LanguageCookie is the cookie of the language that was chosen.

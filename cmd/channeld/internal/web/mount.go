@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -23,16 +24,25 @@ func Mount(routes, open []Route, refuse http.HandlerFunc) (http.Handler, error) 
 				refuse(w, r)
 				return
 			}
-			route.Handle(w, r)
+			route.serve(w, r)
 		})
 	}
 	for _, route := range open {
 		if route.Needs != Nobody {
 			errs = append(errs, fmt.Errorf("the route %q is open and has a role", route.Pattern))
 		}
-		mux.HandleFunc(route.Pattern, route.Handle)
+		mux.HandleFunc(route.Pattern, route.serve)
 	}
 	return mux, errors.Join(errs...)
+}
+
+func (route *Route) serve(w http.ResponseWriter, r *http.Request) {
+	if !route.Long {
+		ctx, cancel := context.WithTimeout(r.Context(), PageTimeout)
+		defer cancel()
+		r = r.WithContext(ctx)
+	}
+	route.Handle(w, r)
 }
 
 // LocalPath is the path, or "/" if it leads to another host: what a form or an address

@@ -1,7 +1,9 @@
 package web
 
 import (
+	"context"
 	"embed"
+	"errors"
 	"net/http"
 )
 
@@ -37,7 +39,7 @@ func (f Frame) NotFound(w http.ResponseWriter, r *http.Request) {
 // LogFault logs why a request failed, by a method such as slog.Logger.Error, unless its browser
 // has gone: that is no fault.
 func LogFault(log func(string, ...any), r *http.Request, text string, err error) {
-	if r.Context().Err() == nil {
+	if !errors.Is(r.Context().Err(), context.Canceled) {
 		log(text, "err", err)
 	}
 }

@@ -25,7 +25,14 @@ type Route struct {
 	Pattern string // "GET /channels/{key}"
 	Needs   Role
 	Handle  http.HandlerFunc
+
+	// Long is a stream, an upload, what is made for a download, or has a limit of its own: it
+	// goes on for as long as the visitor waits. Others have PageTimeout.
+	Long bool
 }
+
+// PageTimeout is when a database that does not answer has the visitor told so.
+const PageTimeout = 30 * time.Second
 
 // A Visitor is who makes the request.
 type Visitor struct {
