@@ -611,6 +611,20 @@ func TestFailedFunctionRunsAgainInTheOnlySlot(t *testing.T) {
 	})
 }
 
+// Shutdown takes every slot that is free, and waits for the runs to come.
+func TestFailedFunctionRunsAgainDuringShutdown(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		f := &failing{fails: 3, takes: 100 * time.Millisecond, start: time.Now()}
+		h := newHandler(t, plainMode(), f.fn, nil)
+		var delivery sync.WaitGroup
+		delivery.Go(func() { assert.Equal(t, 200, wechat().clear(scanPush("shop-7")).to(h).Code) })
+		time.Sleep(50 * time.Millisecond)
+		require.NoError(t, h.Shutdown(t.Context()))
+		assert.Len(t, f.began, 4)
+		delivery.Wait()
+	})
+}
+
 // A function that panics does not run again by itself: what it left half done
 // may be locked.
 func TestPanickingFunctionRunsOnce(t *testing.T) {

@@ -55,9 +55,11 @@ func (s *slots) acquire(ctx context.Context, deadline time.Time) error {
 
 func (s *slots) release() { <-s.taken }
 
-// halfTaken reports whether others than the caller, which has a slot, have half
-// of them.
-func (s *slots) halfTaken() bool { return 2*(len(s.taken)-1) >= cap(s.taken) }
+// halfTaken reports whether other deliveries than the caller's, which has a slot,
+// have half of them.
+func (s *slots) halfTaken() bool {
+	return 2*(len(s.taken)-1-int(s.kept.Load())) >= cap(s.taken)
+}
 
 // shutdown waits until no slot is taken, by taking them all. It may be called
 // again, and at once.
