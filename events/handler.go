@@ -20,13 +20,13 @@ const slotTimeout = 3 * time.Second // from the request on
 // none. ctx has the request's values; the end of the request does not cancel it.
 //
 // The function may run several times for one event until it has succeeded: what
-// it did before it failed, it does again. After an error it runs again within the
-// same delivery, after pauses of 0.3 s, 1 s and 2 s, while 1 s of the time for the
-// response is left and other deliveries have less than half of the slots (see
-// [WithoutRetries]). After the last run, and after a panic at once, the response
-// is HTTP 500, and if WeChat delivers the event again, the function runs again. Do
-// not count on that: WeChat was seen to deliver four times within a second after a
-// wrong status, and then no more.
+// it did before it failed, it does again, with the same ev, which it must not
+// change. After an error it runs again within the same delivery, after pauses of
+// 0.3 s, 1 s and 2 s, while 1 s of the time for the response is left and other
+// deliveries have less than half of the slots (see [WithoutRetries]). After the last
+// run, and after a panic at once, the response is HTTP 500, and if WeChat delivers
+// the event again, the function runs again. Do not count on that: WeChat was seen to
+// deliver four times within a second after a wrong status, and then no more.
 //
 // WeChat waits 5 s. If the function is not done 4.5 s after the request came, the
 // response is "success" and the function goes on: its reply can no longer be sent,
