@@ -12,6 +12,7 @@ import (
 const (
 	readTimeout     = 5 * time.Second // WeChat waits no longer
 	idleTimeout     = time.Minute
+	maxHeaderBytes  = 64 << 10 // of which WeChat sends less than 1 KiB
 	shutdownTimeout = 10 * time.Second
 )
 
@@ -21,15 +22,16 @@ const (
 // what went wrong.
 //
 // It listens at srv.Addr, with TLS if srv.TLSConfig is set. Unless they are set
-// already, it sets srv.Handler to h, ReadTimeout to 5 s and IdleTimeout to 1 min:
-// with other routes beside the callback, set a Handler that has h among them.
-// To end on a signal, use signal.NotifyContext.
+// already, it sets srv.Handler to h, ReadTimeout to 5 s, IdleTimeout to 1 min and
+// MaxHeaderBytes to 64 KiB: with other routes beside the callback, set a Handler
+// that has h among them. To end on a signal, use signal.NotifyContext.
 func Serve(ctx context.Context, srv *http.Server, h *Handler) error {
 	if srv.Handler == nil {
 		srv.Handler = h
 	}
 	srv.ReadTimeout = cmp.Or(srv.ReadTimeout, readTimeout)
 	srv.IdleTimeout = cmp.Or(srv.IdleTimeout, idleTimeout)
+	srv.MaxHeaderBytes = cmp.Or(srv.MaxHeaderBytes, maxHeaderBytes)
 
 	down := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() { down <- within(ctx, "the server", srv.Shutdown) })

@@ -54,6 +54,7 @@ func TestServeEndsWithoutLoss(t *testing.T) {
 	url, stop := serving(t, &srv, h)
 	assert.Equal(t, 5*time.Second, srv.ReadTimeout)
 	assert.NotZero(t, srv.IdleTimeout)
+	assert.Equal(t, 64<<10, srv.MaxHeaderBytes, "a stranger's connection holds no 1 MiB")
 
 	answered := make(chan int, 1)
 	go func() {
@@ -79,7 +80,9 @@ func TestServeKeepsSettings(t *testing.T) {
 	h := newHandler(t, plainMode(), nil, nil)
 	routes := http.NewServeMux()
 	routes.Handle("/wechat", h)
-	srv := http.Server{Handler: routes, ReadTimeout: time.Minute, IdleTimeout: time.Hour}
+	srv := http.Server{
+		Handler: routes, ReadTimeout: time.Minute, IdleTimeout: time.Hour, MaxHeaderBytes: 1 << 19,
+	}
 	url, stop := serving(t, &srv, h)
 	resp, err := post(t, url+"/wechat", wechat().clear(scanPush("shop-7")))
 	require.NoError(t, err)
@@ -91,6 +94,7 @@ func TestServeKeepsSettings(t *testing.T) {
 	assert.Equal(t, 404, resp.StatusCode)
 	assert.Equal(t, time.Minute, srv.ReadTimeout)
 	assert.Equal(t, time.Hour, srv.IdleTimeout)
+	assert.Equal(t, 1<<19, srv.MaxHeaderBytes)
 	require.NoError(t, stop())
 }
 
