@@ -57,8 +57,9 @@ func (c *config) check(ok bool, format string, args ...any) {
 
 // WithDeduper remembers in d which events were handled; nil remembers nothing,
 // so that every delivery runs the function. The default is a
-// [NewMemoryDeduper] for 1048576 events: enough for one process. Several
-// processes behind one URL should share a Deduper.
+// [NewMemoryDeduper] for 1048576 events: enough for one process, until it starts
+// again and has forgotten them. Several processes behind one URL should share a
+// Deduper.
 //
 // A d of your own, or a shared one, has such a memory in front: an event is claimed
 // there first, and then in d. So while d fails or takes more than 500 ms, events
