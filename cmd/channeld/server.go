@@ -59,6 +59,7 @@ const (
 	callbackPath = "/wechat"
 
 	readHeaderTimeout = 10 * time.Second
+	maxHeaderBytes    = 64 << 10        // of a stranger's request, or it holds 1 MiB
 	postTimeout       = time.Minute     // for the body of a form, an upload included
 	callbackTimeout   = 5 * time.Second // as long as WeChat waits
 	shutdownTimeout   = 10 * time.Second
@@ -153,7 +154,8 @@ func (d *desk) servers(l listeners) map[net.Listener]*http.Server {
 	newServer := func(h http.Handler) *http.Server {
 		return &http.Server{
 			Handler: h, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: 2 * time.Minute,
-			ErrorLog: slog.NewLogLogger(d.logger.Handler(), slog.LevelWarn),
+			MaxHeaderBytes: maxHeaderBytes,
+			ErrorLog:       slog.NewLogLogger(d.logger.Handler(), slog.LevelWarn),
 		}
 	}
 	callback := http.NewServeMux()
