@@ -153,6 +153,34 @@ func TestReplayWithTimestampAndNonceExchanged(t *testing.T) {
 	}
 }
 
+// At a server whose clock is slow such a push is fresh for longest. The event is known for
+// longer still.
+func TestReplayAtASlowClock(t *testing.T) {
+	inFakeTime(t, func(t *testing.T) {
+		runs := 0
+		h := newHandler(t, safeMode(), func(
+			context.Context, *wechatqr.Event,
+		) (events.Reply, error) {
+			runs++
+			return nil, nil
+		}, nil)
+		made := time.Now().Add(5 * time.Minute).Unix()
+		sealed := wechat().seal(t, scanPushAt(made, "replayed"))
+		stamp, later := strconv.FormatInt(made, 10), strconv.FormatInt(made+300, 10)
+		deliver := func(timestamp, nonce string) int {
+			p := wechat().signed(timestamp, nonce, envelope(sealed))
+			p.query.Set("msg_signature", sign(testToken, timestamp, nonce, sealed))
+			return p.to(h).Code
+		}
+		require.Equal(t, 200, deliver(stamp, later))
+		time.Sleep(15 * time.Minute)
+		require.Equal(t, 200, deliver(later, stamp), "it is fresh")
+		time.Sleep(time.Second)
+		require.Equal(t, 403, deliver(later, stamp), "it is no more")
+		assert.Equal(t, 1, runs)
+	})
+}
+
 // The encrypted CreateTime may be as far from the timestamp as the clock may.
 func TestCreateTimeAgreesWithTimestamp(t *testing.T) {
 	t.Parallel()

@@ -65,7 +65,7 @@ func (c *config) check(ok bool, format string, args ...any) {
 // there first, and then in d. So while d fails or takes more than 500 ms, events
 // are handled all the same, once in each process that WeChat delivers them to.
 //
-// An event stays known for twice Config.MaxAge and a minute, which is longer
+// An event stays known for three times Config.MaxAge and a minute, which is longer
 // than a push of it can be fresh. If the memory is too small for that, the
 // problem handler is told by ErrForgotten.
 func WithDeduper(d Deduper) Option { return func(c *config) { c.deduper = d } }
@@ -149,10 +149,11 @@ func NewHandler(cfg Config, fn HandlerFunc, opts ...Option) (*Handler, error) {
 		return nil, invalid(errors.Join(h.errs...))
 	}
 
-	// An event stays known for longer than a push of it can be fresh: its
-	// timestamp may be MaxAge ahead at first.
+	// An event stays known for longer than a push of it can be fresh: its timestamp may be
+	// MaxAge ahead at first, and a forged one, of a nonce that looks like a time, as much
+	// later.
 	const halfCentury = 50 * 365 * 24 * time.Hour
-	known := 2*min(time.Duration(v.maxAge)*time.Second, halfCentury) + time.Minute
+	known := 3*min(time.Duration(v.maxAge)*time.Second, halfCentury) + time.Minute
 
 	h.slots = newSlots(h.maxRunning)
 	h.claims = newClaims(h.deduper, known)

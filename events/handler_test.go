@@ -1252,18 +1252,18 @@ func TestDeduperIsAsked(t *testing.T) {
 		claim  func(context.Context) (events.Claim, error)
 		want   []string
 	}{
-		{"success", 0, 0, 0, nil, []string{"claim 3s", "commit 11m0s"}},
-		{"a short MaxAge", time.Second, 0, 0, nil, []string{"claim 3s", "commit 1m2s"}},
-		{"a long MaxAge", time.Hour, 0, 0, nil, []string{"claim 3s", "commit 2h1m0s"}},
-		{"the longest MaxAge", 1<<63 - 1, 0, 0, nil, []string{"claim 3s", "commit 876000h1m0s"}},
+		{"success", 0, 0, 0, nil, []string{"claim 3s", "commit 16m0s"}},
+		{"a short MaxAge", time.Second, 0, 0, nil, []string{"claim 3s", "commit 1m3s"}},
+		{"a long MaxAge", time.Hour, 0, 0, nil, []string{"claim 3s", "commit 3h1m0s"}},
+		{"the longest MaxAge", 1<<63 - 1, 0, 0, nil, []string{"claim 3s", "commit 1314000h1m0s"}},
 		{"failure", 0, 9, 0, nil,
 			[]string{"claim 3s", "claim 3s", "claim 3s", "claim 3s", "release"}},
 		{"a function just shorter than a third of the lease", 0, 0, time.Second - 1, nil,
-			[]string{"claim 3s", "commit 11m0s"}},
+			[]string{"claim 3s", "commit 16m0s"}},
 		{"a function of 2.5 s", 0, 0, 2500 * time.Millisecond, nil,
-			[]string{"claim 3s", "claim 3s", "claim 3s", "commit 11m0s"}},
+			[]string{"claim 3s", "claim 3s", "claim 3s", "commit 16m0s"}},
 		{"a slow function", 0, 0, time.Minute, nil,
-			append(slices.Repeat([]string{"claim 3s"}, 4), "commit 11m0s")},
+			append(slices.Repeat([]string{"claim 3s"}, 4), "commit 16m0s")},
 		{"what is handled", 0, 0, 0, outcome(handled), []string{"claim 3s", "release"}},
 		{"another's claim", 0, 0, 0, outcome(busy),
 			append(slices.Repeat([]string{"claim 3s"}, 47), "release")},
@@ -1292,7 +1292,7 @@ func TestDeduperIsNotAskedForWhatIsKnown(t *testing.T) {
 	for range 3 {
 		assert.Equal(t, "success", p.to(h).Body.String())
 	}
-	assert.Equal(t, []string{"claim 3s", "commit 11m0s"}, d.asked)
+	assert.Equal(t, []string{"claim 3s", "commit 16m0s"}, d.asked)
 }
 
 func outcome(c events.Claim) func(context.Context) (events.Claim, error) {

@@ -152,7 +152,7 @@ func TestForgottenEventsAreTold(t *testing.T) {
 		deliver(10*1024, 12*1024)
 		assert.Len(t, problems, 2, "once a minute")
 
-		time.Sleep(11 * time.Minute) // no push of then can be fresh
+		time.Sleep(16 * time.Minute) // no push of then can be fresh
 		now = time.Now().Unix()
 		deliver(0, 1024)
 		assert.Len(t, problems, 2)

@@ -65,7 +65,7 @@ type Config struct {
 	// and from the CreateTime of an encrypted message, to both sides, in whole
 	// seconds. Default 5 min. WeChat holds pushes back for a minute after many
 	// failures: less than 2 min loses those. A [Handler] remembers handled events
-	// for longer than twice that, so that none can be replayed while its Deduper
+	// for longer than three times that, so that none can be replayed while its Deduper
 	// does not forget: see [WithDeduper].
 	MaxAge time.Duration
 
