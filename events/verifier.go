@@ -88,7 +88,8 @@ func ConfigFromEnv() (Config, error) {
 	}
 	if _, err = newVerifier(cfg); err != nil {
 		variables := strings.NewReplacer("AppID", "WECHAT_APP_ID", "Token", "WECHAT_TOKEN",
-			"EncodingAESKey", "WECHAT_AES_KEY", "Plaintext", "WECHAT_PLAINTEXT=1")
+			"EncodingAESKey", "WECHAT_AES_KEY", "Plaintext", "WECHAT_PLAINTEXT=1",
+			"Account", "WECHAT_ACCOUNT")
 		return Config{}, invalid(errors.New(variables.Replace(err.Error())))
 	}
 	return cfg, nil
@@ -145,7 +146,11 @@ func newVerifier(cfg Config) (*Verifier, error) {
 		}
 		pairs = append(pairs, p)
 	}
-	if !cfg.Plaintext && cfg.AppID == "" {
+	switch {
+	case strings.ContainsFunc(cfg.AppID+cfg.Account, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return nil, errors.New("AppID or Account has white space or another odd character: " +
+			"was a line end read with it?")
+	case !cfg.Plaintext && cfg.AppID == "":
 		return nil, errors.New("AppID is empty: messages are encrypted for an AppID")
 	}
 	v.keys = func() []*keyPair { return pairs }

@@ -892,6 +892,15 @@ func TestNewVerifierRefuses(t *testing.T) {
 			Previous: []events.Keys{{EncodingAESKey: testKey}}},
 			"Previous[0]: both EncodingAESKey and Plaintext"},
 		"no AppID": {with(func(c *events.Config) { c.AppID = "" }), "AppID is empty"},
+		"a line end after the AppID": {
+			with(func(c *events.Config) { c.AppID += "\n" }), "was a line end read",
+		},
+		"a control character in the AppID": {
+			with(func(c *events.Config) { c.AppID += "\x7f" }), "was a line end read",
+		},
+		"a space after the Account": {
+			with(func(c *events.Config) { c.Account = "gh_1 " }), "was a line end read",
+		},
 		"a bad previous key": {with(func(c *events.Config) {
 			c.Previous = []events.Keys{{},
 				{EncodingAESKey: "x"}}
