@@ -1181,6 +1181,23 @@ func TestObserverAndLogger(t *testing.T) {
 	assert.NotContains(t, log.String(), "panicked")
 }
 
+// An observer may hand the error on to another goroutine.
+func TestObserversErrorIsNotChanged(t *testing.T) {
+	t.Parallel()
+	var seen error
+	text := ""
+	observe := func(_ context.Context, call wechatqr.Call) {
+		seen, text = call.Err, call.Err.Error()
+	}
+	c := withToken(t, func(*http.Request) (*http.Response, error) {
+		return answer(503, ""), nil
+	}, wechatqr.WithObserver(observe))
+	err := c.Do(t.Context(), wechatqr.Request{Method: "POST", Path: "/a"}, nil)
+	require.ErrorIs(t, err, wechatqr.ErrOutcomeUnknown)
+	require.NotErrorIs(t, seen, wechatqr.ErrOutcomeUnknown)
+	assert.Equal(t, text, seen.Error())
+}
+
 // panickingHandler is a log handler with a fault.
 type panickingHandler struct{ slog.Handler }
 

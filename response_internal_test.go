@@ -28,8 +28,8 @@ func TestOutcomeOfARefusal(t *testing.T) {
 		{0, 499}: nil, {0, 500}: &rowOutcomeUnknown, {48001, 502}: nil,
 	} {
 		err := &Error{Code: ErrorCode(e[0]), StatusCode: e[1]}
-		_ = outcomeUnknown(&apiRequest{}, err)
-		assert.Same(t, known, err.known, "%v", e)
+		assert.Same(t, known, outcomeUnknown(&apiRequest{}, err).(*Error).known, "%v", e)
+		assert.Nil(t, err.known, "an observer may still read it")
 	}
 }
 

@@ -114,6 +114,8 @@ func pause(ctx context.Context, attempts int) bool {
 func outcomeUnknown(x *apiRequest, err error) error {
 	switch e := err.(type) {
 	case *Error:
+		unknown := *e // an observer may still read the other
+		e = &unknown
 		e.unsure = &adviceUnsure
 		if x.kind == permanentCreation {
 			e.unsure = &adviceUnsureCreation
