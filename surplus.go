@@ -81,7 +81,10 @@ func (c *strictConn) Read(p []byte) (int, error) {
 // readHeader returns what of p belongs to the body, once the header is whole.
 func (c *strictConn) readHeader(p []byte) (body []byte) {
 	c.header = append(c.header, p...)
-	header, body, whole := bytes.Cut(c.header, []byte("\r\n\r\n"))
+	header, body, whole := bytes.Cut(c.header, []byte("\n\r\n"))
+	if short, rest, ok := bytes.Cut(c.header, []byte("\n\n")); ok && (!whole || len(short) < len(header)) {
+		header, body, whole = short, rest, true // net/http takes it too
+	}
 	if !whole {
 		return nil
 	}
@@ -91,11 +94,11 @@ func (c *strictConn) readHeader(p []byte) (body []byte) {
 		return c.readHeader(body)
 	}
 
-	_, length, _ := strings.Cut(head, "\r\ncontent-length:")
-	length, _, _ = strings.Cut(length, "\r\n")
+	_, length, _ := strings.Cut(head, "\ncontent-length:")
+	length, _, _ = strings.Cut(length, "\n")
 	n, err := strconv.Atoi(strings.TrimSpace(length))
 	c.state, c.rest = inBody, n
-	if err != nil || n < 0 || strings.Contains(head, "\r\ntransfer-encoding:") {
+	if err != nil || n < 0 || strings.Contains(head, "\ntransfer-encoding:") {
 		c.state = inUnknown
 	}
 	return body

@@ -67,10 +67,12 @@ func TestSurplusOfNoLength(t *testing.T) {
 }
 
 // What precedes the surplus does not hide it: an interim response, a header in
-// two pieces, an empty body, a request still being written.
+// two pieces, lines that end without \r, an empty body, a request still being written.
 func TestSurplusIsFound(t *testing.T) {
 	const whole = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 	const empty = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+	const bare = "HTTP/1.1 200 OK\nContent-Length: 2\n\n{}"
+	const mixed = "HTTP/1.1 200 OK\r\nContent-Length: 4\n\n"
 	for _, tt := range []struct {
 		method string
 		reads  []string
@@ -79,6 +81,8 @@ func TestSurplusIsFound(t *testing.T) {
 		{"GET", []string{"HTTP/1.1 100 Continue\r\n\r\n" + whole + "s3cr3t"},
 			"HTTP/1.1 100 Continue\r\n\r\n" + whole},
 		{"GET", []string{whole[:20], whole[20:] + "s3cr3t"}, whole},
+		{"GET", []string{bare + "s3cr3t"}, bare},
+		{"GET", []string{mixed + "\r\n\r\ns3cr3t"}, mixed + "\r\n\r\n"},
 		{"GET", []string{empty + "s3cr3t"}, empty},
 		{"POST", []string{whole[:len(whole)-1], "}s3cr3t"}, whole},
 		{"CONNECT", []string{empty + "tunnel"}, empty + "tunnel"},
