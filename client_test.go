@@ -1203,6 +1203,11 @@ type panickingHandler struct{ slog.Handler }
 
 func (panickingHandler) Handle(context.Context, slog.Record) error { panic("handler") }
 
+// disabledHandler fails at the first question.
+type disabledHandler struct{ slog.Handler }
+
+func (disabledHandler) Enabled(context.Context, slog.Level) bool { panic("enabled") }
+
 // What is broken in an observer or a log handler takes no token and no ticket
 // from anybody.
 func TestPanicOfObserverOrLogger(t *testing.T) {
@@ -1215,6 +1220,7 @@ func TestPanicOfObserverOrLogger(t *testing.T) {
 		}),
 		"logger": wechatqr.WithLogger(slog.New(panickingHandler{slog.NewTextHandler(&log,
 			&slog.HandlerOptions{Level: slog.LevelDebug})})),
+		"level of the logger": wechatqr.WithLogger(slog.New(disabledHandler{})),
 	} {
 		t.Run(name, func(t *testing.T) {
 			wx := wechatqrtest.Start(t)

@@ -325,11 +325,11 @@ func (s *sender) lost(a *attempt, err error) (outcome, error) {
 }
 
 func (s *sender) report(ctx context.Context, x *apiRequest, base *url.URL, n, status int, took time.Duration, err error) {
+	defer s.recoverObserver(ctx)
 	debug := s.logger.Enabled(ctx, slog.LevelDebug)
 	if s.observe == nil && !debug {
 		return
 	}
-	defer s.recoverObserver(ctx)
 	call := Call{
 		Op: x.op, Method: x.method, URL: base.String() + x.path,
 		Attempt: n, StatusCode: status, Duration: took, Err: err,
