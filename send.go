@@ -150,7 +150,7 @@ func (a *attempt) hostIsDown(err error, waited time.Duration) bool {
 // The phases of an attempt. The hooks of httptrace move it on, and expire to
 // abandoned; a transport that calls no hooks, such as a mock, leaves it at
 // unknownPhase. net/http may go from connected back to connecting, when it repeats a
-// request on a new connection.
+// request on a new connection. Another transport that does so may have sent it.
 //
 //	phase         begins when                          the request
 //	unknownPhase  the attempt begins                   may have been sent
@@ -194,8 +194,11 @@ func (s *sender) newAttempt(ctx context.Context, x *apiRequest, base *url.URL, h
 		a.trace = *outer
 	}
 	getConn, gotConn := a.trace.GetConn, a.trace.GotConn
+	_, own := s.transport.(*http.Transport)
 	a.trace.GetConn = func(hostPort string) {
-		a.phase.Store(connecting)
+		if own || a.phase.Load() != connected {
+			a.phase.Store(connecting)
+		}
 		if getConn != nil {
 			getConn(hostPort)
 		}

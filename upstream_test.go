@@ -145,6 +145,32 @@ func TestMayHaveArrived(t *testing.T) {
 	assert.EqualValues(t, 1, calls.Load())
 }
 
+// A transport that repeats requests by itself may have sent one before its last
+// connection failed.
+func TestMayHaveArrivedByARepeatingTransport(t *testing.T) {
+	t.Parallel()
+	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		panic(http.ErrAbortHandler)
+	}))
+	defer srv.Close()
+	var dials atomic.Int64
+	inner := &http.Transport{}
+	inner.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if dials.Add(1) > 1 {
+			return nil, errors.New("no route")
+		}
+		return new(net.Dialer).DialContext(ctx, network, address)
+	}
+	c := withToken(t, func(r *http.Request) (*http.Response, error) {
+		_, _ = inner.RoundTrip(r)
+		return inner.RoundTrip(r)
+	}, wechatqr.WithBaseURL(srv.URL))
+	err := c.Do(t.Context(), post, nil)
+	require.ErrorIs(t, err, wechatqr.ErrOutcomeUnknown)
+	require.ErrorContains(t, err, "no route")
+	assert.EqualValues(t, 2, dials.Load(), "it is not repeated once more")
+}
+
 // A proxy that cannot be told any more says nothing about a request that was sent, nor does
 // one that is told about a transport that calls no hooks.
 func TestMayHaveArrivedWithAProxy(t *testing.T) {
