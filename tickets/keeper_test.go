@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
 	"runtime"
 	"slices"
 	"strings"
@@ -416,6 +418,36 @@ func TestClientPanics(t *testing.T) {
 		require.ErrorContains(t, err, "a mock without an expectation")
 		w.set(nil)
 		assert.Equal(t, "2", value(t, k, req))
+	})
+}
+
+// panickingHandler is a log handler with a fault.
+type panickingHandler struct{ slog.Handler }
+
+func (panickingHandler) Handle(context.Context, slog.Record) error { panic("handler") }
+
+// What is broken in a log handler ends no renewal behind the scenes, nor the process.
+func TestLoggerPanics(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := &wechat{}
+		k := newKeeper(t, w, tickets.NewMemory(), tickets.WithLogger(
+			slog.New(panickingHandler{slog.NewTextHandler(io.Discard, nil)})))
+		h := k.Picture(hourly)
+		require.Equal(t, http.StatusOK, get(h).Code)
+		w.fetch = func(string) (*wechatqr.QRCode, error) { return nil, errors.New("away") }
+		w.set(always(errors.New("away")))
+		time.Sleep(30 * time.Minute)
+		get(h)
+		synctest.Wait()
+		w.set(nil)
+		time.Sleep(time.Second)
+		get(h)
+		synctest.Wait()
+		get(h)
+		synctest.Wait()
+		assert.Len(t, w.fetched, 2)
+		assert.Equal(t, "3", value(t, k, hourly))
 	})
 }
 
