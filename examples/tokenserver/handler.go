@@ -22,14 +22,14 @@ import (
 func newHandler(src wechatqr.TokenSource, secret string) http.Handler {
 	mux := http.NewServeMux()
 	give := func(w http.ResponseWriter, r *http.Request, rejected string) {
-		tok, err := lasting(r.Context(), src, rejected)
+		tok, left, err := lasting(r.Context(), src, rejected)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadGateway)
 			return
 		}
 		response := map[string]any{"access_token": tok.Value}
 		if !tok.Expiry.IsZero() {
-			response["expires_in"] = int64(time.Until(tok.Expiry) / time.Second)
+			response["expires_in"] = int64(left / time.Second)
 		}
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(response)
@@ -61,21 +61,21 @@ func newHandler(src wechatqr.TokenSource, secret string) http.Handler {
 	})
 }
 
-// lasting returns a token that has a whole second left, for expires_in counts
-// whole seconds. In a token's last second it waits for the next one.
+// lasting returns a token and what is left of its life, a whole second at least, for
+// expires_in counts whole seconds. In a token's last second it waits for the next one.
 func lasting(
 	ctx context.Context, src wechatqr.TokenSource, rejected string,
-) (wechatqr.Token, error) {
+) (tok wechatqr.Token, left time.Duration, err error) {
 	for {
-		tok, err := src.Token(ctx, rejected)
-		left := time.Until(tok.Expiry)
+		tok, err = src.Token(ctx, rejected)
+		left = time.Until(tok.Expiry)
 		if err != nil || tok.Expiry.IsZero() || left >= time.Second {
-			return tok, err
+			return tok, left, err
 		}
 		select {
 		case <-time.After(left):
 		case <-ctx.Done():
-			return wechatqr.Token{}, ctx.Err()
+			return wechatqr.Token{}, 0, ctx.Err()
 		}
 	}
 }

@@ -242,6 +242,25 @@ func TestTokenInItsLastSecond(t *testing.T) {
 	})
 }
 
+// The second that was left is also told if it is over by the time it is written.
+func TestTokenAsItsLastSecondBegins(t *testing.T) {
+	for i := range 2000 {
+		life := time.Second + time.Duration(i%50)*40*time.Nanosecond
+		h := newHandler(wechatqr.TokenSourceFunc(
+			func(context.Context, string) (wechatqr.Token, error) {
+				return wechatqr.Token{Value: "T", Expiry: time.Now().Add(life)}, nil
+			}), key)
+		ctx, cancel := context.WithCancel(t.Context())
+		r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/token", nil)
+		r.Header.Set("Authorization", "Bearer "+key)
+		w := httptest.NewRecorder()
+		time.AfterFunc(time.Millisecond, cancel) // it waits if the second is not whole
+		h.ServeHTTP(w, r)
+		cancel()
+		require.NotContains(t, w.Body.String(), `"expires_in":0`)
+	}
+}
+
 func TestClientSaysWhatIsWrong(t *testing.T) {
 	for base, want := range map[string]string{
 		"tokens.internal:8787":         "is no address",
