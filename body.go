@@ -25,13 +25,8 @@ func (s *sender) readBody(ctx context.Context, resp *http.Response, limit int64)
 		return nil, nil
 	}
 	_, own := s.transport.(*http.Transport) // whose bodies heed ctx
-	switch {
-	case resp.StatusCode < 200:
-		_ = body.Close()
-		return nil, badBody("a connection of another protocol, which was not asked for")
-	case own || inMemory(body):
-		defer body.Close()
-		return readAll(body, resp.ContentLength, limit)
+	if own || inMemory(body) {
+		return readResponse(resp, limit)
 	}
 
 	var data []byte
@@ -44,8 +39,7 @@ func (s *sender) readBody(ctx context.Context, resp *http.Response, limit int64)
 				err = fmt.Errorf("the response's body panicked: %v", p)
 			}
 		}()
-		defer body.Close()
-		data, err = readAll(body, resp.ContentLength, limit)
+		data, err = readResponse(resp, limit)
 	}()
 	select {
 	case <-done:
@@ -53,6 +47,15 @@ func (s *sender) readBody(ctx context.Context, resp *http.Response, limit int64)
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
+}
+
+// readResponse reads the body, unless another protocol follows, and closes it.
+func readResponse(resp *http.Response, limit int64) ([]byte, error) {
+	defer resp.Body.Close()
+	if resp.StatusCode < 200 {
+		return nil, badBody("a connection of another protocol, which was not asked for")
+	}
+	return readAll(resp.Body, resp.ContentLength, limit)
 }
 
 // inMemory reports whether the body is io.NopCloser of bytes or a text, as

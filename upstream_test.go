@@ -336,8 +336,23 @@ func TestBodiesThatDoNotEnd(t *testing.T) {
 
 		err = withToken(t, body(panickingBody{})).Do(t.Context(), post, nil)
 		require.ErrorContains(t, err, "panicked: boom")
+
+		start = time.Now()
+		ctx, cancel = context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err = withToken(t, func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: 101, Body: openBody{release}}, nil
+		}).Do(ctx, post, nil)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Equal(t, time.Second, time.Since(start))
 	})
 }
+
+// openBody cannot be closed until it is released.
+type openBody blockingBody
+
+func (openBody) Read([]byte) (int, error) { return 0, io.EOF }
+func (b openBody) Close() error           { <-b.release; return nil }
 
 // An upgraded connection is not read: it would not end.
 func TestUpgradeIsRefused(t *testing.T) {
