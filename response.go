@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -235,6 +236,7 @@ func clean(err error, secrets ...string) (cleaned error) {
 		return &url.Error{Op: ue.Op, URL: redact(clip(cutQuery(ue.URL)), secrets...), Err: clean(ue.Err, secrets...)}
 	}
 	full := err.Error()
+	_ = errors.Is(err, io.EOF) // a typed nil panics here at the latest, and not in its readers
 	clipped := clip(full)
 	text := redact(cutQueries(clipped), secrets...)
 	if text == full {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -116,7 +117,11 @@ func (panickingError) Error() string { panic("boom") }
 
 func TestCleanKeepsWhatItMay(t *testing.T) {
 	t.Parallel()
-	require.ErrorContains(t, clean(panickingError{}), "cannot be printed")
+	for _, err := range []error{panickingError{}, (*net.OpError)(nil), (*url.Error)(nil)} {
+		cleaned := clean(err)
+		require.ErrorContains(t, cleaned, "cannot be printed")
+		require.NotErrorIs(t, cleaned, io.EOF)
+	}
 	inner := errors.New("refused")
 	assert.Same(t, inner, clean(inner))
 	want := &url.Error{Op: "Get", URL: "https://a/b", Err: inner}
