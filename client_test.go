@@ -91,6 +91,8 @@ func TestNewRefuses(t *testing.T) {
 		{"endpoint with another scheme", good, endpoints("ftp://x", ""), "use one like"},
 		{"endpoint with user", good, endpoints("https://u:pw@x", ""), "leave user"},
 		{"endpoint with query", good, endpoints("https://x?secret=pw", ""), "leave user"},
+		{"endpoint with odd password", good, endpoints("https://u:pw%@x", ""), "without a user"},
+		{"endpoint with user and no scheme", good, endpoints("u:pw@x", ""), "without a user"},
 		{"endpoint that is no URL", good, endpoints("https://x\x7f", ""), "base address"},
 		{"endpoint without a host", good, endpoints("https:///a", ""), "use one like"},
 		{"endpoint with a fragment", good, endpoints("https://x#a", ""), "leave user, query"},

@@ -1,6 +1,7 @@
 package wechatqr
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -61,10 +62,13 @@ func (h *hosts) next(host int) int { return (host + 1) % len(h.urls) }
 // parseBase reads a base address.
 func parseBase(address string) (*url.URL, error) {
 	u, err := url.Parse(address)
+	usable := err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
 	switch {
+	case !usable && strings.Contains(address, "@"): // behind a password perhaps
+		return nil, errors.New("a base address cannot be read: use one like https://api.weixin.qq.com, without a user")
 	case err != nil:
 		return nil, fmt.Errorf("base address: %w: use one like https://api.weixin.qq.com", clean(err))
-	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+	case !usable:
 		return nil, fmt.Errorf("base address %q: use one like https://api.weixin.qq.com", cutQuery(address))
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
 		return nil, fmt.Errorf("base address %q: leave user, query and fragment out", u.Scheme+"://"+u.Host+u.Path)
