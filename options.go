@@ -43,6 +43,9 @@ func (c *config) require(ok bool, format string, args ...any) {
 // connections a host. Redirects are never followed and cookies not kept, so
 // CheckRedirect and Jar do not count. hc itself is not changed.
 //
+// What a server sends beyond a response net/http writes to its log, secrets included. Only
+// the default Transport's connections end there, if no proxy's tunnel is in between.
+//
 // Whether a request that failed may have arrived is known from the hooks of
 // net/http/httptrace. Of a Transport that does not call them, such as a mock,
 // every request without a response counts as one that may have arrived.

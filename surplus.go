@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net"
+	"net/http"
 	"strconv"
 	"strings"
 	"sync"
@@ -13,38 +14,53 @@ import (
 // net/http would log what is left over, whatever secret it holds. Surplus
 // bytes end the connection.
 //
-// It follows the responses to GET and POST that have a Content-Length. From
-// another one on, and through a proxy's tunnel, it passes all.
+// It follows the responses to GET and POST that have a Content-Length or are
+// chunked. From another one on, and through a proxy's tunnel, it passes all.
 type strictConn struct {
 	net.Conn
-	mu     sync.Mutex
-	state  connState
-	header []byte // of the response, as far as it has come
-	rest   int    // of the body
+	mu      sync.Mutex
+	state   connState
+	line    []byte  // as far as it has come
+	rest    int     // of the body or the chunk; while inHeader what is known of it, -1 for nothing
+	code    [3]byte // the status of the response, zeros before the first
+	chunked bool
 }
 
 // connState is what the next byte to be read belongs to.
 //
-//	state      next byte                      left when
-//	inNothing  surplus                        a GET or POST is written: inHeader; anything else: inUnknown
-//	inHeader   of a response's header         the header ends: inBody, or inUnknown without a Content-Length
-//	inBody     of the body, or surplus        the body has its length: inNothing
-//	inUnknown  passed on as it is             never
+//	state      next byte                     left when
+//	inNothing  surplus                       a GET or POST is written: inStatus; another request: inUnknown
+//	inStatus   of a response's first line    the line ends: inHeader
+//	inHeader   of the lines after it         an empty one ends: by what they have said
+//	inBody     of a body of known length     it has its length: inNothing
+//	inSize     of the line before a chunk    the line ends: inChunk, or inTrailer after a size of 0
+//	inChunk    of a chunk or its line end    it has its length: inSize
+//	inTrailer  of the lines after chunks     an empty one ends: inNothing
+//	inSurplus  surplus                       never
+//	inUnknown  passed on as it is            never
 type connState int
 
 const (
 	inNothing connState = iota
+	inStatus
 	inHeader
 	inBody
+	inSize
+	inChunk
+	inTrailer
+	inSurplus
 	inUnknown
 )
 
 func (c *strictConn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	if c.state == inNothing {
-		c.state, c.header = inUnknown, c.header[:0]
-		if bytes.HasPrefix(p, []byte("GET ")) || bytes.HasPrefix(p, []byte("POST ")) {
-			c.state = inHeader
+		method, target, _ := strings.Cut(string(p[:min(len(p), 16)]), " ")
+		switch {
+		case method == http.MethodGet, method == http.MethodPost:
+			c.state = inStatus
+		case c.code[0] == 0 || strings.HasPrefix(target, "/"): // not the rest of a request's body
+			c.state = inUnknown
 		}
 	}
 	c.mu.Unlock()
@@ -55,51 +71,99 @@ func (c *strictConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	body := p[:n]
-	if c.state == inHeader {
-		body = c.readHeader(body)
-	}
-	if c.state == inUnknown || c.state == inHeader {
-		return n, err
-	}
-
-	surplus := max(0, len(body)-c.rest)
-	c.rest -= len(body) - surplus
-	switch {
-	case surplus > 0:
-		c.state = inBody   // with no rest, for ever
+	response := c.follow(p[:n])
+	if response < n {
+		c.state = inSurplus
 		_ = c.Conn.Close() // a request written now is not sent, and takes another connection
-		if n == surplus {
+		if response == 0 {
 			err = io.EOF
 		}
-	case c.rest == 0:
-		c.state = inNothing
 	}
-	return n - surplus, err
+	return response, err
 }
 
-// readHeader returns what of p belongs to the body, once the header is whole.
-func (c *strictConn) readHeader(p []byte) (body []byte) {
-	c.header = append(c.header, p...)
-	header, body, whole := bytes.Cut(c.header, []byte("\n\r\n"))
-	if short, rest, ok := bytes.Cut(c.header, []byte("\n\n")); ok && (!whole || len(short) < len(header)) {
-		header, body, whole = short, rest, true // net/http takes it too
+// follow returns how much of p belongs to a response.
+func (c *strictConn) follow(p []byte) (n int) {
+	for n < len(p) {
+		switch c.state {
+		case inNothing, inSurplus:
+			return n
+		case inUnknown:
+			return len(p)
+		case inBody, inChunk:
+			some := min(c.rest, len(p)-n)
+			n, c.rest = n+some, c.rest-some
+			c.endBody()
+		default:
+			line, _, whole := bytes.Cut(p[n:], []byte("\n"))
+			n += len(line)
+			c.line = append(c.line, line...)
+			if whole {
+				n++
+				c.endLine(bytes.TrimSuffix(c.line, []byte("\r")))
+				c.line = c.line[:0]
+			}
+		}
 	}
-	if !whole {
-		return nil
-	}
-	head := strings.ToLower(string(header))
-	if _, status, _ := strings.Cut(head, " "); strings.HasPrefix(status, "1") { // the response is still to come
-		c.header = nil
-		return c.readHeader(body)
-	}
+	return n
+}
 
-	_, length, _ := strings.Cut(head, "\ncontent-length:")
-	length, _, _ = strings.Cut(length, "\n")
-	n, err := strconv.Atoi(strings.TrimSpace(length))
-	c.state, c.rest = inBody, n
-	if err != nil || n < 0 || strings.Contains(head, "\ntransfer-encoding:") {
-		c.state = inUnknown
+func (c *strictConn) endBody() {
+	switch {
+	case c.rest > 0:
+	case c.state == inChunk:
+		c.state = inSize
+	default:
+		c.state = inNothing
 	}
-	return body
+}
+
+func (c *strictConn) endLine(line []byte) {
+	name, text, _ := bytes.Cut(line, []byte(":"))
+	value := string(bytes.TrimSpace(text))
+	switch {
+	case c.state == inStatus:
+		c.state, c.rest, c.chunked = inHeader, -1, false
+		_, status, _ := bytes.Cut(line, []byte(" "))
+		copy(c.code[:], bytes.TrimLeft(status, " "))
+	case c.state == inHeader && strings.EqualFold(string(name), "Content-Length"):
+		n, err := strconv.Atoi(value)
+		if err != nil || n < 0 {
+			n = -1 // which is net/http's to refuse
+		}
+		c.rest = n
+	case c.state == inHeader && strings.EqualFold(string(name), "Transfer-Encoding"):
+		c.chunked = strings.EqualFold(value, "chunked")
+	case c.state == inHeader && len(line) == 0:
+		c.endHeader()
+	case c.state == inSize:
+		size, _, _ := bytes.Cut(line, []byte(";"))
+		n, err := strconv.ParseUint(string(bytes.TrimSpace(size)), 16, 31)
+		c.state, c.rest = inChunk, int(n)+len("\r\n")
+		switch {
+		case err != nil:
+			c.state = inUnknown
+		case n == 0:
+			c.state = inTrailer
+		}
+	case c.state == inTrailer && len(line) == 0:
+		c.state = inNothing
+	}
+}
+
+func (c *strictConn) endHeader() {
+	code := string(c.code[:])
+	switch {
+	case code[0] == '1': // another response follows
+		c.state = inStatus
+	case code == "204", code == "304": // no body
+		c.state = inNothing
+	case c.chunked:
+		c.state = inSize
+	case c.rest < 0:
+		c.state = inUnknown
+	default:
+		c.state = inBody
+		c.endBody()
+	}
 }

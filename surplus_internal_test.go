@@ -73,6 +73,11 @@ func TestSurplusIsFound(t *testing.T) {
 	const empty = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 	const bare = "HTTP/1.1 200 OK\nContent-Length: 2\n\n{}"
 	const mixed = "HTTP/1.1 200 OK\r\nContent-Length: 4\n\n"
+	const head = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: Chunked\r\n\r\n"
+	const chunks = head + "1\r\n{\r\n00a; x=1\r\n0123456789\r\n1 \r\n}\r\n0\r\n"
+	const trailers = chunks + "A: b\r\nTransfer-Encoding: chunked\r\n\r\n"
+	const odd = head + "x\r\n{}\r\n0\r\n\r\npassed on"
+	const none = "HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n"
 	for _, tt := range []struct {
 		method string
 		reads  []string
@@ -85,17 +90,42 @@ func TestSurplusIsFound(t *testing.T) {
 		{"GET", []string{mixed + "\r\n\r\ns3cr3t"}, mixed + "\r\n\r\n"},
 		{"GET", []string{empty + "s3cr3t"}, empty},
 		{"POST", []string{whole[:len(whole)-1], "}s3cr3t"}, whole},
+		{"GET", []string{chunks + "\r\ns3cr3t"}, chunks + "\r\n"},
+		{"GET", strings.SplitAfter(chunks+"\r\ns3cr3t", ""), chunks + "\r\n"},
+		{"GET", []string{trailers + "s3cr3t"}, trailers},
+		{"GET", []string{odd}, odd},
+		{"GET", []string{none + "s3cr3t"}, none},
 		{"CONNECT", []string{empty + "tunnel"}, empty + "tunnel"},
+		{"GET", []string{empty, "s3cr3t"}, empty},
 	} {
 		conn := &strictConn{Conn: &scriptedConn{reads: tt.reads}}
 		_, _ = io.WriteString(conn, tt.method+" / HTTP/1.1\r\n\r\n")
 		got, buf := "", make([]byte, 200)
 		for range tt.reads {
 			n, err := conn.Read(buf)
+			if n == 0 {
+				require.ErrorIs(t, err, io.EOF)
+				break
+			}
 			require.NoError(t, err)
 			got += string(buf[:n])
 			_, _ = io.WriteString(conn, "more of the request")
 		}
 		assert.Equal(t, tt.want, got)
 	}
+}
+
+// Another method's response on a connection that was used is passed on.
+func TestSurplusOfAnotherMethod(t *testing.T) {
+	const empty = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+	conn := &strictConn{Conn: &scriptedConn{reads: []string{empty, empty + "s3cr3t"}}}
+	buf := make([]byte, 200)
+	_, _ = io.WriteString(conn, "GET /a HTTP/1.1\r\n\r\n")
+	n, err := conn.Read(buf)
+	require.NoError(t, err)
+	require.Equal(t, empty, string(buf[:n]))
+	_, _ = io.WriteString(conn, "HEAD /a HTTP/1.1\r\n\r\n")
+	n, err = conn.Read(buf)
+	require.NoError(t, err)
+	assert.Equal(t, empty+"s3cr3t", string(buf[:n]))
 }

@@ -98,6 +98,8 @@ func TestSurplusBytes(t *testing.T) {
 		{"surplus", []string{whole + "s3cr3t"}, false},
 		{"surplus after pieces", []string{head + "\r\n\r\n", body[:9], body[9:] + "s3cr3t"}, false},
 		{"a second response", []string{whole + whole}, false},
+		{"surplus after chunks", []string{chunked + "s3cr3t"}, false},
+		{"surplus after chunks in pieces", []string{chunked[:60], chunked[60:] + "s3cr3t"}, false},
 	} {
 		for _, scheme := range []string{"http", "https"} {
 			t.Run(tt.name+" over "+scheme, func(t *testing.T) {
