@@ -158,8 +158,9 @@ func (s *storedTokenSource) holdLease(ctx context.Context, owner string) (releas
 		close(done)
 		wg.Wait()
 		// If this fails the lease ends by itself, within a second.
-		_ = s.do(context.WithoutCancel(ctx), "unlease", func(ctx context.Context) error {
-			return s.leaser.Unlease(ctx, s.key, owner)
+		ctx := context.WithoutCancel(ctx)
+		_, _ = inStore(ctx, "unlease", func(ctx context.Context) (struct{}, error) {
+			return struct{}{}, s.leaser.Unlease(ctx, s.key, owner)
 		})
 	}
 }
@@ -172,14 +173,14 @@ func (s *storedTokenSource) fetch(ctx context.Context, rejected, owner string) (
 		return tok, err
 	}
 	ctx = context.WithoutCancel(ctx)
-	err = s.do(ctx, "save", func(ctx context.Context) error {
+	_, err = inStore(ctx, "save", func(ctx context.Context) (struct{}, error) {
 		if rejected != "" && tok.Value != rejected {
 			// Or Save would keep it, if it ended later.
 			if err := s.store.Discard(ctx, s.key, rejected); err != nil {
-				return err
+				return struct{}{}, err
 			}
 		}
-		return s.store.Save(ctx, s.key, tok, owner)
+		return struct{}{}, s.store.Save(ctx, s.key, tok, owner)
 	})
 	if err != nil {
 		s.warn(ctx, err, rejected, tok.Value)
@@ -190,12 +191,12 @@ func (s *storedTokenSource) fetch(ctx context.Context, rejected, owner string) (
 // load returns the store's token, and whether it is of use. err means that the
 // store failed.
 func (s *storedTokenSource) load(ctx context.Context, rejected string) (tok Token, ok bool, err error) {
-	err = s.do(ctx, "load", func(ctx context.Context) (err error) {
-		tok, err = s.store.Load(ctx, s.key)
+	tok, err = inStore(ctx, "load", func(ctx context.Context) (Token, error) {
+		tok, err := s.store.Load(ctx, s.key)
 		if errors.Is(err, ErrTokenNotFound) {
-			tok, err = Token{}, nil
+			return Token{}, nil
 		}
-		return err
+		return tok, err
 	})
 	now := time.Now()
 	if err != nil || tok.Value == "" || tok.Value == rejected || tok.expired(now) {
@@ -213,26 +214,39 @@ func (s *storedTokenSource) load(ctx context.Context, rejected string) (tok Toke
 }
 
 func (s *storedTokenSource) lease(ctx context.Context, owner string) (ok bool, err error) {
-	err = s.do(ctx, "lease", func(ctx context.Context) (err error) {
-		ok, err = s.leaser.Lease(ctx, s.key, owner, leaseTTL)
-		return err
+	ok, err = inStore(ctx, "lease", func(ctx context.Context) (bool, error) {
+		return s.leaser.Lease(ctx, s.key, owner, leaseTTL)
 	})
 	return ok && err == nil, err
 }
 
-// do runs one operation of the store's. A panic is its failure.
-func (s *storedTokenSource) do(ctx context.Context, what string, op func(context.Context) error) (err error) {
+// inStore runs one operation of a store's, which may panic, and may not heed ctx.
+func inStore[T any](
+	ctx context.Context, what string, op func(context.Context) (T, error),
+) (value T, err error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v", p)
-		}
-		if err != nil {
-			err = &opError{what, err}
-		}
+	done := make(chan func(), 1)
+	go func() {
+		v, err1 := value, errors.New("it ended its goroutine")
+		defer func() {
+			if p := recover(); p != nil {
+				err1 = fmt.Errorf("panic: %v", p)
+			}
+			done <- func() { value, err = v, err1 }
+		}()
+		v, err1 = op(ctx)
 	}()
-	return op(ctx)
+	select {
+	case result := <-done:
+		result()
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if err != nil {
+		err = &opError{what, err}
+	}
+	return value, err
 }
 
 // warn tells of a store that failed, unless it was the caller that gave up.

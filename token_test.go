@@ -795,6 +795,7 @@ type memoryStore struct {
 	leases map[string]heldLease
 	err    error
 	hang   bool
+	deaf   chan struct{} // it hangs until this is closed, whatever ctx says
 	panics bool
 	log    []string
 
@@ -820,6 +821,11 @@ func (m *memoryStore) do(ctx context.Context, what string, f func() error) error
 	case m.hang:
 		m.mu.Unlock()
 		<-ctx.Done()
+		m.mu.Lock()
+		return ctx.Err()
+	case m.deaf != nil:
+		m.mu.Unlock()
+		<-m.deaf
 		m.mu.Lock()
 		return ctx.Err()
 	case m.panics:
@@ -1034,12 +1040,17 @@ func TestStoredStoreFails(t *testing.T) {
 		{"panic", func(m *memoryStore) { m.panics = true }, 0, leaserTimeout},
 		{"hang", func(m *memoryStore) { m.hang = true }, storeTimeout,
 			leaserTimeout + 2*storeTimeout},
+		{"hang whatever ctx says", func(m *memoryStore) { m.deaf = make(chan struct{}) },
+			2 * storeTimeout, leaserTimeout + 2*storeTimeout},
 	} {
 		for _, leases := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, leases %v", tt.name, leases), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					store := newMemoryStore()
 					tt.set(store)
+					if store.deaf != nil {
+						defer close(store.deaf)
+					}
 					var shared TokenStore = store
 					wait := tt.stable
 					if leases {
@@ -1065,6 +1076,7 @@ func TestStoredStoreFails(t *testing.T) {
 					}
 					assert.Contains(t, log.String(), "wechatqr: load: ")
 					assert.Equal(t, lines, strings.Count(log.String(), "\n"), "not at every look")
+					synctest.Wait()
 					assert.NotContains(t, store.log, "lease", "of a store that cannot be read")
 				})
 			})
