@@ -124,7 +124,7 @@ func (s *sender) endpointToken(request apiRequest) TokenSource {
 		seconds, _ := response.ExpiresIn.Float64() // 0 or infinity with an error
 		if seconds < 1 || seconds > maxExpiresIn {
 			return Token{}, unexpected(getToken, http.StatusOK,
-				fmt.Sprintf("expires_in is %.32q, not 1 to 7200 seconds", response.ExpiresIn))
+				fmt.Sprintf("expires_in is %.32q, not 1 second to 30 days", response.ExpiresIn))
 		}
 		life := time.Duration(seconds) * time.Second
 		return Token{response.AccessToken, x.began.Add(life).Round(0)}, nil

@@ -91,12 +91,16 @@ func (l *Login) origin() string { return l.page.Scheme + "://" + l.page.Host }
 func parsePage(pageURL string) (*url.URL, error) {
 	u, err := url.Parse(pageURL)
 	switch {
+	case (err != nil || u.Host == "") && strings.Contains(pageURL, "@"): // behind a password perhaps
+		return nil, errors.New("the page's address cannot be read: " +
+			"use one like https://example.com/login, without a user")
 	case err != nil:
 		return nil, err
 	case u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
-		return nil, fmt.Errorf("%q is no page's address: use one like https://example.com/login", pageURL)
+		return nil, fmt.Errorf("%q is no page's address: use one like https://example.com/login",
+			u.Redacted())
 	case u.Scheme != "https" && (u.Scheme != "http" || !onLoopback(u.Hostname())):
-		return nil, fmt.Errorf("%q: use https, for the cookie is as good as a password", pageURL)
+		return nil, fmt.Errorf("%q: use https, for the cookie is as good as a password", u.Redacted())
 	}
 	u.Host = strings.ToLower(u.Host) // as browsers write it
 	return u, nil

@@ -705,7 +705,9 @@ func TestNewRefuses(t *testing.T) {
 		"a path":        {client, "/login", nil, "no page's address"},
 		"a query":       {client, pageURL + "?a", nil, "no page's address"},
 		"loopback name": {client, "http://localhost.example/", nil, "use https"},
-		"a password":    {client, "https://a:b@shop.example/", nil, "no page's address"},
+		"a password":    {client, "https://a:s3cr3t@shop.example/", nil, "no page's address"},
+		"odd password":  {client, "https://a:s3cr3t%@shop.example/", nil, "cannot be read"},
+		"password only": {client, "a:s3cr3t@shop.example/", nil, "cannot be read"},
 		"prefix": {client, pageURL, []scanlogin.Option{scanlogin.WithPrefix("a b")},
 			"WithPrefix"},
 		"no prefix": {client, pageURL, []scanlogin.Option{scanlogin.WithPrefix("")}, "WithPrefix"},
@@ -721,6 +723,7 @@ func TestNewRefuses(t *testing.T) {
 		_, err := scanlogin.New(c.client, c.page, c.opts...)
 		require.ErrorContains(t, err, c.want, name)
 		require.ErrorIs(t, err, wechatqr.ErrInvalidArgument, name)
+		require.NotContains(t, err.Error(), "s3cr3t", name)
 	}
 	for _, page := range []string{"http://127.0.0.1:8080/", "http://[::1]/login",
 		"http://localhost:1/login"} {
