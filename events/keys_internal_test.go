@@ -128,6 +128,14 @@ func TestSealOpens(t *testing.T) {
 		_, err = p.open(append(sealed, '!'), "wx1")
 		require.ErrorIs(t, err, ErrDecrypt, "what is base64 but for its end")
 	}
+	for appID, named := range map[string]bool{
+		"wx2": true, "wx" + strings.Repeat("0", 30): true,
+		"wx" + strings.Repeat("0", 31): false, "xx2": false, "wx-2": false,
+	} {
+		_, err = p.open(p.seal([16]byte{}, nil, appID), "wx1")
+		require.ErrorIs(t, err, ErrWrongAccount, appID)
+		require.Equal(t, named, strings.Contains(err.Error(), appID), appID)
+	}
 	_, err = p.open(p.seal([16]byte{}, nil, "wx1"), "wx1234567890")
 	require.ErrorIs(t, err, ErrDecrypt, "one that has no room for the AppID")
 }

@@ -84,6 +84,11 @@ func TestMuxOfNothing(t *testing.T) {
 	reply, err = mux.Serve(t.Context(), ev)
 	require.NoError(t, err)
 	assert.Equal(t, events.Text("every code"), reply)
+	reply, err = mux.Serve(t.Context(), &wechatqr.Event{
+		MsgType: "event", Type: wechatqr.EventUnsubscribe,
+	})
+	require.NoError(t, err)
+	assert.Nil(t, reply, "it is no scan")
 }
 
 // A key may be as long as a body: finding out that no prefix is its own takes

@@ -259,6 +259,8 @@ func TestParse(t *testing.T) {
 			scanned(func(ev *wechatqr.Event) { ev.CreateTime = time.Unix(4102444800, 0) }),
 			"SCENE_VALUE",
 			false},
+		{"time of 18 digits", swap("123456789", "000000000123456789"), scanned(nil),
+			"SCENE_VALUE", false},
 		{"time in CDATA", swap("123456789", "<![CDATA[123456789]]>"), scanned(nil),
 			"SCENE_VALUE", false},
 		{"the last second there is", swap("123456789", "253402300799"),

@@ -925,6 +925,8 @@ func TestNewVerifierRefuses(t *testing.T) {
 			assert.NotContains(t, err.Error(), "Previous[-1]", "it is the current key")
 		})
 	}
+	_, err := events.NewVerifier(with(func(c *events.Config) { c.AppID = "!~" }))
+	require.NoError(t, err)
 }
 
 // No verb and no marshaller shows a secret.
