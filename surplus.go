@@ -21,8 +21,10 @@ type strictConn struct {
 	mu      sync.Mutex
 	state   connState
 	line    []byte  // as far as it has come
+	field   []byte  // of the header, which the next line may go on with
 	rest    int     // of the body or the chunk; while inHeader what is known of it, -1 for nothing
 	code    [3]byte // the status of the response, zeros before the first
+	before  bool    // HTTP/1.1: net/http ignores Transfer-Encoding there
 	chunked bool
 }
 
@@ -119,26 +121,23 @@ func (c *strictConn) endBody() {
 }
 
 func (c *strictConn) endLine(line []byte) {
-	name, text, _ := bytes.Cut(line, []byte(":"))
-	value := string(bytes.TrimSpace(text))
 	switch {
 	case c.state == inStatus:
 		c.state, c.rest, c.chunked = inHeader, -1, false
-		_, status, _ := bytes.Cut(line, []byte(" "))
+		proto, status, _ := bytes.Cut(line, []byte(" "))
+		c.before = string(proto) < "HTTP/1.1"
 		copy(c.code[:], bytes.TrimLeft(status, " "))
-	case c.state == inHeader && strings.EqualFold(string(name), "Content-Length"):
-		n, err := strconv.Atoi(value)
-		if err != nil || n < 0 {
-			n = -1 // which is net/http's to refuse
-		}
-		c.rest = n
-	case c.state == inHeader && strings.EqualFold(string(name), "Transfer-Encoding"):
-		c.chunked = strings.EqualFold(value, "chunked")
 	case c.state == inHeader && len(line) == 0:
+		c.endField()
 		c.endHeader()
+	case c.state == inHeader && (line[0] == ' ' || line[0] == '\t'):
+		c.field = append(c.field, line...)
+	case c.state == inHeader:
+		c.endField()
+		c.field = append(c.field, line...)
 	case c.state == inSize:
 		size, _, _ := bytes.Cut(line, []byte(";"))
-		n, err := strconv.ParseUint(string(bytes.TrimSpace(size)), 16, 31)
+		n, err := strconv.ParseUint(string(bytes.TrimSpace(size)), 16, 30) // or the sum would not be an int of 32 bits
 		c.state, c.rest = inChunk, int(n)+len("\r\n")
 		switch {
 		case err != nil:
@@ -151,6 +150,22 @@ func (c *strictConn) endLine(line []byte) {
 	}
 }
 
+func (c *strictConn) endField() {
+	name, text, _ := bytes.Cut(c.field, []byte(":"))
+	value := string(bytes.TrimSpace(text))
+	switch {
+	case strings.EqualFold(string(name), "Content-Length"):
+		n, err := strconv.Atoi(value)
+		if err != nil || n < 0 {
+			n = -1 // which is net/http's to refuse
+		}
+		c.rest = n
+	case strings.EqualFold(string(name), "Transfer-Encoding"):
+		c.chunked = strings.EqualFold(value, "chunked")
+	}
+	c.field = c.field[:0]
+}
+
 func (c *strictConn) endHeader() {
 	code := string(c.code[:])
 	switch {
@@ -158,7 +173,7 @@ func (c *strictConn) endHeader() {
 		c.state = inStatus
 	case code == "204", code == "304": // no body
 		c.state = inNothing
-	case c.chunked:
+	case c.chunked && !c.before:
 		c.state = inSize
 	case c.rest < 0:
 		c.state = inUnknown

@@ -67,7 +67,8 @@ func TestSurplusOfNoLength(t *testing.T) {
 }
 
 // What precedes the surplus does not hide it: an interim response, a header in
-// two pieces, lines that end without \r, an empty body, a request still being written.
+// two pieces, a field on several lines, lines that end without \r, an empty body, a
+// request still being written.
 func TestSurplusIsFound(t *testing.T) {
 	const whole = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 	const empty = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
@@ -77,6 +78,10 @@ func TestSurplusIsFound(t *testing.T) {
 	const chunks = head + "1\r\n{\r\n00a; x=1\r\n0123456789\r\n1 \r\n}\r\n0\r\n"
 	const trailers = chunks + "A: b\r\nTransfer-Encoding: chunked\r\n\r\n"
 	const odd = head + "x\r\n{}\r\n0\r\n\r\npassed on"
+	const huge = head + "7fffffff\r\npassed on"
+	const folded = "HTTP/1.1 200 OK\r\nContent-Length:\r\n\t\r\n 2\r\n\r\n{}"
+	foldedChunks := strings.Replace(chunks, " Chunked", "\r\n chunked", 1) + "\r\n"
+	const old = "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n{}"
 	const none = "HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n"
 	for _, tt := range []struct {
 		method string
@@ -94,6 +99,10 @@ func TestSurplusIsFound(t *testing.T) {
 		{"GET", strings.SplitAfter(chunks+"\r\ns3cr3t", ""), chunks + "\r\n"},
 		{"GET", []string{trailers + "s3cr3t"}, trailers},
 		{"GET", []string{odd}, odd},
+		{"GET", []string{huge}, huge}, // too much for 32 bits, with the line end
+		{"GET", []string{folded + "s3cr3t"}, folded},
+		{"GET", []string{foldedChunks + "s3cr3t"}, foldedChunks},
+		{"GET", []string{old + "s3cr3t"}, old},
 		{"GET", []string{none + "s3cr3t"}, none},
 		{"CONNECT", []string{empty + "tunnel"}, empty + "tunnel"},
 		{"GET", []string{empty, "s3cr3t"}, empty},
