@@ -269,6 +269,7 @@ func TestClientSaysWhatIsWrong(t *testing.T) {
 		"https://tokens/?key=" + key:   "leave user",
 		"https://user:pw@tokens:\x00/": "cannot be read",
 		"user:pw@tokens":               "cannot be read",
+		"https:/user:pw@tokens":        "cannot be read",
 	} {
 		_, err := tokenclient.New(base, key, nil)
 		require.ErrorContains(t, err, want)

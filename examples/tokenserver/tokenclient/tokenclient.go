@@ -29,7 +29,7 @@ const (
 func New(base, key string, hc *http.Client) (wechatqr.TokenSource, error) {
 	u, err := url.Parse(base)
 	switch {
-	case err != nil, strings.Contains(u.Opaque, "@"): // the error would show a password
+	case err != nil, u.Host == "" && strings.Contains(base, "@"): // the error would show a password
 		return nil, errors.New("token server: the address cannot be read: use one like https://tokens.internal:8787")
 	case u.Scheme != "https" && u.Scheme != "http" || u.Host == "":
 		return nil, fmt.Errorf("token server: %q is no address: use one like https://tokens.internal:8787", u.Redacted())
