@@ -50,7 +50,7 @@ func (p *Pages) Routes() []web.Route {
 		{Pattern: "GET /channels/{key}", Needs: web.Guest, Handle: p.channel},
 		{Pattern: "GET /find", Needs: web.Operator, Handle: p.find},
 		{Pattern: "GET /channels/{key}/change", Needs: web.Operator, Handle: p.ask},
-		{Pattern: "POST /channels/{key}/{action}", Needs: web.Operator, Handle: p.change},
+		{Pattern: "POST /channels/{key}/{action}", Needs: web.Operator, Handle: p.change, Long: true},
 		{Pattern: "POST /channels/{key}/notes", Needs: web.Operator, Handle: p.addNote},
 		{Pattern: "POST /channels/{key}/notes/delete", Needs: web.Operator, Handle: p.deleteNote},
 		{Pattern: "GET /reconcile", Needs: web.Viewer, Handle: p.showReconcile},

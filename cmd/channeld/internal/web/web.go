@@ -26,8 +26,8 @@ type Route struct {
 	Needs   Role
 	Handle  http.HandlerFunc
 
-	// Long is a stream, an upload, what is made for a download, or has a limit of its own: it
-	// goes on for as long as the visitor waits. Others have PageTimeout.
+	// Long is a stream, an upload, what is made for a download, moves many rows, or has a
+	// limit of its own: it goes on for as long as the visitor waits. Others have PageTimeout.
 	Long bool
 }
 
