@@ -244,7 +244,7 @@ func (l *Login) Confirm(ctx context.Context, v Visitor, number string) (Result, 
 		return Result{}, failed(op, err)
 	}
 	left, err := l.hasLeft(ctx, r)
-	if err == nil && (left || !confirmed) {
+	if err == nil && (r == nil || left || !confirmed) {
 		err = ErrNotConfirmed
 	}
 	if err != nil {

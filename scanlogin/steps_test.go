@@ -654,6 +654,31 @@ func TestStoreFails(t *testing.T) {
 	}, scanlogin.WithStore(store))
 }
 
+// What is under way is gone, as after the restart of a Redis that keeps nothing.
+func TestStoreForgets(t *testing.T) {
+	store := &forgetful{Store: scanlogin.NewMemory()}
+	inWorld(t, func(w *world) {
+		v := w.begin()
+		number := numberIn(w.scan(w.code(), "o-wang"))
+		store.forgets = true
+		w.refuses(v, number)
+	}, scanlogin.WithStore(store))
+}
+
+type forgetful struct {
+	scanlogin.Store
+	forgets bool // before the next swap
+}
+
+func (f *forgetful) SwapLogin(
+	ctx context.Context, key string, old, new []byte, ttl time.Duration,
+) (bool, error) {
+	if f.forgets {
+		f.Store = scanlogin.NewMemory()
+	}
+	return f.Store.SwapLogin(ctx, key, old, new, ttl)
+}
+
 func TestReplyOfOnesOwn(t *testing.T) {
 	var prompts []scanlogin.Prompt
 	inWorld(t, func(w *world) {
