@@ -19,6 +19,8 @@ const (
 	codeMargin = time.Minute     // for which WeChat still takes the code: who scans then is told
 	keptFor    = life + 10*time.Minute
 	maxWrong   = 5 // numbers typed, of a million
+
+	beginTimeout = time.Minute // for what goes on without the browser
 )
 
 // hostPrefix keeps other hosts of the domain from setting a cookie.

@@ -77,7 +77,8 @@ type Result struct {
 // ends.
 //
 // Errors: [ErrTooMany], those of [wechatqr.Client.CreateTicket] and those of the Store.
-// A ctx that ends frees nothing of [Limits], and the code is made all the same.
+// A ctx that ends frees nothing of [Limits], and the code is made all the same, within
+// a minute.
 func (l *Login) Begin(ctx context.Context, v Visitor) (Attempt, error) {
 	const op = "begin"
 	r, _, err := l.load(ctx, l.id(v.Secret, v.User))
@@ -94,7 +95,8 @@ func (l *Login) Begin(ctx context.Context, v Visitor) (Attempt, error) {
 		}
 	}
 
-	ctx = context.WithoutCancel(ctx)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), beginTimeout)
+	defer cancel()
 	if err := l.allow(ctx, v.Address, now); err != nil {
 		return Attempt{}, failed(op, err)
 	}

@@ -679,6 +679,35 @@ func (f *forgetful) SwapLogin(
 	return f.Store.SwapLogin(ctx, key, old, new, ttl)
 }
 
+// stalled answers a load after some time, and a count never.
+type stalled struct {
+	scanlogin.Store
+	load time.Duration
+}
+
+func (s *stalled) LoadLogin(ctx context.Context, key string) ([]byte, error) {
+	select {
+	case <-time.After(s.load):
+		return s.Store.LoadLogin(ctx, key)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (s *stalled) CountLogin(ctx context.Context, _ string, _ time.Duration) (int, error) {
+	<-ctx.Done()
+	return 0, ctx.Err()
+}
+
+func TestBeginEndsWhileTheStoreStalls(t *testing.T) {
+	inWorld(t, func(w *world) {
+		start := time.Now()
+		_, err := w.login.Begin(w.Context(), scanlogin.Visitor{})
+		require.ErrorIs(w, err, context.DeadlineExceeded)
+		assert.Equal(w, time.Minute, time.Since(start))
+	}, scanlogin.WithStore(&stalled{Store: scanlogin.NewMemory()}))
+}
+
 func TestReplyOfOnesOwn(t *testing.T) {
 	var prompts []scanlogin.Prompt
 	inWorld(t, func(w *world) {
