@@ -306,7 +306,7 @@ func (h *handler) poll(w http.ResponseWriter, r *http.Request, v Visitor, seen S
 		status = http.StatusConflict
 	case errors.Is(err, ErrClosed):
 		status = http.StatusServiceUnavailable
-	case err != nil && ctx.Err() == nil:
+	case err != nil && (ctx.Err() == nil || s.State == ""):
 		h.fail(w, r, v, err)
 		return
 	}

@@ -330,6 +330,25 @@ func TestAPI(t *testing.T) {
 	})
 }
 
+// The poll ends while the store is asked once more, or for the first time.
+func TestPollOfASlowStore(t *testing.T) {
+	memory := scanlogin.NewMemory()
+	slow := &stalled{Store: memory}
+	inWorld(t, func(w *world) {
+		b := w.mount(w.newLogin(scanlogin.WithStore(memory)).Handler(welcome))()
+		polled := w.mount(w.login.Handler(welcome))()
+		polled.http.Jar, polled.accept = b.http.Jar, "application/json"
+		b.post("begin")
+		slow.load = 700 * time.Millisecond
+		s := polled.status(polled.get("?wait=waiting"))
+		assert.Equal(w, http.StatusOK, polled.last.StatusCode)
+		assert.Equal(w, scanlogin.StateWaiting, s.State)
+		slow.load = time.Minute
+		polled.get("?wait=waiting")
+		assert.Equal(w, http.StatusBadGateway, polled.last.StatusCode)
+	}, scanlogin.WithStore(slow))
+}
+
 // stream is what a browser reads of server-sent events.
 type stream struct{ lines chan string }
 

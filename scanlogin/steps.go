@@ -184,11 +184,16 @@ func (l *Login) Wait(ctx context.Context, v Visitor, seen State) (Status, error)
 func (l *Login) wait(ctx context.Context, w *waiter, v Visitor, seen State) (Status, error) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	var s Status
 	for {
-		s, err := l.Status(ctx, v)
-		if err != nil || s.State != seen || s.State.over() {
-			return s, err
+		next, err := l.Status(ctx, v)
+		switch {
+		case err != nil && ctx.Err() != nil && s.State != "":
+			return s, ctx.Err()
+		case err != nil || next.State != seen || next.State.over():
+			return next, err
 		}
+		s = next
 		pause := pollInterval
 		if left := time.Until(s.Ends); left > 0 {
 			pause = min(pause, left)
