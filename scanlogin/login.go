@@ -98,7 +98,7 @@ func parsePage(pageURL string) (*url.URL, error) {
 			"use one like https://example.com/login, without a user")
 	case err != nil:
 		return nil, err
-	case u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
+	case u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return nil, fmt.Errorf("%q is no page's address: use one like https://example.com/login",
 			u.Redacted())
 	case u.Scheme != "https" && (u.Scheme != "http" || !onLoopback(u.Hostname())):

@@ -758,6 +758,7 @@ func TestNewRefuses(t *testing.T) {
 		"http":          {client, "http://shop.example/login", nil, "use https"},
 		"a path":        {client, "/login", nil, "no page's address"},
 		"a query":       {client, pageURL + "?a", nil, "no page's address"},
+		"an empty one":  {client, pageURL + "?", nil, "no page's address"},
 		"loopback name": {client, "http://localhost.example/", nil, "use https"},
 		"a password":    {client, "https://a:s3cr3t@shop.example/", nil, "no page's address"},
 		"odd password":  {client, "https://a:s3cr3t%@shop.example/", nil, "cannot be read"},
