@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -219,7 +220,7 @@ func (h *handler) show(w http.ResponseWriter, r *http.Request, v Visitor, status
 
 func (h *handler) fail(w http.ResponseWriter, r *http.Request, v Visitor, err error) {
 	if r.Context().Err() == nil {
-		h.logger.ErrorContext(r.Context(), "wechatqr: scan login failed", "error", err)
+		h.log(r.Context(), slog.LevelError, "wechatqr: scan login failed", "error", err)
 	}
 	w.Header().Set("Retry-After", "10")
 	p := h.pageOf(r, v, Status{State: StateNone}, nil)
@@ -266,7 +267,7 @@ func (h *handler) write(w http.ResponseWriter, r *http.Request, p Page, status i
 		err = h.template.Execute(&body, p)
 	}
 	if err != nil {
-		h.logger.ErrorContext(r.Context(), "wechatqr: scan login: the page failed", "error", err)
+		h.log(r.Context(), slog.LevelError, "wechatqr: scan login: the page failed", "error", err)
 		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
 		return
 	}
@@ -290,7 +291,7 @@ func (h *handler) servePicture(w http.ResponseWriter, r *http.Request, v Visitor
 			return
 		}
 	}
-	h.logger.ErrorContext(r.Context(), "wechatqr: scan login: there is no picture", "error", err)
+	h.log(r.Context(), slog.LevelError, "wechatqr: scan login: there is no picture", "error", err)
 	http.Error(w, "the picture cannot be had now", http.StatusBadGateway)
 }
 
@@ -338,7 +339,7 @@ func (h *handler) stream(w http.ResponseWriter, r *http.Request, v Visitor) {
 			return
 		case err != nil && !beat:
 			if r.Context().Err() == nil && !errors.Is(err, ErrClosed) {
-				h.logger.ErrorContext(r.Context(), "wechatqr: scan login failed", "error", err)
+				h.log(r.Context(), slog.LevelError, "wechatqr: scan login failed", "error", err)
 			}
 			return
 		case beat:

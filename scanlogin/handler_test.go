@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -616,6 +617,25 @@ func TestWeChatFails(t *testing.T) {
 		b.get("?picture=1")
 		assert.Equal(w, http.StatusOK, b.last.StatusCode)
 	})
+}
+
+// panickingHandler is a log handler with a fault.
+type panickingHandler struct{ slog.Handler }
+
+func (panickingHandler) Enabled(context.Context, slog.Level) bool { panic("handler") }
+
+func TestLoggerPanics(t *testing.T) {
+	logger := scanlogin.WithLogger(slog.New(panickingHandler{}))
+	inWorld(t, func(w *world) {
+		b := w.mount(w.login.Handler(welcome))()
+		w.wx.Inject(wechatqrtest.Fault{Path: "/cgi-bin/qrcode/create", Times: 1, Code: 40013})
+		b.post("begin")
+		assert.Equal(w, http.StatusBadGateway, b.last.StatusCode)
+		b.post("begin")
+		b.http.Jar, _ = cookiejar.New(nil) // has no error
+		b.post("begin")
+		assert.Equal(w, http.StatusTooManyRequests, b.last.StatusCode)
+	}, logger, scanlogin.WithLimits(scanlogin.Limits{PerClient: 2}))
 }
 
 func TestFloodOverHTTP(t *testing.T) {

@@ -2,6 +2,7 @@ package scanlogin
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -75,7 +76,7 @@ func (q *recent) add(asked netip.Prefix, now time.Time, n Limits) bool {
 func (l *Login) allow(ctx context.Context, address netip.Addr, now time.Time) error {
 	if !l.recent.add(client(address), now, l.limits) {
 		if address.IsLoopback() || address.IsPrivate() {
-			l.logger.WarnContext(ctx, "wechatqr: scan login: too many codes for one private address: "+
+			l.log(ctx, slog.LevelWarn, "wechatqr: scan login: too many codes for one private address: "+
 				"if it is a proxy's, use WithClientIP", "address", address)
 		}
 		return ErrTooMany
@@ -84,7 +85,7 @@ func (l *Login) allow(ctx context.Context, address netip.Addr, now time.Time) er
 	day := now.In(time.FixedZone("UTC+8", 8*60*60)).Format(time.DateOnly)
 	n, err := l.store.CountLogin(ctx, "day/"+l.hash("day", l.origin())+"/"+day, 25*time.Hour)
 	if err == nil && n > l.limits.PerDay {
-		l.logger.ErrorContext(ctx, "wechatqr: scan login: the codes of the day are used up: "+
+		l.log(ctx, slog.LevelError, "wechatqr: scan login: the codes of the day are used up: "+
 			"see WithLimits", "limit", l.limits.PerDay)
 		return ErrTooMany
 	}

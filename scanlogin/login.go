@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -111,6 +112,12 @@ func parsePage(pageURL string) (*url.URL, error) {
 func onLoopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// log tells the logger, whose handler may panic.
+func (l *Login) log(ctx context.Context, level slog.Level, message string, args ...any) {
+	defer func() { _ = recover() }()
+	l.logger.Log(ctx, level, message, args...)
 }
 
 func invalid(err error) error {

@@ -94,8 +94,7 @@ func (k *Keeper) paced(ctx context.Context, key Key, next *time.Time) (*wechatqr
 			return t, err
 		}
 		*next = time.Now().Add(minuteLimitPause)
-		k.logger.WarnContext(ctx, "wechatqr: the limit of the minute is reached; waiting for the next",
-			"key", key.Name(), "error", err)
+		k.warn(ctx, "wechatqr: the limit of the minute is reached; waiting for the next", key, err)
 	}
 }
 

@@ -26,10 +26,7 @@ func (f *flight[T]) run(
 	ctx context.Context, work func(context.Context) (T, error), settled func(),
 ) {
 	defer close(f.done)
-	defer func() {
-		defer func() { _ = recover() }() // of the log handler, which settled calls last
-		settled()
-	}()
+	defer settled()
 	defer func() {
 		if p := recover(); p != nil {
 			f.err = failed(f.op, fmt.Errorf("panic: %v", p))

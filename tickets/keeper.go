@@ -220,9 +220,14 @@ func (k *Keeper) settle(ctx context.Context, key Key, err error, renewal bool) {
 	}
 	k.mu.Unlock()
 	if renewal && err != nil {
-		k.logger.WarnContext(ctx, "wechatqr: the code was not renewed; the present one stays in use",
-			"key", key.Name(), "error", err)
+		k.warn(ctx, "wechatqr: the code was not renewed; the present one stays in use", key, err)
 	}
+}
+
+// warn tells the logger, whose handler may panic.
+func (k *Keeper) warn(ctx context.Context, message string, key Key, err error) {
+	defer func() { _ = recover() }()
+	k.logger.WarnContext(ctx, message, "key", key.Name(), "error", err)
 }
 
 // createClaimed creates the ticket when no other process does and none is kept.

@@ -426,7 +426,7 @@ type panickingHandler struct{ slog.Handler }
 
 func (panickingHandler) Handle(context.Context, slog.Record) error { panic("handler") }
 
-// What is broken in a log handler ends no renewal behind the scenes, nor the process.
+// What is broken in a log handler ends no renewal behind the scenes, no call and no process.
 func TestLoggerPanics(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -448,6 +448,18 @@ func TestLoggerPanics(t *testing.T) {
 		synctest.Wait()
 		assert.Len(t, w.fetched, 2)
 		assert.Equal(t, "3", value(t, k, hourly))
+
+		none := k.Picture(wechatqr.Temporary(wechatqr.SceneID(9), time.Hour))
+		assert.Equal(t, http.StatusServiceUnavailable, get(none).Code)
+		asked := len(w.requests())
+		w.set(func(n int) error {
+			if n == asked+1 {
+				return &wechatqr.Error{Code: 45011}
+			}
+			return nil
+		})
+		_, errs := all(t.Context(), k, shopRequests(1))
+		assert.Empty(t, errs)
 	})
 }
 

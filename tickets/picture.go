@@ -156,9 +156,8 @@ func (p *pictures) settle(ctx context.Context, f *flight[*picture], behind bool)
 	}
 	p.mu.Unlock()
 	if behind && f.err != nil {
-		p.keeper.logger.WarnContext(ctx,
-			"wechatqr: the picture of a renewed code was not fetched; the present one stays in use",
-			"key", p.key.Name(), "error", f.err)
+		p.keeper.warn(ctx, "wechatqr: the picture of a renewed code was not fetched; "+
+			"the present one stays in use", p.key, f.err)
 	}
 }
 
@@ -168,8 +167,7 @@ func (p *pictures) unavailable(w http.ResponseWriter, r *http.Request, err error
 		status = http.StatusInternalServerError
 	}
 	if r.Context().Err() == nil {
-		p.keeper.logger.WarnContext(r.Context(), "wechatqr: there is no picture to show",
-			"key", p.key.Name(), "error", err)
+		p.keeper.warn(r.Context(), "wechatqr: there is no picture to show", p.key, err)
 	}
 
 	h := w.Header()
