@@ -135,6 +135,11 @@ func (p *pictures) fetch(ctx context.Context, t wechatqr.Ticket, behind bool) *f
 	}
 
 	f := newFlight[*picture]("fetch picture")
+	if p.last != nil && p.last.ticket.Value == t.Value {
+		f.value = p.last // it came between the caller's look and the lock
+		close(f.done)
+		return f
+	}
 	p.running = f
 	f.behind(ctx, func(ctx context.Context) (*picture, error) {
 		code, err := p.keeper.client.FetchQRCode(ctx, t.Value)
