@@ -34,6 +34,7 @@ func (f *flight[T]) run(
 	}()
 	f.err = failed(f.op, errors.New("the client or the store ended the goroutine"))
 	f.value, f.err = work(ctx)
+	_ = errors.Is(f.err, ErrNotFound) // a typed nil panics here, and not in its readers
 }
 
 // wait ends with ctx, whether the work does or not.

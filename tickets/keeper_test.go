@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"runtime"
 	"slices"
@@ -418,6 +419,22 @@ func TestClientPanics(t *testing.T) {
 		require.ErrorContains(t, err, "a mock without an expectation")
 		w.set(nil)
 		assert.Equal(t, "2", value(t, k, req))
+	})
+}
+
+// typedNil is a store whose error prints as <nil> and panics in errors.Is.
+type typedNil struct{ tickets.Store }
+
+func (typedNil) LoadTicket(context.Context, tickets.Key) (wechatqr.Ticket, error) {
+	return wechatqr.Ticket{}, (*net.OpError)(nil)
+}
+
+func TestStoreReturnsATypedNil(t *testing.T) {
+	bothKinds(t, func(t *testing.T, req wechatqr.TicketRequest) {
+		k := newKeeper(t, &wechat{}, typedNil{tickets.NewMemory()})
+		_, err := k.Ticket(t.Context(), req)
+		require.ErrorContains(t, err, "load ticket: panic")
+		require.NotErrorIs(t, err, tickets.ErrNotFound)
 	})
 }
 
