@@ -21,7 +21,7 @@ const (
 	keptFor    = life + 10*time.Minute
 	maxWrong   = 5 // numbers typed, of a million
 
-	beginTimeout = time.Minute // for what goes on without the browser
+	workTimeout = time.Minute // for what goes on after its request
 )
 
 // hostPrefix keeps other hosts of the domain from setting a cookie.

@@ -42,6 +42,8 @@ func (l *Login) scanned(
 	if !isID(id) {
 		return l.reply(Prompt{State: StateExpired, Site: l.origin()}), nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, workTimeout)
+	defer cancel()
 	link := rand.Text()
 	r, err := l.update(ctx, id, func(r *record) bool { return l.take(r, scan, ev, link) })
 	if err != nil {
@@ -110,7 +112,9 @@ func isID(s string) bool {
 }
 
 func (l *Login) unsubscribed(ctx context.Context, ev *wechatqr.Event) (events.Reply, error) {
-	if err := l.leave(ctx, ev.FromUserName, ev.CreateTime); err != nil {
+	leaving, cancel := context.WithTimeout(ctx, workTimeout)
+	defer cancel()
+	if err := l.leave(leaving, ev.FromUserName, ev.CreateTime); err != nil {
 		return nil, failed("unsubscribe", err)
 	}
 	return nil, l.ended(ctx, ev.FromUserName)

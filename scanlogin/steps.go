@@ -95,7 +95,7 @@ func (l *Login) Begin(ctx context.Context, v Visitor) (Attempt, error) {
 		}
 	}
 
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), beginTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), workTimeout)
 	defer cancel()
 	if err := l.allow(ctx, v.Address, now); err != nil {
 		return Attempt{}, failed(op, err)

@@ -682,10 +682,13 @@ func (f *forgetful) SwapLogin(
 // stalled answers a load after some time, and a count never.
 type stalled struct {
 	scanlogin.Store
-	load time.Duration
+	load  time.Duration
+	loads atomic.Int32 // under way
 }
 
 func (s *stalled) LoadLogin(ctx context.Context, key string) ([]byte, error) {
+	s.loads.Add(1)
+	defer s.loads.Add(-1)
 	select {
 	case <-time.After(s.load):
 		return s.Store.LoadLogin(ctx, key)
@@ -706,6 +709,20 @@ func TestBeginEndsWhileTheStoreStalls(t *testing.T) {
 		require.ErrorIs(w, err, context.DeadlineExceeded)
 		assert.Equal(w, time.Minute, time.Since(start))
 	}, scanlogin.WithStore(&stalled{Store: scanlogin.NewMemory()}))
+}
+
+func TestPushesEndWhileTheStoreStalls(t *testing.T) {
+	store := &stalled{Store: scanlogin.NewMemory(), load: time.Hour}
+	inWorld(t, func(w *world) {
+		w.begin()
+		w.serve(w.newLogin(scanlogin.WithStore(store)))
+		_, _ = w.wx.Scan(w.Context(), w.code().Ticket, "o-wang") // there is no reply in time
+		_, _ = w.wx.Unfollow(w.Context(), "o-wang")
+		assert.EqualValues(w, 2, store.loads.Load())
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		assert.Zero(w, store.loads.Load())
+	})
 }
 
 func TestReplyOfOnesOwn(t *testing.T) {
