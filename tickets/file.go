@@ -24,8 +24,8 @@ type File struct {
 	lock io.Closer
 }
 
-// OpenFile opens the Store in the file at path; without a file it is empty, and
-// the first change makes one. Close it when done.
+// OpenFile opens the Store in the file at path, or in the one to which a link there
+// leads; without a file it is empty, and the first change makes one. Close it when done.
 //
 // One process has the file open at a time, others get [ErrInUse]: they may try
 // again, or share a database instead. The lock is on the file path+".lock", which
@@ -43,6 +43,7 @@ type File struct {
 // not change the file while it is open.
 func OpenFile(path string) (*File, error) {
 	const op = "open file"
+	path = behindLinks(path)
 	lock, err := lockFile(path + ".lock")
 	if err != nil {
 		return nil, failed(op, fmt.Errorf("%s: %w", path, err))
@@ -55,6 +56,22 @@ func OpenFile(path string) (*File, error) {
 		return nil, failed(op, fmt.Errorf("%s: %w", path, err))
 	}
 	return f, nil
+}
+
+// behindLinks is the file to which path leads, there or not: to rename to a link
+// would replace it, and each name of the file would have a lock of its own.
+func behindLinks(path string) string {
+	for range 40 { // more are an error of the file system
+		target, err := os.Readlink(path)
+		if err != nil {
+			break
+		}
+		if !filepath.IsAbs(target) {
+			target = filepath.Dir(path) + string(filepath.Separator) + target
+		}
+		path = target
+	}
+	return path
 }
 
 // Close lets other processes open the file. A Keeper that still uses the store

@@ -87,6 +87,25 @@ func TestFileIsInUse(t *testing.T) {
 	openFile(t, path)
 }
 
+func TestFileIsBehindALink(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path, link := filepath.Join(dir, "data", "tickets.json"), filepath.Join(dir, "tickets.json")
+	require.NoError(t, os.Mkdir(filepath.Dir(path), 0o700))
+	if err := os.Symlink(filepath.Join("data", "tickets.json"), link); err != nil {
+		t.Skip(err) // Windows wants a right for it
+	}
+	f := openFile(t, link)
+	_, err := f.SaveTicket(t.Context(), shop, wechatqr.Ticket{Value: "p", Scene: shop.Scene})
+	require.NoError(t, err)
+	_, err = tickets.OpenFile(path)
+	require.ErrorIs(t, err, tickets.ErrInUse)
+	require.NoError(t, f.Close())
+	kept, err := openFile(t, path).LoadTicket(t.Context(), shop)
+	require.NoError(t, err)
+	assert.Equal(t, "p", kept.Value)
+}
+
 func TestFileIsCorrupt(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "tickets.json")
