@@ -122,7 +122,7 @@ func TestExplainCallHidesSecrets(t *testing.T) {
 	t.Parallel()
 	client := fixedClient(t, `{"errcode":0,"errmsg":"ok","request":{
 			"invoke_time":1635156704,"cost_in_ms":30,
-			"request_url":"access_token=50_Im7xxSECRET&component_access_token=SECRET2&type=1",
+			"request_url":"access_token=50_Im7xxSECRET&component_access_token=SECRET2&secret=\u0026type=1",
 			"request_body":"{\"appid\":\"wx1\", \"secret\" : \"SECRET3\",\"appsecret\":\"SECRET4\"}",
 			"response_body":"{\"access_token\":\"SECRET5\",\"expires_in\":7200}",
 			"client_ip":"113.89.11.1"}}`)

@@ -53,6 +53,7 @@ func ExplainCall(ctx context.Context, c *wechatqr.Client, rid string) (CallRecor
 
 // secretValue finds access_token, secret and appsecret in a query or in JSON, which
 // may be quoted in JSON itself.
-var secretValue = regexp.MustCompile(`((?:access_token|secret)\\*"?\s*[=:]\s*\\*"?)[^&"\\\s,}]+`)
+var secretValue = regexp.MustCompile(
+	`((?:access_token|secret)(?:\\*")?\s*[=:]\s*(?:\\*")?)[^&"\\\s,}]+`)
 
 func hideSecrets(text string) string { return secretValue.ReplaceAllString(text, "${1}[redacted]") }
