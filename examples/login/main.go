@@ -103,7 +103,7 @@ func run(ctx context.Context, l net.Listener, page string) error {
 	routes.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 	})
-	srv := &http.Server{Handler: routes, ReadTimeout: 10 * time.Second}
+	srv := &http.Server{Handler: routes, ReadTimeout: 10 * time.Second, MaxHeaderBytes: 64 << 10}
 	srv.RegisterOnShutdown(login.Close)
 	return serve(ctx, srv, l, callback)
 }

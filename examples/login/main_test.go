@@ -105,6 +105,12 @@ func TestLogin(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())
 	assert.Equal(t, http.StatusForbidden, resp.StatusCode)
+
+	req.Header.Set("X-Long", strings.Repeat("x", 80<<10))
+	resp, err = li.http.Do(req)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	assert.Equal(t, http.StatusRequestHeaderFieldsTooLarge, resp.StatusCode)
 }
 
 func TestSandbox(t *testing.T) {

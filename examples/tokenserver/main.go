@@ -120,6 +120,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, out io.
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
 	}
 	ended := make(chan error, 1)
 	go func() {

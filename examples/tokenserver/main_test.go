@@ -106,6 +106,16 @@ func TestWorkersShareOneToken(t *testing.T) {
 	assert.Equal(t, 2, fetches(wx), "a refused token is replaced for all")
 }
 
+func TestHeadersAreBounded(t *testing.T) {
+	req, err := http.NewRequest(http.MethodGet, "http://"+start(t, wechatqrtest.Start(t)), nil)
+	require.NoError(t, err)
+	req.Header.Set("Authorization", "Bearer "+strings.Repeat("x", 80<<10))
+	resp, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	assert.Equal(t, http.StatusRequestHeaderFieldsTooLarge, resp.StatusCode)
+}
+
 func TestTLS(t *testing.T) {
 	cert, certKey, pool := certificate(t)
 	wx := wechatqrtest.Start(t)
