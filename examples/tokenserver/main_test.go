@@ -280,6 +280,7 @@ func TestClientSaysWhatIsWrong(t *testing.T) {
 		"https://user:pw@tokens:\x00/": "cannot be read",
 		"user:pw@tokens":               "cannot be read",
 		"https:/user:pw@tokens":        "cannot be read",
+		"https:///user:pw@tokens":      "cannot be read",
 	} {
 		_, err := tokenclient.New(base, key, nil)
 		require.ErrorContains(t, err, want)
