@@ -24,7 +24,7 @@ type strictConn struct {
 	field   []byte  // of the header, which the next line may go on with
 	rest    int     // of the body or the chunk; while inHeader what is known of it, -1 for nothing
 	code    [3]byte // the status of the response, zeros before the first
-	before  bool    // HTTP/1.1: net/http ignores Transfer-Encoding there
+	http10  bool    // in which net/http ignores Transfer-Encoding
 	chunked bool
 }
 
@@ -125,7 +125,7 @@ func (c *strictConn) endLine(line []byte) {
 	case c.state == inStatus:
 		c.state, c.rest, c.chunked = inHeader, -1, false
 		proto, status, _ := bytes.Cut(line, []byte(" "))
-		c.before = string(proto) < "HTTP/1.1"
+		c.http10 = string(proto) < "HTTP/1.1"
 		copy(c.code[:], bytes.TrimLeft(status, " "))
 	case c.state == inHeader && len(line) == 0:
 		c.endField()
@@ -173,7 +173,7 @@ func (c *strictConn) endHeader() {
 		c.state = inStatus
 	case code == "204", code == "304": // no body
 		c.state = inNothing
-	case c.chunked && !c.before:
+	case c.chunked && !c.http10:
 		c.state = inSize
 	case c.rest < 0:
 		c.state = inUnknown
