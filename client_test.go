@@ -88,7 +88,7 @@ func TestNewRefuses(t *testing.T) {
 		{"endpoint without scheme", good, endpoints("api.weixin.qq.com", ""),
 			"https://api.weixin.qq.com"},
 		{"endpoint of host and port", good, endpoints("127.0.0.1:8900", ""), "use one like"},
-		{"endpoint with another scheme", good, endpoints("ftp://x", ""), "use one like"},
+		{"endpoint with another scheme", good, endpoints("ftp://x", ""), `address "ftp://x": use`},
 		{"endpoint with user", good, endpoints("https://u:pw@x", ""), "leave user"},
 		{"endpoint with query", good, endpoints("https://x?secret=pw", ""), "leave user"},
 		{"endpoint with odd password", good, endpoints("https://u:pw%@x", ""), "without a user"},

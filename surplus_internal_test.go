@@ -82,6 +82,9 @@ func TestSurplusIsFound(t *testing.T) {
 	const folded = "HTTP/1.1 200 OK\r\nContent-Length:\r\n\t\r\n 2\r\n\r\n{}"
 	foldedChunks := strings.Replace(chunks, " Chunked", "\r\n chunked", 1) + "\r\n"
 	const old = "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n{}"
+	const blank = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nVia: x\r\n\r\n" +
+		"4\r\n\r\n\r\n\r\n0\r\n\r\n"
+	const noContent = "HTTP/1.1 204 No Content\r\nContent-Length: 9\r\n\r\n"
 	const none = "HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n"
 	for _, tt := range []struct {
 		method string
@@ -104,6 +107,8 @@ func TestSurplusIsFound(t *testing.T) {
 		{"GET", []string{foldedChunks + "s3cr3t"}, foldedChunks},
 		{"GET", []string{old + "s3cr3t"}, old},
 		{"GET", []string{none + "s3cr3t"}, none},
+		{"GET", []string{noContent + "s3cr3t"}, noContent},
+		{"GET", []string{blank + "s3cr3t"}, blank},
 		{"CONNECT", []string{empty + "tunnel"}, empty + "tunnel"},
 		{"GET", []string{empty, "s3cr3t"}, empty},
 	} {
@@ -137,4 +142,16 @@ func TestSurplusOfAnotherMethod(t *testing.T) {
 	n, err = conn.Read(buf)
 	require.NoError(t, err)
 	assert.Equal(t, empty+"s3cr3t", string(buf[:n]))
+}
+
+// What is no request begins a tunnel.
+func TestSurplusOfATunnel(t *testing.T) {
+	for _, first := range []string{"\x05\x01\x00", "CONNECT a:443 HTTP/1.1\r\n\r\n"} {
+		conn := &strictConn{Conn: &scriptedConn{reads: []string{"\x05\x00"}}}
+		_, _ = io.WriteString(conn, first)
+		buf := make([]byte, 9)
+		n, err := conn.Read(buf)
+		require.NoError(t, err)
+		assert.Equal(t, "\x05\x00", string(buf[:n]))
+	}
 }

@@ -1075,6 +1075,7 @@ func TestStoredStoreFails(t *testing.T) {
 						assert.Contains(t, log.String(), "wechatqr: save: ")
 					}
 					assert.Contains(t, log.String(), "wechatqr: load: ")
+					assert.Equal(t, store.panics, strings.Contains(log.String(), "panic: store"))
 					assert.Equal(t, lines, strings.Count(log.String(), "\n"), "not at every look")
 					synctest.Wait()
 					assert.NotContains(t, store.log, "lease", "of a store that cannot be read")

@@ -171,6 +171,44 @@ func TestMayHaveArrivedByARepeatingTransport(t *testing.T) {
 	assert.EqualValues(t, 2, dials.Load(), "it is not repeated once more")
 }
 
+// onceConn takes one request.
+type onceConn struct {
+	net.Conn
+	writes atomic.Int64
+}
+
+func (c *onceConn) Write(p []byte) (int, error) {
+	if c.writes.Add(1) > 1 {
+		return 0, errors.New("closed")
+	}
+	return c.Conn.Write(p)
+}
+
+// net/http repeats what it has not written, and then has not sent it.
+func TestNotSentOnAnotherConnection(t *testing.T) {
+	t.Parallel()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "{}")
+	}))
+	defer srv.Close()
+	var dials atomic.Int64
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		if dials.Add(1) > 1 {
+			return nil, errors.New("no route")
+		}
+		conn, err := new(net.Dialer).DialContext(ctx, network, address)
+		return &onceConn{Conn: conn}, err
+	}
+	c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithCloudHosting(),
+		wechatqr.WithBaseURL(srv.URL), wechatqr.WithMaxRetries(0),
+		wechatqr.WithHTTPClient(&http.Client{Transport: &http.Transport{DialContext: dial}}))
+	require.NoError(t, err)
+	require.NoError(t, c.Do(t.Context(), post, nil))
+	err = c.Do(t.Context(), post, nil)
+	require.ErrorContains(t, err, "no route")
+	require.NotErrorIs(t, err, wechatqr.ErrOutcomeUnknown)
+}
+
 // A proxy that cannot be told any more says nothing about a request that was sent, nor does
 // one that is told about a transport that calls no hooks.
 func TestMayHaveArrivedWithAProxy(t *testing.T) {
