@@ -3,7 +3,6 @@ package wechatqr
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -29,24 +28,16 @@ func (s *sender) readBody(ctx context.Context, resp *http.Response, limit int64)
 		return readResponse(resp, limit)
 	}
 
+	const ended, panicked = "the response's body ended its goroutine", "the response's body panicked"
 	var data []byte
-	err := errors.New("the response's body ended its goroutine")
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		defer func() {
-			if p := recover(); p != nil {
-				err = fmt.Errorf("the response's body panicked: %v", p)
-			}
-		}()
+	err := untilDone(ctx, ended, panicked, func() (err error) {
 		data, err = readResponse(resp, limit)
-	}()
-	select {
-	case <-done:
-		return data, err
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
+	return data, nil
 }
 
 // readResponse reads the body, unless another protocol follows, and closes it.

@@ -156,7 +156,7 @@ func (c *strictConn) endField() {
 	switch {
 	case strings.EqualFold(string(name), "Content-Length"):
 		n, err := strconv.Atoi(value)
-		if err != nil || n < 0 {
+		if err != nil {
 			n = -1 // which is net/http's to refuse
 		}
 		c.rest = n

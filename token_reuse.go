@@ -222,6 +222,29 @@ func recoverPanic(fn func()) {
 	fn()
 }
 
+// untilDone runs a function of the user's, in a goroutine, and returns when ctx ends,
+// whatever the function does: after an error it may still be running. ended and panicked
+// are its errors where it does not return.
+func untilDone(ctx context.Context, ended, panicked string, fn func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		err := errors.New(ended)
+		defer func() {
+			if p := recover(); p != nil {
+				err = fmt.Errorf("%s: %v", panicked, p)
+			}
+			done <- err
+		}()
+		err = fn()
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
 // bucket paces what may be done refusalBurst times at once and then every
 // interval. The zero time is a full bucket.
 type bucket struct {

@@ -223,30 +223,18 @@ func (s *storedTokenSource) lease(ctx context.Context, owner string) (ok bool, e
 // inStore runs one operation of a store's, which may panic, and may not heed ctx.
 func inStore[T any](
 	ctx context.Context, what string, op func(context.Context) (T, error),
-) (value T, err error) {
+) (T, error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	done := make(chan func(), 1)
-	go func() {
-		v, err1 := value, errors.New("it ended its goroutine")
-		defer func() {
-			if p := recover(); p != nil {
-				err1 = fmt.Errorf("panic: %v", p)
-			}
-			done <- func() { value, err = v, err1 }
-		}()
-		v, err1 = op(ctx)
-	}()
-	select {
-	case result := <-done:
-		result()
-	case <-ctx.Done():
-		err = ctx.Err()
-	}
+	var got, none T
+	err := untilDone(ctx, "it ended its goroutine", "panic", func() (err error) {
+		got, err = op(ctx)
+		return err
+	})
 	if err != nil {
-		err = &opError{what, err}
+		return none, &opError{what, err}
 	}
-	return value, err
+	return got, nil
 }
 
 // warn tells of a store that failed, unless it was the caller that gave up.

@@ -145,6 +145,19 @@ func TestMayHaveArrived(t *testing.T) {
 	assert.EqualValues(t, 1, calls.Load())
 }
 
+// connectingOnce is a transport that has one connection and no other.
+func connectingOnce(wrap func(net.Conn) net.Conn) (t *http.Transport, dials *atomic.Int64) {
+	dials = new(atomic.Int64)
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		if dials.Add(1) > 1 {
+			return nil, errors.New("no route")
+		}
+		conn, err := new(net.Dialer).DialContext(ctx, network, address)
+		return wrap(conn), err
+	}
+	return &http.Transport{DialContext: dial}, dials
+}
+
 // A transport that repeats requests by itself may have sent one before its last
 // connection failed.
 func TestMayHaveArrivedByARepeatingTransport(t *testing.T) {
@@ -153,14 +166,7 @@ func TestMayHaveArrivedByARepeatingTransport(t *testing.T) {
 		panic(http.ErrAbortHandler)
 	}))
 	defer srv.Close()
-	var dials atomic.Int64
-	inner := &http.Transport{}
-	inner.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-		if dials.Add(1) > 1 {
-			return nil, errors.New("no route")
-		}
-		return new(net.Dialer).DialContext(ctx, network, address)
-	}
+	inner, dials := connectingOnce(func(conn net.Conn) net.Conn { return conn })
 	c := withToken(t, func(r *http.Request) (*http.Response, error) {
 		_, _ = inner.RoundTrip(r)
 		return inner.RoundTrip(r)
@@ -191,17 +197,10 @@ func TestNotSentOnAnotherConnection(t *testing.T) {
 		_, _ = io.WriteString(w, "{}")
 	}))
 	defer srv.Close()
-	var dials atomic.Int64
-	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
-		if dials.Add(1) > 1 {
-			return nil, errors.New("no route")
-		}
-		conn, err := new(net.Dialer).DialContext(ctx, network, address)
-		return &onceConn{Conn: conn}, err
-	}
+	transport, _ := connectingOnce(func(conn net.Conn) net.Conn { return &onceConn{Conn: conn} })
 	c, err := wechatqr.New(wechatqr.Credentials{}, wechatqr.WithCloudHosting(),
 		wechatqr.WithBaseURL(srv.URL), wechatqr.WithMaxRetries(0),
-		wechatqr.WithHTTPClient(&http.Client{Transport: &http.Transport{DialContext: dial}}))
+		wechatqr.WithHTTPClient(&http.Client{Transport: transport}))
 	require.NoError(t, err)
 	require.NoError(t, c.Do(t.Context(), post, nil))
 	err = c.Do(t.Context(), post, nil)
