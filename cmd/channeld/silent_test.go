@@ -18,28 +18,22 @@ import (
 // Of a database that is silent the visitor is told, and nothing is left waiting for it.
 func TestASilentDatabaseIsSaid(t *testing.T) {
 	t.Parallel()
-	for name, server := range map[string]*testdb.Server{
-		"PostgreSQL": testdb.PostgreSQL, "MariaDB": testdb.MariaDB,
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			proxy := server.NewProxy(t)
-			d := newTestDeskOn(t, proxy.URL, io.Discard)
-			browser := d.as(t, web.Viewer)
-			browser.Timeout = 10 * time.Minute
-			status, _ := get(t, browser, d.origin+"/")
-			require.Equal(t, http.StatusOK, status)
+	testdb.OnEachProxy(t, func(t *testing.T, proxy *testdb.Proxy) {
+		d := newTestDeskOn(t, proxy.URL, io.Discard)
+		browser := d.as(t, web.Viewer)
+		browser.Timeout = 10 * time.Minute
+		status, _ := get(t, browser, d.origin+"/")
+		require.Equal(t, http.StatusOK, status)
 
-			proxy.Set(testdb.Hooks{Answer: testdb.Silent})
-			status, body := get(t, browser, d.origin+"/channels")
-			assert.Equal(t, http.StatusServiceUnavailable, status)
-			assert.Contains(t, body, "暂时打不开")
+		proxy.Set(testdb.Hooks{Answer: testdb.Silent})
+		status, body := get(t, browser, d.origin+"/channels")
+		assert.Equal(t, http.StatusServiceUnavailable, status)
+		assert.Contains(t, body, "暂时打不开")
 
-			proxy.Set(testdb.Hooks{})
-			require.Eventually(t, func() bool {
-				status, _ := get(t, browser, d.origin+"/channels")
-				return status == http.StatusOK
-			}, time.Minute, 10*time.Millisecond)
-		})
-	}
+		proxy.Set(testdb.Hooks{})
+		require.Eventually(t, func() bool {
+			status, _ := get(t, browser, d.origin+"/channels")
+			return status == http.StatusOK
+		}, time.Minute, 10*time.Millisecond)
+	})
 }

@@ -62,6 +62,17 @@ func (s *Server) NewProxy(t testing.TB) *Proxy {
 	return p
 }
 
+// OnEachProxy runs the test on each kind of server, behind a proxy.
+func OnEachProxy(t *testing.T, test func(*testing.T, *Proxy)) {
+	t.Helper()
+	for name, server := range map[string]*Server{"PostgreSQL": PostgreSQL, "MariaDB": MariaDB} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, server.NewProxy(t))
+		})
+	}
+}
+
 // Set has the hooks told of what goes through from now on.
 func (p *Proxy) Set(h Hooks) {
 	p.mu.Lock()

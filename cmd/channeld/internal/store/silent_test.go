@@ -19,18 +19,12 @@ import (
 // onEachBehindProxy runs the test on each kind of server, which a proxy can make silent.
 func onEachBehindProxy(t *testing.T, test func(*testing.T, *Store, *testdb.Proxy)) {
 	t.Helper()
-	for name, server := range map[string]*testdb.Server{
-		"PostgreSQL": testdb.PostgreSQL, "MariaDB": testdb.MariaDB,
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			proxy := server.NewProxy(t)
-			s, err := Open(t.Context(), proxy.URL)
-			require.NoError(t, err)
-			t.Cleanup(func() { _ = s.Close() })
-			test(t, s, proxy)
-		})
-	}
+	testdb.OnEachProxy(t, func(t *testing.T, proxy *testdb.Proxy) {
+		s, err := Open(t.Context(), proxy.URL)
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = s.Close() })
+		test(t, s, proxy)
+	})
 }
 
 // A server that is silent from any moment on holds up nobody who gives up, and keeps no
